@@ -1,0 +1,107 @@
+"""What can be asked of a graph."""
+
+from __future__ import annotations
+
+import msgspec
+
+from memory_graph.model.kinds import Direction, EdgeType, LineageDirection, NodeType
+from memory_graph.model.nodes import Edge, Node
+
+MAX_LIMIT = 10_000
+DEFAULT_LIMIT = 100
+MAX_DEPTH = 10
+
+
+class NodeFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which nodes: every condition given must hold.
+
+    after, before: bounds of created_at, inclusive, in nanoseconds.
+    attributes: exact values of indexed attributes by name, as `memory_graph.model.attributes` yields them.
+    text: words that all occur in the node's text.
+    """
+
+    session_id: str | None = None
+    type: NodeType | None = None
+    after: int | None = None
+    before: int | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
+    text: str | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page of nodes, newest first, and how many there are without limit and offset."""
+
+    nodes: list[Node]
+    total_count: int
+
+
+class At(msgspec.Struct, frozen=True, kw_only=True):
+    """The point in time of a read, both axes in nanoseconds; None is now.
+
+    as_of: valid time, the graph as it was then. known_at: recorded time, only what the store had learned by then.
+    """
+
+    as_of: int | None = None
+    known_at: int | None = None
+
+
+NOW = At()
+
+
+class Traversal(msgspec.Struct, frozen=True, kw_only=True):
+    """Paths without repeated nodes from start nodes along edges, shortest first, at most `depth` edges and
+    `limit` paths.
+
+    An unknown start node is `NotFound`.
+    """
+
+    start: tuple[str, ...]
+    edge_types: frozenset[EdgeType] = frozenset()
+    direction: Direction = Direction.OUTGOING
+    depth: int = 1
+    limit: int = DEFAULT_LIMIT
+    at: At = NOW
+
+
+class Path(msgspec.Struct, frozen=True):
+    """nodes has one element more than edges; edges[i] joins nodes[i] and nodes[i + 1], in either direction."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+
+class LineageQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Causes and effects of a node. An unknown node is `NotFound`."""
+
+    node_id: str
+    direction: LineageDirection = LineageDirection.UPSTREAM
+    depth: int = 3
+    at: At = NOW
+
+
+class LineageStep(msgspec.Struct, frozen=True):
+    """A node of a lineage, by its shortest distance in edges: negative upstream, positive downstream, 0 the node
+    asked for.
+
+    edge: the one by which it was reached first, None at distance 0.
+    """
+
+    node: Node
+    distance: int
+    edge: Edge | None
+
+
+class ReplayStep(msgspec.Struct, frozen=True):
+    """A node of a session and its edges to nodes replayed before it. The first step is the session itself."""
+
+    node: Node
+    edges: tuple[Edge, ...]
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a tenant's graph holds now."""
+
+    nodes: int
+    edges: int
+    sessions: int
+    active_sessions: int
