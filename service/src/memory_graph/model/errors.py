@@ -64,7 +64,7 @@ class FeedGap(GraphError):
 
     def __init__(self, event_id: str) -> None:
         super().__init__(
-            f"the change feed no longer holds event {event_id}; read the graph again and subscribe without last-event-id"
+            f"the change feed no longer holds event {event_id}; read the graph again, then subscribe afresh"
         )
         self.event_id = event_id
 

@@ -45,8 +45,9 @@ class GraphStore(Protocol):
 
     async def get_edge(self, tenant: str, edge_id: str) -> Edge | None: ...
 
-    async def get_edges(self, tenant: str, node_id: str, direction: Direction, edge_type: EdgeType | None) ->
-    list[Edge]:
+    async def get_edges(
+        self, tenant: str, node_id: str, direction: Direction, edge_type: EdgeType | None
+    ) -> list[Edge]:
         """Edges of a node, oldest first. An unknown node is `NotFound`. A loop edge appears once."""
         ...
 
@@ -65,8 +66,9 @@ class GraphStore(Protocol):
         """Steps ordered by distance, upstream first."""
         ...
 
-    def replay(self, tenant: str, session_id: str, as_of: int | None, known_at: int | None) ->
-    AsyncIterator[ReplayStep]:
+    def replay(
+        self, tenant: str, session_id: str, as_of: int | None, known_at: int | None
+    ) -> AsyncIterator[ReplayStep]:
         """A session in causal order: a node after every node it has a cause in (kinds.CAUSE_IS_TARGET), else
         by created_at.
 
