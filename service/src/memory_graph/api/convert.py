@@ -1,0 +1,347 @@
+"""Between the wire's messages and the model's values. Field by field, no rules: those are in `ingest.checks`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
+from memory_graph.ingest.checks import Checker
+from memory_graph.model.kinds import EdgeType, NodeType
+from memory_graph.model.mutations import Event
+from memory_graph.model.nodes import (
+    AgentData,
+    Edge,
+    ErrorData,
+    InvocationData,
+    MetricData,
+    ModelData,
+    Node,
+    NodeData,
+    PromptData,
+    PromptMetadata,
+    ResponseData,
+    ResponseMetadata,
+    SessionData,
+    TemplateData,
+    TokenUsage,
+    ToolInvocationData,
+    VariableSpec,
+)
+
+M = TypeVar("M")
+_NS = 1_000_000_000
+MAX_SECONDS = (1 << 63) // _NS - 1
+"""The last second the graph can hold, in 2262."""
+
+
+def timestamp(ns: int) -> Timestamp:
+    """A wire timestamp of nanoseconds since the epoch."""
+    return Timestamp(seconds=ns // _NS, nanos=ns % _NS)
+
+
+def nanoseconds(checker: Checker, field: str, value: Timestamp) -> int:
+    """Nanoseconds since the epoch of a wire timestamp; a violation outside of 1970..2262."""
+    if not 0 <= value.seconds <= MAX_SECONDS or not 0 <= value.nanos < _NS:
+        checker.add(field, "must be a time between 1970-01-01 and 2262-04-11")
+        return 0
+    return value.seconds * _NS + value.nanos
+
+
+def prompt_metadata(message: pb.PromptMetadata) -> PromptMetadata:
+    return PromptMetadata(
+        model=message.model,
+        temperature=message.temperature,
+        max_tokens=message.max_tokens if message.HasField("max_tokens") else None,
+        tools_available=tuple(message.tools_available),
+        custom=dict(message.custom),
+    )
+
+
+def response_metadata(message: pb.ResponseMetadata) -> ResponseMetadata:
+    return ResponseMetadata(
+        model=message.model, finish_reason=message.finish_reason, latency_ms=message.latency_ms, custom=dict(message.custom)
+    )
+
+
+def token_usage(message: pb.TokenUsage) -> TokenUsage:
+    return TokenUsage(
+        prompt_tokens=message.prompt_tokens,
+        completion_tokens=message.completion_tokens,
+        total_tokens=message.total_tokens,
+    )
+
+
+def prompt_data(message: pb.PromptNode) -> PromptData:
+    return PromptData(
+        session_id=message.session_id.lower(),
+        content=message.content,
+        metadata=prompt_metadata(message.metadata) if message.HasField("metadata") else None,
+    )
+
+
+def response_data(message: pb.ResponseNode | pb.AddResponseRequest) -> ResponseData:
+    return ResponseData(
+        prompt_id=message.prompt_id.lower(),
+        content=message.content,
+        token_usage=token_usage(message.token_usage) if message.HasField("token_usage") else None,
+        metadata=response_metadata(message.metadata) if message.HasField("metadata") else None,
+    )
+
+
+def tool_data(message: pb.ToolInvocationNode) -> ToolInvocationData:
+    return ToolInvocationData(
+        response_id=message.response_id.lower(),
+        tool_name=message.tool_name,
+        parameters=message.parameters,
+        status=message.status,
+        result=message.result if message.HasField("result") else None,
+        error=message.error if message.HasField("error") else None,
+        duration_ms=message.duration_ms,
+        retry_count=message.retry_count,
+        metadata=dict(message.metadata),
+    )
+
+
+def agent_data(message: pb.AgentNode) -> AgentData:
+    return AgentData(
+        name=message.name,
+        role=message.role,
+        capabilities=tuple(message.capabilities),
+        status=message.status,
+        metadata=dict(message.metadata),
+    )
+
+
+def _variable(message: pb.VariableSpec) -> VariableSpec:
+    return VariableSpec(
+        name=message.name,
+        type_hint=message.type_hint,
+        required=message.required,
+        default_value=message.default_value if message.HasField("default_value") else None,
+        validation_pattern=message.validation_pattern if message.HasField("validation_pattern") else None,
+        description=message.description,
+    )
+
+
+def template_data(message: pb.TemplateNode) -> TemplateData:
+    return TemplateData(
+        name=message.name,
+        template_text=message.template_text,
+        variables=tuple(_variable(variable) for variable in message.variables),
+        version=message.version,
+        metadata=dict(message.metadata),
+    )
+
+
+def model_data(message: pb.ModelNode) -> ModelData:
+    return ModelData(
+        model_id=message.model_id,
+        provider=message.provider,
+        version=message.version,
+        capabilities=tuple(message.capabilities),
+        deprecated=message.deprecated,
+        metadata=dict(message.metadata),
+    )
+
+
+def invocation_data(message: pb.InvocationNode) -> InvocationData:
+    return InvocationData(
+        model_id=message.model_id,
+        provider=message.provider,
+        status=message.status,
+        token_count=message.token_count,
+        latency_ms=message.latency_ms,
+        metadata=dict(message.metadata),
+    )
+
+
+def metric_data(message: pb.MetricNode) -> MetricData:
+    return MetricData(name=message.name, value=message.value, unit=message.unit, metadata=dict(message.metadata))
+
+
+def error_data(message: pb.ErrorNode) -> ErrorData:
+    return ErrorData(
+        error_type=message.error_type,
+        message=message.message,
+        severity=message.severity,
+        metadata=dict(message.metadata),
+    )
+
+
+def session_data(message: pb.Session) -> SessionData:
+    return SessionData(metadata=dict(message.metadata), is_active=message.is_active)
+
+
+_FROM_WIRE: dict[str, Callable[[Any], NodeData]] = {
+    "prompt": prompt_data,
+    "response": response_data,
+    "tool_invocation": tool_data,
+    "agent": agent_data,
+    "template": template_data,
+    "session": session_data,
+    "model": model_data,
+    "invocation": invocation_data,
+    "metric": metric_data,
+    "error": error_data,
+}
+
+
+def node_from_wire(checker: Checker, path: str, message: pb.Node, *, new_id: Callable[[], str], now: int) -> Node | None:
+    """A node of a request; None, with violations added, where it cannot be one.
+
+    The id may stand in the node or in its data; where it stands in neither, one is made. created_at may stand in the node, or as
+    the data's own time; where it stands in neither, it is `now`.
+    """
+    arm = message.WhichOneof("node_data")
+    if arm is None:
+        checker.add(f"{path}.node_data", "one of prompt, response, tool_invocation, agent, template, session, model, … must be set")
+        return None
+    if message.type not in NodeType.__members__.values():
+        checker.add(f"{path}.type", f"{message.type} is no node type" if message.type else "must be specified")
+        return None
+    data = getattr(message, arm)
+    if message.id and data.id and message.id.lower() != data.id.lower():
+        checker.add(f"{path}.{arm}.id", f"is {data.id}, the node's id is {message.id}")
+    given = message.id or data.id
+    id = checker.id(f"{path}.id", given) if given else new_id()
+    own = "timestamp" if "timestamp" in data.DESCRIPTOR.fields_by_name else "created_at"
+    created = now
+    if message.HasField("created_at"):
+        created = nanoseconds(checker, f"{path}.created_at", message.created_at)
+    elif data.HasField(own):
+        created = nanoseconds(checker, f"{path}.{arm}.{own}", getattr(data, own))
+    value = _FROM_WIRE[arm](data)
+    session_id = id if arm == "session" else value.session_id if isinstance(value, PromptData) else None
+    return Node(id=id, type=NodeType(message.type), data=value, created_at=created, updated_at=now, session_id=session_id)
+
+
+def session_to_wire(node: Node) -> pb.Session:
+    data = node.data
+    assert isinstance(data, SessionData)
+    return pb.Session(
+        id=node.id,
+        created_at=timestamp(node.created_at),
+        updated_at=timestamp(node.updated_at),
+        metadata=data.metadata,
+        is_active=data.is_active,
+    )
+
+
+def _prompt_metadata_to_wire(value: PromptMetadata) -> pb.PromptMetadata:
+    return pb.PromptMetadata(
+        model=value.model,
+        temperature=value.temperature,
+        max_tokens=value.max_tokens,
+        tools_available=value.tools_available,
+        custom=value.custom,
+    )
+
+
+def prompt_to_wire(node: Node) -> pb.PromptNode:
+    data = node.data
+    assert isinstance(data, PromptData)
+    return pb.PromptNode(
+        id=node.id,
+        session_id=data.session_id,
+        content=data.content,
+        timestamp=timestamp(node.created_at),
+        metadata=_prompt_metadata_to_wire(data.metadata) if data.metadata is not None else None,
+    )
+
+
+def response_to_wire(node: Node) -> pb.ResponseNode:
+    data = node.data
+    assert isinstance(data, ResponseData)
+    return pb.ResponseNode(
+        id=node.id,
+        prompt_id=data.prompt_id,
+        content=data.content,
+        timestamp=timestamp(node.created_at),
+        token_usage=_to_wire(pb.TokenUsage, data.token_usage),
+        metadata=_to_wire(pb.ResponseMetadata, data.metadata),
+    )
+
+
+def _to_wire(message: type[M], value: msgspec.Struct | None) -> M | None:
+    return None if value is None else message(**msgspec.structs.asdict(value))
+
+
+def tool_to_wire(node: Node) -> pb.ToolInvocationNode:
+    return pb.ToolInvocationNode(id=node.id, timestamp=timestamp(node.created_at), **msgspec.structs.asdict(node.data))
+
+
+def template_to_wire(node: Node) -> pb.TemplateNode:
+    data = node.data
+    assert isinstance(data, TemplateData)
+    fields = msgspec.structs.asdict(data)
+    fields["variables"] = [_to_wire(pb.VariableSpec, variable) for variable in data.variables]
+    return pb.TemplateNode(id=node.id, created_at=timestamp(node.created_at), **fields)
+
+
+def node_to_wire(node: Node) -> pb.Node:
+    """A node as the wire carries it."""
+    at = timestamp(node.created_at)
+    message = pb.Node(id=node.id, type=node.type.value, created_at=at)
+    match node.data:
+        case SessionData():
+            message.session.CopyFrom(session_to_wire(node))
+        case PromptData():
+            message.prompt.CopyFrom(prompt_to_wire(node))
+        case ResponseData():
+            message.response.CopyFrom(response_to_wire(node))
+        case ToolInvocationData():
+            message.tool_invocation.CopyFrom(tool_to_wire(node))
+        case TemplateData():
+            message.template.CopyFrom(template_to_wire(node))
+        case AgentData() as data:
+            message.agent.CopyFrom(pb.AgentNode(id=node.id, created_at=at, **msgspec.structs.asdict(data)))
+        case ModelData() as data:
+            message.model.CopyFrom(pb.ModelNode(id=node.id, created_at=at, **msgspec.structs.asdict(data)))
+        case InvocationData() as data:
+            message.invocation.CopyFrom(pb.InvocationNode(id=node.id, timestamp=at, **msgspec.structs.asdict(data)))
+        case MetricData() as data:
+            message.metric.CopyFrom(pb.MetricNode(id=node.id, timestamp=at, **msgspec.structs.asdict(data)))
+        case ErrorData() as data:
+            message.error.CopyFrom(pb.ErrorNode(id=node.id, timestamp=at, **msgspec.structs.asdict(data)))
+    return message
+
+
+def edge_from_wire(checker: Checker, path: str, message: pb.Edge, *, new_id: Callable[[], str], now: int) -> Edge | None:
+    """An edge of a request; None, with violations added, where it cannot be one."""
+    if message.type not in EdgeType.__members__.values():
+        checker.add(f"{path}.type", f"{message.type} is no edge type" if message.type else "must be specified")
+        return None
+    return Edge(
+        id=checker.id(f"{path}.id", message.id) if message.id else new_id(),
+        type=EdgeType(message.type),
+        from_id=message.from_node_id.lower(),
+        to_id=message.to_node_id.lower(),
+        created_at=nanoseconds(checker, f"{path}.created_at", message.created_at) if message.HasField("created_at") else now,
+        properties=dict(message.properties),
+    )
+
+
+def edge_to_wire(edge: Edge) -> pb.Edge:
+    return pb.Edge(
+        id=edge.id,
+        from_node_id=edge.from_id,
+        to_node_id=edge.to_id,
+        type=edge.type.value,
+        created_at=timestamp(edge.created_at),
+        properties=edge.properties,
+    )
+
+
+_encode_json = msgspec.json.Encoder().encode
+
+
+def event_to_wire(event: Event) -> pb.Event:
+    """An event; its payload names what changed (`id`, `kind`, `session_id`) and never carries content."""
+    payload = {"id": event.subject_id, "kind": event.kind, "session_id": event.session_id}
+    return pb.Event(
+        id=event.id, type=event.type.value, timestamp=timestamp(event.at), payload=_encode_json(payload).decode()
+    )

@@ -1,0 +1,1 @@
+"""How a request becomes one atomic write: checks, derived edges, plugins, the store."""

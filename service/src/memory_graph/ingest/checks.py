@@ -1,0 +1,181 @@
+"""What a node or edge must be before it is written (contracts §1). Every violation is collected, each with its field's path."""
+
+from __future__ import annotations
+
+import msgspec
+import re2
+
+from memory_graph.model.errors import Invalid, Violation
+from memory_graph.model.ids import canonical
+from memory_graph.model.nodes import (
+    DATA_TYPES,
+    AgentData,
+    Edge,
+    ErrorData,
+    InvocationData,
+    MetricData,
+    ModelData,
+    Node,
+    NodeData,
+    PromptData,
+    ResponseData,
+    TemplateData,
+    ToolInvocationData,
+)
+
+MAX_CONTENT_BYTES = 1_000_000
+"""Longest content of a prompt, response, template or tool field, in UTF-8 bytes (contracts §1)."""
+MAX_PATTERN_MEMORY = 1 << 20
+"""Most bytes RE2 may compile a validation_pattern into."""
+
+ARM = {
+    "SessionData": "session",
+    "PromptData": "prompt",
+    "ResponseData": "response",
+    "ToolInvocationData": "tool_invocation",
+    "AgentData": "agent",
+    "TemplateData": "template",
+    "ModelData": "model",
+    "InvocationData": "invocation",
+    "MetricData": "metric",
+    "ErrorData": "error",
+}
+"""The wire name of each kind of data."""
+
+_decode_json = msgspec.json.Decoder().decode
+
+
+class Checker:
+    """Collects violations; `done` raises them together."""
+
+    def __init__(self) -> None:
+        self.violations: list[Violation] = []
+
+    def add(self, field: str, description: str) -> None:
+        self.violations.append(Violation(field, description))
+
+    def id(self, field: str, value: str) -> str:
+        """The canonical id; an empty or malformed one is a violation."""
+        found = canonical(value)
+        if found is None:
+            self.add(field, "must not be empty" if not value else "must be a UUID such as 0198f3a2-7c44-7bd1-9f0e-3b8f2f1c5a77")
+            return value
+        return found
+
+    def content(self, field: str, value: str) -> None:
+        """Text that must not be empty nor over MAX_CONTENT_BYTES."""
+        if not value:
+            self.add(field, "must not be empty")
+        self.size(field, value)
+
+    def size(self, field: str, value: str) -> None:
+        if len(value) > MAX_CONTENT_BYTES or (len(value) * 4 > MAX_CONTENT_BYTES and len(value.encode()) > MAX_CONTENT_BYTES):
+            self.add(field, f"is {len(value.encode()):,} bytes; at most {MAX_CONTENT_BYTES:,} are accepted")
+
+    def json(self, field: str, value: str) -> None:
+        """JSON text; empty is accepted as absent."""
+        if value:
+            self.size(field, value)
+            try:
+                _decode_json(value.encode())
+            except msgspec.DecodeError as error:
+                self.add(field, f"must be JSON: {error}")
+
+    def not_negative(self, field: str, value: float) -> None:
+        if value < 0:
+            self.add(field, f"is {value}; must not be negative")
+
+    def done(self) -> None:
+        """Raises `Invalid` with everything found, if anything was."""
+        if self.violations:
+            raise Invalid(*self.violations)
+
+
+def check_node(checker: Checker, prefix: str, node: Node) -> None:
+    """Checks a node's type against its data, and the data by its own rules. `prefix` is the path of the node, `node` say."""
+    expected = DATA_TYPES[node.type]
+    arm = ARM[type(node.data).__name__]
+    if not isinstance(node.data, expected):
+        checker.add(f"{prefix}.type", f"is {node.type.name} but the data is `{arm}`")
+    check_data(checker, f"{prefix}.{arm}", node.data)
+
+
+def check_data(checker: Checker, path: str, data: NodeData) -> None:
+    """Checks one kind of data; `path` is its place in the request."""
+    match data:
+        case PromptData():
+            checker.id(f"{path}.session_id", data.session_id)
+            checker.content(f"{path}.content", data.content)
+            if data.metadata is not None and data.metadata.max_tokens is not None:
+                checker.not_negative(f"{path}.metadata.max_tokens", data.metadata.max_tokens)
+        case ResponseData():
+            checker.id(f"{path}.prompt_id", data.prompt_id)
+            checker.content(f"{path}.content", data.content)
+            if data.token_usage is not None:
+                for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
+                    checker.not_negative(f"{path}.token_usage.{name}", getattr(data.token_usage, name))
+        case ToolInvocationData():
+            _check_tool(checker, path, data)
+        case TemplateData():
+            _check_template(checker, path, data)
+        case AgentData() | MetricData():
+            checker.content(f"{path}.name", data.name)
+        case ModelData() | InvocationData():
+            checker.content(f"{path}.model_id", data.model_id)
+        case ErrorData():
+            checker.content(f"{path}.error_type", data.error_type)
+            checker.size(f"{path}.message", data.message)
+
+
+def _check_tool(checker: Checker, path: str, data: ToolInvocationData) -> None:
+    checker.id(f"{path}.response_id", data.response_id)
+    checker.content(f"{path}.tool_name", data.tool_name)
+    checker.json(f"{path}.parameters", data.parameters)
+    checker.json(f"{path}.result", data.result or "")
+    checker.size(f"{path}.error", data.error or "")
+    checker.not_negative(f"{path}.duration_ms", data.duration_ms)
+    checker.not_negative(f"{path}.retry_count", data.retry_count)
+
+
+def _check_template(checker: Checker, path: str, data: TemplateData) -> None:
+    checker.content(f"{path}.name", data.name)
+    if "parent_id" in data.metadata:
+        checker.id(f"{path}.metadata[parent_id]", data.metadata["parent_id"])
+        checker.size(f"{path}.template_text", data.template_text)
+    else:
+        checker.content(f"{path}.template_text", data.template_text)
+    names: set[str] = set()
+    for index, variable in enumerate(data.variables):
+        where = f"{path}.variables[{index}]"
+        checker.content(f"{where}.name", variable.name)
+        if variable.name in names:
+            checker.add(f"{where}.name", f"{variable.name} is declared twice")
+        names.add(variable.name)
+        if variable.validation_pattern:
+            try:
+                compile_pattern(variable.validation_pattern)
+            except re2.error as error:
+                checker.add(f"{where}.validation_pattern", f"is no RE2 pattern: {_text(error)}")
+
+
+def compile_pattern(pattern: str) -> re2._Regexp[str]:
+    """A validation_pattern, compiled. RE2 matches in linear time, so a hostile pattern cannot stop the service.
+
+    Raises:
+        re2.error: for what is no RE2 pattern.
+    """
+    options = re2.Options()
+    options.max_mem = MAX_PATTERN_MEMORY
+    options.log_errors = False
+    return re2.compile(pattern, options)
+
+
+def _text(error: Exception) -> str:
+    cause = error.args[0] if error.args else ""
+    return cause.decode() if isinstance(cause, bytes) else str(cause)
+
+
+def check_edge(checker: Checker, prefix: str, edge: Edge) -> None:
+    """Checks an edge's ids."""
+    checker.id(f"{prefix}.from_node_id", edge.from_id)
+    checker.id(f"{prefix}.to_node_id", edge.to_id)

@@ -1,0 +1,75 @@
+"""Which edges the server makes for a node (contracts §1, "Edges made by the server"). Pure: ids and the time are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from memory_graph.model.errors import Invalid, Violation
+from memory_graph.model.ids import canonical
+from memory_graph.model.kinds import EdgeType
+from memory_graph.model.mutations import CreateNode
+from memory_graph.model.nodes import Edge, Node, PromptData, ResponseData, TemplateData, ToolInvocationData
+
+NewId = Callable[[], str]
+
+
+def creation(node: Node, new_id: NewId, *, instantiates: str | None = None) -> CreateNode:
+    """The mutation that stores `node` with the edges the server makes for it.
+
+    instantiates: the template a prompt was made from.
+
+    Raises:
+        Invalid: where metadata that names nodes (agent_id, references, …) holds what is no id.
+    """
+    edges = tuple(
+        Edge(id=new_id(), type=edge_type, from_id=start, to_id=end, created_at=node.created_at)
+        for edge_type, start, end in _edges(node, instantiates)
+    )
+    data = node.data
+    if isinstance(data, PromptData):
+        return CreateNode(node=node, edges=edges, follows_edge_id=new_id(), counts_use_of=instantiates)
+    if isinstance(data, ResponseData):
+        return CreateNode(node=node, edges=edges, parent_id=data.prompt_id)
+    if isinstance(data, ToolInvocationData):
+        return CreateNode(node=node, edges=edges, parent_id=data.response_id)
+    return CreateNode(node=node, edges=edges)
+
+
+def structure(node: Node) -> frozenset[tuple[EdgeType, str, str]]:
+    """The edges a node's data asks for. UpdateNode may not change them: they would no longer agree with the edges stored."""
+    return frozenset(_edges(node, None))
+
+
+def _edges(node: Node, instantiates: str | None) -> Iterator[tuple[EdgeType, str, str]]:
+    data = node.data
+    match data:
+        case PromptData():
+            yield EdgeType.BELONGS_TO, node.id, data.session_id
+            if instantiates is not None:
+                yield EdgeType.INSTANTIATES, node.id, instantiates
+            if data.metadata is not None and data.metadata.custom:
+                custom = data.metadata.custom
+                for id in _ids("metadata.custom[agent_id]", custom.get("agent_id", "")):
+                    yield EdgeType.HANDLED_BY, node.id, id
+                for id in _ids("metadata.custom[references]", custom.get("references", "")):
+                    yield EdgeType.REFERENCES, node.id, id
+        case ResponseData():
+            yield EdgeType.RESPONDS_TO, node.id, data.prompt_id
+            if data.metadata is not None:
+                target = data.metadata.custom.get("transfer_to_agent_id", "")
+                for id in _ids("metadata.custom[transfer_to_agent_id]", target):
+                    yield EdgeType.TRANSFERS_TO, node.id, id
+        case ToolInvocationData():
+            yield EdgeType.INVOKES, data.response_id, node.id
+        case TemplateData():
+            for id in _ids("metadata[parent_id]", data.metadata.get("parent_id", "")):
+                yield EdgeType.INHERITS, node.id, id
+
+
+def _ids(field: str, value: str) -> Iterator[str]:
+    """The ids in a comma-separated list, each once."""
+    for part in dict.fromkeys(part.strip() for part in value.split(",") if part.strip()):
+        found = canonical(part)
+        if found is None:
+            raise Invalid(Violation(field, f"{part!r} is not a UUID"))
+        yield found

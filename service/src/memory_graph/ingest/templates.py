@@ -1,0 +1,82 @@
+"""Template inheritance and expansion (contracts §1, InstantiateTemplate). Pure.
+
+A template text holds variables `{{name}}` and may name blocks: `{% block greeting %}Hello {{name}}{% endblock %}`. A child
+template inherits its parent's text; a block of the child replaces the parent's block of the same name, and what the child says outside
+of blocks the parent has is added after the parent's text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from memory_graph.ingest.checks import compile_pattern
+from memory_graph.model.errors import Invalid, Violation
+from memory_graph.model.nodes import TemplateData, VariableSpec
+
+_VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*\}\}")
+_BLOCK = re.compile(r"\{%\s*block\s+([A-Za-z_][A-Za-z0-9_.-]*)\s*%\}(.*?)\{%\s*endblock\s*%\}", re.DOTALL)
+
+
+def expand(lineage: Sequence[TemplateData], values: Mapping[str, str]) -> str:
+    """The text of the last template of `lineage` (root ancestor first) with its variables replaced by `values` or their defaults.
+
+    A value is put in as it is: variables in it are not expanded again.
+
+    Raises:
+        Invalid: naming every required variable that has no value, every value that does not match, every value without a variable.
+    """
+    text = _inherit([template.template_text for template in lineage])
+    specs = {spec.name: spec for template in lineage for spec in template.variables}
+    names = dict.fromkeys(_VARIABLE.findall(text))
+    violations = [*_unknown(specs, names, values), *_missing(specs, names, values), *_mismatched(specs, values)]
+    if violations:
+        raise Invalid(*violations)
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        if name in values:
+            return values[name]
+        return (specs[name].default_value if name in specs else None) or ""
+
+    return _VARIABLE.sub(value, text)
+
+
+def _inherit(texts: Sequence[str]) -> str:
+    merged = texts[0]
+    for text in texts[1:]:
+        blocks = dict(_BLOCK.findall(text))
+        inherited = set(name for name, _ in _BLOCK.findall(merged))
+        merged = _BLOCK.sub(lambda match, new=blocks: _block(match[1], new.get(match[1], match[2])), merged)  # type: ignore[misc]
+        rest = _BLOCK.sub(lambda match, known=inherited: "" if match[1] in known else match[0], text).strip()  # type: ignore[misc]
+        if rest:
+            merged = f"{merged}\n{rest}" if merged else rest
+    return _BLOCK.sub(lambda match: match[2], merged)
+
+
+def _block(name: str, body: str) -> str:
+    return f"{{% block {name} %}}{body}{{% endblock %}}"
+
+
+def _unknown(specs: Mapping[str, VariableSpec], names: Mapping[str, None], values: Mapping[str, str]) -> list[Violation]:
+    known = sorted({*specs, *names})
+    return [
+        Violation(f"variable_values[{name}]", f"the template has no such variable; it has {', '.join(known) or 'none'}")
+        for name in values
+        if name not in specs and name not in names
+    ]
+
+
+def _missing(specs: Mapping[str, VariableSpec], names: Mapping[str, None], values: Mapping[str, str]) -> list[Violation]:
+    required = [name for name in names if name not in specs]
+    required += [spec.name for spec in specs.values() if spec.required and spec.default_value is None]
+    missing = sorted({name for name in required if name not in values})
+    return [Violation("variable_values", f"missing required variables: {', '.join(missing)}")] if missing else []
+
+
+def _mismatched(specs: Mapping[str, VariableSpec], values: Mapping[str, str]) -> list[Violation]:
+    return [
+        Violation(f"variable_values[{name}]", f"does not match the pattern {spec.validation_pattern}")
+        for name, spec in specs.items()
+        if spec.validation_pattern and name in values and not compile_pattern(spec.validation_pattern).fullmatch(values[name])
+    ]
