@@ -50,5 +50,5 @@ else:
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
     class ProtobufHook(BuildHookInterface):  # type: ignore[type-arg]
-        def initialize(self, version: str, build_data: dict[str, object]) -> None:
+        def initialize(self, version: str, build_data: dict[str, object]) -> None:  # noqa: ARG002 - the interface is hatchling's
             generate()

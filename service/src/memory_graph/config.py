@@ -9,6 +9,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from memory_graph.plugins.loading import split_directories
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 PositiveInt = Annotated[int, Field(gt=0)]
 
@@ -22,44 +24,62 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """How one server process runs. A field's description is its documentation (`memory-graph serve --help` shows them)."""
+    """How one server process runs. A field's description is its documentation; `serve --help` shows them."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=False)
 
-    grpc_host: str = Field("127.0.0.1", description="address gRPC and metrics listen on; 0.0.0.0 in a container")
-    grpc_port: Port = Field(50051, description="gRPC port; 0 takes a free one")
-    metrics_port: Port = Field(9090, description="port of /metrics; 0 takes a free one")
-    db_path: Path = Field(default_factory=_data_home, description="directory of the embedded store")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
-    plugin_dirs: Annotated[tuple[Path, ...], NoDecode] = Field(
-        (), description=f"directories with plugins, separated by '{os.pathsep}'"
+    grpc_host: str = Field(
+        default="127.0.0.1", description="address gRPC and metrics listen on; 0.0.0.0 in a container"
     )
-    plugin_timeout_ms: PositiveInt = Field(1000, description="time limit of one plugin hook, milliseconds")
-    max_connections: PositiveInt = Field(1000, description="most client connections at once")
-    max_streams_per_connection: PositiveInt = Field(100, description="most concurrent calls on one connection")
-    max_message_bytes: PositiveInt = Field(16 * 1024 * 1024, description="largest message received or sent, bytes")
-    request_timeout_ms: PositiveInt = Field(30_000, description="time limit of a unary call, milliseconds")
-    max_connection_age_s: PositiveInt = Field(300, description="age at which a connection is asked to reconnect, seconds")
-    max_connection_age_grace_s: PositiveInt = Field(30, description="time its running calls then have, seconds")
-    drain_seconds: PositiveInt = Field(10, description="time running calls have after SIGTERM, seconds")
-    feed_retention_commits: PositiveInt = Field(1_000_000, description="commits the change feed keeps for resuming")
-    feed_buffer_events: PositiveInt = Field(10_000, description="events a slow subscriber may lag before it is cut off")
-    tls_cert_file: Path | None = Field(None, description="PEM certificate chain; with it gRPC speaks TLS")
-    tls_key_file: Path | None = Field(None, description="PEM private key of tls_cert_file")
-    tls_client_ca_file: Path | None = Field(None, description="PEM CAs; with it clients must show a certificate (mTLS)")
-    otel_exporter_otlp_endpoint: str | None = Field(None, description="OTLP gRPC endpoint for traces; empty: none")
+    grpc_port: Port = Field(default=50051, description="gRPC port; 0 takes a free one")
+    metrics_port: Port = Field(default=9090, description="port of /metrics; 0 takes a free one")
+    db_path: Path = Field(default_factory=_data_home, description="directory of the embedded store")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least level that is logged"
+    )
+    plugin_dirs: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(), description=f"directories with plugins, separated by commas or '{os.pathsep}'"
+    )
+    plugin_timeout_ms: PositiveInt = Field(default=1000, description="time limit of one plugin hook, milliseconds")
+    max_connections: PositiveInt = Field(default=1000, description="most client connections at once")
+    max_streams_per_connection: PositiveInt = Field(default=100, description="most concurrent calls on one connection")
+    max_message_bytes: PositiveInt = Field(
+        default=16 * 1024 * 1024, description="largest message received or sent, bytes"
+    )
+    request_timeout_ms: PositiveInt = Field(default=30_000, description="time limit of a unary call, milliseconds")
+    max_connection_age_s: PositiveInt = Field(
+        default=300, description="age at which a connection must reconnect, seconds"
+    )
+    max_connection_age_grace_s: PositiveInt = Field(default=30, description="time its running calls then have, seconds")
+    drain_seconds: PositiveInt = Field(default=10, description="time running calls have after SIGTERM, seconds")
+    feed_retention_commits: PositiveInt = Field(
+        default=1_000_000, description="commits the change feed keeps for resuming"
+    )
+    feed_buffer_events: PositiveInt = Field(
+        default=10_000, description="events a slow subscriber may lag before it is cut off"
+    )
+    tls_cert_file: Path | None = Field(default=None, description="PEM certificate chain; with it gRPC speaks TLS")
+    tls_key_file: Path | None = Field(default=None, description="PEM private key of tls_cert_file")
+    tls_client_ca_file: Path | None = Field(
+        default=None, description="PEM CAs; with it clients must show a certificate (mTLS)"
+    )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        default=None, description="OTLP gRPC endpoint for traces; empty: none"
+    )
 
     @field_validator("plugin_dirs", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(Path(part) for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+        return tuple(split_directories(value)) if isinstance(value, str) else value
 
     @field_validator("log_level", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("tls_cert_file", "tls_key_file", "tls_client_ca_file", "otel_exporter_otlp_endpoint", mode="before")
+    @field_validator(
+        "tls_cert_file", "tls_key_file", "tls_client_ca_file", "otel_exporter_otlp_endpoint", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value

@@ -9,7 +9,7 @@ import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
-from memory_graph.ingest.checks import Checker
+from memory_graph.ingest.checks import Checker, data_path
 from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.model.mutations import Event
 from memory_graph.model.nodes import (
@@ -33,6 +33,8 @@ from memory_graph.model.nodes import (
 )
 
 M = TypeVar("M")
+NODE_TYPES: frozenset[int] = frozenset(NodeType)
+EDGE_TYPES: frozenset[int] = frozenset(EdgeType)
 _NS = 1_000_000_000
 MAX_SECONDS = (1 << 63) // _NS - 1
 """The last second the graph can hold, in 2262."""
@@ -63,7 +65,10 @@ def prompt_metadata(message: pb.PromptMetadata) -> PromptMetadata:
 
 def response_metadata(message: pb.ResponseMetadata) -> ResponseMetadata:
     return ResponseMetadata(
-        model=message.model, finish_reason=message.finish_reason, latency_ms=message.latency_ms, custom=dict(message.custom)
+        model=message.model,
+        finish_reason=message.finish_reason,
+        latency_ms=message.latency_ms,
+        custom=dict(message.custom),
     )
 
 
@@ -190,22 +195,27 @@ _FROM_WIRE: dict[str, Callable[[Any], NodeData]] = {
 }
 
 
-def node_from_wire(checker: Checker, path: str, message: pb.Node, *, new_id: Callable[[], str], now: int) -> Node | None:
+def node_from_wire(
+    checker: Checker, path: str, message: pb.Node, *, new_id: Callable[[], str], now: int
+) -> Node | None:
     """A node of a request; None, with violations added, where it cannot be one.
 
-    The id may stand in the node or in its data; where it stands in neither, one is made. created_at may stand in the node, or as
-    the data's own time; where it stands in neither, it is `now`.
+    The id may stand in the node or in its data; where it stands in neither, one is made. created_at may stand in the
+    node, or as the data's own time; where it stands in neither, it is `now`.
     """
     arm = message.WhichOneof("node_data")
     if arm is None:
-        checker.add(f"{path}.node_data", "one of prompt, response, tool_invocation, agent, template, session, model, … must be set")
+        checker.add(
+            f"{path}.node_data",
+            "one of prompt, response, tool_invocation, agent, template, session … must be set",
+        )
         return None
-    if message.type not in NodeType.__members__.values():
+    if message.type not in NODE_TYPES:
         checker.add(f"{path}.type", f"{message.type} is no node type" if message.type else "must be specified")
         return None
     data = getattr(message, arm)
     if message.id and data.id and message.id.lower() != data.id.lower():
-        checker.add(f"{path}.{arm}.id", f"is {data.id}, the node's id is {message.id}")
+        checker.add(f"{data_path(path, arm)}.id", f"is {data.id}, the node's id is {message.id}")
     given = message.id or data.id
     id = checker.id(f"{path}.id", given) if given else new_id()
     own = "timestamp" if "timestamp" in data.DESCRIPTOR.fields_by_name else "created_at"
@@ -213,10 +223,12 @@ def node_from_wire(checker: Checker, path: str, message: pb.Node, *, new_id: Cal
     if message.HasField("created_at"):
         created = nanoseconds(checker, f"{path}.created_at", message.created_at)
     elif data.HasField(own):
-        created = nanoseconds(checker, f"{path}.{arm}.{own}", getattr(data, own))
+        created = nanoseconds(checker, f"{data_path(path, arm)}.{own}", getattr(data, own))
     value = _FROM_WIRE[arm](data)
     session_id = id if arm == "session" else value.session_id if isinstance(value, PromptData) else None
-    return Node(id=id, type=NodeType(message.type), data=value, created_at=created, updated_at=now, session_id=session_id)
+    return Node(
+        id=id, type=NodeType(message.type), data=value, created_at=created, updated_at=now, session_id=session_id
+    )
 
 
 def session_to_wire(node: Node) -> pb.Session:
@@ -282,37 +294,56 @@ def template_to_wire(node: Node) -> pb.TemplateNode:
     return pb.TemplateNode(id=node.id, created_at=timestamp(node.created_at), **fields)
 
 
+def agent_to_wire(node: Node) -> pb.AgentNode:
+    return pb.AgentNode(id=node.id, created_at=timestamp(node.created_at), **msgspec.structs.asdict(node.data))
+
+
+def model_to_wire(node: Node) -> pb.ModelNode:
+    return pb.ModelNode(id=node.id, created_at=timestamp(node.created_at), **msgspec.structs.asdict(node.data))
+
+
+def invocation_to_wire(node: Node) -> pb.InvocationNode:
+    return pb.InvocationNode(id=node.id, timestamp=timestamp(node.created_at), **msgspec.structs.asdict(node.data))
+
+
+def metric_to_wire(node: Node) -> pb.MetricNode:
+    return pb.MetricNode(id=node.id, timestamp=timestamp(node.created_at), **msgspec.structs.asdict(node.data))
+
+
+def error_to_wire(node: Node) -> pb.ErrorNode:
+    return pb.ErrorNode(id=node.id, timestamp=timestamp(node.created_at), **msgspec.structs.asdict(node.data))
+
+
+_TO_WIRE: dict[type[NodeData], tuple[str, Callable[[Node], Any]]] = {
+    PromptData: ("prompt", prompt_to_wire),
+    ResponseData: ("response", response_to_wire),
+    ToolInvocationData: ("tool_invocation", tool_to_wire),
+    AgentData: ("agent", agent_to_wire),
+    TemplateData: ("template", template_to_wire),
+    SessionData: ("session", session_to_wire),
+    ModelData: ("model", model_to_wire),
+    InvocationData: ("invocation", invocation_to_wire),
+    MetricData: ("metric", metric_to_wire),
+    ErrorData: ("error", error_to_wire),
+}
+
+
 def node_to_wire(node: Node) -> pb.Node:
     """A node as the wire carries it."""
-    at = timestamp(node.created_at)
-    message = pb.Node(id=node.id, type=node.type.value, created_at=at)
-    match node.data:
-        case SessionData():
-            message.session.CopyFrom(session_to_wire(node))
-        case PromptData():
-            message.prompt.CopyFrom(prompt_to_wire(node))
-        case ResponseData():
-            message.response.CopyFrom(response_to_wire(node))
-        case ToolInvocationData():
-            message.tool_invocation.CopyFrom(tool_to_wire(node))
-        case TemplateData():
-            message.template.CopyFrom(template_to_wire(node))
-        case AgentData() as data:
-            message.agent.CopyFrom(pb.AgentNode(id=node.id, created_at=at, **msgspec.structs.asdict(data)))
-        case ModelData() as data:
-            message.model.CopyFrom(pb.ModelNode(id=node.id, created_at=at, **msgspec.structs.asdict(data)))
-        case InvocationData() as data:
-            message.invocation.CopyFrom(pb.InvocationNode(id=node.id, timestamp=at, **msgspec.structs.asdict(data)))
-        case MetricData() as data:
-            message.metric.CopyFrom(pb.MetricNode(id=node.id, timestamp=at, **msgspec.structs.asdict(data)))
-        case ErrorData() as data:
-            message.error.CopyFrom(pb.ErrorNode(id=node.id, timestamp=at, **msgspec.structs.asdict(data)))
-    return message
+    arm, data_to_wire = _TO_WIRE[type(node.data)]
+    data: Any = {arm: data_to_wire(node)}
+    return pb.Node(id=node.id, type=_enum(node.type), created_at=timestamp(node.created_at), **data)
 
 
-def edge_from_wire(checker: Checker, path: str, message: pb.Edge, *, new_id: Callable[[], str], now: int) -> Edge | None:
+def _enum(value: int) -> Any:  # noqa: ANN401 - the generated stubs name classes that do not exist at run time
+    return int(value)
+
+
+def edge_from_wire(
+    checker: Checker, path: str, message: pb.Edge, *, new_id: Callable[[], str], now: int
+) -> Edge | None:
     """An edge of a request; None, with violations added, where it cannot be one."""
-    if message.type not in EdgeType.__members__.values():
+    if message.type not in EDGE_TYPES:
         checker.add(f"{path}.type", f"{message.type} is no edge type" if message.type else "must be specified")
         return None
     return Edge(
@@ -320,7 +351,9 @@ def edge_from_wire(checker: Checker, path: str, message: pb.Edge, *, new_id: Cal
         type=EdgeType(message.type),
         from_id=message.from_node_id.lower(),
         to_id=message.to_node_id.lower(),
-        created_at=nanoseconds(checker, f"{path}.created_at", message.created_at) if message.HasField("created_at") else now,
+        created_at=nanoseconds(checker, f"{path}.created_at", message.created_at)
+        if message.HasField("created_at")
+        else now,
         properties=dict(message.properties),
     )
 
@@ -330,7 +363,7 @@ def edge_to_wire(edge: Edge) -> pb.Edge:
         id=edge.id,
         from_node_id=edge.from_id,
         to_node_id=edge.to_id,
-        type=edge.type.value,
+        type=_enum(edge.type),
         created_at=timestamp(edge.created_at),
         properties=edge.properties,
     )
@@ -343,5 +376,5 @@ def event_to_wire(event: Event) -> pb.Event:
     """An event; its payload names what changed (`id`, `kind`, `session_id`) and never carries content."""
     payload = {"id": event.subject_id, "kind": event.kind, "session_id": event.session_id}
     return pb.Event(
-        id=event.id, type=event.type.value, timestamp=timestamp(event.at), payload=_encode_json(payload).decode()
+        id=event.id, type=_enum(event.type), timestamp=timestamp(event.at), payload=_encode_json(payload).decode()
     )

@@ -1,4 +1,4 @@
-"""What a node or edge must be before it is written (contracts §1). Every violation is collected, each with its field's path."""
+"""What a node or edge must be before it is written (contracts §1): every violation, each with its field's path."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ ARM = {
 }
 """The wire name of each kind of data."""
 
+_NO_UUID = "must be a UUID such as 0198f3a2-7c44-7bd1-9f0e-3b8f2f1c5a77"
 _decode_json = msgspec.json.Decoder().decode
 
 
@@ -52,13 +53,16 @@ class Checker:
         self.violations: list[Violation] = []
 
     def add(self, field: str, description: str) -> None:
-        self.violations.append(Violation(field, description))
+        self.violations.append(Violation(field.lstrip("."), description))
 
     def id(self, field: str, value: str) -> str:
         """The canonical id; an empty or malformed one is a violation."""
         found = canonical(value)
         if found is None:
-            self.add(field, "must not be empty" if not value else "must be a UUID such as 0198f3a2-7c44-7bd1-9f0e-3b8f2f1c5a77")
+            self.add(
+                field,
+                _NO_UUID if value else "must not be empty",
+            )
             return value
         return found
 
@@ -69,7 +73,9 @@ class Checker:
         self.size(field, value)
 
     def size(self, field: str, value: str) -> None:
-        if len(value) > MAX_CONTENT_BYTES or (len(value) * 4 > MAX_CONTENT_BYTES and len(value.encode()) > MAX_CONTENT_BYTES):
+        if len(value) > MAX_CONTENT_BYTES or (
+            len(value) * 4 > MAX_CONTENT_BYTES and len(value.encode()) > MAX_CONTENT_BYTES
+        ):
             self.add(field, f"is {len(value.encode()):,} bytes; at most {MAX_CONTENT_BYTES:,} are accepted")
 
     def json(self, field: str, value: str) -> None:
@@ -92,15 +98,19 @@ class Checker:
 
 
 def check_node(checker: Checker, prefix: str, node: Node) -> None:
-    """Checks a node's type against its data, and the data by its own rules. `prefix` is the path of the node, `node` say."""
-    expected = DATA_TYPES[node.type]
+    """Checks a node's type against its data, and the data by its own rules. prefix: the node's path, say `node`."""
     arm = ARM[type(node.data).__name__]
-    if not isinstance(node.data, expected):
+    if not isinstance(node.data, DATA_TYPES[node.type]):
         checker.add(f"{prefix}.type", f"is {node.type.name} but the data is `{arm}`")
-    check_data(checker, f"{prefix}.{arm}", node.data)
+    check_data(checker, data_path(prefix, arm), node.data)
 
 
-def check_data(checker: Checker, path: str, data: NodeData) -> None:
+def data_path(prefix: str, arm: str) -> str:
+    """Where a node's data stands: below the node, or, where a request holds the data itself, at the prefix."""
+    return prefix if prefix in ("", arm) else f"{prefix}.{arm}"
+
+
+def check_data(checker: Checker, path: str, data: NodeData) -> None:  # noqa: C901 - one case a kind
     """Checks one kind of data; `path` is its place in the request."""
     match data:
         case PromptData():

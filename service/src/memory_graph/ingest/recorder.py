@@ -13,7 +13,8 @@ from memory_graph.model.errors import Invalid, NotFound, Violation
 from memory_graph.model.kinds import NodeType
 from memory_graph.model.mutations import Applied, CreateEdge, CreateNode, DeleteEdge, DeleteNode, UpdateNode, Write
 from memory_graph.model.nodes import Edge, Node, PromptData, SessionData, TemplateData
-from memory_graph.plugins import Context, PluginHost
+from memory_graph.model.queries import NodeFilter
+from memory_graph.plugins import HookContext, PluginHost
 from memory_graph.store.protocol import GraphStore
 
 MAX_TEMPLATE_DEPTH = 10
@@ -23,8 +24,8 @@ MAX_TEMPLATE_DEPTH = 10
 class Recorder:
     """Checks what it is given, lets plugins see it, derives the edges, and writes it once.
 
-    All methods raise `Invalid`, `Vetoed`, `NotFound`, `AlreadyExists`, `SessionClosed` and `StoreUnavailable`; then nothing was written.
-    They return once the write is durable.
+    All methods raise `Invalid`, `Vetoed`, `NotFound`, `AlreadyExists`, `SessionClosed` and `StoreUnavailable`; then
+    nothing was written. They return once the write is durable.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class Recorder:
         self.new_id = new_id
 
     async def create(
-        self, context: Context, nodes: Sequence[Node], paths: Sequence[str], *, instantiates: str | None = None
+        self, context: HookContext, nodes: Sequence[Node], paths: Sequence[str], *, instantiates: str | None = None
     ) -> Applied:
         """Creates nodes, all or none, in order. `paths` says where each stands in the request, for violations."""
         checker = checks.Checker()
@@ -50,23 +51,30 @@ class Recorder:
         checker.done()
         mutations: list[CreateNode] = []
         for node, path in zip(nodes, paths, strict=True):
-            mutations.append(rules.creation(await self._before_create(context, node, path), self.new_id, instantiates=instantiates))
+            mutations.append(
+                rules.creation(await self._before_create(context, node, path), self.new_id, instantiates=instantiates)
+            )
         applied = await self.store.apply(Write(tenant=context.tenant, mutations=tuple(mutations)))
         for result in applied.results:
             if isinstance(result, Node):
                 self.plugins.after(_create_hook(result), context, result)
         return applied
 
-    async def create_session(self, context: Context, metadata: dict[str, str]) -> Node:
+    async def create_session(self, context: HookContext, metadata: dict[str, str]) -> Node:
         """A new, active session."""
         id, now = self.new_id(), self.clock()
         session = Node(
-            id=id, type=NodeType.SESSION, data=SessionData(metadata=metadata), created_at=now, updated_at=now, session_id=id
+            id=id,
+            type=NodeType.SESSION,
+            data=SessionData(metadata=metadata),
+            created_at=now,
+            updated_at=now,
+            session_id=id,
         )
         return _node((await self.create(context, [session], ["session"])).results[0])
 
-    async def update(self, context: Context, node: Node, path: str) -> Node:
-        """Replaces a node's data. What edges were derived from (session, prompt, response, parent, references) stays as it is."""
+    async def update(self, context: HookContext, node: Node, path: str) -> Node:
+        """Replaces a node's data; what edges were derived from (session, prompt, parent, references …) must stay."""
         checker = checks.Checker()
         checks.check_node(checker, path, node)
         checker.done()
@@ -75,7 +83,10 @@ class Recorder:
             raise Invalid(Violation(f"{path}.type", f"is {node.type.name}, the stored node is {current.type.name}"))
         if rules.structure(node) != rules.structure(current):
             raise Invalid(
-                Violation(f"{path}.{checks.ARM[type(node.data).__name__]}", "names other nodes than the stored node; create a new one")
+                Violation(
+                    f"{path}.{checks.ARM[type(node.data).__name__]}",
+                    "names other nodes than the stored node; create a new one",
+                )
             )
         changed = await self._before(context, "update_node", node, path)
         applied = await self.store.apply(Write(tenant=context.tenant, mutations=(UpdateNode(node=changed),)))
@@ -83,7 +94,7 @@ class Recorder:
         self.plugins.after("update_node", context, result)
         return result
 
-    async def close_session(self, context: Context, session_id: str) -> Node:
+    async def close_session(self, context: HookContext, session_id: str) -> Node:
         """Ends a session; closing a closed one changes nothing."""
         current = await self.get_session(context.tenant, session_id)
         assert isinstance(current.data, SessionData)
@@ -94,19 +105,19 @@ class Recorder:
         )
         return await self.update(context, ended, "session")
 
-    async def delete_node(self, context: Context, node_id: str) -> None:
+    async def delete_node(self, context: HookContext, node_id: str) -> None:
         """Deletes a node with its edges; a session with its nodes."""
         node_id = await self._before_id(context, node_id)
         mutation = DeleteNode(node_id=node_id, at=self.clock(), relink_edge_id=self.new_id())
         await self.store.apply(Write(tenant=context.tenant, mutations=(mutation,)))
         self.plugins.after("delete_node", context, node_id)
 
-    async def delete_session(self, context: Context, session_id: str) -> None:
+    async def delete_session(self, context: HookContext, session_id: str) -> None:
         """Deletes a session and everything in it."""
         await self.get_session(context.tenant, session_id)
         await self.delete_node(context, session_id)
 
-    async def create_edge(self, context: Context, edge: Edge, path: str) -> Edge:
+    async def create_edge(self, context: HookContext, edge: Edge, path: str) -> Edge:
         """Creates one edge between two nodes that exist."""
         checker = checks.Checker()
         checks.check_edge(checker, path, edge)
@@ -118,12 +129,14 @@ class Recorder:
         self.plugins.after("create_edge", context, result)
         return result
 
-    async def delete_edge(self, context: Context, edge_id: str) -> None:
+    async def delete_edge(self, context: HookContext, edge_id: str) -> None:
         """Deletes one edge."""
         mutation = DeleteEdge(edge_id=edge_id, at=self.clock())
         await self.store.apply(Write(tenant=context.tenant, mutations=(mutation,)))
 
-    async def instantiate(self, context: Context, template_id: str, values: dict[str, str], session_id: str) -> Node:
+    async def instantiate(
+        self, context: HookContext, template_id: str, values: dict[str, str], session_id: str
+    ) -> Node:
         """Adds a prompt made from a template to a session, and counts the use."""
         lineage = await self._template_lineage(context.tenant, template_id)
         content = templates.expand(lineage, values)
@@ -153,6 +166,12 @@ class Recorder:
             raise NotFound("session", session_id)
         return node
 
+    async def before_query(self, context: HookContext, condition: NodeFilter) -> NodeFilter:
+        """The condition to query by, after plugins have seen it."""
+        if not self.plugins.wants("query"):
+            return condition
+        return await self.plugins.before("query", context, condition)
+
     async def _template_lineage(self, tenant: str, template_id: str) -> list[TemplateData]:
         lineage: list[TemplateData] = []
         next_id = template_id
@@ -166,10 +185,10 @@ class Recorder:
             next_id = node.data.metadata.get("parent_id", "")
         return lineage
 
-    async def _before_create(self, context: Context, node: Node, path: str) -> Node:
+    async def _before_create(self, context: HookContext, node: Node, path: str) -> Node:
         return await self._before(context, _create_hook(node), node, path)
 
-    async def _before(self, context: Context, hook: str, node: Node, path: str) -> Node:
+    async def _before(self, context: HookContext, hook: str, node: Node, path: str) -> Node:
         if not self.plugins.wants(hook):
             return node
         changed = await self.plugins.before(hook, context, node)
@@ -179,7 +198,7 @@ class Recorder:
             checker.done()
         return changed
 
-    async def _before_id(self, context: Context, node_id: str) -> str:
+    async def _before_id(self, context: HookContext, node_id: str) -> str:
         if self.plugins.wants("delete_node"):
             await self.plugins.before("delete_node", context, node_id)
         return node_id

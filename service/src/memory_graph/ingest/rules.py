@@ -1,8 +1,8 @@
-"""Which edges the server makes for a node (contracts §1, "Edges made by the server"). Pure: ids and the time are given."""
+"""Which edges the server makes for a node (contracts §1, "Edges made by the server"). Pure: ids are given."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from memory_graph.model.errors import Invalid, Violation
 from memory_graph.model.ids import canonical
@@ -36,7 +36,7 @@ def creation(node: Node, new_id: NewId, *, instantiates: str | None = None) -> C
 
 
 def structure(node: Node) -> frozenset[tuple[EdgeType, str, str]]:
-    """The edges a node's data asks for. UpdateNode may not change them: they would no longer agree with the edges stored."""
+    """The edges a node's data asks for. UpdateNode may not change them: the edges stored would no longer agree."""
     return frozenset(_edges(node, None))
 
 
@@ -48,28 +48,22 @@ def _edges(node: Node, instantiates: str | None) -> Iterator[tuple[EdgeType, str
             if instantiates is not None:
                 yield EdgeType.INSTANTIATES, node.id, instantiates
             if data.metadata is not None and data.metadata.custom:
-                custom = data.metadata.custom
-                for id in _ids("metadata.custom[agent_id]", custom.get("agent_id", "")):
-                    yield EdgeType.HANDLED_BY, node.id, id
-                for id in _ids("metadata.custom[references]", custom.get("references", "")):
-                    yield EdgeType.REFERENCES, node.id, id
+                yield from _named(node, EdgeType.HANDLED_BY, data.metadata.custom, "agent_id")
+                yield from _named(node, EdgeType.REFERENCES, data.metadata.custom, "references")
         case ResponseData():
             yield EdgeType.RESPONDS_TO, node.id, data.prompt_id
             if data.metadata is not None:
-                target = data.metadata.custom.get("transfer_to_agent_id", "")
-                for id in _ids("metadata.custom[transfer_to_agent_id]", target):
-                    yield EdgeType.TRANSFERS_TO, node.id, id
+                yield from _named(node, EdgeType.TRANSFERS_TO, data.metadata.custom, "transfer_to_agent_id")
         case ToolInvocationData():
             yield EdgeType.INVOKES, data.response_id, node.id
         case TemplateData():
-            for id in _ids("metadata[parent_id]", data.metadata.get("parent_id", "")):
-                yield EdgeType.INHERITS, node.id, id
+            yield from _named(node, EdgeType.INHERITS, data.metadata, "parent_id")
 
 
-def _ids(field: str, value: str) -> Iterator[str]:
-    """The ids in a comma-separated list, each once."""
-    for part in dict.fromkeys(part.strip() for part in value.split(",") if part.strip()):
+def _named(node: Node, edge_type: EdgeType, values: Mapping[str, str], key: str) -> Iterator[tuple[EdgeType, str, str]]:
+    """Edges to the nodes named in a comma-separated list of ids, each once."""
+    for part in dict.fromkeys(part.strip() for part in values.get(key, "").split(",") if part.strip()):
         found = canonical(part)
         if found is None:
-            raise Invalid(Violation(field, f"{part!r} is not a UUID"))
-        yield found
+            raise Invalid(Violation(f"metadata[{key}]", f"{part!r} is not a UUID"))
+        yield edge_type, node.id, found

@@ -1,8 +1,8 @@
 """Template inheritance and expansion (contracts §1, InstantiateTemplate). Pure.
 
-A template text holds variables `{{name}}` and may name blocks: `{% block greeting %}Hello {{name}}{% endblock %}`. A child
-template inherits its parent's text; a block of the child replaces the parent's block of the same name, and what the child says outside
-of blocks the parent has is added after the parent's text.
+A template text holds variables `{{name}}` and may name blocks: `{% block greeting %}Hello {{name}}{% endblock %}`.
+A child template inherits its parent's text; a block of the child replaces the parent's block of the same name, and
+what the child says outside of blocks the parent has is added after the parent's text.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _BLOCK = re.compile(r"\{%\s*block\s+([A-Za-z_][A-Za-z0-9_.-]*)\s*%\}(.*?)\{%\s*e
 
 
 def expand(lineage: Sequence[TemplateData], values: Mapping[str, str]) -> str:
-    """The text of the last template of `lineage` (root ancestor first) with its variables replaced by `values` or their defaults.
+    """The text of the last template of `lineage` (root ancestor first), its variables replaced by values or defaults.
 
     A value is put in as it is: variables in it are not expanded again.
 
     Raises:
-        Invalid: naming every required variable that has no value, every value that does not match, every value without a variable.
+        Invalid: naming every required variable without a value, every value that does not match or has no variable.
     """
     text = _inherit([template.template_text for template in lineage])
     specs = {spec.name: spec for template in lineage for spec in template.variables}
@@ -43,22 +43,29 @@ def expand(lineage: Sequence[TemplateData], values: Mapping[str, str]) -> str:
 
 
 def _inherit(texts: Sequence[str]) -> str:
-    merged = texts[0]
-    for text in texts[1:]:
-        blocks = dict(_BLOCK.findall(text))
-        inherited = set(name for name, _ in _BLOCK.findall(merged))
-        merged = _BLOCK.sub(lambda match, new=blocks: _block(match[1], new.get(match[1], match[2])), merged)  # type: ignore[misc]
-        rest = _BLOCK.sub(lambda match, known=inherited: "" if match[1] in known else match[0], text).strip()  # type: ignore[misc]
-        if rest:
-            merged = f"{merged}\n{rest}" if merged else rest
+    merged = ""
+    for text in texts:
+        merged = _extend(merged, text)
     return _BLOCK.sub(lambda match: match[2], merged)
+
+
+def _extend(parent: str, child: str) -> str:
+    own = dict(_BLOCK.findall(child))
+    inherited = {name for name, _ in _BLOCK.findall(parent)}
+    merged = _BLOCK.sub(lambda match: _block(match[1], own.get(match[1], match[2] or "")), parent)
+    rest = _BLOCK.sub(lambda match: "" if match[1] in inherited else match[0], child)
+    if not parent:
+        return rest
+    return f"{merged}\n{rest.strip()}" if rest.strip() else merged
 
 
 def _block(name: str, body: str) -> str:
     return f"{{% block {name} %}}{body}{{% endblock %}}"
 
 
-def _unknown(specs: Mapping[str, VariableSpec], names: Mapping[str, None], values: Mapping[str, str]) -> list[Violation]:
+def _unknown(
+    specs: Mapping[str, VariableSpec], names: Mapping[str, None], values: Mapping[str, str]
+) -> list[Violation]:
     known = sorted({*specs, *names})
     return [
         Violation(f"variable_values[{name}]", f"the template has no such variable; it has {', '.join(known) or 'none'}")
@@ -67,7 +74,9 @@ def _unknown(specs: Mapping[str, VariableSpec], names: Mapping[str, None], value
     ]
 
 
-def _missing(specs: Mapping[str, VariableSpec], names: Mapping[str, None], values: Mapping[str, str]) -> list[Violation]:
+def _missing(
+    specs: Mapping[str, VariableSpec], names: Mapping[str, None], values: Mapping[str, str]
+) -> list[Violation]:
     required = [name for name in names if name not in specs]
     required += [spec.name for spec in specs.values() if spec.required and spec.default_value is None]
     missing = sorted({name for name in required if name not in values})
@@ -78,5 +87,7 @@ def _mismatched(specs: Mapping[str, VariableSpec], values: Mapping[str, str]) ->
     return [
         Violation(f"variable_values[{name}]", f"does not match the pattern {spec.validation_pattern}")
         for name, spec in specs.items()
-        if spec.validation_pattern and name in values and not compile_pattern(spec.validation_pattern).fullmatch(values[name])
+        if spec.validation_pattern
+        and name in values
+        and not compile_pattern(spec.validation_pattern).fullmatch(values[name])
     ]

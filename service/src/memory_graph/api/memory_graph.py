@@ -1,0 +1,246 @@
+"""llm.memory.graph.v1.MemoryGraphService: every rpc reads as request → model → recorder or store → reply."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from google.protobuf.empty_pb2 import Empty
+
+from memory_graph import __version__
+from memory_graph.api import convert, feed, requests
+from memory_graph.api.rpc import Call
+from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
+from memory_graph.ingest.checks import Checker
+from memory_graph.ingest.recorder import Recorder
+from memory_graph.model.errors import Invalid, Violation
+from memory_graph.model.kinds import Direction, EventType, NodeType
+from memory_graph.model.mutations import Event
+from memory_graph.model.nodes import Node, NodeData, PromptData
+from memory_graph.model.queries import MAX_LIMIT, NodeFilter
+from memory_graph.telemetry.metrics import Metrics
+
+_EVENT_TYPES: frozenset[int] = frozenset(EventType)
+Serving = Callable[[], bool]
+
+
+class MemoryGraphService:
+    """One method an rpc, named as the contract names it; see contracts §1 for what each does."""
+
+    def __init__(self, recorder: Recorder, metrics: Metrics, serving: Serving) -> None:
+        self._recorder = recorder
+        self._store = recorder.store
+        self._metrics = metrics
+        self._serving = serving
+        self._started = time.monotonic()
+
+    async def CreateSession(self, request: pb.CreateSessionRequest, call: Call) -> pb.Session:
+        return convert.session_to_wire(await self._recorder.create_session(call.context, dict(request.metadata)))
+
+    async def GetSession(self, request: pb.GetSessionRequest, call: Call) -> pb.Session:
+        session_id = _id("session_id", request.session_id)
+        return convert.session_to_wire(await self._recorder.get_session(call.tenant, session_id))
+
+    async def DeleteSession(self, request: pb.DeleteSessionRequest, call: Call) -> Empty:
+        await self._recorder.delete_session(call.context, _id("session_id", request.session_id))
+        return Empty()
+
+    async def ListSessions(self, request: pb.ListSessionsRequest, call: Call) -> pb.ListSessionsResponse:
+        checker = Checker()
+        limit, offset = requests.page(checker, request.limit, request.offset)
+        checker.done()
+        found = await self._store.query(call.tenant, NodeFilter(type=NodeType.SESSION), limit, offset)
+        return pb.ListSessionsResponse(
+            sessions=[convert.session_to_wire(node) for node in found.nodes], total_count=found.total_count
+        )
+
+    async def CreateNode(self, request: pb.CreateNodeRequest, call: Call) -> pb.Node:
+        (created,) = (await self._create_nodes([request.node], ["node"], call))[0]
+        return convert.node_to_wire(created)
+
+    async def GetNode(self, request: pb.GetNodeRequest, call: Call) -> pb.Node:
+        return convert.node_to_wire(await self._recorder.get(call.tenant, _id("node_id", request.node_id)))
+
+    async def UpdateNode(self, request: pb.UpdateNodeRequest, call: Call) -> pb.Node:
+        checker = Checker()
+        if not request.node.id:
+            checker.add("node.id", "must not be empty")
+        now = self._recorder.clock()
+        node = convert.node_from_wire(checker, "node", request.node, new_id=self._recorder.new_id, now=now)
+        checker.done()
+        assert node is not None
+        return convert.node_to_wire(await self._recorder.update(call.context, node, "node"))
+
+    async def DeleteNode(self, request: pb.DeleteNodeRequest, call: Call) -> Empty:
+        await self._recorder.delete_node(call.context, _id("node_id", request.node_id))
+        return Empty()
+
+    async def BatchCreateNodes(self, request: pb.BatchCreateNodesRequest, call: Call) -> pb.BatchCreateNodesResponse:
+        if len(request.nodes) > MAX_LIMIT:
+            raise Invalid(Violation("nodes", f"has {len(request.nodes):,} nodes; at most {MAX_LIMIT:,} are accepted"))
+        paths = [f"nodes[{index}]" for index in range(len(request.nodes))]
+        nodes, created = await self._create_nodes(request.nodes, paths, call)
+        return pb.BatchCreateNodesResponse(nodes=[convert.node_to_wire(node) for node in nodes], created_count=created)
+
+    async def BatchGetNodes(self, request: pb.BatchGetNodesRequest, call: Call) -> pb.BatchGetNodesResponse:
+        checker = Checker()
+        if len(request.node_ids) > MAX_LIMIT:
+            checker.add("node_ids", f"has {len(request.node_ids):,} ids; at most {MAX_LIMIT:,} are accepted")
+        ids = [checker.id(f"node_ids[{index}]", id) for index, id in enumerate(request.node_ids)]
+        checker.done()
+        found = await self._store.get_nodes(call.tenant, ids)
+        return pb.BatchGetNodesResponse(nodes=[convert.node_to_wire(node) for node in found])
+
+    async def CreateEdge(self, request: pb.CreateEdgeRequest, call: Call) -> pb.Edge:
+        checker = Checker()
+        now = self._recorder.clock()
+        edge = convert.edge_from_wire(checker, "edge", request.edge, new_id=self._recorder.new_id, now=now)
+        checker.done()
+        assert edge is not None
+        return convert.edge_to_wire(await self._recorder.create_edge(call.context, edge, "edge"))
+
+    async def GetEdges(self, request: pb.GetEdgesRequest, call: Call) -> pb.GetEdgesResponse:
+        checker = Checker()
+        node_id = checker.id("node_id", request.node_id)
+        direction = requests.direction(checker, "direction", request.direction, Direction.BOTH)
+        edge_type = requests.edge_type(checker, "type", request.type) if request.HasField("type") else None
+        checker.done()
+        edges = await self._store.get_edges(call.tenant, node_id, direction, edge_type)
+        return pb.GetEdgesResponse(edges=[convert.edge_to_wire(edge) for edge in edges])
+
+    async def DeleteEdge(self, request: pb.DeleteEdgeRequest, call: Call) -> Empty:
+        await self._recorder.delete_edge(call.context, _id("edge_id", request.edge_id))
+        return Empty()
+
+    async def Query(self, request: pb.QueryRequest, call: Call) -> pb.QueryResponse:
+        checker = Checker()
+        limit, offset = requests.page(checker, request.limit, request.offset)
+        condition = requests.node_filter(checker, request)
+        checker.done()
+        condition = await self._recorder.before_query(call.context, condition)
+        found = await self._store.query(call.tenant, condition, limit, offset)
+        self._recorder.plugins.after("query", call.context, condition)
+        return pb.QueryResponse(
+            nodes=[convert.node_to_wire(node) for node in found.nodes], total_count=found.total_count
+        )
+
+    async def StreamQuery(self, request: pb.QueryRequest, call: Call) -> AsyncIterator[pb.Node]:
+        """limit 0 means every node; otherwise limit and offset are Query's."""
+        checker = Checker()
+        _, offset = requests.page(checker, request.limit, request.offset)
+        condition = requests.node_filter(checker, request)
+        checker.done()
+        condition = await self._recorder.before_query(call.context, condition)
+        left = request.limit or None
+        async for node in self._store.scan(call.tenant, condition):
+            if offset:
+                offset -= 1
+                continue
+            yield convert.node_to_wire(node)
+            if left is not None:
+                left -= 1
+                if left == 0:
+                    break
+
+    async def AddPrompt(self, request: pb.AddPromptRequest, call: Call) -> pb.PromptNode:
+        metadata = convert.prompt_metadata(request.metadata) if request.HasField("metadata") else None
+        data = PromptData(session_id=request.session_id.lower(), content=request.content, metadata=metadata)
+        return convert.prompt_to_wire(await self._add(NodeType.PROMPT, data, call))
+
+    async def AddResponse(self, request: pb.AddResponseRequest, call: Call) -> pb.ResponseNode:
+        return convert.response_to_wire(await self._add(NodeType.RESPONSE, convert.response_data(request), call))
+
+    async def AddToolInvocation(self, request: pb.AddToolInvocationRequest, call: Call) -> pb.ToolInvocationNode:
+        wrapped = pb.Node(type=pb.NODE_TYPE_TOOL_INVOCATION, tool_invocation=request.tool_invocation)
+        (created,) = (await self._create_nodes([wrapped], ["tool_invocation"], call))[0]
+        return convert.tool_to_wire(created)
+
+    async def CreateTemplate(self, request: pb.CreateTemplateRequest, call: Call) -> pb.TemplateNode:
+        wrapped = pb.Node(type=pb.NODE_TYPE_TEMPLATE, template=request.template)
+        (created,) = (await self._create_nodes([wrapped], ["template"], call))[0]
+        return convert.template_to_wire(created)
+
+    async def InstantiateTemplate(self, request: pb.InstantiateTemplateRequest, call: Call) -> pb.PromptNode:
+        checker = Checker()
+        template_id = checker.id("template_id", request.template_id)
+        session_id = checker.id("session_id", request.session_id)
+        checker.done()
+        prompt = await self._recorder.instantiate(call.context, template_id, dict(request.variable_values), session_id)
+        return convert.prompt_to_wire(prompt)
+
+    async def StreamEvents(self, request: pb.StreamEventsRequest, call: Call) -> AsyncIterator[pb.Event]:
+        checker = Checker()
+        session_id = checker.id("session_id", request.session_id) if request.HasField("session_id") else None
+        for index, value in enumerate(request.event_types):
+            if value not in _EVENT_TYPES:
+                checker.add(f"event_types[{index}]", f"{value} is no event type" if value else "must be specified")
+        checker.done()
+        types = frozenset(request.event_types)
+        async for event in self._events(call, session_id, types):
+            yield convert.event_to_wire(event)
+
+    async def SubscribeToSession(self, request: pb.SubscribeRequest, call: Call) -> AsyncIterator[pb.SessionEvent]:
+        session_id = _id("session_id", request.session_id)
+        await self._recorder.get_session(call.tenant, session_id)
+        async for event in self._events(call, session_id, frozenset()):
+            yield pb.SessionEvent(event=convert.event_to_wire(event), session_id=session_id)
+
+    async def Health(self, request: Empty, call: Call) -> pb.HealthResponse:
+        status = pb.HealthResponse.SERVING if self._serving() else pb.HealthResponse.NOT_SERVING
+        uptime = int(time.monotonic() - self._started)
+        return pb.HealthResponse(status=status, version=__version__, uptime_seconds=uptime)
+
+    async def GetMetrics(self, request: Empty, call: Call) -> pb.MetricsResponse:
+        stats = await self._store.stats(call.tenant)
+        return pb.MetricsResponse(
+            total_nodes=stats.nodes,
+            total_edges=stats.edges,
+            total_sessions=stats.sessions,
+            active_sessions=stats.active_sessions,
+            avg_write_latency_ms=self._metrics.average_write_ms(),
+            avg_read_latency_ms=self._metrics.average_read_ms(),
+            requests_per_second=round(self._metrics.requests_per_second()),
+        )
+
+    async def _create_nodes(self, messages: Sequence[pb.Node], paths: list[str], call: Call) -> tuple[list[Node], int]:
+        checker = Checker()
+        now = self._recorder.clock()
+        new_id = self._recorder.new_id
+        nodes = [
+            convert.node_from_wire(checker, path, message, new_id=new_id, now=now)
+            for message, path in zip(messages, paths, strict=True)
+        ]
+        checker.done()
+        applied = await self._recorder.create(call.context, [node for node in nodes if node is not None], paths)
+        return [result for result in applied.results if isinstance(result, Node)], applied.created
+
+    async def _add(self, node_type: NodeType, data: NodeData, call: Call) -> Node:
+        now = self._recorder.clock()
+        session_id = data.session_id if isinstance(data, PromptData) else None
+        node = Node(
+            id=self._recorder.new_id(), type=node_type, data=data, created_at=now, updated_at=now, session_id=session_id
+        )
+        result = (await self._recorder.create(call.context, (node,), ("",))).results[0]
+        assert isinstance(result, Node)
+        return result
+
+    def _events(self, call: Call, session_id: str | None, types: frozenset[int]) -> AsyncIterator[Event]:
+        def wanted(event: Event) -> bool:
+            return (session_id is None or event.session_id == session_id) and (not types or event.type in types)
+
+        after = call.metadata("last-event-id")
+        if after is not None:
+            try:
+                feed.position(after)
+            except ValueError:
+                raise Invalid(Violation("last-event-id", f"{after!r} is no event id")) from None
+        return feed.events(
+            self._store, call.tenant, after=after, wanted=wanted, session_id=session_id, draining=call.draining
+        )
+
+
+def _id(field: str, value: str) -> str:
+    checker = Checker()
+    found = checker.id(field, value)
+    checker.done()
+    return found

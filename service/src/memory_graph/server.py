@@ -1,0 +1,177 @@
+"""One server process: opened, serving until SIGTERM or SIGINT, then drained (contracts §1, SIGTERM)."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from contextlib import AsyncExitStack
+from functools import partial
+
+import grpc
+import structlog
+
+from memory_graph import __version__
+from memory_graph.api.graph_query import GraphQueryService
+from memory_graph.api.health import Health, add_reflection
+from memory_graph.api.memory_graph import MemoryGraphService
+from memory_graph.api.rpc import DEFAULT_TENANT, Rpcs
+from memory_graph.api.tls import Certificates
+from memory_graph.config import Settings
+from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
+from memory_graph.ingest.recorder import Recorder
+from memory_graph.model.errors import StoreUnavailable
+from memory_graph.plugins import load_plugins
+from memory_graph.store.protocol import GraphStore
+from memory_graph.store.sqlite import open_store
+from memory_graph.telemetry.exposition import MetricsServer, start_metrics_server
+from memory_graph.telemetry.logs import configure_logging
+from memory_graph.telemetry.measured import MeasuredStore
+from memory_graph.telemetry.metrics import Metrics
+from memory_graph.telemetry.traces import start_tracing
+
+STORE_FILE = "memory-graph.db"
+"""Name of the embedded store's file below DB_PATH."""
+HEALTH_INTERVAL_S = 1.0
+"""How often the store is asked whether it works."""
+TELEMETRY_FLUSH_S = 2.0
+"""Most time that spans and after-hooks get at the end."""
+_MS = 1000
+_log = structlog.get_logger(__name__)
+
+
+class StartError(Exception):
+    """The server cannot start; the text says why and the way out."""
+
+
+def run(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT; returns once everything acknowledged is on disk and calls have been drained.
+
+    Raises:
+        StartError: a port is taken, or a file or directory cannot be used.
+        StoreCorrupt: the store's file cannot be used.
+        PluginLoadError: a plugin cannot be loaded.
+    """
+    configure_logging(settings.log_level, sys.stdout)
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    metrics = Metrics(__version__)
+    draining = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        tracing = start_tracing(settings.otel_exporter_otlp_endpoint, __version__)
+        stack.callback(tracing.shutdown, TELEMETRY_FLUSH_S)
+        store = await _open_store(settings)
+        stack.push_async_callback(store.close)
+        plugins = load_plugins(settings.plugin_dirs, settings.plugin_timeout_ms / _MS, metrics)
+        stack.push_async_callback(plugins.close, TELEMETRY_FLUSH_S)
+
+        descriptors = pb.DESCRIPTOR.services_by_name
+        names = [descriptor.full_name for descriptor in descriptors.values()]
+        health = Health(names)
+        recorder = Recorder(MeasuredStore(store, metrics), plugins)
+        rpcs = Rpcs(metrics, tracing, settings.request_timeout_ms / _MS, draining)
+        server = grpc.aio.server(options=_options(settings))
+        memory_graph = MemoryGraphService(recorder, metrics, lambda: health.serving)
+        server.add_generic_rpc_handlers(
+            (
+                rpcs.handlers(descriptors["MemoryGraphService"], memory_graph),
+                rpcs.handlers(descriptors["GraphQueryService"], GraphQueryService(recorder)),
+            )
+        )
+        health.add_to(server)
+        add_reflection(server, names)
+        grpc_port = _listen(server, settings)
+        exposition = _expose(settings, metrics, health)
+        stack.callback(exposition.close)
+        await server.start()
+        await _look(store, health, metrics)
+        watching = asyncio.create_task(_watch(store, health, metrics))
+        _log.info(
+            "listening", host=settings.grpc_host, grpc_port=grpc_port, metrics_port=exposition.port, version=__version__
+        )
+
+        await stopping.wait()
+        _log.info("draining", seconds=settings.drain_seconds)
+        watching.cancel()
+        await health.shut_down()
+        draining.set()
+        await server.stop(settings.drain_seconds)
+    _log.info("stopped")
+
+
+async def _open_store(settings: Settings) -> GraphStore:
+    try:
+        settings.db_path.mkdir(parents=True, exist_ok=True)
+        return await asyncio.to_thread(partial(open_store, settings.db_path / STORE_FILE))
+    except OSError as error:
+        raise StartError(
+            f"DB_PATH={settings.db_path} cannot be used: {error.strerror};"
+            " set DB_PATH to a directory this user may write"
+        ) from None
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.max_concurrent_streams", settings.max_streams_per_connection),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.max_connection_age_ms", settings.max_connection_age_s * _MS),
+        ("grpc.max_connection_age_grace_ms", settings.max_connection_age_grace_s * _MS),
+        # Keepalive enforcement (gRFC A8, A9): clients may ping every 10 s, also without calls; not more often.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10 * _MS),
+        ("grpc.http2.max_ping_strikes", 2),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.so_reuseport", 0),
+    ]
+
+
+def _listen(server: grpc.aio.Server, settings: Settings) -> int:
+    host = f"[{settings.grpc_host}]" if ":" in settings.grpc_host else settings.grpc_host
+    address = f"{host}:{settings.grpc_port}"
+    try:
+        if settings.tls_cert_file and settings.tls_key_file:
+            certificates = Certificates(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
+            return server.add_secure_port(address, certificates.credentials())
+        return server.add_insecure_port(address)
+    except RuntimeError:
+        raise StartError(
+            f"cannot listen on {address}: the port is taken or the address is not of this machine;"
+            " set GRPC_HOST or GRPC_PORT"
+        ) from None
+
+
+def _expose(settings: Settings, metrics: Metrics, health: Health) -> MetricsServer:
+    try:
+        return start_metrics_server(settings.grpc_host, settings.metrics_port, metrics.registry, lambda: health.serving)
+    except OSError as error:
+        address = f"{settings.grpc_host}:{settings.metrics_port}"
+        raise StartError(f"cannot listen on {address} for metrics: {error.strerror}; set METRICS_PORT") from None
+
+
+async def _watch(store: GraphStore, health: Health, metrics: Metrics) -> None:
+    while True:
+        await asyncio.sleep(HEALTH_INTERVAL_S)
+        await _look(store, health, metrics)
+
+
+async def _look(store: GraphStore, health: Health, metrics: Metrics) -> None:
+    """Asks the store whether it works, and tells health and the gauges."""
+    try:
+        await store.ping()
+        stats = await store.stats(DEFAULT_TENANT)
+    except StoreUnavailable as error:
+        if health.serving:
+            _log.error("store unavailable", reason=str(error))
+        await health.set(False)
+        return
+    if not health.serving:
+        _log.info("serving")
+    await health.set(True)
+    metrics.set_graph_size(nodes=stats.nodes, edges=stats.edges, active_sessions=stats.active_sessions)

@@ -1,0 +1,77 @@
+"""A store whose writes and reads are timed, whoever makes them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from memory_graph.model.kinds import Direction, EdgeType
+from memory_graph.model.mutations import Applied, Event, Write
+from memory_graph.model.nodes import Edge, Node
+from memory_graph.model.queries import LineageQuery, LineageStep, NodeFilter, Page, Path, ReplayStep, Stats, Traversal
+from memory_graph.store.protocol import GraphStore, Subscription
+from memory_graph.telemetry.metrics import Metrics
+
+
+class MeasuredStore:
+    """A `GraphStore` that passes every call on to another and observes write, read and query latency."""
+
+    def __init__(self, store: GraphStore, metrics: Metrics) -> None:
+        self._store = store
+        self._writes = metrics.write_latency_seconds
+        self._reads = metrics.read_latency_seconds
+        self._queries = metrics.query_duration_seconds
+
+    async def apply(self, write: Write) -> Applied:
+        started = time.perf_counter()
+        applied = await self._store.apply(write)
+        self._writes.observe(time.perf_counter() - started)
+        return applied
+
+    async def get_nodes(self, tenant: str, ids: Sequence[str]) -> list[Node]:
+        with self._reads.time():
+            return await self._store.get_nodes(tenant, ids)
+
+    async def get_edge(self, tenant: str, edge_id: str) -> Edge | None:
+        with self._reads.time():
+            return await self._store.get_edge(tenant, edge_id)
+
+    async def get_edges(
+        self, tenant: str, node_id: str, direction: Direction, edge_type: EdgeType | None
+    ) -> list[Edge]:
+        with self._reads.time():
+            return await self._store.get_edges(tenant, node_id, direction, edge_type)
+
+    async def query(self, tenant: str, condition: NodeFilter, limit: int, offset: int) -> Page:
+        with self._queries.time():
+            return await self._store.query(tenant, condition, limit, offset)
+
+    async def lineage(self, tenant: str, query: LineageQuery) -> list[LineageStep]:
+        with self._reads.time():
+            return await self._store.lineage(tenant, query)
+
+    def scan(self, tenant: str, condition: NodeFilter) -> AsyncIterator[Node]:
+        return self._store.scan(tenant, condition)
+
+    def traverse(self, tenant: str, traversal: Traversal) -> AsyncIterator[Path]:
+        return self._store.traverse(tenant, traversal)
+
+    def replay(
+        self, tenant: str, session_id: str, as_of: int | None, known_at: int | None
+    ) -> AsyncIterator[ReplayStep]:
+        return self._store.replay(tenant, session_id, as_of, known_at)
+
+    async def stats(self, tenant: str) -> Stats:
+        return await self._store.stats(tenant)
+
+    async def changes(self, tenant: str, after: str | None, limit: int, session_id: str | None = None) -> list[Event]:
+        return await self._store.changes(tenant, after, limit, session_id)
+
+    def subscribe(self, tenant: str) -> Subscription:
+        return self._store.subscribe(tenant)
+
+    async def ping(self) -> None:
+        await self._store.ping()
+
+    async def close(self) -> None:
+        await self._store.close()
