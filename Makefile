@@ -24,7 +24,7 @@ teardown: ## take the memory graph away, keep its data
 
 clean-cluster: ## delete the local kind cluster and everything in it
 	@bin/setup deploy
-	@ansible-playbook playbooks/local.yml -i $(INVENTORY) --tags cluster -e local_cluster_state=absent $(EXTRA)
+	@ansible-playbook playbooks/local_cluster.yml -i $(INVENTORY) -e local_cluster_state=absent $(EXTRA)
 
 test: setup ## every check and test
 	@bin/run-all lint test-unit test-collection test-roles molecule
