@@ -1,0 +1,21 @@
+"""Plugins: code of the operator's that looks at writes and queries before and after they happen.
+
+A plugin file imports what it needs from here; service/README.md has the how-to.
+"""
+
+from memory_graph.plugins.api import HOOKS, OPERATIONS, HookContext, Plugin, Veto
+from memory_graph.plugins.errors import PluginFailed, PluginLoadError
+from memory_graph.plugins.host import PluginHost
+from memory_graph.plugins.loading import load_plugins
+
+__all__ = [
+    "HOOKS",
+    "OPERATIONS",
+    "HookContext",
+    "Plugin",
+    "PluginFailed",
+    "PluginHost",
+    "PluginLoadError",
+    "Veto",
+    "load_plugins",
+]

@@ -1,0 +1,58 @@
+"""The after-hooks of one plugin that are still to run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from memory_graph.plugins.api import HookContext
+    from memory_graph.plugins.host import Hook
+
+_WAITING_MAX = 256
+"""Calls that may wait: with content at its limit of 1 MB, a quarter of a gigabyte at the very worst."""
+_LOG = structlog.get_logger(__name__)
+
+
+class Aftermath:
+    """Calls after-hooks one after the other, in the background. Lives on one event loop."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Hook, HookContext, object]] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._overflowing = False
+
+    def add(self, hook: Hook, context: HookContext, value: object) -> None:
+        if len(self._waiting) >= _WAITING_MAX:
+            self._drop(hook)
+            return
+        self._overflowing = False
+        self._waiting.append((hook, context, value))
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        while self._waiting:
+            hook, context, value = self._waiting.popleft()
+            try:
+                await hook(context, value)
+            except Exception as error:  # noqa: BLE001 - foreign code; the write it follows is done and stays done
+                hook.report(context, error)
+
+    def _drop(self, hook: Hook) -> None:
+        hook.metrics.failed("dropped")
+        if not self._overflowing:
+            self._overflowing = True
+            _LOG.warning("plugin too slow: after-hooks are dropped", plugin=hook.plugin, hook=hook.name)
+
+    async def close(self, timeout_s: float) -> None:
+        if self._task is None:
+            return
+        await asyncio.wait([self._task], timeout=timeout_s)
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        while self._waiting:
+            self._drop(self._waiting.popleft()[0])

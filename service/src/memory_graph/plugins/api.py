@@ -1,0 +1,53 @@
+"""What a plugin is made of."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+OPERATIONS = ("create_node", "create_session", "create_edge", "query", "update_node", "delete_node")
+"""What can be hooked. The value a hook sees:
+
+create_node, create_session, update_node: a `memory_graph.model.nodes.Node` (before: about to be stored; after: as it
+is stored). A session goes through create_session only; prompts, responses and tool invocations through create_node.
+create_edge: a `memory_graph.model.nodes.Edge`. query: the `memory_graph.model.queries.NodeFilter`.
+delete_node: the id of the node or session.
+"""
+HOOKS = tuple(f"{when}_{operation}" for operation in OPERATIONS for when in ("before", "after"))
+
+
+class HookContext(msgspec.Struct, frozen=True, kw_only=True):
+    """On whose behalf a hook runs. method: the gRPC method, for example `AddPrompt`. request_id: as in the logs."""
+
+    tenant: str
+    method: str
+    request_id: str
+
+
+class Plugin:
+    """Base of every plugin. It is made once, without arguments, when the service starts.
+
+    A subclass names itself and defines any of HOOKS as a method, plain or async, with the arguments (context, value):
+
+        async def before_create_node(self, context: HookContext, node: Node) -> Node | None: ...
+        def after_create_node(self, context: HookContext, node: Node) -> None: ...
+
+    A before-hook returns None to leave the value as it is, another value to be used instead
+    (`msgspec.structs.replace` makes one; id, type, session and the ends of an edge stay), or raises `Veto`. What an
+    after-hook returns is ignored. Plain hooks run on a thread; an async hook shares the event loop and must not block.
+
+    name: unique among the plugins; it labels metrics and errors. priority: lower runs first.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str] = "0"
+    priority: ClassVar[int] = 100
+
+
+class Veto(Exception):
+    """Raised by a before-hook to refuse. The reason reaches the caller: one sentence, without content."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

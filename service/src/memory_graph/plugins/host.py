@@ -1,0 +1,132 @@
+"""Runs the hooks of the loaded plugins."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+import traceback
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import structlog
+
+from memory_graph.model.errors import Vetoed
+from memory_graph.plugins.aftermath import Aftermath
+from memory_graph.plugins.api import HOOKS, OPERATIONS, HookContext, Plugin, Veto
+from memory_graph.plugins.changes import fault
+from memory_graph.plugins.errors import PluginFailed
+from memory_graph.plugins.threads import HookThreads
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from memory_graph.telemetry.metrics import Metrics
+
+_THREADS = 8
+_LOG = structlog.get_logger(__name__)
+
+V = TypeVar("V")
+
+
+class Hook:
+    """One hook of one plugin, with its time limit and its metrics."""
+
+    def __init__(self, plugin: Plugin, name: str, timeout_s: float, metrics: Metrics, threads: HookThreads) -> None:
+        self.plugin = plugin.name
+        self.name = name
+        self.timeout_s = timeout_s
+        self.metrics = metrics.hook(plugin.name, name)
+        self._threads = threads
+        self._call = getattr(plugin, name)
+        self._is_async = inspect.iscoroutinefunction(self._call)
+
+    async def __call__(self, context: HookContext, value: object) -> object:
+        """What the hook returns. Raises what it raises, and TimeoutError after its time limit."""
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                if self._is_async:
+                    return await self._call(context, value)
+                return await self._threads.run(lambda: self._call(context, value))
+        finally:
+            self.metrics.ran(time.perf_counter() - started)
+
+    def report(self, context: HookContext, error: Exception) -> None:
+        """Counts and logs a failure, by where it happened: the text of an exception may be content."""
+        self.metrics.failed("timeout" if isinstance(error, TimeoutError) else type(error).__name__)
+        _LOG.error(
+            "plugin hook failed",
+            plugin=self.plugin,
+            hook=self.name,
+            method=context.method,
+            request_id=context.request_id,
+            tenant_id=context.tenant,
+            error_type=type(error).__name__,
+            stack=[f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)],
+        )
+
+
+class PluginHost:
+    """All plugins of the service, by priority, then name."""
+
+    def __init__(self, plugins: Sequence[Plugin], timeout_s: float, metrics: Metrics) -> None:
+        self.plugins = tuple(sorted(plugins, key=lambda plugin: (plugin.priority, plugin.name)))
+        self._threads = HookThreads(_THREADS)
+        hooks = {
+            name: tuple(
+                Hook(plugin, name, timeout_s, metrics, self._threads)
+                for plugin in self.plugins
+                if hasattr(plugin, name)
+            )
+            for name in HOOKS
+        }
+        self._before = {operation: hooks[f"before_{operation}"] for operation in OPERATIONS}
+        self._after = {operation: hooks[f"after_{operation}"] for operation in OPERATIONS}
+        self._wanted = frozenset(o for o in OPERATIONS if self._before[o] or self._after[o])
+        self._aftermaths = {plugin.name: Aftermath() for plugin in self.plugins}
+
+    def wants(self, operation: str) -> bool:
+        """Whether any plugin hooks this operation, one of OPERATIONS; if not, `before` and `after` do nothing."""
+        return operation in self._wanted
+
+    async def before(self, operation: str, context: HookContext, value: V) -> V:
+        """The value to go on with, after every before-hook of the operation.
+
+        Raises `Vetoed` when a plugin refuses, `PluginFailed` when one fails, returns what may not be used, or does
+        not end in time. Then nothing may be written.
+        """
+        for hook in self._before[operation]:
+            value = await self._apply(hook, context, value)
+        return value
+
+    async def _apply(self, hook: Hook, context: HookContext, value: V) -> V:
+        try:
+            returned = await hook(context, value)
+        except Veto as veto:
+            raise Vetoed(hook.plugin, veto.reason) from None
+        except TimeoutError as error:
+            hook.report(context, error)
+            raise PluginFailed(hook.plugin, hook.name, f"did not end within {hook.timeout_s * 1000:g} ms") from None
+        except Exception as error:  # noqa: BLE001 - foreign code may raise anything
+            hook.report(context, error)
+            raise PluginFailed(hook.plugin, hook.name, f"raised {type(error).__name__}") from None
+        if returned is None or returned is value:
+            return value
+        wrong = fault(value, returned)
+        if wrong is not None:
+            hook.metrics.failed("bad_value")
+            raise PluginFailed(hook.plugin, hook.name, wrong)
+        return cast("V", returned)
+
+    def after(self, operation: str, context: HookContext, value: Any) -> None:  # noqa: ANN401 - any of OPERATIONS
+        """Schedules the after-hooks of the operation and returns at once; nothing they do reaches the caller.
+
+        Each plugin gets its after-calls in order. A plugin too slow for them loses calls, which is counted and logged.
+        """
+        for hook in self._after[operation]:
+            self._aftermaths[hook.plugin].add(hook, context, value)
+
+    async def close(self, timeout_s: float) -> None:
+        """Ends the after-hooks that are scheduled, for at most `timeout_s`; what is left then is counted as dropped."""
+        await asyncio.gather(*(aftermath.close(timeout_s) for aftermath in self._aftermaths.values()))
+        self._threads.close()
