@@ -1,0 +1,83 @@
+"""What only the cluster can refuse: the sentence says what, where and the way out, and nothing is half done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+def test_unreachable_cluster(playbooks, unreachable_kubeconfig: Path) -> None:
+    said = playbooks.refused(memory_graph_kubeconfig=str(unreachable_kubeconfig))
+    assert "https://127.0.0.1:1" in said
+    assert str(unreachable_kubeconfig) in said
+
+
+def test_no_permission(playbooks, powerless_kubeconfig: Path, cluster, namespace: str) -> None:
+    said = playbooks.refused(memory_graph_kubeconfig=str(powerless_kubeconfig), memory_graph_create_namespace=False)
+    assert f"system:serviceaccount:{namespace}:powerless" in said
+    assert "statefulsets" in said
+    assert objects_of(cluster, namespace) == []
+
+
+def test_missing_secret(playbooks, cluster, any_namespace: str) -> None:
+    said = playbooks.refused(memory_graph_tls=True, memory_graph_existing_secret="graph-certificate")
+    assert "graph-certificate" in said
+    assert objects_of(cluster, any_namespace) == []
+
+
+def test_quota_too_small(playbooks, cluster, existing_namespace: str) -> None:
+    quota = {"metadata": {"name": "team"}, "spec": {"hard": {"limits.memory": "512Mi", "limits.cpu": "4"}}}
+    cluster.request("POST", f"/api/v1/namespaces/{existing_namespace}/resourcequotas", None, quota)
+    said = playbooks.refused()
+    assert "team" in said
+    assert "limits.memory" in said
+    assert objects_of(cluster, existing_namespace) == []
+
+
+def test_limit_range_too_small(playbooks, cluster, any_namespace: str) -> None:
+    said = playbooks.refused(memory_graph_limits={"max": {"memory": "64Mi"}})
+    assert "LimitRange" in said
+    assert "64Mi" in said
+    assert objects_of(cluster, any_namespace) == []
+
+
+def test_image_that_cannot_be_pulled(playbooks, any_namespace: str) -> None:
+    said = playbooks.refused(memory_graph_image="host.invalid/memory-graph:9.9.9")
+    assert "host.invalid/memory-graph:9.9.9" in said
+    assert "ErrImagePull" in said or "ImagePullBackOff" in said
+    assert f"kubectl -n {any_namespace}" in said
+
+
+@pytest.fixture
+def stuck_namespace(cluster, namespace: str) -> Iterator[str]:
+    """A namespace that is being deleted and held by a finalizer."""
+    path = f"/api/v1/namespaces/{namespace}"
+    cluster.request(
+        "POST", "/api/v1/namespaces", None, {"metadata": {"name": namespace, "finalizers": ["memory-graph.invalid/hold"]}}
+    )
+    cluster.delete(path)
+    yield namespace
+    cluster.request(
+        "PATCH", path, None, {"metadata": {"finalizers": None}}, content_type="application/merge-patch+json"
+    )
+
+
+def test_namespace_stuck_terminating(playbooks, stuck_namespace: str) -> None:
+    said = playbooks.refused()
+    assert stuck_namespace in said
+    assert "terminating" in said.lower()
+    assert "memory-graph.invalid/hold" in said
+
+
+def objects_of(cluster, namespace: str) -> list[str]:
+    """Names of what a deployment would have written first."""
+    kinds = ("api/v1", "configmaps"), ("api/v1", "services"), ("api/v1", "persistentvolumeclaims"), (
+        "apis/apps/v1", "statefulsets")  # fmt: skip
+    names = [
+        item["metadata"]["name"]
+        for group, plural in kinds
+        for item in cluster.list(f"/{group}/namespaces/{namespace}/{plural}")
+    ]
+    return [name for name in names if name.startswith("memory-graph")]
