@@ -4,7 +4,7 @@ store passes it unchanged."""
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.mutations import Applied, Event, Write
@@ -104,7 +104,7 @@ class GraphStore(Protocol):
 class Subscription(Protocol):
     """A live end of the change feed. An async context manager; leaving it ends the subscription."""
 
-    async def __aenter__(self) -> Subscription: ...
+    async def __aenter__(self) -> Self: ...
 
     async def __aexit__(self, *exc: object) -> None: ...
 

@@ -1,0 +1,217 @@
+"""Creating nodes and edges: planned in the unit of work, so that many creations share their statements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from memory_graph.model.errors import AlreadyExists, NotFound, SessionClosed
+from memory_graph.model.kinds import EdgeType, EventType, NodeType
+from memory_graph.model.mutations import CreateEdge, CreateNode
+from memory_graph.model.nodes import Edge, Node, NodeData, SessionData
+from memory_graph.store.sqlite.counts import ACTIVE_SESSIONS, EDGES, WHOLE_TENANT
+from memory_graph.store.sqlite.rows import attribute_rows, text_row, without_count
+from memory_graph.store.sqlite.unit import EdgeRef, NodeRef, SessionRef, Unit
+
+_PARENTS = {NodeType.RESPONSE: NodeType.PROMPT, NodeType.TOOL_INVOCATION: NodeType.RESPONSE}
+"""What the parent of a node must be, where that is fixed."""
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """Whose write it is, when the store learns of it, and where ids the store needs come from."""
+
+    name: str
+    tenant: int
+    recorded_at: int
+    new_id: Callable[[], str]
+
+
+def named_nodes(mutation: CreateNode | CreateEdge) -> Iterator[str]:
+    """Ids of the nodes a creation reads."""
+    if isinstance(mutation, CreateEdge):
+        yield mutation.edge.from_id
+        yield mutation.edge.to_id
+        return
+    yield mutation.node.id
+    for id in (mutation.parent_id, mutation.node.session_id, mutation.counts_use_of):
+        if id is not None:
+            yield id
+    for edge in mutation.edges:
+        yield edge.from_id
+        yield edge.to_id
+
+
+def named_edges(mutation: CreateNode | CreateEdge) -> Iterator[str]:
+    """Ids of the edges a creation reads."""
+    if isinstance(mutation, CreateEdge):
+        yield mutation.edge.id
+        return
+    for edge in mutation.edges:
+        yield edge.id
+    if mutation.follows_edge_id is not None:
+        yield mutation.follows_edge_id
+
+
+def create_node(unit: Unit, scope: Scope, mutation: CreateNode) -> tuple[Node, int]:
+    """Plans a node with its edges. Yields it as stored, and 1 if it is new, else 0."""
+    node = mutation.node
+    known = unit.node(scope.tenant, node.id)
+    if known is not None:
+        return _repeated(unit, scope, node, known), 0
+    template = _required(unit, scope, mutation.counts_use_of, NodeType.TEMPLATE)
+    n = unit.next_n
+    unit.next_n += 1
+    session = _session_of(unit, scope, mutation, n)
+    stored, session_id = _plan_node(unit, scope, node, n, session)
+    for edge in mutation.edges:
+        _plan_edge(unit, scope, edge, session_id)
+    if session is not None and node.type is NodeType.PROMPT:
+        _plan_follows(unit, scope, session, stored, n, mutation.follows_edge_id or scope.new_id())
+    if template is not None:
+        unit.use(template.n)
+    return stored, 1
+
+
+def create_edge(unit: Unit, scope: Scope, mutation: CreateEdge) -> tuple[Edge, int]:
+    """Plans an edge. Yields it as stored, and 1 if it is new, else 0."""
+    edge = mutation.edge
+    source = unit.node(scope.tenant, edge.from_id)
+    return _plan_edge(unit, scope, edge, source.session_id if source else None)
+
+
+def _repeated(unit: Unit, scope: Scope, node: Node, known: NodeRef) -> Node:
+    stored = unit.load(scope.name, known)
+    if stored.type is not node.type or without_count(stored.data) != without_count(node.data):
+        raise AlreadyExists("node", node.id)
+    return stored
+
+
+def _required(unit: Unit, scope: Scope, id: str | None, type: NodeType | None) -> NodeRef | None:
+    if id is None:
+        return None
+    ref = unit.node(scope.tenant, id)
+    if ref is None or (type is not None and ref.type is not type):
+        raise NotFound("node" if type is None else type.name.lower().replace("_", " "), id)
+    return ref
+
+
+def _session_of(unit: Unit, scope: Scope, mutation: CreateNode, n: int) -> SessionRef | None:
+    node = mutation.node
+    if isinstance(node.data, SessionData):
+        return SessionRef(n, scope.tenant, node.id, unit.raw[node.id], int(node.data.is_active), None)
+    if mutation.parent_id is not None:
+        place = _required(unit, scope, mutation.parent_id, _PARENTS.get(node.type))
+    else:
+        place = _required(unit, scope, node.session_id, NodeType.SESSION)
+    if place is None or not place.session:
+        return None
+    session = unit.sessions[place.session]
+    if not session.active:
+        raise SessionClosed(session.id)
+    return session
+
+
+def _plan_node(unit: Unit, scope: Scope, node: Node, n: int, session: SessionRef | None) -> tuple[Node, str | None]:
+    tenant, raw = scope.tenant, unit.raw[node.id]
+    data: NodeData = without_count(node.data)
+    number, session_id = 0, None
+    if session is not None:
+        number = session.session
+        session_id = session.id
+    stored = Node(
+        id=node.id,
+        type=node.type,
+        data=data,
+        created_at=node.created_at,
+        updated_at=node.updated_at,
+        session_id=session_id,
+        recorded_at=scope.recorded_at,
+    )
+    content = unit.rows.encode_data(scope.name, node.id, data)
+    unit.add_node(
+        tenant,
+        node.id,
+        NodeRef(n, node.type, number, session_id, stored),
+        (n, tenant, raw, int(node.type), number, node.created_at, node.updated_at, node.created_at,
+         scope.recorded_at, content),
+    )  # fmt: skip
+    unit.attribute_rows.extend(attribute_rows(tenant, n, node.created_at, data))
+    words = text_row(tenant, n, number, data)
+    if words is not None:
+        unit.text_rows.append(words)
+    unit.count(tenant, WHOLE_TENANT, int(node.type))
+    if session is not None:
+        unit.count(tenant, number, int(node.type))
+    if session is not None and number == n:
+        unit.add_session(session)
+        if session.active:
+            unit.count(tenant, WHOLE_TENANT, ACTIVE_SESSIONS)
+    created = EventType.SESSION_CREATED if node.type is NodeType.SESSION else EventType.NODE_CREATED
+    unit.changes.append((created, node.type, node.id, raw, session_id))
+    return stored, session_id
+
+
+def _plan_follows(unit: Unit, scope: Scope, session: SessionRef, prompt: Node, n: int, edge_id: str) -> None:
+    last = unit.follow(session, n)
+    if last is None:
+        return
+    if edge_id not in unit.raw:
+        unit.fetch(scope.tenant, (), (edge_id,))
+    if unit.edge(scope.tenant, edge_id) is not None:
+        raise AlreadyExists("edge", edge_id)
+    e = unit.next_e
+    unit.next_e += 1
+    raw = unit.raw[edge_id]
+    unit.add_edge(
+        scope.tenant,
+        edge_id,
+        EdgeRef(e),
+        (e, scope.tenant, raw, int(EdgeType.FOLLOWS), n, last, prompt.created_at, scope.recorded_at, 1, None),
+    )
+    unit.count(scope.tenant, WHOLE_TENANT, EDGES)
+    unit.changes.append((EventType.EDGE_CREATED, EdgeType.FOLLOWS, edge_id, raw, prompt.session_id))
+
+
+def _plan_edge(unit: Unit, scope: Scope, edge: Edge, session_id: str | None) -> tuple[Edge, int]:
+    known = unit.edge(scope.tenant, edge.id)
+    if known is not None:
+        return _repeated_edge(unit, scope, edge, known), 0
+    source = unit.node(scope.tenant, edge.from_id)
+    target = unit.node(scope.tenant, edge.to_id)
+    if source is None or target is None:
+        raise NotFound("node", edge.from_id if source is None else edge.to_id)
+    e = unit.next_e
+    unit.next_e += 1
+    raw = unit.raw[edge.id]
+    stored = Edge(
+        id=edge.id,
+        type=edge.type,
+        from_id=edge.from_id,
+        to_id=edge.to_id,
+        created_at=edge.created_at,
+        properties=edge.properties,
+        recorded_at=scope.recorded_at,
+    )
+    properties = unit.rows.encode_properties(scope.name, edge)
+    unit.add_edge(
+        scope.tenant,
+        edge.id,
+        EdgeRef(e, stored),
+        (e, scope.tenant, raw, int(edge.type), source.n, target.n, edge.created_at, scope.recorded_at, 0, properties),
+    )
+    unit.count(scope.tenant, WHOLE_TENANT, EDGES)
+    unit.changes.append((EventType.EDGE_CREATED, edge.type, edge.id, raw, session_id or target.session_id))
+    return stored, 1
+
+
+def _repeated_edge(unit: Unit, scope: Scope, edge: Edge, known: EdgeRef) -> Edge:
+    stored = unit.load_edge(scope.name, known)
+    if stored is None or (stored.type, stored.from_id, stored.to_id, stored.properties) != (
+        edge.type,
+        edge.from_id,
+        edge.to_id,
+        edge.properties,
+    ):
+        raise AlreadyExists("edge", edge.id)
+    return stored

@@ -1,0 +1,33 @@
+"""Ids on their way to and from the file: a UUID is 16 bytes there, a third of its text."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from memory_graph.model.errors import Invalid, Violation
+
+
+def to_bytes(id: str) -> bytes:
+    """The 16 bytes of a UUID in canonical text form. Raises `Invalid` for any other text."""
+    try:
+        raw = bytes.fromhex(id.replace("-", ""))
+    except ValueError:
+        raw = b""
+    if len(raw) != 16 or len(id) != 36:
+        raise Invalid(Violation("id", f"{id[:64]!r} is no UUID; write it like 01890a5d-ac96-774b-bcce-b302099a8057"))
+    return raw
+
+
+def to_text(raw: bytes) -> str:
+    """The canonical text form of a UUID."""
+    digits = raw.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def uuid7() -> str:
+    """A time-ordered id (RFC 9562, section 5.7) of this millisecond."""
+    raw = bytearray((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10))
+    raw[6] = raw[6] & 0x0F | 0x70
+    raw[8] = raw[8] & 0x3F | 0x80
+    return to_text(bytes(raw))

@@ -1,0 +1,52 @@
+"""Readers on threads of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TypeVar
+
+from memory_graph.model.errors import StoreUnavailable
+from memory_graph.store.protocol import Codec
+from memory_graph.store.sqlite.connection import failures, open_reader
+from memory_graph.store.sqlite.read import Reader
+from memory_graph.store.sqlite.rows import Rows
+
+_T = TypeVar("_T")
+
+
+class ReaderPool:
+    """As many read-only connections as threads: a read that has a thread has a connection."""
+
+    def __init__(self, path: Path, codec: Codec, size: int) -> None:
+        self._path = path
+        self._readers: SimpleQueue[Reader] = SimpleQueue()
+        self._size = size
+        for _ in range(size):
+            self._readers.put(Reader(open_reader(path), Rows(codec)))
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix="store-reader")
+        self._closed = False
+
+    async def run(self, read: Callable[[Reader], _T]) -> _T:
+        """What `read` yields, on a thread. Raises `StoreUnavailable` and `StoreCorrupt` for failures of the file."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed; ask a running service")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, read)
+
+    def _run(self, read: Callable[[Reader], _T]) -> _T:
+        reader = self._readers.get()
+        try:
+            with failures(self._path):
+                return read(reader)
+        finally:
+            self._readers.put(reader)
+
+    def close(self) -> None:
+        """Waits for running reads and lets go of the file."""
+        self._closed = True
+        self._threads.shutdown()
+        for _ in range(self._size):
+            self._readers.get().close()

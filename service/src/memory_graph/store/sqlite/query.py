@@ -1,0 +1,169 @@
+# ruff: noqa: S608 - statements are composed of constants of this package; every value is bound
+"""A NodeFilter as SQL. The index each kind of query reads is named, so that no planner's guess can make it slow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apsw
+import msgspec
+
+from memory_graph.model.queries import NodeFilter
+from memory_graph.store.sqlite.counts import WHOLE_TENANT
+from memory_graph.store.sqlite.ids import to_bytes
+from memory_graph.store.sqlite.rows import attribute_value, text_scope
+
+Key = tuple[int, int]
+"""Where a page ends: created_at and n of its last node."""
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """A filter ready to be asked: FROM and WHERE with their values, and the count where it is kept as a number.
+
+    order: the columns that give created_at and n.
+    """
+
+    source: str
+    values: tuple[Any, ...]
+    order: tuple[str, str]
+    counter: tuple[int, int, int | None] | None
+
+
+def session_number(connection: apsw.Connection, tenant: int, id: str) -> int | None:
+    """n of a session that exists."""
+    found = connection.execute(
+        "SELECT n FROM nodes WHERE tenant = ? AND id = ? AND session = n", (tenant, to_bytes(id))
+    ).get
+    assert found is None or isinstance(found, int)
+    return found
+
+
+def condition(connection: apsw.Connection, tenant: int, asked: NodeFilter) -> Condition | None:
+    """The filter as SQL; None where nothing can match."""
+    session = None
+    if asked.session_id is not None:
+        session = session_number(connection, tenant, asked.session_id)
+        if session is None:
+            return None
+    if asked.text is not None:
+        words = _match(tenant, session, asked.text)
+        return None if words is None else _by_text(tenant, session, asked, words)
+    if asked.attributes and session is None:
+        return _by_attribute(tenant, asked)
+    return _by_index(tenant, session, asked)
+
+
+def _by_index(tenant: int, session: int | None, asked: NodeFilter) -> Condition:
+    index = {
+        (False, False): "nodes_by_time",
+        (False, True): "nodes_by_type",
+        (True, False): "nodes_by_session",
+        (True, True): "nodes_by_session_type",
+    }[session is not None, asked.type is not None]
+    where, values = ["v.tenant = ?"], [tenant]
+    if session is not None:
+        where.append("v.session = ?")
+        where.append("v.session > 0")
+        values.append(session)
+    if asked.type is not None:
+        where.append("v.type = ?")
+        values.append(int(asked.type))
+    bounded = _bounds(asked, "v.created_at", where, values)
+    _having(asked.attributes, tenant, ("v.created_at", "v.n"), where, values)
+    counter = None
+    if not bounded and not asked.attributes:
+        counter = (tenant, session or WHOLE_TENANT, None if asked.type is None else int(asked.type))
+    source = f"FROM nodes v INDEXED BY {index} WHERE {' AND '.join(where)}"
+    return Condition(source, tuple(values), ("v.created_at", "v.n"), counter)
+
+
+def _by_attribute(tenant: int, asked: NodeFilter) -> Condition:
+    (name, value), *others = asked.attributes
+    where, values = ["x.tenant = ? AND x.name = ? AND x.value = ?"], [tenant, name, attribute_value(value)]
+    _bounds(asked, "x.created_at", where, values)
+    _having(tuple(others), tenant, ("x.created_at", "x.n"), where, values)
+    nodes = ""
+    if asked.type is not None:
+        nodes = "CROSS JOIN nodes v ON v.n = x.n"
+        where.append("v.type = ?")
+        values.append(int(asked.type))
+    source = f"FROM attributes x {nodes} WHERE {' AND '.join(where)}"
+    return Condition(source, tuple(values), ("x.created_at", "x.n"), None)
+
+
+def _by_text(tenant: int, session: int | None, asked: NodeFilter, words: str) -> Condition:
+    where, values = ["texts MATCH ? AND v.tenant = ?"], [words, tenant]
+    if session is not None:
+        where.append("v.session = ?")
+        values.append(session)
+    if asked.type is not None:
+        where.append("v.type = ?")
+        values.append(int(asked.type))
+    _bounds(asked, "v.created_at", where, values)
+    _having(asked.attributes, tenant, ("v.created_at", "v.n"), where, values)
+    source = f"FROM texts CROSS JOIN nodes v ON v.n = texts.rowid WHERE {' AND '.join(where)}"
+    return Condition(source, tuple(values), ("v.created_at", "v.n"), None)
+
+
+def _bounds(asked: NodeFilter, column: str, where: list[str], values: list[Any]) -> bool:
+    for operator, bound in ((">=", asked.after), ("<=", asked.before)):
+        if bound is not None:
+            where.append(f"{column} {operator} ?")
+            values.append(bound)
+    return asked.after is not None or asked.before is not None
+
+
+def _having(
+    attributes: tuple[tuple[str, str], ...], tenant: int, order: tuple[str, str], where: list[str], values: list[Any]
+) -> None:
+    for name, value in attributes:
+        where.append(
+            "EXISTS (SELECT 1 FROM attributes y WHERE y.tenant = ? AND y.name = ? AND y.value = ? "
+            f"AND y.created_at = {order[0]} AND y.n = {order[1]})"
+        )
+        values += [tenant, name, attribute_value(value)]
+
+
+def _match(tenant: int, session: int | None, text: str) -> str | None:
+    """Words for FTS5, each a string and so never syntax; None where there is no word."""
+    words = [word for word in text.replace("\0", " ").split() if any(letter.isalnum() for letter in word)]
+    if not words:
+        return None
+    scope = text_scope(tenant, session or 0).split()[-1]
+    quoted = " AND ".join(f'text : "{word.replace(chr(34), " ")}"' for word in words)
+    return f'scope : "{scope}" AND {quoted}'
+
+
+def page(connection: apsw.Connection, asked: Condition, limit: int, offset: int) -> list[int]:
+    """Numbers of the nodes of a page, newest first."""
+    created_at, n = asked.order
+    rows = connection.execute(
+        f"SELECT {n} {asked.source} ORDER BY {created_at} DESC, {n} DESC LIMIT ? OFFSET ?",
+        (*asked.values, limit, offset),
+    )
+    return [number for (number,) in rows]
+
+
+def page_before(connection: apsw.Connection, asked: Condition, limit: int, key: Key | None) -> list[Key]:
+    """Keys of the nodes of the page that comes after a key."""
+    created_at, n = asked.order
+    older, values = ("", ()) if key is None else (f"AND ({created_at}, {n}) < (?, ?)", key)
+    rows = connection.execute(
+        f"SELECT {created_at}, {n} {asked.source} {older} ORDER BY {created_at} DESC, {n} DESC LIMIT ?",
+        (*asked.values, *values, limit),
+    )
+    return [(at, number) for at, number in rows]
+
+
+def total(connection: apsw.Connection, asked: Condition) -> int:
+    """How many nodes match."""
+    if asked.counter is None:
+        found = connection.execute(f"SELECT count(*) {asked.source}", asked.values).get
+    else:
+        tenant, session, type = asked.counter
+        kinds, values = ("kind < 100", ()) if type is None else ("kind = ?", (type,))
+        found = connection.execute(
+            f"SELECT sum(count) FROM counts WHERE tenant = ? AND session = ? AND {kinds}", (tenant, session, *values)
+        ).get
+    assert found is None or isinstance(found, int)
+    return found or 0

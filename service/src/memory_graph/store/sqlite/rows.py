@@ -1,0 +1,113 @@
+"""Nodes and edges as rows. Content passes the codec on its way in and out, here and nowhere else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from memory_graph.model.attributes import attributes, text
+from memory_graph.model.kinds import EdgeType, NodeType
+from memory_graph.model.nodes import Edge, Node, NodeData, TemplateData
+from memory_graph.store.protocol import Codec
+from memory_graph.store.sqlite.ids import to_text
+
+NODE = "v.n, v.id, v.type, s.id, v.created_at, v.updated_at, v.recorded_at, v.uses, v.data"
+"""Columns `Rows.node` reads: v is a node or a version of one, s its row in sessions."""
+EDGE = "g.e, g.id, g.type, g.created_at, g.recorded_at, g.properties, a.id, b.id"
+"""Columns `Rows.edge` reads: g is an edge or a version of one, a and b its ends."""
+
+Row = Sequence[Any]
+"""A row as apsw gives it."""
+
+_LONGEST_VALUE = 200
+_NODE_TYPES = {int(type): type for type in NodeType}
+_EDGE_TYPES = {int(type): type for type in EdgeType}
+
+
+class Rows:
+    """Encodes and decodes with one codec. Not for use by two threads at once."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._encoder = msgspec.msgpack.Encoder()
+        self._data: msgspec.msgpack.Decoder[NodeData] = msgspec.msgpack.Decoder(NodeData)
+        self._properties = msgspec.msgpack.Decoder(dict[str, str])
+
+    def encode_data(self, tenant: str, id: str, data: NodeData) -> bytes:
+        """What `nodes.data` holds. The usage_count of a template is not in it: that is `nodes.uses`."""
+        return self._codec.encode(tenant, id, self._encoder.encode(without_count(data)))
+
+    def decode_data(self, tenant: str, id: str, stored: bytes) -> NodeData:
+        return self._data.decode(self._codec.decode(tenant, id, stored))
+
+    def encode_properties(self, tenant: str, edge: Edge) -> bytes | None:
+        """What `edges.properties` holds."""
+        if not edge.properties:
+            return None
+        return self._codec.encode(tenant, edge.id, self._encoder.encode(edge.properties))
+
+    def decode_properties(self, tenant: str, id: str, stored: bytes | None) -> dict[str, str]:
+        return {} if stored is None else self._properties.decode(self._codec.decode(tenant, id, stored))
+
+    def node(self, tenant: str, row: Row) -> Node:
+        """The node of a row of `NODE` columns."""
+        _, raw, type, session, created_at, updated_at, recorded_at, uses, stored = row
+        id = to_text(raw)
+        data = self.decode_data(tenant, id, stored)
+        if uses and isinstance(data, TemplateData):
+            data = msgspec.structs.replace(data, usage_count=uses)
+        return Node(
+            id=id,
+            type=_NODE_TYPES[type],
+            data=data,
+            created_at=created_at,
+            updated_at=updated_at,
+            session_id=None if session is None else to_text(session),
+            recorded_at=recorded_at,
+        )
+
+    def edge(self, tenant: str, row: Row) -> Edge:
+        """The edge of a row of `EDGE` columns."""
+        _, raw, type, created_at, recorded_at, properties, source, target = row
+        id = to_text(raw)
+        return Edge(
+            id=id,
+            type=_EDGE_TYPES[type],
+            from_id=to_text(source),
+            to_id=to_text(target),
+            created_at=created_at,
+            properties=self.decode_properties(tenant, id, properties),
+            recorded_at=recorded_at,
+        )
+
+
+def without_count(data: NodeData) -> NodeData:
+    """The data that a writer can set: usage_count is the store's."""
+    if isinstance(data, TemplateData) and data.usage_count:
+        return msgspec.structs.replace(data, usage_count=0)
+    return data
+
+
+def attribute_value(value: str) -> str | bytes:
+    """What stands for a value in the attribute index; a long value does by its digest, so that rows stay small."""
+    return value if len(value) <= _LONGEST_VALUE else hashlib.sha256(value.encode()).digest()
+
+
+def attribute_rows(tenant: int, n: int, created_at: int, data: NodeData) -> Iterator[tuple[Any, ...]]:
+    """The rows of `attributes` of a node."""
+    for name, value in attributes(data):
+        yield tenant, name, attribute_value(value), created_at, n
+
+
+def text_row(tenant: int, n: int, session: int, data: NodeData) -> tuple[int, str, str] | None:
+    """The row of `texts` of a node; None for one without words."""
+    words = text(data)
+    return (n, text_scope(tenant, session), words) if words else None
+
+
+def text_scope(tenant: int, session: int) -> str:
+    """Words of a node's scope column: a search names one of them, so it reads no other tenant's or session's words."""
+    return f"t{tenant} s{session}" if session else f"t{tenant}"

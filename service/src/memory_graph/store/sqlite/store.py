@@ -1,0 +1,157 @@
+"""The embedded store: one SQLite file, one writer, several readers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from memory_graph.model.errors import GraphError
+from memory_graph.model.kinds import Direction, EdgeType
+from memory_graph.model.mutations import Applied, Event, Write
+from memory_graph.model.nodes import Edge, Node
+from memory_graph.model.queries import NodeFilter, Page, Stats
+from memory_graph.store.codec import PlainCodec
+from memory_graph.store.feed import MAX_BUFFERED_EVENTS, Feed, FeedSubscription
+from memory_graph.store.protocol import Codec
+from memory_graph.store.sqlite.connection import FileLock, failures, open_writer
+from memory_graph.store.sqlite.ids import uuid7
+from memory_graph.store.sqlite.pool import ReaderPool
+from memory_graph.store.sqlite.query import Key
+from memory_graph.store.sqlite.read import Reader
+from memory_graph.store.sqlite.rows import Rows
+from memory_graph.store.sqlite.schema import migrate
+from memory_graph.store.sqlite.write import Committer
+from memory_graph.store.writer import BatchingWriter
+
+KEEP_CHANGES = 100_000
+READERS = 4
+_SCAN_PAGE = 500
+
+
+def open_store(
+    path: Path | str,
+    *,
+    codec: Codec | None = None,
+    clock: Callable[[], int] = time.time_ns,
+    new_id: Callable[[], str] = uuid7,
+    keep_changes: int = KEEP_CHANGES,
+    max_buffered_events: int = MAX_BUFFERED_EVENTS,
+    readers: int = READERS,
+) -> SqliteStore:
+    """Opens the file, making or migrating it first. Does file I/O; call it before serving.
+
+    codec: how content is written; as it is, by default. clock: recorded time in nanoseconds. new_id: ids of edges the
+    store makes without being given one. keep_changes: commits the change feed keeps. max_buffered_events: of one live
+    subscription. readers: how many reads run at once.
+
+    Raises `StoreUnavailable` when the file cannot be opened or has another owner, `StoreCorrupt` when it is damaged,
+    of a newer schema, or no database.
+    """
+    path = Path(path)
+    codec = codec or PlainCodec()
+    lock = FileLock(path)
+    try:
+        with failures(path):
+            connection = open_writer(path)
+            try:
+                migrate(connection)
+                committer = Committer(
+                    connection, path, Rows(codec), clock=clock, new_id=new_id, keep_changes=keep_changes
+                )
+                pool = ReaderPool(path, codec, readers)
+            except BaseException:
+                connection.close()
+                raise
+    except BaseException:
+        lock.release()
+        raise
+    return SqliteStore(lock, committer, pool, Feed(max_buffered_events), clock)
+
+
+class SqliteStore:
+    """A `memory_graph.store.protocol.GraphStore` in one file. Belongs to the event loop it is first used on."""
+
+    def __init__(
+        self, lock: FileLock, committer: Committer, pool: ReaderPool, feed: Feed, clock: Callable[[], int]
+    ) -> None:
+        self._lock = lock
+        self._committer = committer
+        self._pool = pool
+        self._feed = feed
+        self._clock = clock
+        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._writer = BatchingWriter(self._commit, self._publish)
+        self._closing: asyncio.Task[None] | None = None
+
+    async def _commit(self, writes: Sequence[Write]) -> Sequence[Applied | GraphError]:
+        return await asyncio.get_running_loop().run_in_executor(self._write_thread, self._committer.commit, writes)
+
+    def _publish(self, writes: Sequence[Write], outcomes: Sequence[Applied | GraphError]) -> None:
+        for write, outcome in zip(writes, outcomes, strict=True):
+            if isinstance(outcome, Applied):
+                self._feed.publish(write.tenant, outcome.events)
+
+    async def apply(self, write: Write) -> Applied:
+        return await self._writer.submit(write)
+
+    async def get_nodes(self, tenant: str, ids: Sequence[str]) -> list[Node]:
+        return await self._pool.run(lambda reader: reader.nodes(tenant, ids))
+
+    async def get_edge(self, tenant: str, edge_id: str) -> Edge | None:
+        return await self._pool.run(lambda reader: reader.edge(tenant, edge_id))
+
+    async def get_edges(
+        self, tenant: str, node_id: str, direction: Direction, edge_type: EdgeType | None
+    ) -> list[Edge]:
+        return await self._pool.run(lambda reader: reader.edges(tenant, node_id, direction, edge_type))
+
+    async def query(self, tenant: str, condition: NodeFilter, limit: int, offset: int) -> Page:
+        return await self._pool.run(lambda reader: reader.query(tenant, condition, limit, offset))
+
+    async def scan(self, tenant: str, condition: NodeFilter) -> AsyncIterator[Node]:
+        key: Key | None = None
+        while True:
+            nodes, key = await self._pool.run(_page_after(tenant, condition, key))
+            for node in nodes:
+                yield node
+            if key is None:
+                return
+
+    async def stats(self, tenant: str) -> Stats:
+        return await self._pool.run(lambda reader: reader.stats(tenant))
+
+    async def changes(self, tenant: str, after: str | None, limit: int, session_id: str | None = None) -> list[Event]:
+        return await self._pool.run(lambda reader: reader.changes(tenant, after, limit, session_id))
+
+    def subscribe(self, tenant: str) -> FeedSubscription:
+        return self._feed.subscribe(tenant)
+
+    async def ping(self) -> None:
+        await self._pool.run(lambda reader: reader.probe())
+        await asyncio.get_running_loop().run_in_executor(self._write_thread, self._committer.probe)
+
+    async def close(self) -> None:
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        await self._writer.close()
+        await asyncio.to_thread(self._let_go)
+
+    def _let_go(self) -> None:
+        self._pool.close()
+        self._write_thread.shutdown()
+        try:
+            self._committer.close()
+        finally:
+            self._lock.release()
+
+
+def _page_after(
+    tenant: str, condition: NodeFilter, key: Key | None
+) -> Callable[[Reader], tuple[list[Node], Key | None]]:
+    return lambda reader: reader.page_before(tenant, condition, _SCAN_PAGE, key)

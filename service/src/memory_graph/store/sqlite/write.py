@@ -1,0 +1,191 @@
+"""Committing a batch of writes in one transaction, each write whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from memory_graph.model.errors import GraphError
+from memory_graph.model.mutations import (
+    Applied,
+    CreateEdge,
+    CreateNode,
+    DeleteEdge,
+    DeleteNode,
+    Mutation,
+    UpdateNode,
+    Write,
+)
+from memory_graph.model.nodes import Edge, Node
+from memory_graph.store.sqlite import changes
+from memory_graph.store.sqlite.connection import failures
+from memory_graph.store.sqlite.create import Scope, create_edge, create_node, named_edges, named_nodes
+from memory_graph.store.sqlite.erase import delete_edge, delete_node
+from memory_graph.store.sqlite.revise import update_node
+from memory_graph.store.sqlite.rows import Rows
+from memory_graph.store.sqlite.unit import Unit
+
+Outcome = Applied | GraphError
+
+
+class Committer:
+    """Owns the writing connection. For one thread at a time.
+
+    keep_changes: commits the change feed keeps.
+    """
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        path: Path,
+        rows: Rows,
+        *,
+        clock: Callable[[], int],
+        new_id: Callable[[], str],
+        keep_changes: int,
+    ) -> None:
+        self._connection = connection
+        self._path = path
+        self._rows = rows
+        self._clock = clock
+        self._new_id = new_id
+        self._keep_changes = keep_changes
+        self._tenants: dict[str, int] = {}
+        newest: Any = connection.execute("SELECT seq, recorded_at FROM changes ORDER BY seq DESC LIMIT 1").fetchone()
+        self._seq: int = newest[0] if newest else 0
+        self._recorded_at: int = newest[1] if newest else 0
+
+    def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        """Commits what can be; yields for each write what came of it. Raises `StoreUnavailable` or
+        `StoreCorrupt` when nothing of the batch was kept."""
+        with failures(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                batch = _Batch(self._connection, self._rows, self._tenants, self._seq, self._recorded_at)
+                outcomes = batch.run(writes, self._clock, self._new_id)
+                changes.trim(self._connection, batch.seq, self._keep_changes)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        self._tenants, self._seq, self._recorded_at = batch.unit.tenants, batch.seq, batch.recorded_at
+        return outcomes
+
+    def probe(self) -> None:
+        """Commits a row that means nothing. Raises `StoreUnavailable` when the file cannot be written."""
+        with failures(self._path):
+            self._connection.execute("UPDATE probe SET at = ?", (self._clock(),))
+
+    def close(self) -> None:
+        """Moves the log into the file and closes it."""
+        with failures(self._path):
+            self._connection.close()
+
+
+def _only_creates(write: Write) -> bool:
+    return all(isinstance(mutation, CreateNode | CreateEdge) for mutation in write.mutations)
+
+
+class _Batch:
+    def __init__(
+        self, connection: apsw.Connection, rows: Rows, tenants: dict[str, int], seq: int, recorded_at: int
+    ) -> None:
+        self.unit = Unit(connection, rows, tenants)
+        self.seq = seq
+        self.recorded_at = recorded_at
+
+    def run(self, writes: Sequence[Write], clock: Callable[[], int], new_id: Callable[[], str]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for together, group in groupby(writes, _only_creates):
+            scoped = [(write, self._scope(write.tenant, clock, new_id)) for write in group]
+            if together:
+                self._fetch(scoped)
+                outcomes += [self._planned(write, scope) for write, scope in scoped]
+                self.unit.flush()
+            else:
+                outcomes += [self._stepwise(write, scope) for write, scope in scoped]
+        return outcomes
+
+    def _scope(self, tenant: str, clock: Callable[[], int], new_id: Callable[[], str]) -> Scope:
+        self.recorded_at = max(clock(), self.recorded_at + 1)
+        return Scope(name=tenant, tenant=self.unit.tenant(tenant), recorded_at=self.recorded_at, new_id=new_id)
+
+    def _fetch(self, scoped: Sequence[tuple[Write, Scope]]) -> None:
+        wanted: dict[int, tuple[dict[str, None], dict[str, None]]] = {}
+        for write, scope in scoped:
+            nodes, edges = wanted.setdefault(scope.tenant, ({}, {}))
+            for mutation in write.mutations:
+                assert isinstance(mutation, CreateNode | CreateEdge)
+                nodes.update(dict.fromkeys(named_nodes(mutation)))
+                edges.update(dict.fromkeys(named_edges(mutation)))
+        for tenant, (nodes, edges) in wanted.items():
+            self.unit.fetch(tenant, nodes, edges)
+
+    def _planned(self, write: Write, scope: Scope) -> Outcome:
+        begun = self.unit.begin()
+        try:
+            results = [self._mutate(scope, mutation) for mutation in write.mutations]
+        except GraphError as refusal:
+            self.unit.undo(begun)
+            return refusal
+        return self._applied(scope, results)
+
+    def _stepwise(self, write: Write, scope: Scope) -> Outcome:
+        """A write that replaces or ends rows: each mutation is in the transaction before the next is looked at."""
+        unit = self.unit
+        unit.begin()
+        unit.connection.execute("SAVEPOINT one_write")
+        try:
+            results = []
+            for mutation in write.mutations:
+                unit.forget()
+                if isinstance(mutation, CreateNode | CreateEdge):
+                    unit.fetch(scope.tenant, named_nodes(mutation), named_edges(mutation))
+                results.append(self._mutate(scope, mutation))
+                unit.flush()
+            outcome: Outcome = self._applied(scope, results)
+            unit.flush()
+        except GraphError as refusal:
+            unit.connection.execute("ROLLBACK TO one_write")
+            unit.discard()
+            outcome = refusal
+        unit.connection.execute("RELEASE one_write")
+        unit.forget()
+        return outcome
+
+    def _mutate(self, scope: Scope, mutation: Mutation) -> tuple[Node | Edge | None, int]:
+        match mutation:
+            case CreateNode():
+                return create_node(self.unit, scope, mutation)
+            case CreateEdge():
+                return create_edge(self.unit, scope, mutation)
+            case UpdateNode(node=node):
+                return update_node(self.unit, scope, node), 0
+            case DeleteNode(node_id=id, at=at, relink_edge_id=edge_id):
+                delete_node(self.unit, scope, id, at, edge_id)
+            case DeleteEdge(edge_id=id, at=at):
+                delete_edge(self.unit, scope, id, at)
+        return None, 0
+
+    def _applied(self, scope: Scope, results: Sequence[tuple[Node | Edge | None, int]]) -> Applied:
+        """Gives the write its place in the feed, unless it changed nothing."""
+        told = self.unit.changes
+        if told:
+            self.seq += 1
+            sessions = {session for *_, session in told}
+            shared = self._session_number(scope, sessions.pop()) if len(sessions) == 1 else None
+            self.unit.change_rows.append((self.seq, scope.tenant, shared, scope.recorded_at, changes.encode(told)))
+        return Applied(
+            results=tuple(result for result, _ in results),
+            created=sum(new for _, new in results),
+            events=changes.events_of(self.seq, scope.recorded_at, told),
+        )
+
+    def _session_number(self, scope: Scope, id: str | None) -> int | None:
+        ref = None if id is None else self.unit.node(scope.tenant, id)
+        return None if ref is None else ref.n

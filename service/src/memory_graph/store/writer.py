@@ -1,0 +1,153 @@
+"""Group commit: writes that arrive while a commit runs share the next one.
+
+Nothing waits on a timer. A write that finds the store idle is committed at once; under load the batch is what piled up
+while the disk was busy. What is accepted and not yet committed is bounded in bytes: beyond that, callers wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from memory_graph.model.errors import GraphError, StoreUnavailable
+from memory_graph.model.mutations import Applied, Write
+
+Commit = Callable[[Sequence[Write]], Awaitable[Sequence[Applied | GraphError]]]
+"""Commits a batch; yields for each write, in order, what came of it; raises when nothing of the batch was kept."""
+
+MAX_MUTATIONS = 2_000
+MAX_PENDING_BYTES = 64 * 1024 * 1024
+
+
+class _Item(NamedTuple):
+    write: Write
+    size: int
+    answer: asyncio.Future[Applied]
+
+
+class BatchingWriter:
+    """Puts writes of concurrent callers into batches, in the order they came.
+
+    commit: of the store. published: called with each batch's outcomes after its commit, before callers are answered,
+    in commit order.
+    max_mutations: of a batch; a single write may be larger. max_pending_bytes: encoded size of what waits.
+    """
+
+    def __init__(
+        self,
+        commit: Commit,
+        published: Callable[[Sequence[Write], Sequence[Applied | GraphError]], None],
+        *,
+        max_mutations: int = MAX_MUTATIONS,
+        max_pending_bytes: int = MAX_PENDING_BYTES,
+    ) -> None:
+        self._commit = commit
+        self._published = published
+        self._max_mutations = max_mutations
+        self._max_pending_bytes = max_pending_bytes
+        self._encoder = msgspec.msgpack.Encoder()
+        self._queue: deque[_Item] = deque()
+        self._pending_bytes = 0
+        self._room: deque[tuple[asyncio.Future[None], int]] = deque()
+        self._pump: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def submit(self, write: Write) -> Applied:
+        """Returns when the write is committed. Raises what it was refused for, or `StoreUnavailable`.
+
+        A caller that is cancelled while its write waits for room withdraws it; later, it may still be committed.
+        """
+        size = len(self._encoder.encode(write.mutations))
+        self._refuse_if_closed()
+        await self._reserve(size)
+        self._refuse_if_closed()
+        answer: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Item(write, size, answer))
+        if self._pump is None:
+            self._pump = asyncio.create_task(self._run(), name="store-writer")
+        return await answer
+
+    async def close(self) -> None:
+        """Commits what was accepted; refuses what is not, and what comes later. Idempotent."""
+        self._closed = True
+        while self._room:
+            turn, _ = self._room.popleft()
+            if not turn.done():
+                turn.set_exception(_closed())
+        if self._pump is not None:
+            await asyncio.shield(self._pump)
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise _closed()
+
+    async def _reserve(self, size: int) -> None:
+        if not self._room and self._fits(size):
+            self._pending_bytes += size
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._room.append((turn, size))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._release(size)
+            raise
+
+    def _fits(self, size: int) -> bool:
+        """A write larger than the bound fits when nothing else is pending, so none waits for ever."""
+        return not self._pending_bytes or self._pending_bytes + size <= self._max_pending_bytes
+
+    def _release(self, size: int) -> None:
+        self._pending_bytes -= size
+        while self._room:
+            turn, waiting = self._room[0]
+            if not turn.done():
+                if not self._fits(waiting):
+                    return
+                self._pending_bytes += waiting
+                turn.set_result(None)
+            self._room.popleft()
+
+    async def _run(self) -> None:
+        while self._queue:
+            batch = self._take()
+            writes = [item.write for item in batch]
+            outcomes: Sequence[Applied | Exception]
+            try:
+                committed = await self._commit(writes)
+                self._published(writes, committed)
+                outcomes = committed
+            except Exception as error:  # noqa: BLE001 - whatever went wrong, its callers hear it and the writer goes on
+                outcomes = [error] * len(batch)
+            for item, outcome in zip(batch, outcomes, strict=True):
+                _answer(item.answer, outcome)
+            self._release(sum(item.size for item in batch))
+        self._pump = None
+
+    def _take(self) -> list[_Item]:
+        batch = [self._queue.popleft()]
+        mutations = len(batch[0].write.mutations)
+        while self._queue:
+            mutations += len(self._queue[0].write.mutations)
+            if mutations > self._max_mutations:
+                break
+            batch.append(self._queue.popleft())
+        return batch
+
+
+def _answer(answer: asyncio.Future[Applied], outcome: Applied | Exception) -> None:
+    if answer.done():
+        return
+    if isinstance(outcome, Applied):
+        answer.set_result(outcome)
+    else:
+        answer.set_exception(outcome)
+
+
+def _closed() -> StoreUnavailable:
+    return StoreUnavailable("the store is closed and the write was not kept; retry it with a running service")
