@@ -23,6 +23,7 @@ import subprocess
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -36,7 +37,7 @@ TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 display = Display()
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionBase):  # type: ignore[misc] # ansible-core ships no types
     """Works on the controller alone: the hosts of this checkout are clusters reached over a local connection."""
 
     TRANSFERS_FILES = False
@@ -98,7 +99,7 @@ class ActionModule(ActionBase):
                     self._say(args["label"], match.group(1) if match.groups() else line)
             return process.wait(), list(kept)
 
-    def _lines(self, process: subprocess.Popen[str], label: str) -> Any:
+    def _lines(self, process: subprocess.Popen[str], label: str) -> Iterator[str]:
         """Yields the command's lines; while it is silent, says now and then that it still runs."""
         waiting: queue.Queue[str | None] = queue.Queue()
 
