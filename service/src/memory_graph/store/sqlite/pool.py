@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from memory_graph.model.errors import StoreUnavailable
 from memory_graph.store.protocol import Codec
@@ -15,6 +15,7 @@ from memory_graph.store.sqlite.connection import failures, open_reader
 from memory_graph.store.sqlite.read import Reader
 from memory_graph.store.sqlite.rows import Rows
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
@@ -30,11 +31,14 @@ class ReaderPool:
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="store-reader")
         self._closed = False
 
-    async def run(self, read: Callable[[Reader], _T]) -> _T:
-        """What `read` yields, on a thread. Raises `StoreUnavailable` and `StoreCorrupt` for failures of the file."""
+    async def run(self, read: Callable[Concatenate[Reader, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """What a method of `Reader` yields, on a thread. Raises `StoreUnavailable` and `StoreCorrupt` for failures of
+        the file."""
         if self._closed:
             raise StoreUnavailable("the store is closed; ask a running service")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, read)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._run, lambda reader: read(reader, *args, **kwargs)
+        )
 
     def _run(self, read: Callable[[Reader], _T]) -> _T:
         reader = self._readers.get()

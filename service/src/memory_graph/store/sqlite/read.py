@@ -14,12 +14,23 @@ from memory_graph.model.errors import NotFound
 from memory_graph.model.kinds import Direction, EdgeType, NodeType
 from memory_graph.model.mutations import Event
 from memory_graph.model.nodes import Edge, Node
-from memory_graph.model.queries import NodeFilter, Page, Stats
-from memory_graph.store.sqlite import changes, query
+from memory_graph.model.queries import (
+    At,
+    LineageQuery,
+    LineageStep,
+    NodeFilter,
+    Page,
+    Path,
+    ReplayStep,
+    Stats,
+    Traversal,
+)
+from memory_graph.store.sqlite import changes, query, replay, walk
 from memory_graph.store.sqlite.counts import ACTIVE_SESSIONS, EDGES, WHOLE_TENANT
 from memory_graph.store.sqlite.ids import to_bytes
 from memory_graph.store.sqlite.query import Key
 from memory_graph.store.sqlite.rows import EDGE, NODE, Rows
+from memory_graph.store.sqlite.view import View
 
 _BY_ID = f"""SELECT {NODE} FROM carray(?1) c CROSS JOIN nodes v ON v.tenant = ?2 AND v.id = c.value
 LEFT JOIN sessions s ON s.session = v.session"""
@@ -112,6 +123,29 @@ class Reader:
             keys = query.page_before(self.connection, condition, limit, key)
             nodes = self.by_numbers(tenant, number, [n for _, n in keys])
             return [nodes[n] for _, n in keys], keys[-1] if len(keys) == limit else None
+
+    def trails(self, tenant: str, at: At, asked: Traversal) -> list[walk.Trail]:
+        with self.snapshot():
+            return walk.trails(self._view(tenant, at), asked)
+
+    def paths(self, tenant: str, at: At, found: Sequence[walk.Trail]) -> list[Path]:
+        with self.snapshot():
+            return walk.paths(self._view(tenant, at), found)
+
+    def lineage(self, tenant: str, at: At, asked: LineageQuery) -> list[LineageStep]:
+        with self.snapshot():
+            return walk.lineage(self._view(tenant, at), asked)
+
+    def moments(self, tenant: str, at: At, session_id: str) -> list[replay.Moment]:
+        with self.snapshot():
+            return replay.moments(self._view(tenant, at), session_id)
+
+    def steps(self, tenant: str, at: At, found: Sequence[replay.Moment]) -> list[ReplayStep]:
+        with self.snapshot():
+            return replay.steps(self._view(tenant, at), found)
+
+    def _view(self, tenant: str, at: At) -> View:
+        return View(self.connection, self.rows, tenant, self.tenant(tenant) or 0, at)
 
     def stats(self, tenant: str) -> Stats:
         rows = self.connection.execute(

@@ -16,8 +16,10 @@ from memory_graph.store.sqlite.ids import to_text
 
 NODE = "v.n, v.id, v.type, s.id, v.created_at, v.updated_at, v.recorded_at, v.uses, v.data"
 """Columns `Rows.node` reads: v is a node or a version of one, s its row in sessions."""
-EDGE = "g.e, g.id, g.type, g.created_at, g.recorded_at, g.properties, a.id, b.id"
-"""Columns `Rows.edge` reads: g is an edge or a version of one, a and b its ends."""
+LINK = "g.e, g.id, g.type, g.created_at, g.recorded_at, g.properties"
+"""Columns `Rows.link` reads: g is an edge or a version of one."""
+EDGE = f"{LINK}, a.id, b.id"
+"""Columns `Rows.edge` reads: those of `LINK`, and a and b are its ends."""
 
 Row = Sequence[Any]
 """A row as apsw gives it."""
@@ -71,13 +73,18 @@ class Rows:
 
     def edge(self, tenant: str, row: Row) -> Edge:
         """The edge of a row of `EDGE` columns."""
-        _, raw, type, created_at, recorded_at, properties, source, target = row
+        *columns, source, target = row
+        return self.link(tenant, columns, to_text(source), to_text(target))
+
+    def link(self, tenant: str, row: Row, from_id: str, to_id: str) -> Edge:
+        """The edge of a row of `LINK` columns between two nodes that are known."""
+        _, raw, type, created_at, recorded_at, properties = row
         id = to_text(raw)
         return Edge(
             id=id,
             type=_EDGE_TYPES[type],
-            from_id=to_text(source),
-            to_id=to_text(target),
+            from_id=from_id,
+            to_id=to_id,
             created_at=created_at,
             properties=self.decode_properties(tenant, id, properties),
             recorded_at=recorded_at,

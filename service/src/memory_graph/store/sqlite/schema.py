@@ -89,6 +89,7 @@ CREATE TABLE edge_history (
   valid_to INTEGER NOT NULL,
   closed_at INTEGER NOT NULL
 );
+CREATE INDEX edge_history_by_e ON edge_history (tenant, e);
 CREATE INDEX edge_history_out ON edge_history (tenant, src, type);
 CREATE INDEX edge_history_in ON edge_history (tenant, dst, type);
 

@@ -12,7 +12,19 @@ from memory_graph.model.errors import GraphError
 from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.mutations import Applied, Event, Write
 from memory_graph.model.nodes import Edge, Node
-from memory_graph.model.queries import NodeFilter, Page, Stats
+from memory_graph.model.queries import (
+    At,
+    LineageQuery,
+    LineageStep,
+    NodeFilter,
+    Page,
+    ReplayStep,
+    Stats,
+    Traversal,
+)
+from memory_graph.model.queries import (
+    Path as GraphPath,
+)
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.feed import MAX_BUFFERED_EVENTS, Feed, FeedSubscription
 from memory_graph.store.protocol import Codec
@@ -29,6 +41,7 @@ from memory_graph.store.writer import BatchingWriter
 KEEP_CHANGES = 100_000
 READERS = 4
 _SCAN_PAGE = 500
+_WALK_PAGE = 100
 
 
 def open_store(
@@ -98,39 +111,64 @@ class SqliteStore:
         return await self._writer.submit(write)
 
     async def get_nodes(self, tenant: str, ids: Sequence[str]) -> list[Node]:
-        return await self._pool.run(lambda reader: reader.nodes(tenant, ids))
+        return await self._pool.run(Reader.nodes, tenant, ids)
 
     async def get_edge(self, tenant: str, edge_id: str) -> Edge | None:
-        return await self._pool.run(lambda reader: reader.edge(tenant, edge_id))
+        return await self._pool.run(Reader.edge, tenant, edge_id)
 
     async def get_edges(
         self, tenant: str, node_id: str, direction: Direction, edge_type: EdgeType | None
     ) -> list[Edge]:
-        return await self._pool.run(lambda reader: reader.edges(tenant, node_id, direction, edge_type))
+        return await self._pool.run(Reader.edges, tenant, node_id, direction, edge_type)
 
     async def query(self, tenant: str, condition: NodeFilter, limit: int, offset: int) -> Page:
-        return await self._pool.run(lambda reader: reader.query(tenant, condition, limit, offset))
+        return await self._pool.run(Reader.query, tenant, condition, limit, offset)
 
     async def scan(self, tenant: str, condition: NodeFilter) -> AsyncIterator[Node]:
         key: Key | None = None
         while True:
-            nodes, key = await self._pool.run(_page_after(tenant, condition, key))
+            nodes, key = await self._pool.run(Reader.page_before, tenant, condition, _SCAN_PAGE, key)
             for node in nodes:
                 yield node
             if key is None:
                 return
 
+    async def traverse(self, tenant: str, traversal: Traversal) -> AsyncIterator[GraphPath]:
+        at = self._pinned(traversal.at)
+        found = await self._pool.run(Reader.trails, tenant, at, traversal)
+        for first in range(0, len(found), _WALK_PAGE):
+            for path in await self._pool.run(Reader.paths, tenant, at, found[first : first + _WALK_PAGE]):
+                yield path
+
+    async def lineage(self, tenant: str, query: LineageQuery) -> list[LineageStep]:
+        return await self._pool.run(Reader.lineage, tenant, self._pinned(query.at), query)
+
+    async def replay(
+        self, tenant: str, session_id: str, as_of: int | None, known_at: int | None
+    ) -> AsyncIterator[ReplayStep]:
+        at = self._pinned(At(as_of=as_of, known_at=known_at))
+        found = await self._pool.run(Reader.moments, tenant, at, session_id)
+        for first in range(0, len(found), _WALK_PAGE):
+            for step in await self._pool.run(Reader.steps, tenant, at, found[first : first + _WALK_PAGE]):
+                yield step
+
+    def _pinned(self, at: At) -> At:
+        """A point in time that stays the same for all reads of one call."""
+        if at.as_of is None and at.known_at is not None:
+            return At(as_of=self._clock(), known_at=at.known_at)
+        return at
+
     async def stats(self, tenant: str) -> Stats:
-        return await self._pool.run(lambda reader: reader.stats(tenant))
+        return await self._pool.run(Reader.stats, tenant)
 
     async def changes(self, tenant: str, after: str | None, limit: int, session_id: str | None = None) -> list[Event]:
-        return await self._pool.run(lambda reader: reader.changes(tenant, after, limit, session_id))
+        return await self._pool.run(Reader.changes, tenant, after, limit, session_id)
 
     def subscribe(self, tenant: str) -> FeedSubscription:
         return self._feed.subscribe(tenant)
 
     async def ping(self) -> None:
-        await self._pool.run(lambda reader: reader.probe())
+        await self._pool.run(Reader.probe)
         await asyncio.get_running_loop().run_in_executor(self._write_thread, self._committer.probe)
 
     async def close(self) -> None:
@@ -149,9 +187,3 @@ class SqliteStore:
             self._committer.close()
         finally:
             self._lock.release()
-
-
-def _page_after(
-    tenant: str, condition: NodeFilter, key: Key | None
-) -> Callable[[Reader], tuple[list[Node], Key | None]]:
-    return lambda reader: reader.page_before(tenant, condition, _SCAN_PAGE, key)
