@@ -36,7 +36,7 @@ test-collection: setup ## the collection's unit and sanity tests
 	bin/test-collection
 
 test-roles: setup ## the checkout's roles refuse bad input
-	pytest tests/roles
+	pytest tests/roles --numprocesses auto
 
 molecule: setup ## deploy, verify and destroy on a kind cluster of its own
 	molecule test --scenario-name default
