@@ -61,14 +61,18 @@ def unknown_variables(names: Iterable[str], specs: Mapping[str, Any], role: str)
         AnsibleFilterError: when `specs` is no mapping of entry points.
     """
     if not isinstance(specs, Mapping):
-        raise AnsibleFilterError(f"unknown_variables needs the argument_specs of role {role}, not {type(specs).__name__}")
+        raise AnsibleFilterError(
+            f"unknown_variables needs the argument_specs of role {role}, not {type(specs).__name__}"
+        )
     known = sorted({option for spec in specs.values() for option in spec.get("options", {})})
     return [_sentence(name, known, role) for name in sorted(set(names) - set(known))]
 
 
 def _sentence(name: str, known: list[str], role: str) -> str:
     nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"ansible-doc -t role llm_devops.memory_graph.{role} lists them"
+    hint = (
+        f"did you mean {nearest[0]}?" if nearest else f"ansible-doc -t role llm_devops.memory_graph.{role} lists them"
+    )
     return f"{name} is not a variable of role {role}; {hint}"
 
 

@@ -14,11 +14,11 @@ from typing import Any
 try:
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 except ImportError:  # the module names the missing library
-    descriptor_pb2 = None
+    descriptor_pb2 = None  # type: ignore[assignment]
 
 PACKAGE = "llm.memory.graph.v1"
 SERVICE = f"/{PACKAGE}.MemoryGraphService"
-# message: {field: number}; every field is a string but those named in _TYPED
+# message: {field: number}; every field is a string, but those of _TYPED, which are (message, whether repeated)
 _FIELDS: dict[str, dict[str, int]] = {
     "Empty": {},
     "MetadataEntry": {"key": 1, "value": 2},
@@ -38,15 +38,18 @@ def messages() -> dict[str, Any]:
 
     A map field is, on the wire, a repeated message of key and value, so ``metadata`` is one here.
     """
-    file = descriptor_pb2.FileDescriptorProto(name="memory_roundtrip.proto", package="memory_roundtrip", syntax="proto3")
+    file = descriptor_pb2.FileDescriptorProto(name="roundtrip.proto", package="roundtrip", syntax="proto3")
+    Kind = descriptor_pb2.FieldDescriptorProto  # noqa: N806 - a class
     for name, fields in _FIELDS.items():
         message = file.message_type.add(name=name)
         for field, number in fields.items():
-            type_name, repeated = _TYPED.get((name, field), (None, False))
-            entry = message.field.add(name=field, number=number, type=11 if type_name else 9, label=3 if repeated else 1)
+            type_name, repeated = _TYPED.get((name, field), ("", False))
+            entry = message.field.add(name=field, number=number)
+            entry.type = Kind.TYPE_MESSAGE if type_name else Kind.TYPE_STRING
+            entry.label = Kind.LABEL_REPEATED if repeated else Kind.LABEL_OPTIONAL
             if type_name:
-                entry.type_name = f".memory_roundtrip.{type_name}"
+                entry.type_name = f".roundtrip.{type_name}"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"memory_roundtrip.{name}"))
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"roundtrip.{name}"))
             for name in _FIELDS}  # fmt: skip
