@@ -1,0 +1,172 @@
+"""Reads a graph as records, in an order in which they can be imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from memory_graph.cli.client import Client
+from memory_graph.cli.records import Record, record_of_edge, record_of_node
+from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
+
+_SHARED = (
+    pb.NODE_TYPE_AGENT,
+    pb.NODE_TYPE_TEMPLATE,
+    pb.NODE_TYPE_MODEL,
+    pb.NODE_TYPE_MODEL_VERSION,
+    pb.NODE_TYPE_INVOCATION,
+    pb.NODE_TYPE_PERFORMANCE_METRIC,
+    pb.NODE_TYPE_ERROR,
+)
+"""Types of nodes that belong to no session."""
+_IN_FLIGHT = 64
+_SESSIONS_A_PAGE = 1000
+
+
+class Exporter:
+    """Yields records: first what belongs to no session, then each session, causes before effects; edges last.
+
+    Edges that the server makes again on import are left out. Ids of the nodes yielded and edges left to yield are
+    held in memory, contents are not.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._yielded: set[str] = set()
+        self._edges: list[pb.Edge] = []
+        self.left_out = 0
+        """Edges to nodes that are not part of the export."""
+
+    def total(self) -> int:
+        """How many nodes the whole graph has now."""
+        answer = self._client.call(self._client.graph.Query, pb.QueryRequest(limit=1))
+        return int(answer.total_count)
+
+    def everything(self) -> Iterator[Record]:
+        """The whole graph."""
+        shared = [node for node_type in _SHARED for node in self._scan(node_type)]
+        yield from self._nodes(_parents_first(shared))
+        for session_id in self._session_ids():
+            yield from self._session(session_id)
+        yield from self._remaining_edges()
+
+    def sessions(self, session_ids: Iterable[str]) -> Iterator[Record]:
+        """Some sessions, after the nodes they share with others as far as they name them."""
+        session_ids = list(dict.fromkeys(session_ids))
+        shared: dict[str, pb.Node] = {}
+        for session_id in session_ids:
+            for chunk in _chunks(self._replay(session_id)):
+                self._collect_shared(shared, {edge.to_node_id for edges in self._outgoing(chunk) for edge in edges})
+        yield from self._nodes(_parents_first(shared.values()))
+        for session_id in session_ids:
+            yield from self._session(session_id)
+        yield from self._remaining_edges()
+
+    def _collect_shared(self, shared: dict[str, pb.Node], ids: set[str]) -> None:
+        wanted = ids - shared.keys()
+        while wanted:
+            request = pb.BatchGetNodesRequest(node_ids=sorted(wanted))
+            found = [
+                node
+                for node in self._client.call(self._client.graph.BatchGetNodes, request).nodes
+                if node.type in _SHARED
+            ]
+            shared.update((node.id, node) for node in found)
+            # What is shared may itself stand on more: a template on its parent, a model version on its model.
+            wanted = {edge.to_node_id for edges in self._outgoing(found) for edge in edges} - shared.keys()
+
+    def _session(self, session_id: str) -> Iterator[Record]:
+        yield from self._nodes(self._replay(session_id))
+
+    def _nodes(self, nodes: Iterable[pb.Node]) -> Iterator[Record]:
+        previous: dict[str, str] = {}
+        for chunk in _chunks(nodes):
+            for node, edges in zip(chunk, self._outgoing(chunk), strict=True):
+                derived = _derived(node, previous)
+                self._edges.extend(edge for edge in edges if (edge.type, edge.to_node_id) not in derived)
+                if node.type == pb.NODE_TYPE_PROMPT:
+                    previous[node.prompt.session_id] = node.id
+                self._yielded.add(node.id)
+                yield record_of_node(node)
+
+    def _remaining_edges(self) -> Iterator[Record]:
+        for edge in self._edges:
+            if edge.to_node_id in self._yielded:
+                yield record_of_edge(edge)
+            else:
+                self.left_out += 1
+
+    def _outgoing(self, nodes: list[pb.Node]) -> list[list[pb.Edge]]:
+        pending = [
+            self._client.graph.GetEdges.future(
+                pb.GetEdgesRequest(node_id=node.id, direction=pb.EDGE_DIRECTION_OUTGOING), timeout=self._client.timeout
+            )
+            for node in nodes
+        ]
+        return [list(answer.result().edges) for answer in pending]
+
+    def _scan(self, node_type: pb.NodeType) -> Iterator[pb.Node]:
+        yield from self._client.graph.StreamQuery(pb.QueryRequest(node_type=node_type))
+
+    def _replay(self, session_id: str) -> Iterator[pb.Node]:
+        for step in self._client.graph_query.SessionReplay(pb.SessionReplayRequest(session_id=session_id)):
+            yield step.node
+
+    def _session_ids(self) -> list[str]:
+        ids: dict[str, None] = {}
+        while True:
+            request = pb.ListSessionsRequest(limit=_SESSIONS_A_PAGE, offset=len(ids))
+            page = self._client.call(self._client.graph.ListSessions, request)
+            before = len(ids)
+            ids.update((session.id, None) for session in page.sessions)
+            if len(ids) == before or len(ids) >= page.total_count:
+                return list(reversed(ids))
+
+
+def _derived(node: pb.Node, previous: dict[str, str]) -> set[tuple[int, str]]:
+    """The edges from a node that the server makes when the node is created (contracts §1)."""
+    match node.WhichOneof("node_data"):
+        case "prompt":
+            prompt = node.prompt
+            custom = prompt.metadata.custom
+            return {
+                (pb.EDGE_TYPE_BELONGS_TO, prompt.session_id),
+                (pb.EDGE_TYPE_FOLLOWS, previous.get(prompt.session_id, "")),
+                *_named(pb.EDGE_TYPE_HANDLED_BY, custom.get("agent_id", "")),
+                *_named(pb.EDGE_TYPE_REFERENCES, custom.get("references", "")),
+            }
+        case "response":
+            response = node.response
+            return {
+                (pb.EDGE_TYPE_RESPONDS_TO, response.prompt_id),
+                *_named(pb.EDGE_TYPE_TRANSFERS_TO, response.metadata.custom.get("transfer_to_agent_id", "")),
+            }
+        case "template":
+            return set(_named(pb.EDGE_TYPE_INHERITS, node.template.metadata.get("parent_id", "")))
+        case _:
+            return set()
+
+
+def _named(edge_type: int, ids: str) -> Iterator[tuple[int, str]]:
+    for part in ids.split(","):
+        yield edge_type, part.strip().lower()
+
+
+def _parents_first(nodes: Iterable[pb.Node]) -> list[pb.Node]:
+    """Templates after the template they inherit from; otherwise by age."""
+    by_id = {node.id: node for node in sorted(nodes, key=lambda node: node.created_at.ToNanoseconds())}
+    ordered: dict[str, pb.Node] = {}
+    for node in by_id.values():
+        lineage = [node]
+        while (
+            parent := by_id.get(lineage[-1].template.metadata.get("parent_id", "").lower())
+        ) and parent not in lineage:
+            lineage.append(parent)
+        ordered.update((item.id, item) for item in reversed(lineage) if item.id not in ordered)
+    return list(ordered.values())
+
+
+def _chunks(nodes: Iterable[pb.Node]) -> Iterator[list[pb.Node]]:
+    iterator = iter(nodes)
+    while chunk := list(islice(iterator, _IN_FLIGHT)):
+        yield chunk
