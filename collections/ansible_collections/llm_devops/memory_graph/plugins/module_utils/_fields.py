@@ -1,0 +1,67 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""Owned fields: read ``metadata.managedFields`` (FieldsV1, KEP-555) and cut an object down to them. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+Fields = dict[str, Any]
+
+
+def owned(obj: dict[str, Any] | None, manager: str) -> Fields:
+    """The field set ``manager`` holds through server-side apply; empty when it holds none."""
+    for entry in ((obj or {}).get("metadata") or {}).get("managedFields") or []:
+        if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
+            return dict(entry.get("fieldsV1") or {})
+    return {}
+
+
+def union(left: Fields, right: Fields) -> Fields:
+    """Both field sets together. A leaf owns its whole value, so it swallows deeper paths of the other side."""
+    result = dict(left)
+    for key, below in right.items():
+        if key not in result:
+            result[key] = below
+        elif result[key] and below:
+            result[key] = union(result[key], below)
+        else:
+            result[key] = {}
+    return result
+
+
+def project(value: Any, fields: Fields) -> Any:
+    """The part of ``value`` that ``fields`` names, in the order of ``value``."""
+    if not fields:
+        return value
+    if isinstance(value, dict):
+        return {key: project(item, fields[f"f:{key}"]) for key, item in value.items() if f"f:{key}" in fields}
+    if isinstance(value, list):
+        return _project_list(value, fields)
+    return value
+
+
+def _project_list(items: list[Any], fields: Fields) -> list[Any]:
+    keyed = [(json.loads(key[2:]), below) for key, below in fields.items() if key.startswith("k:")]
+    values = [json.loads(key[2:]) for key in fields if key.startswith("v:")]
+    result = []
+    for index, item in enumerate(items):
+        if item in values or f"i:{index}" in fields:
+            result.append(item)
+            continue
+        for key, below in keyed:
+            if isinstance(item, dict) and all(item.get(name) == wanted for name, wanted in key.items()):
+                result.append({**key, **project(item, below)} if set(below) - {"."} else key)
+                break
+    return result
+
+
+def visible(obj: dict[str, Any] | None, fields: Fields) -> dict[str, Any] | None:
+    """``obj`` reduced to identity and owned fields: what a diff may show and ``changed`` may depend on."""
+    if obj is None:
+        return None
+    metadata = {key: obj["metadata"][key] for key in ("name", "namespace") if obj["metadata"].get(key)}
+    part = project({key: value for key, value in obj.items() if key != "status"}, fields) if fields else {}
+    metadata.update(part.get("metadata") or {})
+    return {"apiVersion": obj.get("apiVersion"), "kind": obj.get("kind"), **part, "metadata": metadata}

@@ -1,0 +1,81 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""An outcome as the module's result: data, diff and sentences. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._cluster import Cluster
+from ._diff import changes, line
+from ._kubeconfig import yaml
+from ._redact import redacted
+from ._release import Outcome, diff_entries as entries
+
+__all__ = ["changed_lines", "entries", "failure_text", "result", "unified"]
+
+
+def result(outcome: Outcome, cluster: Cluster, *, check: bool) -> dict[str, Any]:
+    actions = [
+        {"kind": step.ref.kind, "api_version": step.manifest["apiVersion"], "namespace": step.ref.namespace,
+         "name": step.ref.name, "action": "failed" if step.error else step.action, "note": step.note}
+        for step in outcome.steps
+    ]  # fmt: skip
+    actions += [{**one.member.as_dict(), "action": one.action, "note": ""} for one in outcome.leaving]
+    return {
+        "changed": outcome.differs and (check or outcome.written or outcome.pruned > 0),
+        "actions": actions,
+        "summary": {
+            "created": outcome.count("created"), "changed": outcome.count("configured"),
+            "unchanged": outcome.count("unchanged"), "pruned": outcome.pruned,
+        },
+        "statuses": [status.as_dict() for status in outcome.statuses],
+        "failures": outcome.failures,
+        "revision": outcome.record.revision,
+        "timings": outcome.timings,
+        "api_calls": cluster.api_calls,
+        "warnings": cluster.warnings,
+        "report": outcome.report,
+    }  # fmt: skip
+
+
+def changed_lines(outcome: Outcome) -> list[dict[str, Any]]:
+    """Per object that differs: the lines ``spec.replicas: 3 → 4``."""
+    found = []
+    for step in outcome.steps:
+        if step.action == "configured":
+            before, after = (redacted(part, outcome.record.key) for part in (step.visible_before, step.visible_after))
+            lines = [line(change) for change in changes(before, after)]
+            found.append({"object": str(step.ref), "namespace": step.ref.namespace, "lines": lines})
+    return found
+
+
+def unified(entry: dict[str, Any]) -> dict[str, str]:
+    """An entry of ``diff_entries`` in Ansible's ``--diff`` format."""
+    before, after = (_text(entry[side]) for side in ("before", "after"))
+    header = entry["header"] + (f" ({entry['note']})" if entry["note"] else "")
+    return {"before_header": header, "after_header": header, "before": before, "after": after}
+
+
+def _text(obj: dict[str, Any] | None) -> str:
+    return str(yaml.safe_dump(obj, sort_keys=False, width=200)) if obj else ""
+
+
+def failure_text(outcome: Outcome) -> str:
+    """All failures, each one sentence and, indented, why and what to try."""
+    blocks = []
+    for failure in outcome.failures:
+        name = f"{failure['kind']}/{failure['name']}"
+        head = failure["message"] if name in failure["message"] else f"{name}: {failure['message']}"
+        rows = [head]
+        for label, text in (("why", failure.get("why")), ("try", failure.get("way_out"))):
+            if text:
+                rows.append(f"  {label:<8} {text}")
+        rows += [f"  event    {event}" for event in (failure.get("events") or [])[-3:]]
+        rows += [f"  log      {entry}" for entry in (failure.get("log") or [])[-5:]]
+        blocks.append("\n".join(rows))
+    if not outcome.written:
+        blocks.append("Nothing was written.")
+    elif outcome.leaving:
+        blocks.append("Nothing was pruned.")
+    return "\n".join(blocks)

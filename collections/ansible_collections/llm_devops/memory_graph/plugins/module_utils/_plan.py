@@ -1,0 +1,166 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""What would change: every object is applied as a dry run, and the answer compared with what lives.
+
+The same plan serves check mode, the diff, ``changed`` and the apply, which then sends only what differs: a second run
+writes nothing, and a manifest the API server refuses is known before the first write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from . import _fields
+from ._cluster import FIELD_MANAGER, Cluster
+from ._diff import Change, changes
+from ._discovery import Discovery, Resource
+from ._errors import ApiError, ClusterError
+from ._manifest import PART_OF, Object, Ref, ref
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass
+class Step:
+    """One object on its way. ``action``: created, configured, unchanged; ``after`` is the API server's answer."""
+
+    manifest: Object
+    ref: Ref
+    resource: Resource | None = None
+    live: Object | None = None
+    after: Object | None = None
+    action: str = "created"
+    note: str = ""
+    error: ClusterError | None = None
+    visible_before: Object | None = None
+    visible_after: Object | None = None
+    changes: list[Change] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        assert self.resource is not None
+        return self.resource.path(self.ref.namespace, self.ref.name)
+
+    def compare(self) -> None:
+        """Judge ``live`` against ``after`` by the fields we own in either."""
+        fields = _fields.union(_fields.owned(self.live, FIELD_MANAGER), _fields.owned(self.after, FIELD_MANAGER))
+        self.visible_before = _fields.visible(self.live, fields)
+        self.visible_after = _fields.visible(self.after, fields) if self.after else self.manifest
+        if self.live is None:
+            self.action = "created"
+            return
+        self.changes = changes(self.visible_before, self.visible_after)
+        self.action = "configured" if self.changes else "unchanged"
+
+
+def in_parallel(work: Callable[[T], R], items: Iterable[T], parallelism: int) -> list[R]:
+    """``work`` on every item with at most ``parallelism`` threads; results in the items' order."""
+    todo = list(items)
+    if len(todo) <= 1 or parallelism <= 1:
+        return [work(item) for item in todo]
+    with ThreadPoolExecutor(max_workers=min(parallelism, len(todo))) as pool:
+        return list(pool.map(work, todo))
+
+
+def plan(cluster: Cluster, discovery: Discovery, objects: list[Object], applyset: str, *, parallelism: int,
+         force: bool, absent_namespaces: set[str]) -> list[Step]:  # fmt: skip
+    """Steps for all objects, none of them written. Errors stay on their step, so that all are seen at once."""
+    steps = [Step(manifest, ref(manifest), discovery.find(manifest["apiVersion"], manifest["kind"])) for manifest in objects]
+    live = _live(cluster, steps, applyset, parallelism, absent_namespaces)
+    for step in steps:
+        _place(step)
+        step.live = live.get(step.ref)
+    in_parallel(lambda step: _dry_run(cluster, step, applyset, force, absent_namespaces), steps, parallelism)
+    return steps
+
+
+def _place(step: Step) -> None:
+    if step.resource and not step.resource.namespaced and step.ref.namespace:
+        step.manifest["metadata"].pop("namespace", None)
+        step.ref = ref(step.manifest)
+
+
+def _live(cluster: Cluster, steps: list[Step], applyset: str, parallelism: int, absent: set[str]) -> dict[Ref, Object]:
+    """Our members that exist, by one list per kind and namespace instead of one read per object."""
+    places = {(step.resource, step.ref.namespace) for step in steps if step.resource and step.ref.namespace not in absent}
+
+    def members(place: tuple[Resource, str]) -> list[Object]:
+        resource, namespace = place
+        found = cluster.list(resource.collection(namespace or None), selector=f"{PART_OF}={applyset}")
+        return [{**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in found]
+
+    found = in_parallel(members, sorted(places, key=lambda place: (place[0].plural, place[1])), parallelism)
+    return {ref(item): item for items in found for item in items}
+
+
+def _dry_run(cluster: Cluster, step: Step, applyset: str, force: bool, absent: set[str]) -> None:
+    if step.resource is None:
+        step.note = f"not validated: the cluster does not serve {step.manifest['apiVersion']} {step.ref.kind} yet"
+    elif step.ref.namespace in absent:
+        step.note = f"not validated: namespace {step.ref.namespace} does not exist yet"
+    else:
+        try:
+            _ask(cluster, step, applyset, force)
+        except ClusterError as error:
+            _refused(step, error)
+    step.compare()
+
+
+def _ask(cluster: Cluster, step: Step, applyset: str, force: bool) -> None:
+    after, created = cluster.apply(step.path, step.manifest, dry_run=True, force=force)
+    if not created and step.live is None:  # there, but not ours until now
+        step.live = cluster.find(step.path)
+    owner = (((step.live or {}).get("metadata") or {}).get("labels") or {}).get(PART_OF)
+    if owner and owner != applyset:
+        raise ClusterError(
+            f"{step.ref} in {step.ref.namespace or 'the cluster'} belongs to another release ({PART_OF}: {owner})",
+            "rename the object, or remove that label by hand to hand it over",
+        )
+    step.after = after
+
+
+def _refused(step: Step, error: ClusterError) -> None:
+    status = error.status if isinstance(error, ApiError) else 0
+    if status == 404 and step.live is None:  # it needs what an earlier wave of this very release creates
+        step.note = f"not validated: {error.message}"
+    elif status == 400 and "dry run" in error.message.lower():  # a webhook that declares side effects
+        step.note = f"not validated: {error.message}"
+        step.after = step.live
+    else:
+        step.error = error
+
+
+def apply(cluster: Cluster, discovery: Discovery, steps: list[Step], *, parallelism: int, force: bool) -> None:
+    """Write the steps of one wave that differ; errors stay on their step."""
+
+    def write(step: Step) -> None:
+        try:
+            step.resource = step.resource or discovery.find(step.manifest["apiVersion"], step.ref.kind)
+            if step.resource is None:
+                raise ClusterError(
+                    f"the cluster does not know {step.ref.kind} of {step.manifest['apiVersion']}",
+                    "install its CustomResourceDefinition first, or leave the object out",
+                )
+            _place(step)
+            step.after, created = cluster.apply(step.path, step.manifest, force=force)
+        except ClusterError as error:
+            step.error = error
+            return
+        unvalidated, step.note = step.note, ""
+        if unvalidated:
+            step.live = None if created else step.live
+            step.compare()
+            step.action = "created" if created else step.action
+
+    in_parallel(write, [step for step in steps if step.action != "unchanged" or step.note], parallelism)
+
+
+def failure(step: Step) -> dict[str, Any]:
+    """The step's error as a result entry."""
+    assert step.error is not None
+    return {"kind": step.ref.kind, "namespace": step.ref.namespace, "name": step.ref.name,
+            "message": step.error.message, "way_out": step.error.way_out}  # fmt: skip

@@ -1,0 +1,62 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""Namespaces before anything is written: which do not exist yet, and which are being deleted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from ._cluster import Cluster
+from ._errors import ApiError, ClusterError
+from ._manifest import Object
+
+_FINALIZERS = re.compile(r": (.+)$")
+
+
+def absent_namespaces(cluster: Cluster, objects: Iterable[Object], home: str) -> set[str]:
+    """Namespaces the objects name that do not exist yet.
+
+    :raises ClusterError: when one is terminating, or is missing and no object of the release creates it.
+    """
+    objects = list(objects)
+    wanted = {home} | {str(item["metadata"].get("namespace") or home) for item in objects}
+    created = {item["metadata"]["name"] for item in objects if item["kind"] == "Namespace"}
+    absent = set()
+    for name in sorted(wanted):
+        try:
+            live = cluster.find(f"/api/v1/namespaces/{name}")
+        except ApiError as error:
+            if error.status == 403 and name not in created:  # a deployer bound to one namespace may not read it
+                continue
+            raise
+        if live is None:
+            absent.add(name)
+        elif live["metadata"].get("deletionTimestamp"):
+            raise ClusterError(*stuck(live))
+    missing = sorted(absent - created)
+    if missing:
+        raise ClusterError(f"namespace {missing[0]} does not exist, and no object of the release creates it",
+                           f"add a Namespace object, or run kubectl create namespace {missing[0]}")  # fmt: skip
+    return absent
+
+
+def stuck(namespace: dict[str, Any]) -> tuple[str, str]:
+    """One sentence about a terminating namespace, naming the finalizers it waits for, and the way out. Pure."""
+    name, metadata = namespace["metadata"]["name"], namespace["metadata"]
+    told = {item["type"]: item for item in (namespace.get("status") or {}).get("conditions") or []}
+    waits = []
+    for kind in ("NamespaceFinalizersRemaining", "NamespaceContentRemaining"):
+        condition = told.get(kind) or {}
+        found = _FINALIZERS.search(str(condition.get("message", ""))) if condition.get("status") == "True" else None
+        if found:
+            waits.append(found[1])
+    own = [*(metadata.get("finalizers") or []), *((namespace.get("spec") or {}).get("finalizers") or [])]
+    finalizers = " and ".join(waits) or ", ".join(name for name in own if name != "kubernetes")
+    since = metadata["deletionTimestamp"]
+    what = f", waiting for finalizers: {finalizers}" if finalizers else ""
+    return (
+        f"namespace {name} is being deleted since {since}{what}",
+        "wait until it is gone and run again; when it stays, let the owner of the finalizer finish, or remove the finalizer",
+    )

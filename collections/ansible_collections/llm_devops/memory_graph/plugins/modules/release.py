@@ -1,0 +1,170 @@
+#!/usr/bin/python
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+# Apache-2.0 may be combined with ansible-core, which is under the GNU General Public License v3.0 or later.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release
+short_description: Make a set of Kubernetes objects so, and wait until they work
+version_added: 0.1.0
+description:
+  - Applies all objects of a release in one call - one connection, server-side apply, in waves and in parallel - and then waits for all of them.
+  - Every object is first applied as a dry run. What the API server refuses is therefore known before the first write, RV(ignore:changed)
+    depends on fields of this release alone, and a run that finds everything in place writes nothing.
+  - Objects that left the release are deleted once the new ones are ready, PersistentVolumeClaims and Namespaces excepted.
+extends_documentation_fragment: [llm_devops.memory_graph.auth]
+author: [llm-devops (@llm-devops)]
+options:
+  name:
+    description: Name of the release. Its record is the Secret C(<name>-release).
+    type: str
+    required: true
+  namespace:
+    description: Home of the release - of its record, and of objects that name no namespace. An object of the release may create it.
+    type: str
+    required: true
+  state:
+    description: V(present) applies, V(absent) deletes the members of the release.
+    type: str
+    choices: [present, absent]
+    default: present
+  objects:
+    description: The manifests. Required when O(state=present).
+    type: list
+    elements: dict
+  wait:
+    description: Whether to wait until all objects are ready, or gone.
+    type: bool
+    default: true
+  wait_timeout:
+    description: Seconds to wait. What cannot heal ends the wait at once.
+    type: int
+    default: 300
+  force_conflicts:
+    description: Whether to take over fields that another field manager owns.
+    type: bool
+    default: false
+  parallelism:
+    description: How many objects are sent at a time.
+    type: int
+    default: 8
+  delete_data:
+    description: Whether PersistentVolumeClaims and Namespaces that leave the release are deleted as well.
+    type: bool
+    default: false
+  progress_file:
+    description: File to which progress is written as JSON lines. The action plugin sets it; there is no need to.
+    type: path
+attributes:
+  check_mode:
+    support: full
+    description: Asks the API server (dry run). What cannot be validated yet, as in a namespace that does not exist, is said.
+  diff_mode:
+    support: full
+    description: Shows fields of the release only; values of Secrets are keyed hashes.
+notes:
+  - Needs Kubernetes 1.27 or later.
+"""
+
+EXAMPLES = r"""
+- name: Release two objects
+  llm_devops.memory_graph.release:
+    name: demo
+    namespace: demo
+    objects:
+      - {apiVersion: v1, kind: Namespace, metadata: {name: demo}}
+      - {apiVersion: v1, kind: ConfigMap, metadata: {name: settings}, data: {LOG_LEVEL: info}}
+
+- name: Remove the release, keep its volumes
+  llm_devops.memory_graph.release:
+    name: demo
+    namespace: demo
+    state: absent
+"""
+
+RETURN = r"""
+actions:
+  description: What was done with each object, or would be in check mode.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{kind: ConfigMap, api_version: v1, namespace: demo, name: settings, action: created}]
+summary:
+  description: Numbers of objects C(created), C(changed), C(unchanged), C(pruned).
+  returned: always
+  type: dict
+changes:
+  description: Per changed object the owned fields that differ, as lines for a person.
+  returned: always
+  type: list
+  elements: dict
+statuses:
+  description: Per object its C(state) (ready, progressing or failed) and C(reason).
+  returned: when waited
+  type: list
+  elements: dict
+failures:
+  description: Per failed object C(message), C(why), C(way_out), C(events) and C(log).
+  returned: always
+  type: list
+  elements: dict
+revision:
+  description: Number of the revision that is now current.
+  returned: always
+  type: int
+timings:
+  description: Seconds each phase took.
+  returned: always
+  type: dict
+api_calls:
+  description: Number of requests sent to the API server.
+  returned: always
+  type: int
+report:
+  description: Lines for a person, each a C(label) and a C(text).
+  returned: always
+  type: list
+  elements: dict
+"""
+
+from ..module_utils._ansible import ClusterModule
+from ..module_utils._errors import ClusterError
+from ..module_utils._outcome import changed_lines, entries, failure_text, result, unified
+from ..module_utils._progress import writer
+from ..module_utils._release import Release, Wish
+
+OPTIONS = {
+    "name": {"type": "str", "required": True},
+    "namespace": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "objects": {"type": "list", "elements": "dict"},
+    "wait": {"type": "bool", "default": True},
+    "wait_timeout": {"type": "int", "default": 300},
+    "force_conflicts": {"type": "bool", "default": False},
+    "parallelism": {"type": "int", "default": 8},
+    "delete_data": {"type": "bool", "default": False},
+    "progress_file": {"type": "path"},
+}
+WISHES = ("name", "namespace", "wait", "wait_timeout", "force_conflicts", "parallelism", "delete_data")
+
+
+def main() -> None:
+    module = ClusterModule(OPTIONS, supports_check_mode=True, required_if=[("state", "present", ["objects"])])
+    wish = Wish(objects=module.params["objects"] or [], check=module.check_mode, **{key: module.params[key] for key in WISHES})
+    try:
+        release = Release(module.connect(), wish, writer(module.params["progress_file"]))
+        outcome = release.present() if module.params["state"] == "present" else release.absent()
+    except ClusterError as error:
+        module.refuse(error)
+    answer = result(outcome, release.cluster, check=module.check_mode)
+    if outcome.failures:
+        module.refuse(ClusterError(failure_text(outcome)), **answer)
+    if module._diff:
+        answer["diff"] = [unified(entry) for entry in entries(outcome)]
+    module.done(changes=changed_lines(outcome), **answer)
+
+
+if __name__ == "__main__":
+    main()
