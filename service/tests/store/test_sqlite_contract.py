@@ -1,0 +1,85 @@
+"""The embedded store keeps the store contract."""
+
+from __future__ import annotations
+
+import pytest
+from memory_graph.store.sqlite import open_store
+
+from store.store_contract import (
+    AtomicContract,
+    ChainContract,
+    Clock,
+    CreateContract,
+    DeleteContract,
+    EdgeContract,
+    FeedContract,
+    LifecycleContract,
+    QueryContract,
+    TenantContract,
+    UpdateContract,
+)
+from store.temporal_contract import ReplayContract, TimeContract, WalkContract
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+async def store(tmp_path, clock):
+    opened = open_store(tmp_path / "graph.db", clock=clock, max_buffered_events=100)
+    yield opened
+    await opened.close()
+
+
+class TestCreate(CreateContract):
+    pass
+
+
+class TestAtomic(AtomicContract):
+    pass
+
+
+class TestChain(ChainContract):
+    pass
+
+
+class TestUpdate(UpdateContract):
+    pass
+
+
+class TestDelete(DeleteContract):
+    pass
+
+
+class TestEdges(EdgeContract):
+    pass
+
+
+class TestQuery(QueryContract):
+    pass
+
+
+class TestTenants(TenantContract):
+    pass
+
+
+class TestFeed(FeedContract):
+    pass
+
+
+class TestLifecycle(LifecycleContract):
+    pass
+
+
+class TestWalk(WalkContract):
+    pass
+
+
+class TestReplay(ReplayContract):
+    pass
+
+
+class TestTime(TimeContract):
+    pass
