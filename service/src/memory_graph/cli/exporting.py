@@ -34,6 +34,7 @@ class Exporter:
         self._client = client
         self._yielded: set[str] = set()
         self._edges: list[pb.Edge] = []
+        self._invoked_by: dict[str, str] = {}
         self.left_out = 0
         """Edges to nodes that are not part of the export."""
 
@@ -86,15 +87,17 @@ class Exporter:
                 self._edges.extend(edge for edge in edges if (edge.type, edge.to_node_id) not in derived)
                 if node.type == pb.NODE_TYPE_PROMPT:
                     previous[node.prompt.session_id] = node.id
+                if node.type == pb.NODE_TYPE_TOOL_INVOCATION:
+                    self._invoked_by[node.id] = node.tool_invocation.response_id
                 self._yielded.add(node.id)
                 yield record_of_node(node)
 
     def _remaining_edges(self) -> Iterator[Record]:
         for edge in self._edges:
-            if edge.to_node_id in self._yielded:
-                yield record_of_edge(edge)
-            else:
+            if edge.to_node_id not in self._yielded:
                 self.left_out += 1
+            elif edge.type != pb.EDGE_TYPE_INVOKES or self._invoked_by.get(edge.to_node_id) != edge.from_node_id:
+                yield record_of_edge(edge)
 
     def _outgoing(self, nodes: list[pb.Node]) -> list[list[pb.Edge]]:
         pending = [

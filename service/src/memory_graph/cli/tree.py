@@ -89,6 +89,6 @@ def _tool(tool: pb.ToolInvocationNode) -> Text:
         f"{clean(tool.tool_name)}  ",
         (clean(tool.status) or "-", _STATUS_STYLES.get(tool.status, "")),
         f"  {duration(tool.duration_ms)}",
-        f" · {tool.retry_count} retries" if tool.retry_count else "",
+        f" · retried {tool.retry_count}x" if tool.retry_count else "",
         f"  {outcome}",
     )

@@ -62,7 +62,7 @@ class Hook:
             request_id=context.request_id,
             tenant_id=context.tenant,
             error_type=type(error).__name__,
-            stack=[f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)],
+            frames=[f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)],
         )
 
 
