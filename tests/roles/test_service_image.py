@@ -62,8 +62,11 @@ def test_the_name_follows_the_sources_and_nothing_else(play: Play, tmp_path: Pat
         (service / made).write_text("made")
     assert ref_of(play, source) == before
 
-    (service / "src/memory_graph/py.typed").write_text("changed")
-    assert ref_of(play, source) != before
+    for part in ("src/memory_graph/py.typed", "README.md", "Dockerfile", "requirements.txt", "hatch_build.py"):
+        (service / part).write_text("changed")
+        after = ref_of(play, source)
+        assert after != before, part
+        before = after
 
 
 def ref_of(play: Play, variables: dict[str, Any] | None = None) -> str:
