@@ -1,0 +1,186 @@
+"""What goes wrong with a file: each with the error it gives, the way out it names, and nothing half done."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import apsw
+import pytest
+from memory_graph.model.errors import FeedGap, StoreCorrupt, StoreUnavailable
+from memory_graph.model.queries import NodeFilter
+from memory_graph.store.sqlite import open_store
+from memory_graph.store.sqlite.schema import MIGRATIONS, migrate
+
+from store.chains import chain
+from store.graphs import TENANT, agent, prompt, session, write
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "graph.db"
+
+
+def cap(store, pages: int) -> None:
+    """Stands for a full disk: SQLite then reports SQLITE_FULL as it does for ENOSPC."""
+    store._committer._connection.pragma("max_page_count", pages)
+
+
+async def test_a_full_disk_refuses_whole_writes_and_recovers(path):
+    store = open_store(path)
+    opened = session()
+    await store.apply(write(opened))
+    before = await store.stats(TENANT)
+    cap(store, 1)
+    big = [write(prompt(opened.node.id, "x" * 100_000)) for _ in range(4)]
+    outcomes = await asyncio.gather(*map(store.apply, big), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 4
+    assert "disk is full" in str(outcomes[0])
+    assert str(path) in str(outcomes[0])
+    assert await store.stats(TENANT) == before
+    assert len(await store.changes(TENANT, None, 10)) == 1
+    cap(store, 2**30)
+    await asyncio.gather(*map(store.apply, big))
+    assert len(await chain(store, opened.node.id)) == 4
+    await store.ping()
+    await store.close()
+
+
+async def test_ping_says_that_the_file_cannot_be_written(path):
+    store = open_store(path)
+    await store.ping()
+    store._committer._connection.pragma("query_only", True)
+    with pytest.raises(StoreUnavailable, match="cannot be used now"):
+        await store.ping()
+    store._committer._connection.pragma("query_only", False)
+    await store.ping()
+    await store.close()
+
+
+async def read_all(path, session_id: str) -> None:
+    store = open_store(path)
+    try:
+        await store.query(TENANT, NodeFilter(session_id=session_id), 1_000, 0)
+    finally:
+        await store.close()
+
+
+@pytest.mark.parametrize("content", [b"no database at all, but long enough to be read as one" * 40, b"\0" * 5_000])
+def test_a_file_that_is_no_database_is_left_as_it_is(path, content):
+    path.write_bytes(content)
+    with pytest.raises(StoreCorrupt, match="restore") as refused:
+        open_store(path)
+    assert str(path) in str(refused.value)
+    assert path.read_bytes() == content
+
+
+async def test_a_damaged_page_is_reported_when_it_is_read(path):
+    store = open_store(path)
+    opened = session()
+    await store.apply(write(opened, *(prompt(opened.node.id, "x" * 3_000) for _ in range(200))))
+    await store.close()
+    content = bytearray(path.read_bytes())
+    content[8 * 4096 :] = b"\xa5" * (len(content) - 8 * 4096)
+    path.write_bytes(content)
+    with pytest.raises(StoreCorrupt, match="backup"):
+        await read_all(path, opened.node.id)
+
+
+def test_a_file_of_another_application_is_refused(path):
+    with apsw.Connection(str(path)) as other:
+        other.execute("CREATE TABLE theirs (x)")
+    with pytest.raises(StoreCorrupt, match="another application"):
+        open_store(path)
+
+
+async def test_a_newer_schema_is_refused_and_left_as_it_is(path):
+    await open_store(path).close()
+    newer = len(MIGRATIONS) + 1
+    connection = apsw.Connection(str(path))
+    connection.pragma("user_version", newer)
+    connection.close()
+    with pytest.raises(StoreCorrupt, match=f"schema {newer} .* reads up to {len(MIGRATIONS)}"):
+        open_store(path)
+    assert apsw.Connection(str(path)).pragma("user_version") == newer
+
+
+def test_migrations_go_forward_one_by_one_and_a_failed_one_is_undone(path):
+    connection = apsw.Connection(str(path))
+    migrate(connection, MIGRATIONS)
+    more = (*MIGRATIONS, "CREATE TABLE extra (x)", "CREATE TABLE late (x); no such statement")
+    with pytest.raises(apsw.SQLError):
+        migrate(connection, more)
+    assert connection.pragma("user_version") == len(MIGRATIONS) + 1
+    assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('extra', 'late')").get == 1
+
+
+async def test_a_second_owner_is_refused_and_the_first_goes_on(path):
+    store = open_store(path)
+    with pytest.raises(StoreUnavailable, match="in use by another process"):
+        open_store(path)
+    code = (
+        "import sys; from memory_graph.store.sqlite import open_store\n"
+        "try: open_store(sys.argv[1])\nexcept Exception as error: print(error)"
+    )
+    other = await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(path), stdout=asyncio.subprocess.PIPE)
+    told, _ = await other.communicate()
+    assert b"in use by another process" in told
+    await store.apply(write(agent()))
+    await store.close()
+    await open_store(path).close()
+
+
+async def test_a_refused_opening_lets_go_of_the_file(path):
+    path.write_bytes(b"nothing to open" * 100)
+    with pytest.raises(StoreCorrupt):
+        open_store(path)
+    path.unlink()
+    await open_store(path).close()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnavailable, match="make its folder writable"):
+        open_store(tmp_path / "file" / "graph.db")
+
+
+async def test_a_closed_store_refuses_to_read_and_write(path):
+    store = open_store(path)
+    await store.close()
+    for call in (store.apply(write(agent())), store.stats(TENANT), store.ping()):
+        with pytest.raises(StoreUnavailable, match="closed"):
+            await call
+
+
+async def test_closing_leaves_one_file(path):
+    store = open_store(path)
+    await store.apply(write(agent()))
+    await store.close()
+    assert {file.name for file in path.parent.iterdir()} == {"graph.db", "graph.db.lock"}
+
+
+async def test_the_feed_keeps_a_bounded_number_of_commits(path):
+    store = open_store(path, keep_changes=20)
+    await store.apply(write(agent("quiet"), tenant="quiet"))
+    for i in range(60):
+        await store.apply(write(agent(str(i))))
+    kept = await store.changes(TENANT, None, 1_000)
+    assert 20 <= len(kept) <= 23
+    assert await store.changes(TENANT, kept[0].id, 1_000) == kept[1:]
+    for dropped in ("2.0", "30.0"):
+        with pytest.raises(FeedGap, match=dropped):
+            await store.changes(TENANT, dropped, 10)
+    with pytest.raises(FeedGap):
+        await store.changes("quiet", "1.0", 10)
+    await store.close()
+
+
+async def test_times_and_positions_go_on_after_a_restart_with_a_clock_set_back(path):
+    store = open_store(path, clock=lambda: 5_000)
+    first = await store.apply(write(agent()))
+    await store.close()
+    store = open_store(path, clock=lambda: 10)
+    second = await store.apply(write(agent()))
+    await store.close()
+    assert (first.events[0].id, second.events[0].id) == ("1.0", "2.0")
+    assert second.results[0].recorded_at == first.results[0].recorded_at + 1

@@ -1,0 +1,161 @@
+"""The batching writer: group commit without waiting, bounded memory, nobody forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from memory_graph.model.errors import NotFound, StoreUnavailable
+from memory_graph.model.mutations import Applied
+from memory_graph.store.writer import BatchingWriter
+
+from store.graphs import agent, write
+
+
+class Disk:
+    """A commit that tests let through one at a time."""
+
+    def __init__(self) -> None:
+        self.batches: list[list] = []
+        self.turn = asyncio.Semaphore(0)
+        self.started = asyncio.Event()
+        self.fails: Exception | None = None
+        self.published: list = []
+
+    async def commit(self, writes):
+        self.batches.append(list(writes))
+        self.started.set()
+        await self.turn.acquire()
+        if self.fails:
+            raise self.fails
+        return [Applied(results=(), created=len(one.mutations), events=()) for one in writes]
+
+    def publish(self, writes, outcomes):
+        self.published += zip(writes, outcomes, strict=True)
+
+    def release(self, commits: int = 100) -> None:
+        for _ in range(commits):
+            self.turn.release()
+
+
+@pytest.fixture
+async def disk():
+    return Disk()
+
+
+async def settled(tasks, done: int) -> None:
+    while sum(task.done() for task in tasks) < done:
+        await asyncio.wait([task for task in tasks if not task.done()], return_when=asyncio.FIRST_COMPLETED)
+
+
+async def test_what_arrives_during_a_commit_shares_the_next(disk):
+    writer = BatchingWriter(disk.commit, disk.publish)
+    first = asyncio.create_task(writer.submit(write(agent())))
+    await disk.started.wait()
+    rest = [asyncio.create_task(writer.submit(write(agent()))) for _ in range(50)]
+    await asyncio.sleep(0)
+    disk.release()
+    await asyncio.gather(first, *rest)
+    assert [len(batch) for batch in disk.batches] == [1, 50]
+
+
+async def test_a_batch_is_bounded_but_a_single_write_may_be_larger(disk):
+    writer = BatchingWriter(disk.commit, disk.publish, max_mutations=4)
+    disk.release()
+    sizes = (3, 1, 2, 9, 1)
+    await asyncio.gather(*(writer.submit(write(*(agent() for _ in range(size)))) for size in sizes))
+    assert [[len(one.mutations) for one in batch] for batch in disk.batches] == [[3, 1], [2], [9], [1]]
+
+
+async def test_order_is_kept_and_publishing_comes_before_the_answer(disk):
+    writer = BatchingWriter(disk.commit, disk.publish, max_mutations=3)
+    writes = [write(agent(str(i))) for i in range(10)]
+    disk.release()
+
+    async def submit(one):
+        applied = await writer.submit(one)
+        assert (one, applied) in disk.published
+
+    await asyncio.gather(*map(submit, writes))
+    assert [one for batch in disk.batches for one in batch] == writes
+    assert [one for one, _ in disk.published] == writes
+
+
+async def test_pending_bytes_are_bounded_and_waiters_keep_their_order(disk):
+    writer = BatchingWriter(disk.commit, disk.publish, max_pending_bytes=1_500)
+    tasks = [asyncio.create_task(writer.submit(write(agent("x" * 500, at=i)))) for i in range(6)]
+    await disk.started.wait()
+    disk.release(1)
+    await settled(tasks, 1)
+    assert sum(len(batch) for batch in disk.batches) < 6
+    disk.release()
+    await asyncio.gather(*tasks)
+    told = [one.mutations[0].node.created_at for batch in disk.batches for one in batch]
+    assert told == list(range(6))
+    assert max(len(batch) for batch in disk.batches) <= 2
+
+
+async def test_a_write_larger_than_the_bound_gets_through_alone(disk):
+    writer = BatchingWriter(disk.commit, disk.publish, max_pending_bytes=100)
+    disk.release()
+    await asyncio.gather(*(writer.submit(write(agent("x" * 500))) for _ in range(3)))
+    assert [len(batch) for batch in disk.batches] == [1, 1, 1]
+
+
+async def test_a_waiter_that_gives_up_leaves_its_place(disk):
+    writer = BatchingWriter(disk.commit, disk.publish, max_pending_bytes=100)
+    tasks = [asyncio.create_task(writer.submit(write(agent("x" * 500, at=i)))) for i in range(3)]
+    await disk.started.wait()
+    tasks[1].cancel()
+    disk.release()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Applied, asyncio.CancelledError, Applied]
+    assert [one.mutations[0].node.created_at for batch in disk.batches for one in batch] == [0, 2]
+    await writer.submit(write(agent()))
+
+
+async def test_a_caller_that_gives_up_does_not_disturb_the_others(disk):
+    writer = BatchingWriter(disk.commit, disk.publish)
+    tasks = [asyncio.create_task(writer.submit(write(agent()))) for _ in range(3)]
+    await disk.started.wait()
+    tasks[0].cancel()
+    disk.release()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError, Applied, Applied]
+
+
+async def test_a_failed_commit_is_told_to_its_callers_only(disk):
+    writer = BatchingWriter(disk.commit, disk.publish)
+    disk.fails = StoreUnavailable("the disk is full")
+    disk.release()
+    outcomes = await asyncio.gather(*(writer.submit(write(agent())) for _ in range(3)), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 3
+    assert disk.published == []
+    disk.fails = None
+    assert (await writer.submit(write(agent()))).created == 1
+
+
+async def test_a_refusal_is_told_to_its_caller_only(disk):
+    async def commit(writes):
+        return [NotFound("node", "x") if one.tenant == "bad" else Applied(results=(), created=1, events=())
+                for one in writes]  # fmt: skip
+
+    writer = BatchingWriter(commit, disk.publish)
+    outcomes = await asyncio.gather(
+        *(writer.submit(write(agent(), tenant=tenant)) for tenant in ("good", "bad", "good")), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [Applied, NotFound, Applied]
+
+
+async def test_close_commits_what_was_accepted_and_refuses_the_rest(disk):
+    writer = BatchingWriter(disk.commit, disk.publish, max_pending_bytes=100)
+    tasks = [asyncio.create_task(writer.submit(write(agent("x" * 500)))) for _ in range(2)]
+    await disk.started.wait()
+    closing = asyncio.create_task(writer.close())
+    disk.release()
+    await closing
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Applied, StoreUnavailable]
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await writer.submit(write(agent()))
+    await writer.close()
