@@ -32,7 +32,6 @@ class Metrics:
         ).labels(version).set(1)
         self._declare_calls()
         self._declare_graph()
-        self._declare_store()
         self._declare_plugins()
 
     def _declare_calls(self) -> None:
@@ -73,20 +72,6 @@ class Metrics:
             self.registry, "memory_graph_query_duration_seconds", "Time of a filtered query or a full-text search"
         )
 
-    def _declare_store(self) -> None:
-        self.store_commit_mutations = Histogram(
-            "memory_graph_store_commit_mutations",
-            "Mutations that shared one commit",
-            buckets=_BATCH_SIZES,
-            registry=self.registry,
-        )
-        self.store_commit_seconds = _histogram(
-            self.registry, "memory_graph_store_commit_seconds", "Time of one commit, from its first row to its fsync"
-        )
-        self.store_queue_bytes = Gauge(
-            "memory_graph_store_queue_bytes", "Bytes of writes that wait for the writer", registry=self.registry
-        )
-
     def _declare_plugins(self) -> None:
         self._plugin_executions = Counter(
             "memory_graph_plugin_executions_total",
@@ -118,6 +103,10 @@ class Metrics:
     def hook(self, plugin: str, hook: str) -> HookMetrics:
         """The metrics of one hook of one plugin; keep what is returned."""
         return HookMetrics(plugin, hook, self._plugin_executions, self._plugin_seconds, self._plugin_errors)
+
+    def store(self) -> StoreMetrics:
+        """The metrics of the embedded store's writer; declared by this call, which a process makes once."""
+        return StoreMetrics(self.registry)
 
     def set_graph_size(self, *, nodes: int, edges: int, active_sessions: int) -> None:
         """Sets the gauges of the graph's size, summed over all tenants."""
@@ -152,6 +141,33 @@ class MethodMetrics:
         self._by_status(status).inc()
         self._seconds.observe(seconds)
         self._rate.hit()
+
+
+class StoreMetrics:
+    """What is measured of a writer that commits in groups."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._mutations = Histogram(
+            "memory_graph_store_commit_mutations",
+            "Mutations that shared one commit",
+            buckets=_BATCH_SIZES,
+            registry=registry,
+        )
+        self._seconds = _histogram(
+            registry, "memory_graph_store_commit_seconds", "Time of one commit, from its first row to its fsync"
+        )
+        self._pending = Gauge(
+            "memory_graph_store_queue_bytes", "Bytes of writes accepted and not yet committed", registry=registry
+        )
+
+    def committed(self, mutations: int, seconds: float) -> None:
+        """Counts a commit."""
+        self._mutations.observe(mutations)
+        self._seconds.observe(seconds)
+
+    def pending(self, size: int) -> None:
+        """Sets how many bytes wait."""
+        self._pending.set(size)
 
 
 class HookMetrics:
