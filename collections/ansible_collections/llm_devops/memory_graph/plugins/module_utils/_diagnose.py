@@ -10,7 +10,7 @@ from typing import Any
 
 Object = dict[str, Any]
 PATIENCE = 15.0  # seconds for what sometimes heals: a registry that hiccups, capacity a dying pod still holds
-_MAY_HEAL = re.compile(r"timeout|timed out|toomanyrequests|429|50[0234]|connection (refused|reset)|i/o|no such host|EOF", re.I)
+_MAY_HEAL = re.compile(r"timeout|timed out|toomanyrequests|429|50[0234]|connection (refused|reset)|i/o|EOF", re.I)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,6 @@ def result(outcome: Outcome, cluster: Cluster, *, check: bool) -> dict[str, Any]
         "revision": outcome.record.revision,
         "timings": outcome.timings,
         "api_calls": cluster.api_calls,
-        "warnings": cluster.warnings,
         "report": outcome.report,
     }  # fmt: skip
 

@@ -74,8 +74,24 @@ def plan(cluster: Cluster, discovery: Discovery, objects: list[Object], applyset
     for step in steps:
         _place(step)
         step.live = live.get(step.ref)
-    in_parallel(lambda step: _dry_run(cluster, step, applyset, force, absent_namespaces), steps, parallelism)
+        if step.resource is None and not _brought_by(steps, step):
+            step.error = _unknown(step)
+    known = [step for step in steps if not step.error]
+    in_parallel(lambda step: _dry_run(cluster, step, applyset, force, absent_namespaces), known, parallelism)
     return steps
+
+
+def _brought_by(steps: list[Step], step: Step) -> bool:
+    """Whether a CustomResourceDefinition of this very release defines the step's kind."""
+    specs = [one.manifest.get("spec") or {} for one in steps if one.ref.kind == "CustomResourceDefinition"]
+    return any(spec.get("group") == step.ref.group and (spec.get("names") or {}).get("kind") == step.ref.kind for spec in specs)
+
+
+def _unknown(step: Step) -> ClusterError:
+    return ClusterError(
+        f"the cluster does not know {step.ref.kind} of {step.manifest['apiVersion']}",
+        "install its CustomResourceDefinition first, or leave the object out",
+    )
 
 
 def _place(step: Step) -> None:
@@ -141,10 +157,7 @@ def apply(cluster: Cluster, discovery: Discovery, steps: list[Step], *, parallel
         try:
             step.resource = step.resource or discovery.find(step.manifest["apiVersion"], step.ref.kind)
             if step.resource is None:
-                raise ClusterError(
-                    f"the cluster does not know {step.ref.kind} of {step.manifest['apiVersion']}",
-                    "install its CustomResourceDefinition first, or leave the object out",
-                )
+                raise _unknown(step)
             _place(step)
             step.after, created = cluster.apply(step.path, step.manifest, force=force)
         except ClusterError as error:

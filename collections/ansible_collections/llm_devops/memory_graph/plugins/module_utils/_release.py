@@ -5,9 +5,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -157,14 +156,14 @@ class Release:
     def _wait(self) -> bool:
         outcome, start = self.outcome, time.monotonic()
         outcome.statuses = await_all(self.cluster, self.discovery, outcome.steps, self.wish.wait_timeout, self._progress)
-        bad = [status for status in outcome.statuses if status.state != "ready"]
+        bad = [status for status in outcome.statuses if status.state == "failed"]
+        bad = bad or [status for status in outcome.statuses if status.state != "ready"]  # else the time ran out
         if outcome.differs or bad:
-            shown = [status for status in outcome.statuses if status.trail] or outcome.statuses[:0]
-            for status in shown:
+            for status in (status for status in outcome.statuses if status.trail):
                 trail = " → ".join(status.trail)
                 outcome.report.append({"label": "wait", "text": f"{status.ref}  {trail}  {status.seconds:.1f} s"})
         for status in bad:
-            after = f"failed after {time.monotonic() - start:.0f} s"
+            after = f"failed after {time.monotonic() - start:.1f} s"
             why = status.reason if status.state == "failed" else f"not ready in {self.wish.wait_timeout:g} s: {status.reason}"
             outcome.failures.append({
                 "kind": status.ref.kind, "namespace": status.ref.namespace, "name": status.ref.name,

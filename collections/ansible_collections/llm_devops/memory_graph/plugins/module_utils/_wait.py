@@ -15,7 +15,7 @@ from typing import Any
 from . import _diagnose
 from ._cluster import Cluster, TransportError
 from ._discovery import Discovery
-from ._errors import ClusterError
+from ._errors import ApiError, ClusterError
 from ._manifest import Object, Ref
 from ._plan import Step
 from ._predicates import Verdict, judge
@@ -94,14 +94,20 @@ class _Waiter:
         self.status: dict[Ref, Status] = {}
         self.sink: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.watches: list[_Watch] = []
+        self.ending = False
+        self.binding: dict[str, str] = {}
 
     def run(self, timeout: float) -> list[Status]:
         self._judge_all()
         try:
             if self._open():
                 self._watch()
-            while self._open() and not self._failed() and time.monotonic() < self.start + timeout:
-                self._take(min(1.0, self.start + timeout - time.monotonic()))
+            end = self.start + timeout
+            while self._open() and time.monotonic() < end:
+                if self._failed():  # a moment more, so that what fails for the same reason is told with it
+                    end = min(end, time.monotonic() + 1.0) if not self.ending else end
+                    self.ending = True
+                self._take(min(1.0, end - time.monotonic()))
                 self._judge_all()
         finally:
             for watch in self.watches:
@@ -182,12 +188,17 @@ class _Waiter:
 
     def _first_consumer(self, claim: Object) -> bool:
         """A claim nobody mounts in this release is as ready as it can get under WaitForFirstConsumer."""
-        uid = claim["metadata"].get("uid")
-        if any((event.get("involvedObject") or {}).get("uid") == uid for event in self.events.values()):
+        mount = f'"claimName": "{claim["metadata"]["name"]}"'
+        if any(mount in json.dumps(step.manifest) for step in self.steps.values()):
             return False
-        name = claim["metadata"]["name"]
-        mounted = any(f'"claimName": "{name}"' in json.dumps(step.manifest) for step in self.steps.values())
-        return not mounted and self._patient((Ref("", "PersistentVolumeClaim", "", name), "consumer"), 2.0)
+        name = (claim.get("spec") or {}).get("storageClassName") or ""
+        if name and name not in self.binding:
+            try:
+                found = self.cluster.find(f"/apis/storage.k8s.io/v1/storageclasses/{name}")
+            except ApiError:  # a deployer bound to one namespace may not read classes: then the claim is waited for
+                found = None
+            self.binding[name] = str((found or {}).get("volumeBindingMode", ""))
+        return self.binding.get(name) == "WaitForFirstConsumer"
 
     def _patient(self, key: tuple[Ref, str], patience: float) -> bool:
         first = self.since.setdefault(key, time.monotonic())

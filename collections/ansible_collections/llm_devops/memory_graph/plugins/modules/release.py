@@ -159,6 +159,8 @@ def main() -> None:
     except ClusterError as error:
         module.refuse(error)
     answer = result(outcome, release.cluster, check=module.check_mode)
+    for warning in release.cluster.warnings:
+        module.warn(warning)
     if outcome.failures:
         module.refuse(ClusterError(failure_text(outcome)), **answer)
     if module._diff:

@@ -1,0 +1,109 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""A local TCP port that ends in a pod, through the API server's WebSocket port-forward (``v4.channel.k8s.io``)."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+from ._cluster import Cluster
+from ._errors import Unreachable
+
+try:
+    import websocket
+except ImportError:  # the module names the missing library
+    websocket = None
+
+DATA, ERROR = 0, 1
+
+
+class PortForward:
+    """``with PortForward(cluster, namespace, pod, 50051) as address:`` – ``address`` is ``127.0.0.1:<port>``.
+
+    Every accepted connection opens its own WebSocket, as the protocol wants.
+    """
+
+    def __init__(self, cluster: Cluster, namespace: str, pod: str, port: int) -> None:
+        self._cluster, self._namespace, self._pod, self._port = cluster, namespace, pod, port
+        self._listener = socket.socket()
+        self._open: list[Any] = []
+        self.error = ""
+
+    def __enter__(self) -> str:
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(8)
+        threading.Thread(target=self._accept, daemon=True).start()
+        return f"127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for opened in self._open:
+            with contextlib.suppress(OSError, websocket.WebSocketException):
+                opened.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _peer = self._listener.accept()
+            except OSError:  # closed: the forward is over
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        try:
+            tunnel = self._tunnel()
+        except Unreachable as error:
+            self.error = str(error)
+            client.close()
+            return
+        self._open += [client, tunnel]
+        threading.Thread(target=self._upward, args=(client, tunnel), daemon=True).start()
+        self._downward(client, tunnel)
+
+    def _tunnel(self) -> Any:
+        access = self._cluster.access
+        url = urlsplit(access.server)
+        scheme = "wss" if url.scheme == "https" else "ws"
+        path = f"/api/v1/namespaces/{self._namespace}/pods/{self._pod}/portforward?ports={self._port}"
+        proxy = urlsplit(self._cluster.proxy() or "")
+        sslopt: dict[str, Any] = {"context": self._cluster.ssl_context()} if scheme == "wss" else {}
+        if access.tls_server_name:
+            sslopt["server_hostname"] = access.tls_server_name
+        try:
+            return websocket.create_connection(
+                f"{scheme}://{url.netloc}{url.path}{path}", subprotocols=["v4.channel.k8s.io"], timeout=10, sslopt=sslopt,
+                header=[f"{key}: {value}" for key, value in self._cluster.auth_headers().items()],
+                http_proxy_host=proxy.hostname, http_proxy_port=proxy.port or (3128 if proxy.hostname else None),
+                proxy_type="http" if proxy.hostname else None, enable_multithread=True,
+            )  # fmt: skip
+        except (OSError, ssl.SSLError, websocket.WebSocketException) as error:
+            raise Unreachable(f"port-forward to pod {self._pod} in {self._namespace} failed: {error}",
+                              "it needs the right to create pods/portforward") from error  # fmt: skip
+
+    def _upward(self, client: socket.socket, tunnel: Any) -> None:
+        with contextlib.suppress(OSError, websocket.WebSocketException):
+            while data := client.recv(65536):
+                tunnel.send_binary(bytes([DATA]) + data)
+            tunnel.close()
+
+    def _downward(self, client: socket.socket, tunnel: Any) -> None:
+        greeted: set[int] = set()  # the first frame of each channel only repeats the port number
+        tunnel.settimeout(None)
+        with contextlib.suppress(OSError, websocket.WebSocketException):
+            while frame := tunnel.recv():
+                channel, data = frame[0], frame[1:]
+                if channel not in greeted:
+                    greeted.add(channel)
+                elif channel == DATA:
+                    client.sendall(data)
+                elif data:
+                    self.error = data.decode(errors="replace").strip()
+        client.close()

@@ -1,0 +1,121 @@
+#!/usr/bin/python
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+# Apache-2.0 may be combined with ansible-core, which is under the GNU General Public License v3.0 or later.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight_info
+short_description: Find everything that would stop a release, before anything is written
+version_added: 0.1.0
+description:
+  - Checks the API server, permissions, kinds, storage classes, metrics, Pod Security, quota, limits, node capacity, images and referenced Secrets.
+  - All problems are reported at once, each with the way out.
+extends_documentation_fragment: [llm_devops.memory_graph.auth]
+author: [llm-devops (@llm-devops)]
+options:
+  name:
+    description: Name of the release.
+    type: str
+    default: memory-graph
+  namespace:
+    description: Home of the release.
+    type: str
+    required: true
+  objects:
+    description: The manifests that are going to be released.
+    type: list
+    elements: dict
+    required: true
+  fail_on_problems:
+    description: Whether the task fails when there are problems.
+    type: bool
+    default: true
+attributes:
+  check_mode:
+    support: full
+    description: Reads only.
+"""
+
+EXAMPLES = r"""
+- name: Look before the first write
+  llm_devops.memory_graph.preflight_info:
+    namespace: llm-memory-graph
+    objects: "{{ objects }}"
+"""
+
+RETURN = r"""
+ok:
+  description: Whether there are no problems.
+  returned: always
+  type: bool
+problems:
+  description: Each a C(check), a C(message) and a C(way_out).
+  returned: always
+  type: list
+  elements: dict
+notes:
+  description: What is worth knowing but stops nothing; each a C(check) and a C(message).
+  returned: always
+  type: list
+  elements: dict
+passed:
+  description: The checks that passed.
+  returned: always
+  type: list
+  elements: dict
+report:
+  description: Lines for a person, each a C(label) and a C(text).
+  returned: always
+  type: list
+  elements: dict
+"""
+
+from ..module_utils._ansible import ClusterModule
+from ..module_utils._errors import ClusterError
+from ..module_utils._manifest import prepared
+from ..module_utils._preflight import Preflight
+
+OPTIONS = {
+    "name": {"type": "str", "default": "memory-graph"},
+    "namespace": {"type": "str", "required": True},
+    "objects": {"type": "list", "elements": "dict", "required": True},
+    "fail_on_problems": {"type": "bool", "default": True},
+}
+
+
+def table(preflight: Preflight) -> str:
+    """The problems as aligned lines."""
+    checks = max(len(item["check"]) for item in preflight.problems)
+    count = len(preflight.problems)
+    lines = [f"preflight   {count} {'problem' if count == 1 else 'problems'}, nothing was written"]
+    lines += [f"  ✗ {item['check']:<{checks}}  {item['message']}  → {item['way_out']}" for item in preflight.problems]
+    lines.append(f"  ✓ {len(preflight.passed)} others passed (-v shows them)")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    module = ClusterModule(OPTIONS, supports_check_mode=True)
+    params = module.params
+    try:
+        preflight = Preflight(module.connect(), params["namespace"], prepared(params["objects"], params["name"], params["namespace"]))
+        preflight.run()
+    except ClusterError as error:
+        module.refuse(error)
+    result = {
+        "changed": False, "ok": not preflight.problems, "problems": preflight.problems,
+        "notes": preflight.notes, "passed": preflight.passed, "api_calls": preflight.cluster.api_calls,
+    }  # fmt: skip
+    if preflight.problems and params["fail_on_problems"]:
+        module.refuse(ClusterError(table(preflight)), **result)
+    text = f"{len(preflight.passed)} checks passed"
+    if preflight.problems:
+        text += f", {len(preflight.problems)} problems"
+    if preflight.notes:
+        text += f", {len(preflight.notes)} notes: " + "; ".join(item["message"] for item in preflight.notes)
+    module.done(**result, report=[{"label": "preflight", "text": text}])
+
+
+if __name__ == "__main__":
+    main()
