@@ -5,6 +5,7 @@ The statements are those the store really runs, caught on its connections.
 
 from __future__ import annotations
 
+import re
 import time
 
 import apsw
@@ -61,12 +62,15 @@ def graph(tmp_path):
 
 
 def scans(plans: dict[str, list[str]]) -> list[str]:
-    """Steps that go through a whole table or the whole of an index."""
+    """Steps that go through a whole table, or through all of a tenant's rows in an index not read in order."""
     return [
         f"{step}: {statement}"
         for statement, steps in plans.items()
         for step in steps
-        if step.startswith("SCAN") and step.split()[1] in {*BIG, "v", "g", "x", "s", "a", "b"}
+        if (step.startswith("SCAN") and step.split()[1] in {*BIG, "v", "g", "x", "s", "a", "b"})
+        or (step.startswith(("SEARCH", "SCAN"))
+        and re.search(r"\((tenant=\?|tenant=\? AND session>\?)\)", step)
+        and not re.search(r"nodes_by_time", step))
     ]
 
 
@@ -131,7 +135,7 @@ def test_a_page_is_read_in_order_by_its_index_and_never_sorted(graph, name):
     assert len(pages) == 3
     assert all(index.split(" (")[0] in steps[0] for steps in pages)
     assert index in pages[0][0]
-    assert "<(?,?)" in str(pages[2]).replace("((created_at,n)", "").replace(" ", "") or "created_at" in pages[2][0]
+    assert re.search(r"created_at<|\(created_at,n\)<", pages[2][0])
 
 
 def test_a_text_search_reads_the_text_index_first(graph):

@@ -23,7 +23,7 @@ alone, which stands for everything that ended with it."""
 
 _EDGE_COLUMNS = "e, tenant, id, type, src, dst, created_at, recorded_at, chain, properties"
 _NODE_COLUMNS = "n, tenant, id, type, session, created_at, updated_at, valid_from, recorded_at, uses, data"
-_IN_SESSION = "session = :session AND session > 0"
+_IN_SESSION = "session = :session"
 _OF_SESSION = f"(SELECT n FROM nodes INDEXED BY nodes_by_session WHERE tenant = :tenant AND {_IN_SESSION})"
 
 NODE_TO_HISTORY = f"""
@@ -217,8 +217,8 @@ def _close_gap(
 def _newest_prompt(unit: Unit, scope: Scope, session: int) -> int | None:
     """Where the chain goes on when its last link was ended by hand."""
     newest = unit.connection.execute(
-        """SELECT n FROM nodes INDEXED BY nodes_by_session_type WHERE tenant = ? AND session = ? AND session > 0
-        AND type = ? ORDER BY created_at DESC, n DESC LIMIT 1""",
+        """SELECT n FROM nodes INDEXED BY nodes_by_session_type WHERE tenant = ? AND session = ? AND type = ?
+        ORDER BY created_at DESC, n DESC LIMIT 1""",
         (scope.tenant, session, int(NodeType.PROMPT)),
     ).get
     assert newest is None or isinstance(newest, int)

@@ -63,7 +63,6 @@ def _by_index(tenant: int, session: int | None, asked: NodeFilter) -> Condition:
     where, values = ["v.tenant = ?"], [tenant]
     if session is not None:
         where.append("v.session = ?")
-        where.append("v.session > 0")
         values.append(session)
     if asked.type is not None:
         where.append("v.type = ?")

@@ -37,8 +37,8 @@ CREATE TABLE nodes (
 CREATE UNIQUE INDEX nodes_by_id ON nodes (tenant, id);
 CREATE INDEX nodes_by_time ON nodes (tenant, created_at, n);
 CREATE INDEX nodes_by_type ON nodes (tenant, type, created_at, n);
-CREATE INDEX nodes_by_session ON nodes (tenant, session, created_at, n) WHERE session > 0;
-CREATE INDEX nodes_by_session_type ON nodes (tenant, session, type, created_at, n) WHERE session > 0;
+CREATE INDEX nodes_by_session ON nodes (tenant, session, created_at, n);
+CREATE INDEX nodes_by_session_type ON nodes (tenant, session, type, created_at, n);
 
 CREATE TABLE node_history (
   n INTEGER NOT NULL,
@@ -57,7 +57,7 @@ CREATE TABLE node_history (
 );
 CREATE INDEX node_history_by_n ON node_history (tenant, n);
 CREATE INDEX node_history_by_id ON node_history (tenant, id);
-CREATE INDEX node_history_by_session ON node_history (tenant, session) WHERE session > 0;
+CREATE INDEX node_history_by_session ON node_history (tenant, session);
 
 CREATE TABLE edges (
   e INTEGER PRIMARY KEY AUTOINCREMENT,

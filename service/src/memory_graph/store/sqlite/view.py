@@ -76,7 +76,7 @@ class View:
 
     def session(self, session: int) -> list[tuple[int, int]]:
         """(created_at, n) of the nodes of a session."""
-        where = "v.tenant = :tenant AND v.session = :session AND v.session > 0"
+        where = "v.tenant = :tenant AND v.session = :session"
         return [(at, n) for at, n in self._select_nodes("v.created_at, v.n", where, session=session)]
 
     def links(self, n: int, direction: Direction, types: frozenset[EdgeType]) -> Iterator[Link]:
