@@ -19,7 +19,9 @@ import pytest
             id="unknown-choice",
         ),
         pytest.param(
-            {"memory_graph_max_connections": "many"}, "argument 'memory_graph_max_connections' is of type", id="mistyped"
+            {"memory_graph_max_connections": "many"},
+            "argument 'memory_graph_max_connections' is of type",
+            id="mistyped",
         ),
         pytest.param(
             {"memory_graph_resources": {"request": {"cpu": 1}}},
@@ -33,11 +35,15 @@ import pytest
         ),
         pytest.param({"memory_graph_image": "memory-graph"}, "does not say which version runs", id="image-without-tag"),
         pytest.param(
-            {"memory_graph_image": "host.invalid:5000/memory-graph:latest"}, "does not say which version runs", id="latest"
+            {"memory_graph_image": "host.invalid:5000/memory-graph:latest"},
+            "does not say which version runs",
+            id="latest",
         ),
         pytest.param({"memory_graph_tls": True}, "nothing gives tls.crt, tls.key: set", id="tls-without-secret"),
         pytest.param(
-            {"memory_graph_tls_client_auth": True}, "client certificates need TLS, set memory_graph_tls: true", id="mtls"
+            {"memory_graph_tls_client_auth": True},
+            "client certificates need TLS, set memory_graph_tls: true",
+            id="mtls",
         ),
         pytest.param(
             {"memory_graph_plugins_source": "image"}, "memory_graph_plugins_image is empty", id="plugins-without-image"

@@ -55,7 +55,10 @@ def stuck_namespace(cluster, namespace: str) -> Iterator[str]:
     """A namespace that is being deleted and held by a finalizer."""
     path = f"/api/v1/namespaces/{namespace}"
     cluster.request(
-        "POST", "/api/v1/namespaces", None, {"metadata": {"name": namespace, "finalizers": ["memory-graph.invalid/hold"]}}
+        "POST",
+        "/api/v1/namespaces",
+        None,
+        {"metadata": {"name": namespace, "finalizers": ["memory-graph.invalid/hold"]}},
     )
     cluster.delete(path)
     yield namespace
