@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup deploy teardown clean-cluster test test-unit test-collection test-roles molecule lint bench collection clean
+.PHONY: help setup deploy teardown clean-cluster test test-unit test-collection test-playbooks molecule lint bench collection clean
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 INVENTORY ?= inventories/local
@@ -27,7 +27,7 @@ clean-cluster: ## delete the local kind cluster and everything in it
 	@ansible-playbook playbooks/local_cluster.yml -i $(INVENTORY) -e local_cluster_state=absent $(EXTRA)
 
 test: setup ## every check and test
-	@bin/run-all lint test-unit test-collection test-roles molecule
+	@bin/run-all lint test-unit test-collection test-playbooks molecule
 
 test-unit: setup ## the service's unit and integration tests
 	pytest service/tests
@@ -35,8 +35,8 @@ test-unit: setup ## the service's unit and integration tests
 test-collection: setup ## the collection's unit and sanity tests
 	bin/test-collection
 
-test-roles: setup ## the checkout's roles refuse bad input
-	pytest tests/roles --numprocesses auto
+test-playbooks: setup ## playbooks and roles of the checkout refuse bad input
+	pytest tests --numprocesses auto
 
 molecule: setup ## deploy, verify and destroy on a kind cluster of its own
 	molecule test --scenario-name default
