@@ -29,11 +29,11 @@ class RoundtripError(ClusterError):
 
 @dataclass(frozen=True)
 class Tls:
-    """What a TLS connection needs: PEM texts, and the name the server's certificate carries if not the address's."""
+    """What a TLS connection needs, in PEM, and the name the server's certificate carries if not the address's."""
 
-    ca: str | None = None
-    certificate: str | None = None
-    key: str | None = None
+    ca: bytes | None = None
+    certificate: bytes | None = None
+    key: bytes | None = None
     server_name: str | None = None
 
 
@@ -118,7 +118,7 @@ def roundtrip(channel: grpc.Channel, timeout: float) -> Measured:
 
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(
-        root_certificates=tls.ca.encode() if tls.ca else None,
-        private_key=tls.key.encode() if tls.key else None,
-        certificate_chain=tls.certificate.encode() if tls.certificate else None,
+        root_certificates=tls.ca,
+        private_key=tls.key,
+        certificate_chain=tls.certificate,
     )
