@@ -68,9 +68,11 @@ def scans(plans: dict[str, list[str]]) -> list[str]:
         for statement, steps in plans.items()
         for step in steps
         if (step.startswith("SCAN") and step.split()[1] in {*BIG, "v", "g", "x", "s", "a", "b"})
-        or (step.startswith(("SEARCH", "SCAN"))
-        and re.search(r"\((tenant=\?|tenant=\? AND session>\?)\)", step)
-        and not re.search(r"nodes_by_time", step))
+        or (
+            step.startswith(("SEARCH", "SCAN"))
+            and re.search(r"\((tenant=\?|tenant=\? AND session>\?)\)", step)
+            and not re.search(r"nodes_by_time", step)
+        )
     ]
 
 

@@ -11,7 +11,7 @@ from memory_graph.model.kinds import EventType
 from memory_graph.model.nodes import Edge, Node
 
 
-class CreateNode(msgspec.Struct, frozen=True, kw_only=True):
+class CreateNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Stores a node and the edges the server makes for it.
 
     Creating a node that exists with equal data changes nothing (its edges included) and yields the stored node; with
@@ -34,7 +34,7 @@ class CreateNode(msgspec.Struct, frozen=True, kw_only=True):
     counts_use_of: str | None = None
 
 
-class UpdateNode(msgspec.Struct, frozen=True, kw_only=True):
+class UpdateNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Replaces the data of a node; the version before it stays readable by `as_of` and `known_at`.
 
     id, type, session_id and created_at stay what they are; a template keeps its usage_count. Setting `is_active`
@@ -45,7 +45,7 @@ class UpdateNode(msgspec.Struct, frozen=True, kw_only=True):
     node: Node
 
 
-class DeleteNode(msgspec.Struct, frozen=True, kw_only=True):
+class DeleteNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Ends a node and its edges, and for a session all of its nodes with theirs.
 
     A prompt in the middle of a session's FOLLOWS chain is taken out of it: its successor follows its predecessor,
@@ -58,13 +58,13 @@ class DeleteNode(msgspec.Struct, frozen=True, kw_only=True):
     relink_edge_id: str
 
 
-class CreateEdge(msgspec.Struct, frozen=True, kw_only=True):
+class CreateEdge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Stores an edge between two nodes that exist (else `NotFound`); repeating it follows the rule of CreateNode."""
 
     edge: Edge
 
 
-class DeleteEdge(msgspec.Struct, frozen=True, kw_only=True):
+class DeleteEdge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Ends an edge. An unknown id is `NotFound`."""
 
     edge_id: str
@@ -74,14 +74,14 @@ class DeleteEdge(msgspec.Struct, frozen=True, kw_only=True):
 Mutation = CreateNode | UpdateNode | DeleteNode | CreateEdge | DeleteEdge
 
 
-class Write(msgspec.Struct, frozen=True, kw_only=True):
+class Write(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One atomic list of mutations of one tenant."""
 
     tenant: str
     mutations: tuple[Mutation, ...]
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One entry of the change feed. It names what changed and never carries content.
 
     id: position in commit order, `<commit>.<index>`; a reader resumes after it.
@@ -97,7 +97,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None = None
 
 
-class Applied(msgspec.Struct, frozen=True, kw_only=True):
+class Applied(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a committed `Write` did: for each mutation the node or edge as it is stored now (None for a deletion).
 
     created: how many nodes and edges asked for were new (repeated creates do not count; derived edges neither).

@@ -10,7 +10,7 @@ import msgspec
 from memory_graph.model.kinds import EdgeType, NodeType
 
 
-class _Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A value compared by content."""
 
 
@@ -166,7 +166,7 @@ DATA_TYPES: dict[NodeType, type[NodeData]] = {
 """Which data each node type carries."""
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
+class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A node as the graph holds it.
 
     created_at and updated_at: when the writer says it happened (valid time). recorded_at: when the store
@@ -184,7 +184,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     recorded_at: int = 0
 
 
-class Edge(msgspec.Struct, frozen=True, kw_only=True):
+class Edge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A directed edge. created_at is its valid-from time, recorded_at when the store learned of it (0 until stored)."""
 
     id: str

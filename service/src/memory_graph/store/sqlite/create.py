@@ -10,7 +10,6 @@ from memory_graph.model.errors import AlreadyExists, NotFound, SessionClosed
 from memory_graph.model.kinds import EdgeType, EventType, NodeType
 from memory_graph.model.mutations import CreateEdge, CreateNode
 from memory_graph.model.nodes import Edge, Node, NodeData, SessionData
-from memory_graph.store.sqlite.counts import ACTIVE_SESSIONS, EDGES, WHOLE_TENANT
 from memory_graph.store.sqlite.rows import attribute_rows, text_row, without_count
 from memory_graph.store.sqlite.unit import EdgeRef, NodeRef, SessionRef, Unit
 
@@ -130,7 +129,6 @@ def _plan_node(unit: Unit, scope: Scope, node: Node, n: int, session: SessionRef
     )
     content = unit.rows.encode_data(scope.name, node.id, data)
     unit.add_node(
-        tenant,
         node.id,
         NodeRef(n, node.type, number, session_id, stored),
         (n, tenant, raw, int(node.type), number, node.created_at, node.updated_at, node.created_at,
@@ -140,13 +138,8 @@ def _plan_node(unit: Unit, scope: Scope, node: Node, n: int, session: SessionRef
     words = text_row(tenant, n, number, data)
     if words is not None:
         unit.text_rows.append(words)
-    unit.count(tenant, WHOLE_TENANT, int(node.type))
-    if session is not None:
-        unit.count(tenant, number, int(node.type))
     if session is not None and number == n:
         unit.add_session(session)
-        if session.active:
-            unit.count(tenant, WHOLE_TENANT, ACTIVE_SESSIONS)
     created = EventType.SESSION_CREATED if node.type is NodeType.SESSION else EventType.NODE_CREATED
     unit.changes.append((created, node.type, node.id, raw, session_id))
     return stored, session_id
@@ -164,12 +157,10 @@ def _plan_follows(unit: Unit, scope: Scope, session: SessionRef, prompt: Node, n
     unit.next_e += 1
     raw = unit.raw[edge_id]
     unit.add_edge(
-        scope.tenant,
         edge_id,
         EdgeRef(e),
         (e, scope.tenant, raw, int(EdgeType.FOLLOWS), n, last, prompt.created_at, scope.recorded_at, 1, None),
     )
-    unit.count(scope.tenant, WHOLE_TENANT, EDGES)
     unit.changes.append((EventType.EDGE_CREATED, EdgeType.FOLLOWS, edge_id, raw, prompt.session_id))
 
 
@@ -195,12 +186,10 @@ def _plan_edge(unit: Unit, scope: Scope, edge: Edge, session_id: str | None) -> 
     )
     properties = unit.rows.encode_properties(scope.name, edge)
     unit.add_edge(
-        scope.tenant,
         edge.id,
         EdgeRef(e, stored),
         (e, scope.tenant, raw, int(edge.type), source.n, target.n, edge.created_at, scope.recorded_at, 0, properties),
     )
-    unit.count(scope.tenant, WHOLE_TENANT, EDGES)
     unit.changes.append((EventType.EDGE_CREATED, edge.type, edge.id, raw, session_id or target.session_id))
     return stored, 1
 

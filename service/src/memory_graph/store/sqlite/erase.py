@@ -210,7 +210,7 @@ def _close_gap(
             )
         except apsw.ConstraintError as error:
             raise AlreadyExists("edge", edge_id) from error
-        unit.count(scope.tenant, WHOLE_TENANT, EDGES)
+        unit.count(scope.tenant, WHOLE_TENANT, EDGES, 1)
         unit.changes.append((EventType.EDGE_CREATED, EdgeType.FOLLOWS, edge_id, raw, session_id))
 
 

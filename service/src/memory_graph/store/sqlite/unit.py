@@ -2,12 +2,14 @@
 """The unit of work: what the writes of one batch have read and will write.
 
 Writes that only create are planned in memory against rows fetched together, and their rows go in together. A write
-that is refused is taken back by its undo log; the file has not seen it.
+that is refused is taken back by cutting the lists of planned rows; the file has not seen it. Little is kept per row:
+what the garbage collector has to look at once cost more than all the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import apsw
@@ -16,6 +18,7 @@ import msgspec
 from memory_graph.model.kinds import EdgeType, EventType, NodeType
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.store.sqlite.bulk import BulkInsert
+from memory_graph.store.sqlite.counts import ACTIVE_SESSIONS, EDGES, WHOLE_TENANT
 from memory_graph.store.sqlite.ids import to_bytes, to_text
 from memory_graph.store.sqlite.rows import EDGE, NODE, Rows
 
@@ -46,7 +49,7 @@ _put_sessions = BulkInsert(
 )
 
 
-class NodeRef(msgspec.Struct):
+class NodeRef(msgspec.Struct, gc=False):
     """A node as the batch knows it. node: the whole of it, where the batch made it."""
 
     n: int
@@ -56,14 +59,14 @@ class NodeRef(msgspec.Struct):
     node: Node | None = None
 
 
-class EdgeRef(msgspec.Struct):
+class EdgeRef(msgspec.Struct, gc=False):
     """An edge as the batch knows it. edge: the whole of it, where the batch made it."""
 
     e: int
     edge: Edge | None = None
 
 
-class SessionRef(msgspec.Struct):
+class SessionRef(msgspec.Struct, gc=False):
     """A session's row: what adding a node to it reads and changes."""
 
     session: int
@@ -93,15 +96,20 @@ class Unit:
         self._nodes: dict[tuple[int, str], NodeRef] = {}
         self._edges: dict[tuple[int, str], EdgeRef] = {}
         self.changes: list[Change] = []
+        self._node_ids: list[str] = []
+        self._edge_ids: list[str] = []
+        self._opened: list[SessionRef] = []
+        self._followed: list[tuple[SessionRef, int | None]] = []
+        self._used: list[int] = []
         self.node_rows: list[tuple[Any, ...]] = []
         self.edge_rows: list[tuple[Any, ...]] = []
         self.attribute_rows: list[tuple[Any, ...]] = []
         self.text_rows: list[tuple[Any, ...]] = []
         self.change_rows: list[tuple[Any, ...]] = []
         self._counts: dict[tuple[int, int, int], int] = {}
-        self._uses: dict[int, int] = {}
-        self._touched: dict[int, SessionRef] = {}
-        self._undo: list[Callable[[], object]] = []
+        self._planned: tuple[list[Any], ...] = (
+            self.node_rows, self._node_ids, self.edge_rows, self._edge_ids, self.attribute_rows, self.text_rows,
+            self._opened, self._followed, self._used, self.change_rows)  # fmt: skip
 
     def tenant(self, name: str) -> int:
         """The number of a tenant, which is made with its first write."""
@@ -161,90 +169,87 @@ class Unit:
             ref.edge = None if row is None else self.rows.edge(tenant, row)
         return ref.edge
 
-    def add_node(self, tenant: int, id: str, ref: NodeRef, row: tuple[Any, ...]) -> None:
-        self._nodes[tenant, id] = ref
-        self._undo.append(lambda: self._nodes.pop((tenant, id)))
+    def add_node(self, id: str, ref: NodeRef, row: tuple[Any, ...]) -> None:
+        self._nodes[row[1], id] = ref
+        self._node_ids.append(id)
         self.node_rows.append(row)
 
-    def add_edge(self, tenant: int, id: str, ref: EdgeRef, row: tuple[Any, ...]) -> None:
-        self._edges[tenant, id] = ref
-        self._undo.append(lambda: self._edges.pop((tenant, id)))
+    def add_edge(self, id: str, ref: EdgeRef, row: tuple[Any, ...]) -> None:
+        self._edges[row[1], id] = ref
+        self._edge_ids.append(id)
         self.edge_rows.append(row)
 
     def add_session(self, session: SessionRef) -> None:
         self.sessions[session.session] = session
-        self._touched[session.session] = session
-        self._undo.append(lambda: (self.sessions.pop(session.session), self._touched.pop(session.session)))
+        self._opened.append(session)
 
     def follow(self, session: SessionRef, n: int) -> int | None:
         """Makes a prompt the last of its session; yields the one it follows."""
         last = session.last_prompt
         session.last_prompt = n
-        self._touched[session.session] = session
-
-        def undo() -> None:
-            session.last_prompt = last
-
-        self._undo.append(undo)
+        self._followed.append((session, last))
         return last
-
-    def count(self, tenant: int, session: int, kind: int, change: int = 1) -> None:
-        key = (tenant, session, kind)
-        self._counts[key] = self._counts.get(key, 0) + change
-        self._undo.append(lambda: self._counts.__setitem__(key, self._counts[key] - change))
 
     def use(self, n: int) -> None:
         """Raises a template's usage_count by one."""
-        self._uses[n] = self._uses.get(n, 0) + 1
-        self._undo.append(lambda: self._uses.__setitem__(n, self._uses[n] - 1))
+        self._used.append(n)
+
+    def count(self, tenant: int, session: int, kind: int, change: int) -> None:
+        """Changes a count by what is not a planned row: those are counted when they are written."""
+        key = (tenant, session, kind)
+        self._counts[key] = self._counts.get(key, 0) + change
 
     def begin(self) -> tuple[int, ...]:
         """Starts a write; `undo` goes back to here."""
-        self._undo.clear()
         self.changes.clear()
-        return tuple(len(rows) for rows in (self.node_rows, self.edge_rows, self.attribute_rows, self.text_rows))
+        return tuple(len(rows) for rows in self._planned)
 
     def undo(self, begun: tuple[int, ...]) -> None:
         """Takes back what was planned since `begin`."""
-        for step in reversed(self._undo):
-            step()
-        self._undo.clear()
         self.changes.clear()
-        for rows, length in zip(
-            (self.node_rows, self.edge_rows, self.attribute_rows, self.text_rows), begun, strict=True
-        ):
+        nodes, edges, sessions, followed = begun[0], begun[2], begun[6], begun[7]
+        for row, id in zip(self.node_rows[nodes:], self._node_ids[nodes:], strict=True):
+            del self._nodes[row[1], id]
+        for row, id in zip(self.edge_rows[edges:], self._edge_ids[edges:], strict=True):
+            del self._edges[row[1], id]
+        for session, last in reversed(self._followed[followed:]):
+            session.last_prompt = last
+        for session in self._opened[sessions:]:
+            del self.sessions[session.session]
+        for rows, length in zip(self._planned, begun, strict=True):
             del rows[length:]
 
     def flush(self) -> None:
         """Writes what is planned into the transaction."""
         connection = self.connection
-        for insert, rows in (
-            (_insert_nodes, self.node_rows),
-            (_insert_edges, self.edge_rows),
-            (insert_attributes, self.attribute_rows),
-            (insert_texts, self.text_rows),
-            (_insert_changes, self.change_rows),
-        ):
-            insert(connection, rows)
-            rows.clear()
+        _insert_nodes(connection, self.node_rows)
+        _insert_edges(connection, self.edge_rows)
+        insert_attributes(connection, self.attribute_rows)
+        insert_texts(connection, self.text_rows)
+        _insert_changes(connection, self.change_rows)
+        self._count_planned()
         _add_counts(connection, [(*key, change) for key, change in self._counts.items() if change])
-        self._counts.clear()
-        _put_sessions(
-            connection, [(s.session, s.tenant, s.raw, s.active, s.last_prompt) for s in self._touched.values()]
-        )
-        self._touched.clear()
-        for n, uses in self._uses.items():
+        touched = {s.session: s for s in self._opened} | {s.session: s for s, _ in self._followed}
+        _put_sessions(connection, [(s.session, s.tenant, s.raw, s.active, s.last_prompt) for s in touched.values()])
+        for n, uses in Counter(self._used).items():
             connection.execute("UPDATE nodes SET uses = uses + ? WHERE n = ?", (uses, n))
-        self._uses.clear()
+        self.discard()
+
+    def _count_planned(self) -> None:
+        for (tenant, session, type), nodes in Counter((row[1], row[4], row[3]) for row in self.node_rows).items():
+            self.count(tenant, WHOLE_TENANT, type, nodes)
+            if session:
+                self.count(tenant, session, type, nodes)
+        for tenant, edges in Counter(row[1] for row in self.edge_rows).items():
+            self.count(tenant, WHOLE_TENANT, EDGES, edges)
+        for session in self._opened:
+            self.count(session.tenant, WHOLE_TENANT, ACTIVE_SESSIONS, session.active)
 
     def discard(self) -> None:
         """Drops what is planned and not yet written."""
-        for pending in (self.node_rows, self.edge_rows, self.attribute_rows, self.text_rows, self.change_rows):
-            pending.clear()
-        for planned in (self._counts, self._uses, self._touched):
-            planned.clear()
-        self._undo.clear()
-        self.changes.clear()
+        for rows in self._planned:
+            rows.clear()
+        self._counts.clear()
 
     def forget(self) -> None:
         """Drops what was read: rows have changed beneath it. Nothing may be planned and unwritten."""

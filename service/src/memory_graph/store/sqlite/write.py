@@ -153,6 +153,7 @@ class _Batch:
         except GraphError as refusal:
             unit.connection.execute("ROLLBACK TO one_write")
             unit.discard()
+            unit.changes.clear()
             outcome = refusal
         unit.connection.execute("RELEASE one_write")
         unit.forget()
