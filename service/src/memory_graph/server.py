@@ -108,7 +108,13 @@ async def _serve(settings: Settings) -> None:
 async def _open_store(settings: Settings) -> GraphStore:
     try:
         settings.db_path.mkdir(parents=True, exist_ok=True)
-        return await asyncio.to_thread(partial(open_store, settings.db_path / STORE_FILE))
+        opening = partial(
+            open_store,
+            settings.db_path / STORE_FILE,
+            keep_changes=settings.feed_retention_commits,
+            max_buffered_events=settings.feed_buffer_events,
+        )
+        return await asyncio.to_thread(opening)
     except OSError as error:
         raise StartError(
             f"DB_PATH={settings.db_path} cannot be used: {error.strerror};"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from memory_graph.api.status import ShuttingDown
 from memory_graph.model.mutations import Event
@@ -21,8 +21,11 @@ async def events(
     wanted: Callable[[Event], bool],
     session_id: str | None,
     draining: asyncio.Event,
+    subscribed: Callable[[], Awaitable[None]],
 ) -> AsyncIterator[Event]:
     """Events in commit order, each once: those after the event id given, then those committed while the caller listens.
+
+    subscribed: awaited once no event can be missed any more.
 
     Raises:
         Overrun: when the caller is slower than the feed, with the id to resume from.
@@ -31,6 +34,7 @@ async def events(
     """
     last = after
     async with store.subscribe(tenant) as live:
+        await subscribed()
         if after is not None:
             while page := await store.changes(tenant, last, REPLAY_PAGE, session_id):
                 for event in page:

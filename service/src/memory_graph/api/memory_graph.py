@@ -235,7 +235,13 @@ class MemoryGraphService:
             except ValueError:
                 raise Invalid(Violation("last-event-id", f"{after!r} is no event id")) from None
         return feed.events(
-            self._store, call.tenant, after=after, wanted=wanted, session_id=session_id, draining=call.draining
+            self._store,
+            call.tenant,
+            after=after,
+            wanted=wanted,
+            session_id=session_id,
+            draining=call.draining,
+            subscribed=call.accept,
         )
 
 

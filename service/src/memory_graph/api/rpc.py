@@ -45,6 +45,10 @@ class Call:
         """Who calls, for plugins. The request id is the caller's x-request-id, or a new one."""
         return HookContext(tenant=self.tenant, method=self.method, request_id=self.metadata("x-request-id") or new_id())
 
+    async def accept(self) -> None:
+        """Sends the headers now: a client that waits for them knows that its stream has begun."""
+        await self._context.send_initial_metadata(())
+
     def metadata(self, key: str) -> str | None:
         """A text value of the request's metadata."""
         for name, value in self._context.invocation_metadata() or ():

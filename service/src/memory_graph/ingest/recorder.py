@@ -44,7 +44,11 @@ class Recorder:
     async def create(
         self, context: HookContext, nodes: Sequence[Node], paths: Sequence[str], *, instantiates: str | None = None
     ) -> Applied:
-        """Creates nodes, all or none, in order. `paths` says where each stands in the request, for violations."""
+        """Creates nodes, all or none, in order. `paths` says where each stands in the request, for violations.
+
+        A session starts active, whatever `is_active` says: absent and false are the same on the wire.
+        """
+        nodes = [_started(node) for node in nodes]
         checker = checks.Checker()
         for node, path in zip(nodes, paths, strict=True):
             checks.check_node(checker, path, node)
@@ -202,6 +206,12 @@ class Recorder:
         if self.plugins.wants("delete_node"):
             await self.plugins.before("delete_node", context, node_id)
         return node_id
+
+
+def _started(node: Node) -> Node:
+    if isinstance(node.data, SessionData) and not node.data.is_active:
+        return msgspec.structs.replace(node, data=msgspec.structs.replace(node.data, is_active=True))
+    return node
 
 
 def _create_hook(node: Node) -> str:

@@ -1,0 +1,150 @@
+"""Bad input is INVALID_ARGUMENT with every field named, or NOT_FOUND with what is missing; nothing is half done."""
+
+from __future__ import annotations
+
+import uuid
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
+from memory_graph.gen.llm.memory.graph.v1.memory_graph_pb2_grpc import MemoryGraphServiceStub
+from support.refusals import invalid, refused
+
+
+@pytest.fixture(scope="module")
+def session(graph: MemoryGraphServiceStub) -> str:
+    return graph.CreateSession(pb.CreateSessionRequest()).id
+
+
+def test_unknown_parents_are_not_found(graph: MemoryGraphServiceStub) -> None:
+    nowhere = str(uuid.uuid4())
+    with refused(grpc.StatusCode.NOT_FOUND) as refusal:
+        graph.AddPrompt(pb.AddPromptRequest(session_id=nowhere, content="x"))
+    assert nowhere in refusal.text
+    with refused(grpc.StatusCode.NOT_FOUND):
+        graph.AddResponse(pb.AddResponseRequest(prompt_id=nowhere, content="x"))
+    tool = pb.ToolInvocationNode(response_id=nowhere, tool_name="t")
+    with refused(grpc.StatusCode.NOT_FOUND):
+        graph.AddToolInvocation(pb.AddToolInvocationRequest(tool_invocation=tool))
+    edge = pb.Edge(from_node_id=nowhere, to_node_id=nowhere, type=pb.EDGE_TYPE_REFERENCES)
+    with refused(grpc.StatusCode.NOT_FOUND):
+        graph.CreateEdge(pb.CreateEdgeRequest(edge=edge))
+
+
+def test_a_response_needs_a_prompt_and_a_tool_a_response(graph: MemoryGraphServiceStub, session: str) -> None:
+    with refused(grpc.StatusCode.NOT_FOUND):
+        graph.AddResponse(pb.AddResponseRequest(prompt_id=session, content="x"))
+    prompt = graph.AddPrompt(pb.AddPromptRequest(session_id=session, content="x")).id
+    with refused(grpc.StatusCode.NOT_FOUND):
+        tool = pb.ToolInvocationNode(response_id=prompt, tool_name="t")
+        graph.AddToolInvocation(pb.AddToolInvocationRequest(tool_invocation=tool))
+
+
+def test_empty_and_malformed_ids(graph: MemoryGraphServiceStub) -> None:
+    with invalid("session_id", "content") as refusal:
+        graph.AddPrompt(pb.AddPromptRequest())
+    assert refusal.fields["content"] == "must not be empty"
+    for wrong in ("", "x", "0198f3a2-7c44-7bd1-9f0e", "{0198f3a2-7c44-7bd1-9f0e-3b8f2f1c5a77}"):
+        with invalid("session_id"):
+            graph.GetSession(pb.GetSessionRequest(session_id=wrong))
+        with invalid("node_id"):
+            graph.GetNode(pb.GetNodeRequest(node_id=wrong))
+        with invalid("edge_id"):
+            graph.DeleteEdge(pb.DeleteEdgeRequest(edge_id=wrong))
+    with invalid("node_ids[1]"):
+        graph.BatchGetNodes(pb.BatchGetNodesRequest(node_ids=[str(uuid.uuid4()), "x"]))
+
+
+def test_ids_are_case_insensitive(graph: MemoryGraphServiceStub, session: str) -> None:
+    assert graph.GetSession(pb.GetSessionRequest(session_id=session.upper())).id == session
+
+
+def test_content_over_a_million_bytes(graph: MemoryGraphServiceStub, session: str) -> None:
+    graph.AddPrompt(pb.AddPromptRequest(session_id=session, content="x" * 1_000_000))
+    with invalid("content") as refusal:
+        graph.AddPrompt(pb.AddPromptRequest(session_id=session, content="x" * 1_000_001))
+    assert "1,000,001 bytes" in refusal.fields["content"]
+    with invalid("content"):
+        graph.AddPrompt(pb.AddPromptRequest(session_id=session, content="é" * 500_001))
+
+
+def test_an_oversized_message_is_refused_before_it_is_read(graph: MemoryGraphServiceStub, session: str) -> None:
+    request = pb.AddPromptRequest(session_id=session, content="x" * (16 * 1024 * 1024))
+    with refused(grpc.StatusCode.RESOURCE_EXHAUSTED) as refusal:
+        graph.AddPrompt(request)
+    assert "larger than max" in refusal.text
+
+
+def test_text_that_is_not_utf8(channel: grpc.Channel, session: str) -> None:
+    good = pb.AddPromptRequest(session_id=session, content="AAAA").SerializeToString()
+    invoke = channel.unary_unary("/llm.memory.graph.v1.MemoryGraphService/AddPrompt")
+    with invalid("request") as refusal:
+        invoke(good.replace(b"AAAA", b"\xff\xfe\xfd\xfc"))
+    assert "UTF-8" in refusal.fields["request"]
+    with invalid("request"):
+        invoke(b"\x0a\xff\xff\xff\xff")
+
+
+def test_json_fields_must_be_json(graph: MemoryGraphServiceStub, session: str) -> None:
+    prompt = graph.AddPrompt(pb.AddPromptRequest(session_id=session, content="x")).id
+    response = graph.AddResponse(pb.AddResponseRequest(prompt_id=prompt, content="x")).id
+    tool = pb.ToolInvocationNode(
+        response_id=response, tool_name="t", parameters="{", result="nope", duration_ms=-1, retry_count=-1
+    )
+    with invalid(
+        "tool_invocation.parameters",
+        "tool_invocation.result",
+        "tool_invocation.duration_ms",
+        "tool_invocation.retry_count",
+    ):
+        graph.AddToolInvocation(pb.AddToolInvocationRequest(tool_invocation=tool))
+
+
+def test_type_and_data_must_agree(graph: MemoryGraphServiceStub, session: str) -> None:
+    prompt = pb.PromptNode(session_id=session, content="x")
+    with invalid("node.type"):
+        graph.CreateNode(pb.CreateNodeRequest(node=pb.Node(type=pb.NODE_TYPE_AGENT, prompt=prompt)))
+    with invalid("node.type"):
+        graph.CreateNode(pb.CreateNodeRequest(node=pb.Node(prompt=prompt)))
+    with invalid("node.type"):
+        graph.CreateNode(pb.CreateNodeRequest(node=pb.Node(type=77, prompt=prompt)))
+    with invalid("node.node_data"):
+        graph.CreateNode(pb.CreateNodeRequest(node=pb.Node(type=pb.NODE_TYPE_PROMPT)))
+    with invalid("node.node_data"):
+        graph.CreateNode(pb.CreateNodeRequest())
+    prompt.id = str(uuid.uuid4())
+    with invalid("node.prompt.id"):
+        node = pb.Node(id=str(uuid.uuid4()), type=pb.NODE_TYPE_PROMPT, prompt=prompt)
+        graph.CreateNode(pb.CreateNodeRequest(node=node))
+
+
+def test_an_unspecified_edge_type(graph: MemoryGraphServiceStub, session: str) -> None:
+    with invalid("edge.type"):
+        graph.CreateEdge(pb.CreateEdgeRequest(edge=pb.Edge(from_node_id=session, to_node_id=session)))
+    with invalid("edge.from_node_id", "edge.to_node_id"):
+        graph.CreateEdge(pb.CreateEdgeRequest(edge=pb.Edge(type=pb.EDGE_TYPE_FOLLOWS)))
+    with invalid("type", "direction"):
+        graph.GetEdges(pb.GetEdgesRequest(node_id=session, type=pb.EDGE_TYPE_UNSPECIFIED, direction=9))
+
+
+def test_times_the_graph_cannot_hold(graph: MemoryGraphServiceStub, session: str) -> None:
+    prompt = pb.PromptNode(session_id=session, content="x", timestamp=Timestamp(seconds=1 << 40))
+    with invalid("node.prompt.timestamp"):
+        graph.CreateNode(pb.CreateNodeRequest(node=pb.Node(type=pb.NODE_TYPE_PROMPT, prompt=prompt)))
+
+
+def test_references_must_be_ids_of_nodes(graph: MemoryGraphServiceStub, session: str) -> None:
+    metadata = pb.PromptMetadata(custom={"agent_id": "planner"})
+    with invalid("metadata[agent_id]"):
+        graph.AddPrompt(pb.AddPromptRequest(session_id=session, content="x", metadata=metadata))
+    before = graph.Query(pb.QueryRequest(session_id=session)).total_count
+    metadata = pb.PromptMetadata(custom={"references": str(uuid.uuid4())})
+    with refused(grpc.StatusCode.NOT_FOUND):
+        graph.AddPrompt(pb.AddPromptRequest(session_id=session, content="x", metadata=metadata))
+    assert graph.Query(pb.QueryRequest(session_id=session)).total_count == before
+
+
+def test_list_sessions_limits(graph: MemoryGraphServiceStub) -> None:
+    with invalid("limit", "offset"):
+        graph.ListSessions(pb.ListSessionsRequest(limit=10_001, offset=-1))

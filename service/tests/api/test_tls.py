@@ -1,0 +1,104 @@
+"""TLS and mTLS from files, read again when they change."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from google.protobuf.empty_pb2 import Empty
+from memory_graph.gen.llm.memory.graph.v1.memory_graph_pb2_grpc import MemoryGraphServiceStub
+from support.server import Serve
+
+
+@dataclass
+class Issued:
+    cert: bytes
+    key: bytes
+
+
+class Authority:
+    """A certificate authority for one test."""
+
+    def __init__(self, name: str) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self.pem = self._sign(self._name, self._key.public_key(), x509.BasicConstraints(ca=True, path_length=None))
+
+    def issue(self, name: str) -> Issued:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        cert = self._sign(subject, key.public_key(), x509.SubjectAlternativeName([x509.DNSName("localhost")]))
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return Issued(cert, pem)
+
+    def _sign(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, extension: x509.ExtensionType) -> bytes:
+        now = dt.datetime.now(dt.UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(minutes=5))
+            .not_valid_after(now + dt.timedelta(hours=1))
+            .add_extension(extension, critical=False)
+        )
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def write(directory: Path, server: Issued, ca: bytes) -> dict[str, str]:
+    """The files as a Secret volume lays them."""
+    directory.mkdir(exist_ok=True)
+    for name, content in (("tls.crt", server.cert), ("tls.key", server.key), ("ca.crt", ca)):
+        new = directory / f".{name}"
+        new.write_bytes(content)
+        new.replace(directory / name)
+    return {"TLS_CERT_FILE": str(directory / "tls.crt"), "TLS_KEY_FILE": str(directory / "tls.key")}
+
+
+def ask(address: str, roots: bytes, client: Issued | None = None) -> None:
+    pair = (client.key, client.cert) if client else (None, None)
+    credentials = grpc.ssl_channel_credentials(roots, *pair)
+    options = [("grpc.ssl_target_name_override", "localhost"), ("grpc.use_local_subchannel_pool", 1)]
+    with grpc.secure_channel(address, credentials, options) as channel:
+        MemoryGraphServiceStub(channel).Health(Empty(), timeout=30)
+
+
+def test_certificates_are_read_again_when_they_change(serve: Serve, tmp_path: Path) -> None:
+    old, new = Authority("old"), Authority("new")
+    files = write(tmp_path / "tls", old.issue("one"), old.pem)
+    server = serve(**files)
+    ask(server.address, old.pem)
+    with pytest.raises(grpc.RpcError):
+        ask(server.address, new.pem)
+    write(tmp_path / "tls", new.issue("two"), new.pem)
+    ask(server.address, new.pem)
+    with pytest.raises(grpc.RpcError):
+        ask(server.address, old.pem)
+
+
+def test_mtls_wants_a_certificate_of_the_clients_ca(serve: Serve, tmp_path: Path) -> None:
+    ours, foreign = Authority("ours"), Authority("foreign")
+    files = write(tmp_path / "tls", ours.issue("server"), ours.pem)
+    server = serve(**files, TLS_CLIENT_CA_FILE=str(tmp_path / "tls" / "ca.crt"))
+    ask(server.address, ours.pem, ours.issue("client"))
+    with pytest.raises(grpc.RpcError):
+        ask(server.address, ours.pem)
+    with pytest.raises(grpc.RpcError):
+        ask(server.address, ours.pem, foreign.issue("client"))
+
+
+def test_a_plain_client_gets_nothing_from_a_tls_server(serve: Serve, tmp_path: Path) -> None:
+    authority = Authority("ours")
+    server = serve(**write(tmp_path / "tls", authority.issue("server"), authority.pem))
+    with grpc.insecure_channel(server.address) as channel, pytest.raises(grpc.RpcError):
+        MemoryGraphServiceStub(channel).Health(Empty(), timeout=30)

@@ -1,0 +1,52 @@
+"""A real server process for tests that speak to one."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2_grpc as rpc
+from support.server import Serve, ServerProcess
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts servers: serve(data=…, ready=True, SETTING=value). Those still running are killed at the end."""
+    started: list[ServerProcess] = []
+
+    def start(data: Path | None = None, *, ready: bool = True, **settings: object) -> ServerProcess:
+        server = ServerProcess(data or tmp_path / "data", {key: str(value) for key, value in settings.items()})
+        started.append(server)
+        return server.wait_ready() if ready else server
+
+    yield start
+    for server in started:
+        if server.process.poll() is None:
+            server.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One server for every test that only adds its own sessions to it."""
+    server = ServerProcess(tmp_path_factory.mktemp("shared"), {}).wait_ready()
+    yield server
+    assert server.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def channel(shared_server: ServerProcess) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(shared_server.address) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def graph(channel: grpc.Channel) -> rpc.MemoryGraphServiceStub:
+    return rpc.MemoryGraphServiceStub(channel)
+
+
+@pytest.fixture(scope="session")
+def graph_query(channel: grpc.Channel) -> rpc.GraphQueryServiceStub:
+    return rpc.GraphQueryServiceStub(channel)
