@@ -20,6 +20,7 @@ import os
 import queue
 import re
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -32,6 +33,7 @@ from ansible.utils.display import Display
 COLUMN = 12
 HEARTBEAT_SECONDS = 20
 KEPT_LINES = 200
+ERASE_LINE = "\r\x1b[K"
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 display = Display()
@@ -122,4 +124,5 @@ class ActionModule(ActionBase):  # type: ignore[misc] # ansible-core ships no ty
 
     @staticmethod
     def _say(label: str, text: str) -> None:
-        display.display(f"{label:<{COLUMN}}{text}")
+        # a stdout callback may have left the name of the task on a terminal's current line
+        display.display(f"{ERASE_LINE if sys.stdout.isatty() else ''}{label:<{COLUMN}}{text}")

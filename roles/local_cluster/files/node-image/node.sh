@@ -10,6 +10,7 @@ step_system() {
   cp /etc/resolv.conf "$system/etc/resolv.conf"
   # The machine's own sources where it runs the same release, so that security updates come in too.
   if grep -q "VERSION_CODENAME=$suite" /etc/os-release; then
+    rm -f "$system/etc/apt/sources.list"
     cp -a /etc/apt/sources.list "$system/etc/apt/" 2>/dev/null || true
     cp -a /etc/apt/sources.list.d/. "$system/etc/apt/sources.list.d/" 2>/dev/null || true
   fi
