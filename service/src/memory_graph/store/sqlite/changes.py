@@ -17,23 +17,38 @@ from memory_graph.store.sqlite.unit import Change
 
 _RECORD = 34
 _NO_SESSION = bytes(16)
-_OF_EDGES = frozenset({EventType.EDGE_CREATED, EventType.EDGE_DELETED})
+_OF_EDGES = (EventType.EDGE_CREATED, EventType.EDGE_DELETED)
 _EVENTS = {int(type): type for type in EventType}
+_NODE_NAMES = ["", *(type.name for type in NodeType)]
+_EDGE_NAMES = ["", *(type.name for type in EdgeType)]
 
 
 def encode(changes: Iterable[Change]) -> bytes:
     """The events of a commit as `changes.events` holds them."""
-    return b"".join(
-        bytes((event, kind)) + raw + (to_bytes(session) if session else _NO_SESSION)
-        for event, kind, _, raw, session in changes
-    )
+    sessions: dict[str | None, bytes] = {None: _NO_SESSION}
+    records = []
+    for event, kind, _, raw, session in changes:
+        of = sessions.get(session)
+        if of is None:
+            of = sessions[session] = to_bytes(session or "")
+        records.append(bytes((event, kind)) + raw + of)
+    return b"".join(records)
 
 
 def events_of(seq: int, at: int, changes: Iterable[Change]) -> tuple[Event, ...]:
     """The events of a commit as its writer gets them."""
     return tuple(
-        Event(id=f"{seq}.{index}", type=event, at=at, subject_id=subject, kind=kind.name, session_id=session)
-        for index, (event, kind, subject, _, session) in enumerate(changes)
+        [
+            Event(
+                id=f"{seq}.{index}",
+                type=event,
+                at=at,
+                subject_id=subject,
+                kind=(_EDGE_NAMES if event in _OF_EDGES else _NODE_NAMES)[kind],
+                session_id=session,
+            )
+            for index, (event, kind, subject, _, session) in enumerate(changes)
+        ]
     )
 
 
@@ -42,14 +57,13 @@ def decode(seq: int, at: int, stored: bytes) -> Iterator[Event]:
     for index in range(len(stored) // _RECORD):
         record = stored[index * _RECORD : (index + 1) * _RECORD]
         type = _EVENTS[record[0]]
-        kind = EdgeType(record[1]) if type in _OF_EDGES else NodeType(record[1])
         session = record[18:]
         yield Event(
             id=f"{seq}.{index}",
             type=type,
             at=at,
             subject_id=to_text(record[2:18]),
-            kind=kind.name,
+            kind=(_EDGE_NAMES if type in _OF_EDGES else _NODE_NAMES)[record[1]],
             session_id=None if session == _NO_SESSION else to_text(session),
         )
 

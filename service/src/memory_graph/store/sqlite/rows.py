@@ -25,7 +25,7 @@ Row = Sequence[Any]
 """A row as apsw gives it."""
 
 _LONGEST_VALUE = 200
-_NODE_TYPES = {int(type): type for type in NodeType}
+NODE_TYPES = {int(type): type for type in NodeType}
 _EDGE_TYPES = {int(type): type for type in EdgeType}
 
 
@@ -63,7 +63,7 @@ class Rows:
             data = msgspec.structs.replace(data, usage_count=uses)
         return Node(
             id=id,
-            type=_NODE_TYPES[type],
+            type=NODE_TYPES[type],
             data=data,
             created_at=created_at,
             updated_at=updated_at,

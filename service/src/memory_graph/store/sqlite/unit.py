@@ -20,7 +20,7 @@ from memory_graph.model.nodes import Edge, Node
 from memory_graph.store.sqlite.bulk import BulkInsert
 from memory_graph.store.sqlite.counts import ACTIVE_SESSIONS, EDGES, WHOLE_TENANT
 from memory_graph.store.sqlite.ids import to_bytes, to_text
-from memory_graph.store.sqlite.rows import EDGE, NODE, Rows
+from memory_graph.store.sqlite.rows import EDGE, NODE, NODE_TYPES, Rows
 
 _NODES = """
 SELECT c.value, v.n, v.type, v.session, s.id, s.active, s.last_prompt
@@ -133,7 +133,7 @@ class Unit:
                 if session and known is None:
                     known = SessionRef(session, tenant, to_text(session_id), session_id, active, last_prompt)
                     self.sessions[session] = known
-                self._nodes[tenant, to_text(raw)] = NodeRef(n, NodeType(type), session, known.id if known else None)
+                self._nodes[tenant, to_text(raw)] = NodeRef(n, NODE_TYPES[type], session, known.id if known else None)
         edge_keys = self._keys(edges)
         if edge_keys:
             for raw, e in self.connection.execute(_EDGES, (apsw.carray(edge_keys), tenant)):
