@@ -16,8 +16,7 @@ class Codec(Protocol):
     """The one seam through which content passes on its way to and from the disk.
 
     Both calls see the tenant and the node, so that an encrypting codec can bind what it writes to them. They run
-    on store threads
-    and must not block on the network.
+    on store threads, and for reads of a few nodes by id on the event loop's; they must not block on the network.
     """
 
     def encode(self, tenant: str, node_id: str, content: bytes) -> bytes: ...

@@ -41,6 +41,8 @@ from memory_graph.store.writer import BatchingWriter
 KEEP_CHANGES = 100_000
 READERS = 4
 _SCAN_PAGE = 500
+_FEW = 8
+"""Nodes that are read by id without going to a thread."""
 _WALK_PAGE = 100
 
 
@@ -111,10 +113,12 @@ class SqliteStore:
         return await self._writer.submit(write)
 
     async def get_nodes(self, tenant: str, ids: Sequence[str]) -> list[Node]:
+        if len(ids) <= _FEW:
+            return self._pool.run_here(Reader.nodes, tenant, ids)
         return await self._pool.run(Reader.nodes, tenant, ids)
 
     async def get_edge(self, tenant: str, edge_id: str) -> Edge | None:
-        return await self._pool.run(Reader.edge, tenant, edge_id)
+        return self._pool.run_here(Reader.edge, tenant, edge_id)
 
     async def get_edges(
         self, tenant: str, node_id: str, direction: Direction, edge_type: EdgeType | None
@@ -159,7 +163,7 @@ class SqliteStore:
         return at
 
     async def stats(self, tenant: str) -> Stats:
-        return await self._pool.run(Reader.stats, tenant)
+        return self._pool.run_here(Reader.stats, tenant)
 
     async def changes(self, tenant: str, after: str | None, limit: int, session_id: str | None = None) -> list[Event]:
         return await self._pool.run(Reader.changes, tenant, after, limit, session_id)
