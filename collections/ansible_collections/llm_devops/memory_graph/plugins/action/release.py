@@ -40,6 +40,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             finally:
                 done.set()
                 tail.join()
+        result["report_shown"] = True
         return result
 
 

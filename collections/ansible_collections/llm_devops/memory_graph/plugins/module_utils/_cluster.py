@@ -16,12 +16,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
-from urllib.request import getproxies, proxy_bypass_environment
+from urllib.request import getproxies, proxy_bypass
 
 from ._errors import ApiError, ClusterError, ConfigError
 from ._exec_credential import credential
 from ._explain import api_error, unreachable
-from ._kubeconfig import Access
+from ._kubeconfig import Access, access
 
 try:
     import urllib3
@@ -36,6 +36,7 @@ READ_TIMEOUT = 60.0
 RETRIES = 5
 RETRY_STATUS = frozenset({429, 502, 503, 504})
 Object = dict[str, Any]
+__all__ = ["FIELD_MANAGER", "Cluster", "TransportError", "connect", "urllib3"]
 
 
 class Cluster:
@@ -93,12 +94,11 @@ class Cluster:
         if self.access.proxy:
             return self.access.proxy
         url = urlsplit(self.access.server)
-        proxies = getproxies()
-        if self.access.no_proxy:
-            proxies["no"] = self.access.no_proxy
-        if proxy_bypass_environment(url.netloc, proxies):
+        host = url.hostname or ""
+        exempt = [name.strip().lstrip(".") for name in (self.access.no_proxy or "").split(",") if name.strip()]
+        if proxy_bypass(url.netloc) or any(host == name or host.endswith(f".{name}") for name in exempt):
             return None
-        return proxies.get(url.scheme)
+        return getproxies().get(url.scheme)
 
     def auth_headers(self) -> dict[str, str]:
         access, headers = self.access, dict(self.access.headers)
@@ -222,8 +222,6 @@ class Cluster:
 
 def connect(options: Mapping[str, Any]) -> Cluster:
     """Open a :class:`Cluster` from a module's auth options and the environment."""
-    from ._kubeconfig import access
-
     return Cluster(access(options, os.environ))
 
 

@@ -31,7 +31,10 @@ def pods(objects: Iterable[Object]) -> Iterator[Pods]:
         template = {"spec": spec, "metadata": item["metadata"]} if kind == "Pod" else spec.get("template")
         if kind == "CronJob":
             template = ((spec.get("jobTemplate") or {}).get("spec") or {}).get("template")
-        if kind not in ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Pod", "ReplicaSet") or not template:
+        if (
+            kind not in ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Pod", "ReplicaSet")
+            or not template
+        ):
             continue
         count = spec.get("parallelism", 1) if kind == "Job" else spec.get("replicas", 1)
         labels = (template.get("metadata") or {}).get("labels") or {}

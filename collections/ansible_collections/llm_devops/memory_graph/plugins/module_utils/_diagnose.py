@@ -10,7 +10,9 @@ from typing import Any
 
 Object = dict[str, Any]
 PATIENCE = 15.0  # seconds for what sometimes heals: a registry that hiccups, capacity a dying pod still holds
-_MAY_HEAL = re.compile(r"timeout|timed out|toomanyrequests|429|50[0234]|connection (refused|reset)|i/o|EOF", re.I)
+_MAY_HEAL = re.compile(
+    r"timeout|timed out|toomanyrequests|429|50[0234]|connection (refused|reset)|i/o|EOF", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,11 @@ def trouble(pod: Object) -> Trouble | None:
         if found:
             return found
     for item in status.get("conditions") or []:
-        if item.get("type") == "PodScheduled" and item.get("status") == "False" and item.get("reason") == "Unschedulable":
+        if (
+            item.get("type") == "PodScheduled"
+            and item.get("status") == "False"
+            and item.get("reason") == "Unschedulable"
+        ):
             return _unschedulable(str(item.get("message", "")))
     return None
 
@@ -45,7 +51,8 @@ def phase(pod: Object) -> str:
     for item in containers:
         waiting = (item.get("state") or {}).get("waiting") or {}
         if waiting:
-            return {"ContainerCreating": "pulling", "PodInitializing": "initialising"}.get(waiting["reason"], waiting["reason"])
+            reason = str(waiting["reason"])
+            return {"ContainerCreating": "pulling", "PodInitializing": "initialising"}.get(reason, reason)
     return "starting" if containers else "scheduling"
 
 
@@ -68,7 +75,11 @@ def _container(pod: Object, item: Object) -> Trouble | None:
     last = (item.get("lastState") or {}).get("terminated") or {}
     if reason == "CrashLoopBackOff" and int(item.get("restartCount", 0)) >= 2:
         ended = f"exit code {last.get('exitCode')}" + (f", {last['reason']}" if last.get("reason") else "")
-        why = "it uses more memory than its limit" if last.get("reason") == "OOMKilled" else "the program ends right after it starts"
+        why = (
+            "it uses more memory than its limit"
+            if last.get("reason") == "OOMKilled"
+            else "the program ends right after it starts"
+        )
         return Trouble(f"CrashLoopBackOff: container {name} ended {item['restartCount'] + 1} times ({ended})", why,
                        f"read its log  ·  kubectl -n {pod['metadata'].get('namespace')} logs {pod['metadata']['name']}"
                        f" -c {name} --previous", 0, name, crashed=True)  # fmt: skip
@@ -83,7 +94,7 @@ def _pull_detail(message: str) -> str:
 def _unschedulable(message: str) -> Trouble | None:
     if "unbound immediate PersistentVolumeClaims" in message or "waiting for" in message.lower():
         return None
-    heading = message.split(" preemption:")[0]
+    heading = message.split(" preemption:", maxsplit=1)[0]
     if "persistentvolumeclaim" in message:
         return Trouble(f"Unschedulable: {heading}", "the pod mounts a claim that does not exist", "create the claim", 5)
     return Trouble(f"Unschedulable: {heading}", "no node has room for the pod, or none may take it",
@@ -93,18 +104,30 @@ def _unschedulable(message: str) -> Trouble | None:
 def refused_creation(event: Object) -> Trouble | None:
     """A controller that may not create pods: quota, LimitRange, Pod Security, admission."""
     message = " ".join(str(event.get("message", "")).split())
-    if event.get("reason") != "FailedCreate" or "forbidden" not in message.lower() and "denied" not in message.lower():
+    if event.get("reason") != "FailedCreate" or (
+        "forbidden" not in message.lower() and "denied" not in message.lower()
+    ):
         return None
     return creation_trouble(f"FailedCreate: {message}")
 
 
 def creation_trouble(reason: str) -> Trouble:
     if "exceeded quota" in reason:
-        return Trouble(reason, "the namespace's ResourceQuota has no room for the pods", "lower requests or replicas, or raise the quota")
+        return Trouble(
+            reason,
+            "the namespace's ResourceQuota has no room for the pods",
+            "lower requests or replicas, or raise the quota",
+        )
     if "PodSecurity" in reason:
-        return Trouble(reason, "the namespace enforces a Pod Security level the pod does not meet", "tighten the pod's securityContext")
+        return Trouble(
+            reason,
+            "the namespace enforces a Pod Security level the pod does not meet",
+            "tighten the pod's securityContext",
+        )
     if "serviceaccount" in reason:
         return Trouble(reason, "the ServiceAccount does not exist yet", "create it", PATIENCE)
     if "usage per" in reason:
-        return Trouble(reason, "the namespace's LimitRange does not allow these resources", "fit the resources into the LimitRange")
+        return Trouble(
+            reason, "the namespace's LimitRange does not allow these resources", "fit the resources into the LimitRange"
+        )
     return Trouble(reason, "the API server refuses the pods", "see the reason above", 5)

@@ -28,7 +28,11 @@ class Resource:
 
     def collection(self, namespace: str | None) -> str:
         root = f"/apis/{self.api_version}" if self.group else f"/api/{self.api_version}"
-        return f"{root}/namespaces/{quote(namespace)}/{self.plural}" if self.namespaced and namespace else f"{root}/{self.plural}"
+        return (
+            f"{root}/namespaces/{quote(namespace)}/{self.plural}"
+            if self.namespaced and namespace
+            else f"{root}/{self.plural}"
+        )
 
     def path(self, namespace: str | None, name: str) -> str:
         return f"{self.collection(namespace)}/{quote(name)}"

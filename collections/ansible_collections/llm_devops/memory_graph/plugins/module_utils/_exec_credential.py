@@ -51,7 +51,9 @@ def credential(plugin: dict[str, Any], server: str, ca: bytes | None, timeout: f
     except FileNotFoundError as error:
         raise ConfigError(f"exec plugin {command} is not installed", str(plugin.get("installHint") or "")) from error
     except subprocess.TimeoutExpired as error:
-        raise ConfigError(f"exec plugin {command} gave no answer in {timeout:g} s", "log in with it once by hand") from error
+        raise ConfigError(
+            f"exec plugin {command} gave no answer in {timeout:g} s", "log in with it once by hand"
+        ) from error
     except subprocess.CalledProcessError as error:
         last = (error.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         raise ConfigError(f"exec plugin {command} failed with exit code {error.returncode}: {last}") from error

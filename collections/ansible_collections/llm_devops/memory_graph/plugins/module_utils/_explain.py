@@ -19,13 +19,19 @@ def unreachable(server: str, source: str, error: Exception) -> Unreachable:
     """The sentence for a request that got no answer."""
     text = str(error)
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        detail = text.split("CERTIFICATE_VERIFY_FAILED] ")[-1].split("certificate verify failed: ")[-1].split(" (_ssl")[0]
+        detail = (
+            text.rsplit("CERTIFICATE_VERIFY_FAILED] ", maxsplit=1)[-1]
+            .rsplit("certificate verify failed: ", maxsplit=1)[-1]
+            .split(" (_ssl", maxsplit=1)[0]
+        )
         return Unreachable(
             f"{server} shows a certificate we cannot verify: {detail}",
             f"give the cluster's CA (ca_cert, or certificate-authority-data in {source})",
         )
     if "SSLError" in type(error).__name__ or "[SSL" in text:
-        return Unreachable(f"{server} does not complete a TLS handshake: {_last(text)}", "check scheme and port of the host")
+        return Unreachable(
+            f"{server} does not complete a TLS handshake: {_last(text)}", "check scheme and port of the host"
+        )
     if "NameResolution" in type(error).__name__ or "resolve" in text.lower():
         return Unreachable(f"the host of {server} has no address", f"check the name in {source}, or your DNS")
     if "timed out" in text.lower():

@@ -12,7 +12,9 @@ try:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 except ImportError:  # the module names the missing library
-    grpc = None
+    grpc = None  # type: ignore[assignment]
+
+__all__ = ["Health", "check", "grpc"]
 
 
 @dataclass

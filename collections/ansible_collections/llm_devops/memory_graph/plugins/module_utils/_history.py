@@ -36,7 +36,12 @@ class Member:
     ref: Ref
 
     def as_dict(self) -> dict[str, str]:
-        return {"api_version": self.api_version, "kind": self.ref.kind, "namespace": self.ref.namespace, "name": self.ref.name}
+        return {
+            "api_version": self.api_version,
+            "kind": self.ref.kind,
+            "namespace": self.ref.namespace,
+            "name": self.ref.name,
+        }
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def _member(item: dict[str, str]) -> Member:
 
 def advanced(record: Record, revision: int, state: str, digest: str, members: Iterable[Member]) -> Record:
     """The record with a new current revision, the old one moved to its history."""
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     history = record.history
     if record.revision and record.revision != revision:
         past = {"revision": record.revision, "state": record.state, "when": record.when, "digest": record.digest}

@@ -27,6 +27,7 @@ try:
 except ImportError:  # the module names the missing library
     yaml = None  # type: ignore[assignment]
 
+__all__ = ["Access", "access", "yaml"]
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 

@@ -10,7 +10,8 @@ from ._cluster import Cluster
 from ._diff import changes, line
 from ._kubeconfig import yaml
 from ._redact import redacted
-from ._release import Outcome, diff_entries as entries
+from ._release import Outcome
+from ._release import diff_entries as entries
 
 __all__ = ["changed_lines", "entries", "failure_text", "result", "unified"]
 

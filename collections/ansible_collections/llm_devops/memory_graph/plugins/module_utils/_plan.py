@@ -42,7 +42,8 @@ class Step:
 
     @property
     def path(self) -> str:
-        assert self.resource is not None
+        if self.resource is None:
+            raise _unknown(self)
         return self.resource.path(self.ref.namespace, self.ref.name)
 
     def compare(self) -> None:
@@ -69,7 +70,9 @@ def in_parallel(work: Callable[[T], R], items: Iterable[T], parallelism: int) ->
 def plan(cluster: Cluster, discovery: Discovery, objects: list[Object], applyset: str, *, parallelism: int,
          force: bool, absent_namespaces: set[str]) -> list[Step]:  # fmt: skip
     """Steps for all objects, none of them written. Errors stay on their step, so that all are seen at once."""
-    steps = [Step(manifest, ref(manifest), discovery.find(manifest["apiVersion"], manifest["kind"])) for manifest in objects]
+    steps = [
+        Step(manifest, ref(manifest), discovery.find(manifest["apiVersion"], manifest["kind"])) for manifest in objects
+    ]
     live = _live(cluster, steps, applyset, parallelism, absent_namespaces)
     for step in steps:
         _place(step)
@@ -84,7 +87,9 @@ def plan(cluster: Cluster, discovery: Discovery, objects: list[Object], applyset
 def _brought_by(steps: list[Step], step: Step) -> bool:
     """Whether a CustomResourceDefinition of this very release defines the step's kind."""
     specs = [one.manifest.get("spec") or {} for one in steps if one.ref.kind == "CustomResourceDefinition"]
-    return any(spec.get("group") == step.ref.group and (spec.get("names") or {}).get("kind") == step.ref.kind for spec in specs)
+    return any(
+        spec.get("group") == step.ref.group and (spec.get("names") or {}).get("kind") == step.ref.kind for spec in specs
+    )
 
 
 def _unknown(step: Step) -> ClusterError:
@@ -102,7 +107,9 @@ def _place(step: Step) -> None:
 
 def _live(cluster: Cluster, steps: list[Step], applyset: str, parallelism: int, absent: set[str]) -> dict[Ref, Object]:
     """Our members that exist, by one list per kind and namespace instead of one read per object."""
-    places = {(step.resource, step.ref.namespace) for step in steps if step.resource and step.ref.namespace not in absent}
+    places = {
+        (step.resource, step.ref.namespace) for step in steps if step.resource and step.ref.namespace not in absent
+    }
 
     def members(place: tuple[Resource, str]) -> list[Object]:
         resource, namespace = place
@@ -174,6 +181,6 @@ def apply(cluster: Cluster, discovery: Discovery, steps: list[Step], *, parallel
 
 def failure(step: Step) -> dict[str, Any]:
     """The step's error as a result entry."""
-    assert step.error is not None
+    error = step.error or ClusterError("no reason given")
     return {"kind": step.ref.kind, "namespace": step.ref.namespace, "name": step.ref.name,
-            "message": step.error.message, "way_out": step.error.way_out}  # fmt: skip
+            "message": error.message, "way_out": error.way_out}  # fmt: skip

@@ -20,7 +20,8 @@ try:
 except ImportError:  # the module names the missing library
     websocket = None
 
-DATA, ERROR = 0, 1
+__all__ = ["PortForward", "websocket"]
+DATA = 0  # the channel of the pod's bytes; the other one, 1, carries its errors
 
 
 class PortForward:
@@ -41,7 +42,9 @@ class PortForward:
         threading.Thread(target=self._accept, daemon=True).start()
         return f"127.0.0.1:{self._listener.getsockname()[1]}"
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

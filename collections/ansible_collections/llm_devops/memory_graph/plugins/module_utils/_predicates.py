@@ -51,7 +51,9 @@ def _deployment(obj: Object) -> Verdict:
     progress = condition(obj, "Progressing")
     if progress.get("reason") == "ProgressDeadlineExceeded" and _observed(obj):
         return Verdict("failed", f"ProgressDeadlineExceeded: {progress.get('message')}")
-    return _replicated(obj, wanted, status.get("updatedReplicas", 0), status.get("availableReplicas", 0), status.get("replicas", 0))
+    return _replicated(
+        obj, wanted, status.get("updatedReplicas", 0), status.get("availableReplicas", 0), status.get("replicas", 0)
+    )
 
 
 def _stateful_set(obj: Object) -> Verdict:

@@ -18,8 +18,8 @@ from ._plan import in_parallel
 from ._quantity import parse, show
 from ._terminating import absent_namespaces
 
-VERBS = ("get", "list", "watch", "create", "patch", "delete")
-LEVELS = ("privileged", "baseline", "restricted")
+VERBS: tuple[str, ...] = ("get", "list", "watch", "create", "patch", "delete")
+VERBS_ONCE = ("get", "create", "patch")
 
 
 @dataclass
@@ -79,31 +79,43 @@ class Preflight:
         brought = {(crd["spec"]["group"], crd["spec"]["names"]["kind"]) for crd in self._of("CustomResourceDefinition")}
         for version, kind in sorted({(item["apiVersion"], item["kind"]) for item in self.objects}):
             if not self.discovery.find(version, kind) and (version.rpartition("/")[0], kind) not in brought:
-                self.problem("kinds", f"the cluster does not know {kind} of {version}", "install its CustomResourceDefinition")
+                self.problem(
+                    "kinds", f"the cluster does not know {kind} of {version}", "install its CustomResourceDefinition"
+                )
 
     def _permissions(self) -> None:
         wanted = set()
         for item in self.objects:
             resource = self.discovery.find(item["apiVersion"], item["kind"])
             if resource:
-                verbs = ("get", "create", "patch") if item["kind"] == "Namespace" else VERBS
+                verbs = VERBS_ONCE if item["kind"] == "Namespace" else VERBS
                 place = item["metadata"].get("namespace", "") if resource.namespaced else ""
                 wanted |= {(verb, resource.group, resource.plural, place) for verb in verbs}
         wanted |= {(verb, "", "secrets", self.namespace) for verb in ("get", "create", "patch")}
-        wanted |= {("list", "", "pods", self.namespace), ("watch", "", "pods", self.namespace), ("watch", "", "events", self.namespace)}
+        wanted |= {
+            ("list", "", "pods", self.namespace),
+            ("watch", "", "pods", self.namespace),
+            ("watch", "", "events", self.namespace),
+        }
         missing: dict[tuple[str, str], list[str]] = {}
         ordered = sorted(wanted)
-        for (verb, group, plural, place), allowed in zip(ordered, in_parallel(self._allowed, ordered, 8), strict=True):
+        for (verb, group, plural, where), allowed in zip(ordered, in_parallel(self._allowed, ordered, 8), strict=True):
             if not allowed:
-                missing.setdefault((f"{plural}.{group}" if group else plural, place), []).append(verb)
-        for (named, place), verbs in missing.items():
+                missing.setdefault((f"{plural}.{group}" if group else plural, where), []).append(verb)
+        for (named, place), lacking in missing.items():
             where = f"in namespace {place}" if place else "at cluster scope"
-            self.problem("permissions", f"you may not {', '.join(verbs)} {named} {where}", "have a Role granted that allows it")
+            self.problem(
+                "permissions", f"you may not {', '.join(lacking)} {named} {where}", "have a Role granted that allows it"
+            )
 
     def _allowed(self, wanted: tuple[str, str, str, str]) -> bool:
         verb, group, resource, namespace = wanted
         attributes = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
-        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
         answer = self.cluster.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
         return bool(answer["status"]["allowed"])
 
@@ -113,20 +125,32 @@ class Preflight:
             claims += [(one["metadata"]["name"], one["spec"]) for one in item["spec"].get("volumeClaimTemplates") or []]
         if not claims:
             return
-        classes = {item["metadata"]["name"]: item for item in self.cluster.list("/apis/storage.k8s.io/v1/storageclasses")}
+        classes = {
+            item["metadata"]["name"]: item for item in self.cluster.list("/apis/storage.k8s.io/v1/storageclasses")
+        }
         key = "storageclass.kubernetes.io/is-default-class"
-        default = [name for name, item in classes.items() if (item["metadata"].get("annotations") or {}).get(key) == "true"]
+        default = [
+            name for name, item in classes.items() if (item["metadata"].get("annotations") or {}).get(key) == "true"
+        ]
         have = ", ".join(sorted(classes)) or "none"
         for name, spec in claims:
             wanted = spec.get("storageClassName") or (default or [""])[0]
             if not wanted:
-                self.problem("storage", f"claim {name} names no class and the cluster has no default", f"name one of: {have}")
+                self.problem(
+                    "storage", f"claim {name} names no class and the cluster has no default", f"name one of: {have}"
+                )
             elif wanted not in classes and not spec.get("volumeName"):
-                self.problem("storage", f"claim {name} wants class {wanted!r}, which does not exist", f"name one of: {have}")
+                self.problem(
+                    "storage", f"claim {name} wants class {wanted!r}, which does not exist", f"name one of: {have}"
+                )
             elif classes.get(wanted, {}).get("provisioner") == "rancher.io/local-path":
                 modes = sorted(set(spec.get("accessModes") or []) - {"ReadWriteOnce", "ReadWriteOncePod"})
                 if modes:
-                    self.problem("storage", f"class {wanted!r} has no {', '.join(modes)} for {name}", "use ReadWriteOnce or another class")
+                    self.problem(
+                        "storage",
+                        f"class {wanted!r} has no {', '.join(modes)} for {name}",
+                        "use ReadWriteOnce or another class",
+                    )
 
     def _metrics(self) -> None:
         if self._of("HorizontalPodAutoscaler") and not self.discovery.find("metrics.k8s.io/v1beta1", "PodMetrics"):
@@ -139,7 +163,7 @@ class Preflight:
                 labels = item["metadata"].get("labels") or {}
         live = None if self.namespace in self.absent else self.cluster.find(f"/api/v1/namespaces/{self.namespace}")
         labels = {**(((live or {}).get("metadata") or {}).get("labels") or {}), **labels}
-        if labels.get("pod-security.kubernetes.io/enforce", LEVELS[0]) != "restricted":
+        if labels.get("pod-security.kubernetes.io/enforce") != "restricted":
             return
         for owner in _demand.pods(self.objects):
             lacking = _lacks_restricted(owner.spec)
@@ -149,7 +173,11 @@ class Preflight:
 
     def _ranges(self) -> list[Object]:
         own = {item["metadata"]["name"]: item for item in self._of("LimitRange")}
-        live = [] if self.namespace in self.absent else self.cluster.list(f"/api/v1/namespaces/{self.namespace}/limitranges")
+        live = (
+            []
+            if self.namespace in self.absent
+            else self.cluster.list(f"/api/v1/namespaces/{self.namespace}/limitranges")
+        )
         return [*own.values(), *(item for item in live if item["metadata"]["name"] not in own)]
 
     def _defaults(self) -> dict[str, Any]:
@@ -177,7 +205,12 @@ class Preflight:
         """What the release's own objects already use, which an update does not ask for again."""
         selector = "app.kubernetes.io/managed-by=llm-devops-memory-graph"
         running = []
-        for kind, path in (("Deployment", "apps/v1"), ("StatefulSet", "apps/v1"), ("PersistentVolumeClaim", "v1"), ("Service", "v1")):
+        for kind, path in (
+            ("Deployment", "apps/v1"),
+            ("StatefulSet", "apps/v1"),
+            ("PersistentVolumeClaim", "v1"),
+            ("Service", "v1"),
+        ):
             resource = self.discovery.find(path, kind)
             names = {item["metadata"]["name"] for item in self._of(kind)}
             if resource and names:
@@ -194,7 +227,9 @@ class Preflight:
                         self._within(f"a pod of {owner.owner}", _demand.of_pod(owner.spec), limit, name)
                         continue
                     for item in _demand.containers(owner.spec):
-                        self._within(f"container {item['name']} of {owner.owner}", _demand.of_container(item, limit), limit, name)
+                        self._within(
+                            f"container {item['name']} of {owner.owner}", _demand.of_container(item, limit), limit, name
+                        )
 
     def _within(self, who: str, asked: dict[str, Decimal], limit: Object, name: str) -> None:
         for resource, most in (limit.get("max") or {}).items():
@@ -209,7 +244,9 @@ class Preflight:
                              "raise the request, or lower the LimitRange")  # fmt: skip
 
     def _capacity(self) -> None:
-        nodes = [item for item in self.cluster.list("/api/v1/nodes") if not (item.get("spec") or {}).get("unschedulable")]
+        nodes = [
+            item for item in self.cluster.list("/api/v1/nodes") if not (item.get("spec") or {}).get("unschedulable")
+        ]
         for owner in _demand.pods(self.objects):
             asked = _demand.of_pod(owner.spec)
             for resource in ("cpu", "memory"):
@@ -227,11 +264,18 @@ class Preflight:
                 if not image:
                     self.problem("images", f"container {item.get('name')} of {owner.owner} names no image", "name one")
                 elif tag == "latest" or (not tag and "@" not in image):
-                    self.problem("images", f"{owner.owner} uses image {image}, which changes under your feet", "name a version or a digest")
+                    self.problem(
+                        "images",
+                        f"{owner.owner} uses image {image}, which changes under your feet",
+                        "name a version or a digest",
+                    )
 
     def _references(self) -> None:
         present = {(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in self.objects}
-        made = {(item["spec"].get("target") or {}).get("name") or item["metadata"]["name"] for item in self._of("ExternalSecret")}
+        made = {
+            (item["spec"].get("target") or {}).get("name") or item["metadata"]["name"]
+            for item in self._of("ExternalSecret")
+        }
         made |= {item["metadata"]["name"] for item in self._of("SealedSecret")}
         made |= {item["spec"].get("secretName") for item in self._of("Certificate")}
         for owner, namespace, kind, name in sorted(set(_demand.referenced(self.objects))):

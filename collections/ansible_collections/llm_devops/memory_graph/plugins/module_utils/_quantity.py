@@ -12,7 +12,7 @@ _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 
 
-def parse(quantity: str | int | float) -> Decimal:
+def parse(quantity: str | float) -> Decimal:
     """The number a quantity stands for. :raises ValueError: when it is none."""
     found = _FORM.match(str(quantity).strip())
     if not found:

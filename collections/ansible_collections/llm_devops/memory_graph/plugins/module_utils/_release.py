@@ -52,7 +52,9 @@ class Outcome:
 
     @property
     def differs(self) -> bool:
-        return any(step.action != "unchanged" for step in self.steps) or any(one.action == "pruned" for one in self.leaving)
+        return any(step.action != "unchanged" for step in self.steps) or any(
+            one.action == "pruned" for one in self.leaving
+        )
 
     def count(self, action: str) -> int:
         return sum(step.action == action for step in self.steps)
@@ -107,7 +109,12 @@ class Release:
         )  # fmt: skip
         gone = _prune.left(outcome.record.members, [step.ref for step in outcome.steps])
         outcome.leaving = _prune.leaving(
-            self.cluster, self.discovery, gone, outcome.record.id, delete_data=wish.delete_data, parallelism=wish.parallelism
+            self.cluster,
+            self.discovery,
+            gone,
+            outcome.record.id,
+            delete_data=wish.delete_data,
+            parallelism=wish.parallelism,
         )
         if not any(step.error for step in outcome.steps):
             text = f"{outcome.count('created')} to create, {outcome.count('configured')} to change, {outcome.pruned} to prune"
@@ -133,7 +140,9 @@ class Release:
 
     def _members(self, with_leaving: bool) -> list[_history.Member]:
         members = [_history.member(step.manifest, step.ref) for step in self.outcome.steps]
-        return members + ([one.member for one in self.outcome.leaving if one.action != "foreign"] if with_leaving else [])
+        return members + (
+            [one.member for one in self.outcome.leaving if one.action != "foreign"] if with_leaving else []
+        )
 
     def _apply(self, revision: int, digest: str, fresh: bool) -> None:
         outcome, start = self.outcome, time.monotonic()
@@ -141,7 +150,9 @@ class Release:
             if index == 1 and fresh and outcome.differs:  # widened first: a run cut off here is pruned by the next one
                 pending = _history.advanced(outcome.record, revision, "pending", digest, self._members(True))
                 _history.write(self.cluster, pending)
-            _plan.apply(self.cluster, self.discovery, wave, parallelism=self.wish.parallelism, force=self.wish.force_conflicts)
+            _plan.apply(
+                self.cluster, self.discovery, wave, parallelism=self.wish.parallelism, force=self.wish.force_conflicts
+            )
             outcome.written = outcome.written or any(step.action != "unchanged" and not step.error for step in wave)
             if any(step.error for step in wave):
                 return
@@ -155,7 +166,9 @@ class Release:
 
     def _wait(self) -> bool:
         outcome, start = self.outcome, time.monotonic()
-        outcome.statuses = await_all(self.cluster, self.discovery, outcome.steps, self.wish.wait_timeout, self._progress)
+        outcome.statuses = await_all(
+            self.cluster, self.discovery, outcome.steps, self.wish.wait_timeout, self._progress
+        )
         bad = [status for status in outcome.statuses if status.state == "failed"]
         bad = bad or [status for status in outcome.statuses if status.state != "ready"]  # else the time ran out
         if outcome.differs or bad:
@@ -164,7 +177,11 @@ class Release:
                 outcome.report.append({"label": "wait", "text": f"{status.ref}  {trail}  {status.seconds:.1f} s"})
         for status in bad:
             after = f"failed after {time.monotonic() - start:.1f} s"
-            why = status.reason if status.state == "failed" else f"not ready in {self.wish.wait_timeout:g} s: {status.reason}"
+            why = (
+                status.reason
+                if status.state == "failed"
+                else f"not ready in {self.wish.wait_timeout:g} s: {status.reason}"
+            )
             outcome.failures.append({
                 "kind": status.ref.kind, "namespace": status.ref.namespace, "name": status.ref.name,
                 "message": f"{status.ref} {after}: {why}", "why": status.why, "way_out": status.way_out,
@@ -178,7 +195,9 @@ class Release:
         keep_old = not ok or any(one.action == "kept" for one in outcome.leaving)
         record = _history.advanced(before, revision, state, digest, self._members(with_leaving=False))
         if keep_old:
-            kept = [one.member for one in outcome.leaving if one.action == "kept" or (not ok and one.action == "pruned")]
+            kept = [
+                one.member for one in outcome.leaving if one.action == "kept" or (not ok and one.action == "pruned")
+            ]
             record = _history.advanced(before, revision, state, digest, [*record.members, *kept])
         if fresh or before.state != state:
             try:
@@ -233,5 +252,7 @@ def diff_entries(outcome: Outcome) -> list[dict[str, Any]]:
     for one in outcome.leaving:
         if one.action == "pruned":
             ref = one.member.ref
-            entries.append({"header": str(ref), "before": {"kind": ref.kind, "name": ref.name}, "after": None, "note": "pruned"})
+            entries.append(
+                {"header": str(ref), "before": {"kind": ref.kind, "name": ref.name}, "after": None, "note": "pruned"}
+            )
     return entries

@@ -127,11 +127,14 @@ class _Waiter:
         waiting = [ref for ref, status in self.status.items() if status.state == "progressing"]
         places = {(self.steps[ref].resource, ref.namespace) for ref in waiting}
         for resource, namespace in places:
-            assert resource is not None
+            if resource is None:
+                continue
             names = [ref for ref in waiting if ref.kind == resource.kind and ref.namespace == namespace]
             one = {"fieldSelector": f"metadata.name={names[0].name}"} if len(names) == 1 else {}
             self.watches.append(_Watch(self.cluster, resource.collection(namespace or None), one, self.sink))
-        for namespace in {ref.namespace for ref in waiting if ref.kind in WORKLOADS or ref.kind == "PersistentVolumeClaim"}:
+        for namespace in {
+            ref.namespace for ref in waiting if ref.kind in WORKLOADS or ref.kind == "PersistentVolumeClaim"
+        }:
             root = f"/api/v1/namespaces/{namespace}"
             self.watches.append(_Watch(self.cluster, f"{root}/pods", {}, self.sink))
             self.watches.append(_Watch(self.cluster, f"{root}/events", {"fieldSelector": "type=Warning"}, self.sink))
@@ -174,7 +177,9 @@ class _Waiter:
         text = verdict.reason
         if status.ref.kind in WORKLOADS and verdict.state == "progressing":
             verdict, text = self._with_pods(status, obj, verdict)
-        elif status.ref.kind == "PersistentVolumeClaim" and verdict.state == "progressing" and self._first_consumer(obj):
+        elif (
+            status.ref.kind == "PersistentVolumeClaim" and verdict.state == "progressing" and self._first_consumer(obj)
+        ):
             verdict, text = Verdict("ready", "waits for its first consumer"), "waits for its first consumer"
         if verdict.state == "failed" and not status.why:
             found = _diagnose.creation_trouble(verdict.reason)
@@ -219,7 +224,9 @@ class _Waiter:
             elif found and self._patient((status.ref, pod["metadata"]["name"]), found.patience):
                 status.why, status.way_out = found.why, found.way_out
                 self._log(status, pod, found)
-                return Verdict("failed", f"Pod {pod['metadata']['name']}: {found.reason}"), f"{wanted} {found.reason.split(':')[0]}"
+                return Verdict(
+                    "failed", f"Pod {pod['metadata']['name']}: {found.reason}"
+                ), f"{wanted} {found.reason.split(':')[0]}"
             elif judge(pod).state != "ready":
                 words.append(_diagnose.phase(pod))
         return verdict, f"{wanted} {words[0]}" if words else verdict.reason
@@ -257,7 +264,9 @@ class _Waiter:
         for event in self.events.values():
             involved = event.get("involvedObject") or {}
             if involved.get("uid") == uid or str(involved.get("name", "")).startswith(f"{name}-"):
-                status.events.append(f"{event.get('reason')} {involved.get('kind')}/{involved.get('name')}: {event.get('message')}")
+                status.events.append(
+                    f"{event.get('reason')} {involved.get('kind')}/{involved.get('name')}: {event.get('message')}"
+                )
         status.events = status.events[-5:]
         if status.state == "progressing" and not status.way_out:
             status.why = "it did not become ready in time"
@@ -279,9 +288,12 @@ def _outdated(pod: Object, obj: Object) -> bool:
     labels, status = pod["metadata"].get("labels") or {}, obj.get("status") or {}
     revision = labels.get("controller-revision-hash")
     if obj["kind"] == "StatefulSet" and revision:
-        return int(status.get("observedGeneration") or 0) >= obj["metadata"].get("generation", 0) and revision != status.get("updateRevision")
+        seen = int(status.get("observedGeneration") or 0) >= int(obj["metadata"].get("generation") or 0)
+        return seen and bool(revision != status.get("updateRevision"))
     if obj["kind"] == "Deployment":  # pods older than the rollout belong to the revision that is being replaced
-        changed = [str(item["time"]) for item in obj["metadata"].get("managedFields") or [] if item.get("operation") == "Apply"]
+        changed = [
+            str(item["time"]) for item in obj["metadata"].get("managedFields") or [] if item.get("operation") == "Apply"
+        ]
         return bool(changed) and pod["metadata"]["creationTimestamp"] < max(changed)
     return False
 

@@ -27,7 +27,7 @@ def wave_of(kind: str) -> int:
 
 def split(items: Iterable[T], kind: Callable[[T], str]) -> list[list[T]]:
     """The items in their four waves, each in its given order."""
-    result: list[list[T]] = [[] for _ in range(4)]
+    result: list[list[T]] = [[] for _wave in range(4)]
     for item in items:
         result[wave_of(kind(item))].append(item)
     return result

@@ -90,13 +90,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
-
-from ..module_utils import _grpc_health, _portforward
-from ..module_utils._ansible import ClusterModule
-from ..module_utils._cluster import Cluster
-from ..module_utils._errors import ClusterError
-from ..module_utils._grpc_health import Health, check
-from ..module_utils._portforward import PortForward
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _grpc_health, _portforward
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._grpc_health import Health, check
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._portforward import PortForward
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "address": {"type": "str"},
@@ -159,13 +158,19 @@ def main() -> None:
         cluster = None if module.params["address"] else module.connect()
         targets = pods(cluster, module.params) if cluster else [module.params["address"]]
         with ThreadPoolExecutor(max_workers=8) as pool:
-            answers = [item for found in pool.map(lambda one: ask(module, cluster, one, deadline), targets) for item in found]
+            answers = [
+                item for found in pool.map(lambda one: ask(module, cluster, one, deadline), targets) for item in found
+            ]
     except ClusterError as error:
         module.refuse(error)
     except OSError as error:
         module.refuse(ClusterError(f"tls_ca {module.params['tls_ca']} cannot be read: {error.strerror}"))
     result = {"targets": [answer.as_dict() for answer in answers], "changed": False}
-    bad = [f"{one.target} is {one.status}{' (' + one.detail + ')' if one.detail else ''}" for one in answers if one.status != "SERVING"]
+    bad = [
+        f"{one.target} is {one.status}{' (' + one.detail + ')' if one.detail else ''}"
+        for one in answers
+        if one.status != "SERVING"
+    ]
     if bad:
         module.refuse(ClusterError("gRPC health: " + "; ".join(bad), "read the pod's log"), **result)
     slowest = max(answer.latency_ms for answer in answers)

@@ -72,12 +72,14 @@ report:
   elements: dict
 """
 
-from ..module_utils._ansible import ClusterModule
-from ..module_utils._errors import ClusterError
-from ..module_utils._manifest import prepared
-from ..module_utils._preflight import Preflight
+from typing import Any
 
-OPTIONS = {
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import prepared
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._preflight import Preflight
+
+OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "default": "memory-graph"},
     "namespace": {"type": "str", "required": True},
     "objects": {"type": "list", "elements": "dict", "required": True},
@@ -99,7 +101,9 @@ def main() -> None:
     module = ClusterModule(OPTIONS, supports_check_mode=True)
     params = module.params
     try:
-        preflight = Preflight(module.connect(), params["namespace"], prepared(params["objects"], params["name"], params["namespace"]))
+        preflight = Preflight(
+            module.connect(), params["namespace"], prepared(params["objects"], params["name"], params["namespace"])
+        )
         preflight.run()
     except ClusterError as error:
         module.refuse(error)

@@ -129,13 +129,21 @@ report:
   elements: dict
 """
 
-from ..module_utils._ansible import ClusterModule
-from ..module_utils._errors import ClusterError
-from ..module_utils._outcome import changed_lines, entries, failure_text, result, unified
-from ..module_utils._progress import writer
-from ..module_utils._release import Release, Wish
+from typing import Any
 
-OPTIONS = {
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._outcome import (
+    changed_lines,
+    entries,
+    failure_text,
+    result,
+    unified,
+)
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._progress import writer
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
+
+OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
     "namespace": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -152,7 +160,9 @@ WISHES = ("name", "namespace", "wait", "wait_timeout", "force_conflicts", "paral
 
 def main() -> None:
     module = ClusterModule(OPTIONS, supports_check_mode=True, required_if=[("state", "present", ["objects"])])
-    wish = Wish(objects=module.params["objects"] or [], check=module.check_mode, **{key: module.params[key] for key in WISHES})
+    wish = Wish(
+        objects=module.params["objects"] or [], check=module.check_mode, **{key: module.params[key] for key in WISHES}
+    )
     try:
         release = Release(module.connect(), wish, writer(module.params["progress_file"]))
         outcome = release.present() if module.params["state"] == "present" else release.absent()

@@ -70,15 +70,18 @@ history:
 
 from typing import Any
 
-from ..module_utils import _history
-from ..module_utils._ansible import ClusterModule
-from ..module_utils._cluster import Cluster
-from ..module_utils._discovery import Discovery
-from ..module_utils._errors import ClusterError
-from ..module_utils._plan import in_parallel
-from ..module_utils._predicates import judge
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _history
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._plan import in_parallel
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._predicates import judge
 
-OPTIONS = {"name": {"type": "str", "required": True}, "namespace": {"type": "str", "required": True}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "name": {"type": "str", "required": True},
+    "namespace": {"type": "str", "required": True},
+}
 
 
 def standing(cluster: Cluster, discovery: Discovery, member: _history.Member) -> dict[str, Any]:
