@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from memory_graph.cli.client import Client
-from memory_graph.cli.records import Record, record_of_edge, record_of_node
+from memory_graph.cli.records import KEPT_BY_SERVER, Record, record_of_edge, record_of_node
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 
 _SHARED = (
@@ -90,7 +90,7 @@ class Exporter:
                 if node.type == pb.NODE_TYPE_TOOL_INVOCATION:
                     self._invoked_by[node.id] = node.tool_invocation.response_id
                 self._yielded.add(node.id)
-                yield record_of_node(node)
+                yield {key: value for key, value in record_of_node(node).items() if key not in KEPT_BY_SERVER}
 
     def _remaining_edges(self) -> Iterator[Record]:
         for edge in self._edges:

@@ -108,11 +108,11 @@ def _decoded(line: bytes) -> Record:
     if len(line) > MAX_LINE_BYTES:
         raise RecordError(f"is longer than {MAX_LINE_BYTES:,} bytes")
     try:
-        record = json.loads(line.decode(), parse_constant=_no_constant)
+        record = json.loads(line.decode().rstrip(), parse_constant=_no_constant)
     except UnicodeDecodeError as error:
         raise RecordError(f"is not UTF-8 at byte {error.start + 1}") from None
     except json.JSONDecodeError as error:
-        raise RecordError(f"is not JSON at character {error.colno} ({error.msg})") from None
+        raise RecordError(f"is not JSON at character {error.pos + 1} ({error.msg})") from None
     except RecursionError:
         raise RecordError("is JSON nested too deeply") from None
     if not isinstance(record, dict):

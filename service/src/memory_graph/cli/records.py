@@ -31,7 +31,8 @@ ARMS = {
 JSON_TEXT = ("parameters", "result")
 """Fields that hold JSON as text; a record may give them as JSON."""
 _OWN_TIMES = ("timestamp", "created_at")
-_KEPT_BY_SERVER = ("usage_count", "updated_at")
+KEPT_BY_SERVER = ("usage_count", "updated_at")
+"""Fields that a writer cannot set; a record may carry them."""
 
 
 class RecordError(ValueError):
@@ -82,7 +83,7 @@ def node_of_record(record: Record) -> pb.Node:
         raise RecordError(f"a {kind} has no field {unknown[0]!r}; it has {', '.join(sorted(known))}")
     if kind == "session":
         fields.setdefault("is_active", True)
-    for name in _KEPT_BY_SERVER:
+    for name in KEPT_BY_SERVER:
         fields.pop(name, None)
     _parse(fields, data)
     return node

@@ -1,0 +1,87 @@
+"""`watch` follows the change feed and resumes where it was."""
+
+from __future__ import annotations
+
+import json
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+LIMIT_S = 120
+
+
+class Watch:
+    """A running `memory-graph watch`; next_event() waits for its next line."""
+
+    def __init__(self, address, *arguments):
+        command = [sys.executable, "-m", "memory_graph.cli", "watch", "--address", address, *arguments]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.events, self.notes = queue.Queue(), queue.Queue()
+        for stream, lines in ((self.process.stdout, self.events), (self.process.stderr, self.notes)):
+            threading.Thread(target=self._read, args=(stream, lines), daemon=True).start()
+
+    @staticmethod
+    def _read(stream, lines):
+        for line in stream:
+            lines.put(line)
+
+    def next_event(self):
+        return self.events.get(timeout=LIMIT_S)
+
+
+@pytest.fixture
+def watch():
+    started = []
+
+    def start(address, *arguments):
+        started.append(Watch(address, *arguments))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.wait(LIMIT_S)
+
+
+def test_follows_one_session_and_ends_on_interrupt(cli, shared_server, watch):
+    session, other = (cli("session", "create").out.strip() for _ in range(2))
+    watching = watch(shared_server.address, "--session", session, "--json", "--after", "0.0")
+    assert json.loads(watching.next_event())["type"] == "session_created"
+    cli("prompt", "add", other, "elsewhere")
+    prompt = cli("prompt", "add", session, "here").out.strip()
+    event = json.loads(watching.next_event())
+    assert (event["type"], event["kind"], event["id"]) == ("node_created", "PROMPT", prompt)
+    assert event["session_id"] == session
+    watching.process.send_signal(signal.SIGINT)
+    assert watching.process.wait(LIMIT_S) == 0
+
+
+def test_resumes_after_the_server_was_restarted(serve, cli, watch, tmp_path):
+    server = serve(tmp_path / "graph")
+    first = cli("session", "create", address=server.address).out.strip()
+    watching = watch(server.address, "--json", "--after", "0.0")
+    seen = [json.loads(watching.next_event())]
+    assert server.stop() == 0
+    assert re.search(r"resuming after event \d+\.\d+", watching.notes.get(timeout=LIMIT_S))
+    again = serve(tmp_path / "graph", GRPC_PORT=server.port)
+    second = cli("session", "create", address=again.address).out.strip()
+    seen.append(json.loads(watching.next_event()))
+    assert [event["id"] for event in seen] == [first, second], "nothing twice, nothing lost"
+
+
+def test_lines_for_people(cli, shared_server, watch):
+    session = cli("session", "create").out.strip()
+    watching = watch(shared_server.address, "--session", session, "--after", "0.0")
+    assert re.search(rf"^ *\d+\.\d+  \d\d:\d\d:\d\d  session_created +SESSION +{session}", watching.next_event())
+
+
+def test_an_unreachable_server_and_an_unknown_session_end_it(cli):
+    assert cli("watch", address="127.0.0.1:1").code == 4
+    assert cli("watch", "--session", "0198f3a2-7c44-7bd1-9f0e-3b8f2f1c5a77").code == 3
+    assert cli("watch", "--after", "yesterday").code == 2
