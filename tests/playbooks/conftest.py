@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +123,30 @@ def unreachable_kubeconfig(kubeconfig: Path, tmp_path: Path) -> Path:
     file.touch(mode=0o600)
     file.write_text(yaml.safe_dump(config))
     return file
+
+
+@pytest.fixture
+def objects_of(cluster: Cluster) -> Callable[[str], list[str]]:
+    """Names of those objects in a namespace that a deployment makes first."""
+    kinds = (
+        ("api/v1", "configmaps"),
+        ("api/v1", "services"),
+        ("api/v1", "persistentvolumeclaims"),
+        ("apis/apps/v1", "statefulsets"),
+    )
+
+    def names(namespace: str) -> list[str]:
+        found = [item for group, plural in kinds for item in cluster.list(f"/{group}/namespaces/{namespace}/{plural}")]
+        return [item["metadata"]["name"] for item in found if item["metadata"]["name"].startswith("memory-graph")]
+
+    return names
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """An image the nodes have: MEMORY_GRAPH_IMAGE, or the one Molecule has prepared."""
+    if folder := os.environ.get("MOLECULE_EPHEMERAL_DIRECTORY"):
+        return (Path(folder) / "image").read_text()
+    if name := os.environ.get("MEMORY_GRAPH_IMAGE"):
+        return name
+    pytest.fail("MEMORY_GRAPH_IMAGE is not set: name an image that the nodes of the cluster have")
