@@ -1,0 +1,269 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""The release engine against the real API server of KUBECONFIG. Each test has its own namespace and removes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import uuid
+
+import pytest
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import prepared
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._outcome import changed_lines, entries, failure_text
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._preflight import Preflight
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
+
+SECRET = "correct-horse-battery-staple"
+
+
+def silent(_label, _text):
+    """Progress nobody looks at."""
+
+
+class Place:
+    """A namespace of its own and the means to release into it."""
+
+    def __init__(self):
+        self.name = f"release-test-{uuid.uuid4().hex[:8]}"
+        self.cluster = connect({})
+
+    @property
+    def namespace(self):
+        return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name}}
+
+    def wish(self, *objects, **options):
+        return Wish("demo", self.name, [self.namespace, *objects], **{"wait_timeout": 120, **options})
+
+    def release(self, *objects, options=None, **wish):
+        return Release(connect(options or {}), self.wish(*objects, **wish), silent).present()
+
+    def get(self, path):
+        return self.cluster.find(f"/api/v1/namespaces/{self.name}/{path}")
+
+    def act(self, method, path, body, content_type="application/json"):
+        return self.cluster.request(method, f"/api/v1/namespaces/{self.name}/{path}", {"fieldManager": "someone"}, body, content_type)
+
+
+@pytest.fixture
+def place():
+    if not os.environ.get("KUBECONFIG"):
+        pytest.fail("set KUBECONFIG to a cluster the tests may use")
+    made = Place()
+    yield made
+    made.cluster.delete(f"/api/v1/namespaces/{made.name}")
+
+
+def config(name="settings", **data):
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data or {"LOG_LEVEL": "info"}}
+
+
+def secret(value=SECRET):
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "stringData": {"API_KEY": value}}
+
+
+def workload(kind="Deployment", image="nowhere.invalid/none:1", **container):
+    labels = {"app": "demo"}
+    pod = {"terminationGracePeriodSeconds": 0, "containers": [{"name": "main", "image": image, **container}]}
+    spec = {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}}
+    if kind == "StatefulSet":
+        spec["serviceName"] = "demo"
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "demo"}, "spec": spec}
+
+
+def actions(outcome):
+    return {str(step.ref): step.action for step in outcome.steps}
+
+
+def test_create_then_unchanged_then_changed(place):
+    objects = [config(), secret(), workload(resources={"requests": {"cpu": "1000m", "memory": "1024Mi"}})]
+    objects[2]["spec"]["replicas"] = 0
+    first = place.release(*objects)
+    assert not first.failures
+    assert set(actions(first).values()) == {"created"}
+    assert first.record.revision == 1
+    second = place.release(*objects)
+    assert set(actions(second).values()) == {"unchanged"}
+    assert not second.differs
+    assert not second.written
+    assert second.record.revision == 1
+    third = place.release(config(LOG_LEVEL="debug"), *objects[1:])
+    assert {name for name, action in actions(third).items() if action == "configured"} == {"ConfigMap/settings"}
+    assert changed_lines(third)[0]["lines"] == ["data.LOG_LEVEL: info → debug"]
+    assert third.record.revision == 2
+    assert third.record.state == "deployed"
+
+
+def test_check_before_the_namespace_exists_says_what_it_could_not_validate(place):
+    outcome = place.release(config(), check=True)
+    assert set(actions(outcome).values()) == {"created"}
+    assert outcome.steps[1].note == f"not validated: namespace {place.name} does not exist yet"
+    assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
+
+
+def test_check_writes_nothing(place):
+    place.release(config())
+    outcome = place.release(config(LOG_LEVEL="debug"), config("other"), check=True)
+    assert outcome.differs
+    assert place.get("configmaps/settings")["data"] == {"LOG_LEVEL": "info"}
+    assert place.get("configmaps/other") is None
+
+
+def test_prune_deletes_what_left_and_keeps_data_and_foreign_objects(place):
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}}
+    claim["spec"] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    place.release(config(), config("old"), config("given-away"), claim)
+    patch = {"metadata": {"labels": {"applyset.kubernetes.io/part-of": None}}}
+    place.act("PATCH", "configmaps/given-away", patch, "application/merge-patch+json")
+    outcome = place.release(config())
+    assert {str(one.member.ref): one.action for one in outcome.leaving} == {
+        "ConfigMap/old": "pruned",
+        "ConfigMap/given-away": "foreign",
+        "PersistentVolumeClaim/data": "kept",
+    }
+    assert place.get("configmaps/old") is None
+    assert place.get("configmaps/given-away")
+    assert place.get("persistentvolumeclaims/data")
+
+
+def test_absent_keeps_data(place):
+    place.release(config(), secret())
+    outcome = Release(connect({}), place.wish(), silent).absent()
+    assert not outcome.failures
+    assert place.get("configmaps/settings") is None
+    assert place.get("secrets/demo-release") is None
+    assert place.cluster.find(f"/api/v1/namespaces/{place.name}")["status"]["phase"] == "Active"
+
+
+def test_conflict_names_the_other_manager_and_is_taken_over_only_when_asked(place):
+    place.release(config())
+    patch = {"data": {"LOG_LEVEL": "warn"}}
+    place.act("PATCH", "configmaps/settings", patch, "application/merge-patch+json")
+    refused = place.release(config())
+    assert "data.LOG_LEVEL by 'someone'" in failure_text(refused)
+    assert "force_conflicts: true" in failure_text(refused)
+    assert place.get("configmaps/settings")["data"] == {"LOG_LEVEL": "warn"}
+    assert not place.release(config(), force_conflicts=True).failures
+    assert place.get("configmaps/settings")["data"] == {"LOG_LEVEL": "info"}
+
+
+def test_what_the_server_refuses_is_known_before_anything_is_written(place):
+    place.release(config())
+    outcome = place.release(config("fine"), config("broken", number=1))
+    assert "ConfigMap/broken" in failure_text(outcome)
+    assert "Nothing was written." in failure_text(outcome)
+    assert place.get("configmaps/fine") is None
+
+
+def test_a_secret_never_shows(place):
+    first = place.release(secret())
+    changed = place.release(secret(SECRET + "!"))
+    shown = json.dumps([entries(first), entries(changed), changed_lines(changed)])
+    assert SECRET not in shown
+    assert "Y29ycmVjdC1ob3JzZS" not in shown
+    assert changed_lines(changed)[0]["lines"][0].startswith("data.API_KEY: changed (keyed hash ")
+
+
+def test_forbidden_names_who_may_not_do_what(place):
+    place.release(config())
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "weak"}}
+    place.act("POST", "serviceaccounts", account)
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+    token = place.act("POST", "serviceaccounts/weak/token", request)["status"]["token"]
+    with pytest.raises(ClusterError) as error:
+        place.release(config(), options={"api_key": token})
+    assert f"system:serviceaccount:{place.name}:weak may not" in str(error.value)
+    assert "kubectl auth can-i" in error.value.way_out
+
+
+def test_a_wrong_token_is_said(place):
+    with pytest.raises(ClusterError, match="does not accept the credentials"):
+        place.release(config(), options={"api_key": "nonsense"})
+
+
+def test_unreachable_names_the_address(place):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        host = f"https://127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(ClusterError, match=f"cannot reach the Kubernetes API at {host}: connection refused"):
+            place.release(config(), options={"host": host})
+
+
+def test_an_unknown_authority_is_said(place, tmp_path):
+    other = tmp_path / "ca.pem"
+    other.write_text("")
+    with pytest.raises(ClusterError, match="a certificate we cannot verify"):
+        place.release(config(), options={"host": place.cluster.access.server, "ca_cert": str(other)})
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+def test_an_image_that_is_not_there_ends_the_wait_at_once(place, kind):
+    outcome = place.release(workload(kind, "none.invalid/none:1", imagePullPolicy="Never"))
+    assert "ErrImageNeverPull" in failure_text(outcome)
+    assert outcome.timings["wait"] < 60  # of 120: not the timeout
+    assert outcome.record.state == "failed"
+
+
+def test_a_broken_stateful_pod_does_not_block_its_successor(place):
+    broken = workload("StatefulSet", "none.invalid/none:1", imagePullPolicy="Never")
+    assert place.release(broken).failures
+    mended = workload("StatefulSet", "none.invalid/none:1", imagePullPolicy="Never")
+    mended["spec"]["replicas"] = 0
+    assert not place.release(mended).failures
+
+
+def test_a_missing_secret_is_named(place):
+    images = [name for node in place.cluster.list("/api/v1/nodes") for image in node["status"]["images"] for name in image["names"]]
+    pause = next(name for name in images if "/pause:" in name)
+    outcome = place.release(workload(image=pause, imagePullPolicy="Never", envFrom=[{"secretRef": {"name": "no-such"}}]))
+    assert 'secret "no-such" not found' in failure_text(outcome)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+def test_a_quota_without_room_ends_the_wait_at_once(place, kind):
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"}, "spec": {"hard": {"pods": "0"}}}
+    place.release(quota)
+    outcome = place.release(quota, workload(kind))
+    assert "exceeded quota: team" in failure_text(outcome)
+    assert "ResourceQuota" in failure_text(outcome)
+    assert outcome.timings["wait"] < 60
+
+
+def test_too_large_a_pod_is_said_to_be_unschedulable(place):
+    outcome = place.release(workload(resources={"requests": {"cpu": "1000"}}))
+    assert "Insufficient cpu" in failure_text(outcome)
+    assert outcome.timings["wait"] < 60
+
+
+def test_a_terminating_namespace_is_seen_before_anything_is_written(place):
+    place.release(config())
+    hold = {"metadata": {"finalizers": ["example.dev/hold"]}}
+    place.act("PATCH", "configmaps/settings", hold, "application/merge-patch+json")
+    place.cluster.delete(f"/api/v1/namespaces/{place.name}")
+    try:
+        with pytest.raises(ClusterError, match=f"namespace {place.name} is being deleted since"):
+            place.release(config())
+    finally:
+        place.act("PATCH", "configmaps/settings", {"metadata": {"finalizers": None}}, "application/merge-patch+json")
+
+
+def test_another_release_s_object_is_left_alone(place):
+    place.release(config())
+    other = Release(connect({}), Wish("other", place.name, [config()]), silent).present()
+    assert "belongs to another release" in failure_text(other)
+
+
+def test_preflight_reports_everything_at_once(place):
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"}, "spec": {"hard": {"limits.memory": "8Gi"}}}
+    pods = workload(image="demo:latest", envFrom=[{"secretRef": {"name": "no-such"}}], resources={"limits": {"memory": "4Gi"}})
+    pods["spec"]["replicas"] = 3
+    custom = {"apiVersion": "example.dev/v1", "kind": "Unknown", "metadata": {"name": "x"}}
+    preflight = Preflight(place.cluster, place.name, prepared([place.namespace, quota, pods, custom], "demo", place.name))
+    preflight.run()
+    found = {item["check"]: item["message"] for item in preflight.problems}
+    assert {"quota", "images", "references", "kinds"} <= set(found)
+    assert found["quota"] == "limits.memory would be 12Gi, ResourceQuota 'team' leaves 8Gi"
+    assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
