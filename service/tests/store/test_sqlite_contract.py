@@ -5,17 +5,14 @@ from __future__ import annotations
 import pytest
 from memory_graph.store.sqlite import open_store
 
+from store.chain_contract import ChainContract
+from store.feed_contract import FeedContract, LifecycleContract
+from store.read_contract import EdgeContract, QueryContract, TenantContract
 from store.store_contract import (
     AtomicContract,
-    ChainContract,
     Clock,
     CreateContract,
     DeleteContract,
-    EdgeContract,
-    FeedContract,
-    LifecycleContract,
-    QueryContract,
-    TenantContract,
     UpdateContract,
 )
 from store.temporal_contract import ReplayContract, TimeContract, WalkContract

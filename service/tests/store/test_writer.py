@@ -159,3 +159,17 @@ async def test_close_commits_what_was_accepted_and_refuses_the_rest(disk):
     with pytest.raises(StoreUnavailable, match="closed"):
         await writer.submit(write(agent()))
     await writer.close()
+
+
+async def test_a_write_the_store_chokes_on_fails_alone(disk):
+    async def commit(writes):
+        if any(one.tenant == "poison" for one in writes):
+            raise OverflowError("a mistake of the store")
+        return [Applied(results=(), created=1, events=()) for _ in writes]
+
+    writer = BatchingWriter(commit, disk.publish)
+    outcomes = await asyncio.gather(
+        *(writer.submit(write(agent(), tenant=tenant)) for tenant in ("a", "poison", "b")), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [Applied, OverflowError, Applied]
+    assert [one.tenant for one, _ in disk.published] == ["a", "b"]

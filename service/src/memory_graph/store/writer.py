@@ -14,13 +14,27 @@ from typing import NamedTuple
 import msgspec
 
 from memory_graph.model.errors import GraphError, StoreUnavailable
-from memory_graph.model.mutations import Applied, Write
+from memory_graph.model.mutations import Applied, CreateEdge, CreateNode, Mutation, UpdateNode, Write
 
 Commit = Callable[[Sequence[Write]], Awaitable[Sequence[Applied | GraphError]]]
 """Commits a batch; yields for each write, in order, what came of it; raises when nothing of the batch was kept."""
 
 MAX_MUTATIONS = 2_000
 MAX_PENDING_BYTES = 64 * 1024 * 1024
+
+
+_OVERHEAD_BYTES = 512
+"""What a mutation takes beside its content: ids, times, edges."""
+
+
+def _content(mutation: Mutation) -> object:
+    match mutation:
+        case CreateNode() | UpdateNode():
+            return mutation.node.data
+        case CreateEdge():
+            return mutation.edge.properties
+        case _:
+            return None
 
 
 class _Item(NamedTuple):
@@ -34,7 +48,8 @@ class BatchingWriter:
 
     commit: of the store. published: called with each batch's outcomes after its commit, before callers are answered,
     in commit order.
-    max_mutations: of a batch; a single write may be larger. max_pending_bytes: encoded size of what waits.
+    max_mutations: of a batch; a single write may be larger. max_pending_bytes: about the encoded size of what
+    waits.
     """
 
     def __init__(
@@ -61,7 +76,8 @@ class BatchingWriter:
 
         A caller that is cancelled while its write waits for room withdraws it; later, it may still be committed.
         """
-        size = len(self._encoder.encode(write.mutations))
+        size = len(self._encoder.encode([_content(mutation) for mutation in write.mutations]))
+        size += _OVERHEAD_BYTES * len(write.mutations)
         self._refuse_if_closed()
         await self._reserve(size)
         self._refuse_if_closed()
@@ -116,18 +132,24 @@ class BatchingWriter:
     async def _run(self) -> None:
         while self._queue:
             batch = self._take()
-            writes = [item.write for item in batch]
-            outcomes: Sequence[Applied | Exception]
-            try:
-                committed = await self._commit(writes)
-                self._published(writes, committed)
-                outcomes = committed
-            except Exception as error:  # noqa: BLE001 - whatever went wrong, its callers hear it and the writer goes on
-                outcomes = [error] * len(batch)
+            outcomes = await self._committed([item.write for item in batch])
             for item, outcome in zip(batch, outcomes, strict=True):
                 _answer(item.answer, outcome)
             self._release(sum(item.size for item in batch))
         self._pump = None
+
+    async def _committed(self, writes: Sequence[Write]) -> Sequence[Applied | Exception]:
+        """What came of each write. One that the store chokes on does not take the others down with it."""
+        try:
+            outcomes = await self._commit(writes)
+        except GraphError as error:
+            return [error] * len(writes)
+        except Exception as error:  # noqa: BLE001 - a mistake of the store: its callers hear it and the writer goes on
+            if len(writes) == 1:
+                return [error]
+            return [outcome for write in writes for outcome in await self._committed([write])]
+        self._published(writes, outcomes)
+        return outcomes
 
     def _take(self) -> list[_Item]:
         batch = [self._queue.popleft()]

@@ -10,6 +10,7 @@ from memory_graph.model.errors import AlreadyExists, NotFound, SessionClosed
 from memory_graph.model.kinds import EdgeType, EventType, NodeType
 from memory_graph.model.mutations import CreateEdge, CreateNode
 from memory_graph.model.nodes import Edge, Node, NodeData, SessionData
+from memory_graph.store.sqlite.ids import storable
 from memory_graph.store.sqlite.rows import attribute_rows, text_row, without_count
 from memory_graph.store.sqlite.unit import EdgeRef, NodeRef, SessionRef, Unit
 
@@ -58,6 +59,8 @@ def create_node(unit: Unit, scope: Scope, mutation: CreateNode) -> tuple[Node, i
     known = unit.node(scope.tenant, node.id)
     if known is not None:
         return _repeated(unit, scope, node, known), 0
+    storable("node.created_at", node.created_at)
+    storable("node.updated_at", node.updated_at)
     template = _required(unit, scope, mutation.counts_use_of, NodeType.TEMPLATE)
     n = unit.next_n
     unit.next_n += 1
@@ -168,6 +171,7 @@ def _plan_edge(unit: Unit, scope: Scope, edge: Edge, session_id: str | None) -> 
     known = unit.edge(scope.tenant, edge.id)
     if known is not None:
         return _repeated_edge(unit, scope, edge, known), 0
+    storable("edge.created_at", edge.created_at)
     source = unit.node(scope.tenant, edge.from_id)
     target = unit.node(scope.tenant, edge.to_id)
     if source is None or target is None:

@@ -1,4 +1,4 @@
-"""Ids on their way to and from the file: a UUID is 16 bytes there, a third of its text."""
+"""Ids and times on their way to the file: a UUID is 16 bytes there, a third of its text; a time is a 64-bit integer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,21 @@ import os
 import time
 
 from memory_graph.model.errors import Invalid, Violation
+
+EARLIEST, LATEST = -(2**63), 2**63 - 1
+"""The times a store can tell apart, in nanoseconds: 1677 to 2262."""
+
+
+def bounded(at: int) -> int:
+    """The nearest time that a read can name."""
+    return min(max(at, EARLIEST), LATEST)
+
+
+def storable(field: str, at: int) -> int:
+    """A time that is to be stored. Raises `Invalid` for one out of range."""
+    if not EARLIEST <= at <= LATEST:
+        raise Invalid(Violation(field, "the time is out of range; use one between the years 1678 and 2261"))
+    return at
 
 
 def to_bytes(id: str) -> bytes:

@@ -10,7 +10,7 @@ import msgspec
 
 from memory_graph.model.queries import NodeFilter
 from memory_graph.store.sqlite.counts import WHOLE_TENANT
-from memory_graph.store.sqlite.ids import to_bytes
+from memory_graph.store.sqlite.ids import bounded, to_bytes
 from memory_graph.store.sqlite.rows import attribute_value, text_scope
 
 Key = tuple[int, int]
@@ -108,7 +108,7 @@ def _bounds(asked: NodeFilter, column: str, where: list[str], values: list[Any])
     for operator, bound in ((">=", asked.after), ("<=", asked.before)):
         if bound is not None:
             where.append(f"{column} {operator} ?")
-            values.append(bound)
+            values.append(bounded(bound))
     return asked.after is not None or asked.before is not None
 
 

@@ -11,7 +11,7 @@ from memory_graph.model.nodes import Node, NodeData, PromptData, SessionData
 from memory_graph.store.sqlite.counts import ACTIVE_SESSIONS, WHOLE_TENANT
 from memory_graph.store.sqlite.create import Scope
 from memory_graph.store.sqlite.erase import NODE_TO_HISTORY, unindex_node
-from memory_graph.store.sqlite.ids import to_bytes
+from memory_graph.store.sqlite.ids import storable, to_bytes
 from memory_graph.store.sqlite.rows import NODE, attribute_rows, text_row, without_count
 from memory_graph.store.sqlite.unit import Unit, insert_attributes, insert_texts
 
@@ -34,7 +34,7 @@ def update_node(unit: Unit, scope: Scope, asked: Node) -> Node:
             Violation("node.type", f"node {asked.id} is a {before.type.name}; create a node to have another type")
         )
     n, stored_before, uses = columns[0], columns[8], columns[7]
-    starts = max(asked.updated_at, valid_from)
+    starts = max(storable("node.updated_at", asked.updated_at), valid_from)
     data = _kept(asked.data, before)
     unit.connection.execute(f"{NODE_TO_HISTORY} WHERE n = :n", {"n": n, "at": starts, "closed_at": scope.recorded_at})
     unit.connection.execute(

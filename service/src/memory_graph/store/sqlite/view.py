@@ -15,10 +15,8 @@ import apsw
 from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.model.queries import At
-from memory_graph.store.sqlite.ids import to_bytes
+from memory_graph.store.sqlite.ids import LATEST, bounded, to_bytes
 from memory_graph.store.sqlite.rows import LINK, NODE, Rows
-
-_FOREVER = 2**63 - 1
 
 _NODE_THEN = "v.recorded_at <= :known_at AND v.valid_from <= :as_of"
 _EDGE_THEN = "g.recorded_at <= :known_at AND g.created_at <= :as_of"
@@ -46,8 +44,8 @@ class View:
         self._past = at.as_of is not None
         self._values = {"tenant": number}
         if at.as_of is not None:
-            self._values["as_of"] = at.as_of
-            self._values["known_at"] = _FOREVER if at.known_at is None else at.known_at
+            self._values["as_of"] = bounded(at.as_of)
+            self._values["known_at"] = LATEST if at.known_at is None else bounded(at.known_at)
 
     def numbers(self, ids: Iterable[str]) -> dict[str, int]:
         """n of the nodes that are visible."""

@@ -25,6 +25,7 @@ from memory_graph.store.sqlite import changes
 from memory_graph.store.sqlite.connection import failures
 from memory_graph.store.sqlite.create import Scope, create_edge, create_node, named_edges, named_nodes
 from memory_graph.store.sqlite.erase import delete_edge, delete_node
+from memory_graph.store.sqlite.ids import storable
 from memory_graph.store.sqlite.revise import update_node
 from memory_graph.store.sqlite.rows import Rows
 from memory_graph.store.sqlite.unit import Unit
@@ -168,9 +169,9 @@ class _Batch:
             case UpdateNode(node=node):
                 return update_node(self.unit, scope, node), 0
             case DeleteNode(node_id=id, at=at, relink_edge_id=edge_id):
-                delete_node(self.unit, scope, id, at, edge_id)
+                delete_node(self.unit, scope, id, storable("at", at), edge_id)
             case DeleteEdge(edge_id=id, at=at):
-                delete_edge(self.unit, scope, id, at)
+                delete_edge(self.unit, scope, id, storable("at", at))
         return None, 0
 
     def _applied(self, scope: Scope, results: Sequence[tuple[Node | Edge | None, int]]) -> Applied:

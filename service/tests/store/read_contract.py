@@ -1,0 +1,179 @@
+"""The part of the store contract about reads of the present: edges, queries, tenants."""
+
+from __future__ import annotations
+
+import pytest
+from memory_graph.model.errors import NotFound
+from memory_graph.model.kinds import Direction, EdgeType, NodeType
+from memory_graph.model.nodes import PromptData
+from memory_graph.model.queries import NodeFilter, Stats
+from memory_graph.store.sqlite.ids import uuid7
+
+from store.graphs import TENANT, agent, delete, link, prompt, response, tool, unlink, update, write
+from store.store_contract import made, session_of_prompts
+
+
+class EdgeContract:
+    async def test_edges_by_direction_and_type_oldest_first(self, store):
+        one, two = await made(store, agent("one"), agent("two"))
+        links = await made(
+            store,
+            link(EdgeType.REFERENCES, one.id, two.id, at=30),
+            link(EdgeType.TRANSFERS_TO, one.id, two.id, at=10),
+            link(EdgeType.REFERENCES, two.id, one.id, at=20),
+            link(EdgeType.REFERENCES, one.id, one.id, at=20),
+        )
+
+        async def places(direction, type=None):
+            return [links.index(found) for found in await store.get_edges(TENANT, one.id, direction, type)]
+
+        assert await places(Direction.OUTGOING) == [1, 3, 0]
+        assert await places(Direction.INCOMING) == [2, 3]
+        assert await places(Direction.BOTH) == [1, 2, 3, 0]
+        assert await places(Direction.BOTH, EdgeType.REFERENCES) == [2, 3, 0]
+        assert await places(Direction.OUTGOING, EdgeType.INHERITS) == []
+
+    async def test_edges_of_an_unknown_node_are_not_found(self, store):
+        with pytest.raises(NotFound):
+            await store.get_edges(TENANT, uuid7(), Direction.BOTH, None)
+
+    async def test_properties_are_kept(self, store):
+        one, two = await made(store, agent("one"), agent("two"))
+        (stored,) = await made(store, link(EdgeType.REFERENCES, one.id, two.id, why="because", empty=""))
+        assert stored.properties == {"why": "because", "empty": ""}
+        assert await store.get_edge(TENANT, stored.id) == stored
+
+
+class QueryContract:
+    async def test_newest_first_then_later_stored_first(self, store):
+        opened, _ = await session_of_prompts(store, 0)
+        stored = [(await made(store, prompt(opened.id, at=at)))[0] for at in (30, 10, 20, 20, 10)]
+        condition = NodeFilter(session_id=opened.id, type=NodeType.PROMPT)
+        page = await store.query(TENANT, condition, 10, 0)
+        assert [stored.index(found) for found in page.nodes] == [0, 3, 2, 4, 1]
+        assert [found async for found in store.scan(TENANT, condition)] == page.nodes
+
+    async def test_pages_cut_the_same_order(self, store):
+        opened, _ = await session_of_prompts(store, 7)
+        condition = NodeFilter(session_id=opened.id)
+        whole = await store.query(TENANT, condition, 100, 0)
+        pages = [await store.query(TENANT, condition, 3, offset) for offset in (0, 3, 6, 9, 9_999)]
+        assert [found for page in pages for found in page.nodes] == whole.nodes
+        assert [page.total_count for page in pages] == [8] * 5
+        assert [len(page.nodes) for page in pages] == [3, 3, 2, 0, 0]
+
+    async def test_every_filter_selects_and_counts_what_it_says(self, store):
+        opened, _ = await session_of_prompts(store, 0)
+        one, two = await made(
+            store,
+            prompt(opened.id, "the quick brown fox", at=10, model="m1", topic="animals"),
+            prompt(opened.id, "the lazy dog", at=20, model="m2", topic="animals"),
+        )
+        (answered,) = await made(store, response(two.id, "a quick answer", at=30))
+        called, failed = await made(
+            store, tool(answered.id, "search", at=40), tool(answered.id, "search", status="failed", at=50)
+        )
+        (helper,) = await made(store, agent("quick", at=60, team="docs"))
+        here = opened.id
+        for condition, expected in (
+            (NodeFilter(session_id=here, type=NodeType.PROMPT), [two, one]),
+            (NodeFilter(after=20, before=40), [called, answered, two]),
+            (NodeFilter(session_id=here, after=20, before=40, type=NodeType.RESPONSE), [answered]),
+            (NodeFilter(attributes=(("custom.topic", "animals"),)), [two, one]),
+            (NodeFilter(attributes=(("custom.topic", "animals"), ("model", "m1"))), [one]),
+            (NodeFilter(session_id=here, attributes=(("custom.topic", "animals"), ("model", "m1"))), [one]),
+            (NodeFilter(attributes=(("tool_name", "search"),), before=45), [called]),
+            (NodeFilter(attributes=(("status", "failed"),), type=NodeType.TOOL_INVOCATION), [failed]),
+            (NodeFilter(attributes=(("status", "failed"),), type=NodeType.PROMPT), []),
+            (NodeFilter(attributes=(("metadata.team", "docs"),)), [helper]),
+            (NodeFilter(attributes=(("metadata.team", "doc"),)), []),
+            (NodeFilter(text="quick"), [helper, answered, one]),
+            (NodeFilter(text="quick THE"), [one]),
+            (NodeFilter(text="quick", session_id=here), [answered, one]),
+            (NodeFilter(text="quick", type=NodeType.RESPONSE, after=30), [answered]),
+            (NodeFilter(text="quick", attributes=(("model", "m1"),)), [one]),
+            (NodeFilter(text="absent"), []),
+            (NodeFilter(session_id=uuid7()), []),
+            (NodeFilter(session_id=one.id), []),
+        ):
+            page = await store.query(TENANT, condition, 10, 0)
+            assert (page.nodes, page.total_count) == (expected, len(expected)), condition
+            assert [found async for found in store.scan(TENANT, condition)] == expected, condition
+
+    @pytest.mark.parametrize(
+        "text",
+        ['"', 'fox" OR text:"', "text:fox", "fox*", "NEAR(the fox)", "fox OR dog", "^fox", "-fox", "(", "fox AND", "\0",
+         "scope:t1", '" OR scope : "t1', "{scope text}: fox", "...", ""],
+    )  # fmt: skip
+    async def test_text_is_words_and_never_syntax(self, store, text):
+        opened, _ = await session_of_prompts(store, 0)
+        await made(store, prompt(opened.id, "the quick brown cat"))
+        page = await store.query(TENANT, NodeFilter(text=text), 10, 0)
+        assert (page.nodes, page.total_count) == ([], 0)
+
+    async def test_words_are_found_whatever_their_punctuation_case_and_accents(self, store):
+        opened, _ = await session_of_prompts(store, 0)
+        (stored,) = await made(store, prompt(opened.id, "Café-Zürich: naïve, 東京 don't"))
+        for text in ("café", "ZÜRICH!", "naive", "(naïve)", "東京", "don't", "cafe-zurich ..."):
+            assert (await store.query(TENANT, NodeFilter(text=text), 10, 0)).nodes == [stored], text
+
+    async def test_long_attribute_values_are_told_apart(self, store):
+        one, two = await made(store, agent("a", note="x" * 5_000 + "1"), agent("b", note="x" * 5_000 + "2"))
+        for stored, last in ((one, "1"), (two, "2")):
+            condition = NodeFilter(attributes=(("metadata.note", "x" * 5_000 + last),))
+            assert (await store.query(TENANT, condition, 10, 0)).nodes == [stored]
+
+    async def test_scan_goes_through_many_pages(self, store):
+        opened, _ = await session_of_prompts(store, 0)
+        await made(store, *(prompt(opened.id, at=i // 700) for i in range(1_600)))
+        for condition in (
+            NodeFilter(session_id=opened.id, type=NodeType.PROMPT),
+            NodeFilter(text="hello"),
+            NodeFilter(type=NodeType.PROMPT),
+        ):
+            found = [node.id async for node in store.scan(TENANT, condition)]
+            assert len(found) == len(set(found)) == 1_600
+            assert found == [node.id for node in (await store.query(TENANT, condition, 10_000, 0)).nodes]
+
+
+class TenantContract:
+    async def test_tenants_see_nothing_of_each_other(self, store):
+        opened, (asked,) = await session_of_prompts(store, 1, model="m")
+        (mine,) = await made(store, agent("mine"), tenant="other")
+        assert await store.get_nodes("other", [asked.id, mine.id]) == [mine]
+        (link_id,) = [found.id for found in await store.get_edges(TENANT, asked.id, Direction.BOTH, None)]
+        assert await store.get_edge("other", link_id) is None
+        with pytest.raises(NotFound):
+            await store.get_edges("other", asked.id, Direction.BOTH, None)
+        for condition in (
+            NodeFilter(session_id=opened.id),
+            NodeFilter(text="prompt"),
+            NodeFilter(attributes=(("model", "m"),)),
+            NodeFilter(type=NodeType.PROMPT),
+        ):
+            page = await store.query("other", condition, 10, 0)
+            assert (page.nodes, page.total_count) == ([], 0)
+            assert [found async for found in store.scan("other", condition)] == []
+        assert await store.stats("other") == Stats(nodes=1, edges=0, sessions=0, active_sessions=0)
+        assert {event.subject_id for event in await store.changes("other", None, 100)} == {mine.id}
+        for foreign in (
+            prompt(opened.id),
+            response(asked.id),
+            link(EdgeType.REFERENCES, mine.id, asked.id),
+            update(asked, PromptData(session_id=opened.id, content="stolen")),
+            delete(opened.id),
+            unlink(link_id),
+        ):
+            with pytest.raises(NotFound):
+                await store.apply(write(foreign, tenant="other"))
+
+    async def test_one_id_can_be_used_by_two_tenants(self, store):
+        (mine,) = await made(store, agent("mine"))
+        (theirs,) = await made(store, agent("theirs", id=mine.id), tenant="other")
+        await store.apply(write(delete(mine.id)))
+        assert await store.get_nodes("other", [mine.id]) == [theirs]
+
+    async def test_a_tenant_that_never_wrote_has_an_empty_graph(self, store):
+        assert await store.get_nodes("new", [uuid7()]) == []
+        assert await store.stats("new") == Stats(nodes=0, edges=0, sessions=0, active_sessions=0)
+        assert await store.changes("new", None, 10) == []
