@@ -1,6 +1,6 @@
 """The store contract: what every `GraphStore` does, told by tests. A store's own module derives from the classes here
-and in the other *_contract modules, and gives a `store` fixture (live subscriptions of it hold 100 events) and a `clock`
-fixture, the recorded time its store reads, in nanoseconds."""
+and in the other *_contract modules, and gives a `store` fixture (live subscriptions of it hold 100 events) and a
+`clock` fixture, the recorded time its store reads, in nanoseconds."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ class AtomicContract:
         opened, _ = await session_of_prompts(store, 0)
         good = [prompt(opened.id, f"good {i}") for i in range(40)]
         writes = [write(create) for create in good]
-        writes[10:10] = [write(agent(), response(uuid7()))]
+        writes[10:10] = [write(agent(), prompt(opened.id), response(uuid7()))]
         writes[20:20] = [write(prompt(opened.id), unlink(uuid7()))]
         outcomes = await asyncio.gather(*map(store.apply, writes), return_exceptions=True)
         assert [type(outcome) for outcome in outcomes if isinstance(outcome, Exception)] == [NotFound, NotFound]

@@ -10,6 +10,7 @@ import pytest
 from memory_graph.model.errors import FeedGap, StoreCorrupt, StoreUnavailable
 from memory_graph.model.queries import NodeFilter
 from memory_graph.store.sqlite import open_store
+from memory_graph.store.sqlite.connection import open_writer
 from memory_graph.store.sqlite.schema import MIGRATIONS, migrate
 
 from store.chains import chain
@@ -150,6 +151,13 @@ async def test_a_closed_store_refuses_to_read_and_write(path):
     for call in (store.apply(write(agent())), store.stats(TENANT), store.ping()):
         with pytest.raises(StoreUnavailable, match="closed"):
             await call
+
+
+def test_what_is_acknowledged_is_synced_to_the_disk(path):
+    connection = open_writer(path)
+    full = 2
+    assert (connection.pragma("journal_mode"), connection.pragma("synchronous")) == ("wal", full)
+    connection.close()
 
 
 async def test_closing_leaves_one_file(path):

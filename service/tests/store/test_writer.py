@@ -114,6 +114,23 @@ async def test_a_waiter_that_gives_up_leaves_its_place(disk):
     await writer.submit(write(agent()))
 
 
+async def test_a_waiter_that_gives_up_as_its_turn_comes_gives_its_room_back(disk):
+    writer = BatchingWriter(disk.commit, disk.publish, max_pending_bytes=100)
+    disk.release()
+
+    async def first() -> None:
+        await writer.submit(write(agent("x" * 500)))
+        waiting.cancel()
+
+    leading = asyncio.create_task(first())
+    await disk.started.wait()
+    waiting = asyncio.create_task(writer.submit(write(agent("x" * 500))))
+    last = asyncio.create_task(writer.submit(write(agent("x" * 500))))
+    await leading
+    assert (await last).created == 1
+    assert waiting.cancelled()
+
+
 async def test_a_caller_that_gives_up_does_not_disturb_the_others(disk):
     writer = BatchingWriter(disk.commit, disk.publish)
     tasks = [asyncio.create_task(writer.submit(write(agent()))) for _ in range(3)]

@@ -42,7 +42,7 @@ def _order(session: int, when: dict[int, int], links: Sequence[Link]) -> list[in
     causes = dict.fromkeys(when, 0)
     for link in links:
         cause, effect = (link.dst, link.src) if link.type in _CAUSE_IS_TARGET else (link.src, link.dst)
-        if effect != session and cause != effect:
+        if cause != effect:
             effects[cause].append(effect)
             causes[effect] += 1
     waiting = sorted((at, n) for n, at in when.items())
