@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import datetime
+import datetime as dt
 import hashlib
 import hmac
 import json
@@ -111,7 +111,7 @@ def _member(item: dict[str, str]) -> Member:
 
 def advanced(record: Record, revision: int, state: str, digest: str, members: Iterable[Member]) -> Record:
     """The record with a new current revision, the old one moved to its history."""
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     history = record.history
     if record.revision and record.revision != revision:
         past = {"revision": record.revision, "state": record.state, "when": record.when, "digest": record.digest}

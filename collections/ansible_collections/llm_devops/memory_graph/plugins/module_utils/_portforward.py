@@ -25,7 +25,7 @@ DATA = 0  # the channel of the pod's bytes; the other one, 1, carries its errors
 
 
 class PortForward:
-    """``with PortForward(cluster, namespace, pod, 50051) as address:`` – ``address`` is ``127.0.0.1:<port>``.
+    """``with PortForward(cluster, namespace, pod, 50051) as address:``; ``address`` is ``127.0.0.1:<port>``.
 
     Every accepted connection opens its own WebSocket, as the protocol wants.
     """
@@ -107,6 +107,9 @@ class PortForward:
                     greeted.add(channel)
                 elif channel == DATA:
                     client.sendall(data)
-                elif data:
+                elif data:  # the pod refuses: tell the client at once, not after its timeout
                     self.error = data.decode(errors="replace").strip()
+                    break
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
         client.close()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 
 def writer(path: str | None) -> Callable[[str, str], None]:
@@ -13,7 +14,7 @@ def writer(path: str | None) -> Callable[[str, str], None]:
 
     def write(label: str, text: str) -> None:
         if path:
-            with open(path, "a", encoding="utf-8") as stream:
+            with Path(path).open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"label": label, "text": text}) + "\n")
 
     return write

@@ -95,7 +95,7 @@ class Release:
             if self.wish.namespace not in absent:
                 self.outcome.record = _history.read(self.cluster, self.wish.name, self.wish.namespace)
             self._plan(objects, absent)
-        if self._failed("plan"):
+        if self._failed():
             return self.outcome
         if not self.wish.check:
             self._bring_about(objects)
@@ -129,7 +129,7 @@ class Release:
             revision, fresh = before.revision, False
         with self.timed("apply"):
             self._apply(revision, digest, fresh)
-        ok = not self._failed("apply")
+        ok = not self._failed()
         if ok and self.wish.wait:
             with self.timed("wait"):
                 ok = self._wait()
@@ -210,7 +210,7 @@ class Release:
         if ok:
             self.say("release", f"revision {revision} of {self.wish.name} in {self.wish.namespace}")
 
-    def _failed(self, phase: str) -> bool:
+    def _failed(self) -> bool:
         failed = [step for step in self.outcome.steps if step.error]
         self.outcome.failures += [_plan.failure(step) for step in failed]
         return bool(failed)
