@@ -21,6 +21,7 @@ _SHARED = (
 """Types of nodes that belong to no session."""
 _IN_FLIGHT = 64
 _SESSIONS_A_PAGE = 1000
+_IDS_A_REQUEST = 500
 
 
 class Exporter:
@@ -46,9 +47,11 @@ class Exporter:
     def everything(self) -> Iterator[Record]:
         """The whole graph."""
         shared = [node for node_type in _SHARED for node in self._scan(node_type)]
-        yield from self._nodes(_parents_first(shared))
+        for node, _ in self._with_edges(_parents_first(shared)):
+            yield self._record(node)
         for session_id in self._session_ids():
-            yield from self._session(session_id)
+            for node, _ in self._with_edges(self._replay(session_id)):
+                yield self._record(node)
         yield from self._remaining_edges()
 
     def sessions(self, session_ids: Iterable[str]) -> Iterator[Record]:
@@ -56,30 +59,29 @@ class Exporter:
         session_ids = list(dict.fromkeys(session_ids))
         shared: dict[str, pb.Node] = {}
         for session_id in session_ids:
-            for chunk in _chunks(self._replay(session_id)):
-                self._collect_shared(shared, {edge.to_node_id for edges in self._outgoing(chunk) for edge in edges})
-        yield from self._nodes(_parents_first(shared.values()))
+            own: set[str] = set()
+            targets: set[str] = set()
+            for node, edges in self._with_edges(self._replay(session_id)):
+                own.add(node.id)
+                targets.update(edge.to_node_id for edge in edges)
+            self._collect_shared(shared, targets - own)
+        for node, _ in self._with_edges(_parents_first(shared.values())):
+            yield self._record(node)
         for session_id in session_ids:
-            yield from self._session(session_id)
+            for node in self._replay(session_id):
+                yield self._record(node)
         yield from self._remaining_edges()
 
     def _collect_shared(self, shared: dict[str, pb.Node], ids: set[str]) -> None:
         wanted = ids - shared.keys()
         while wanted:
-            request = pb.BatchGetNodesRequest(node_ids=sorted(wanted))
-            found = [
-                node
-                for node in self._client.call(self._client.graph.BatchGetNodes, request).nodes
-                if node.type in _SHARED
-            ]
+            found = [node for node in self._get(sorted(wanted)) if node.type in _SHARED]
             shared.update((node.id, node) for node in found)
             # What is shared may itself stand on more: a template on its parent, a model version on its model.
             wanted = {edge.to_node_id for edges in self._outgoing(found) for edge in edges} - shared.keys()
 
-    def _session(self, session_id: str) -> Iterator[Record]:
-        yield from self._nodes(self._replay(session_id))
-
-    def _nodes(self, nodes: Iterable[pb.Node]) -> Iterator[Record]:
+    def _with_edges(self, nodes: Iterable[pb.Node]) -> Iterator[tuple[pb.Node, list[pb.Edge]]]:
+        """Nodes with the edges that leave them; those that import does not make by itself are kept for the end."""
         previous: dict[str, str] = {}
         for chunk in _chunks(nodes):
             for node, edges in zip(chunk, self._outgoing(chunk), strict=True):
@@ -87,10 +89,13 @@ class Exporter:
                 self._edges.extend(edge for edge in edges if (edge.type, edge.to_node_id) not in derived)
                 if node.type == pb.NODE_TYPE_PROMPT:
                     previous[node.prompt.session_id] = node.id
-                if node.type == pb.NODE_TYPE_TOOL_INVOCATION:
-                    self._invoked_by[node.id] = node.tool_invocation.response_id
-                self._yielded.add(node.id)
-                yield {key: value for key, value in record_of_node(node).items() if key not in KEPT_BY_SERVER}
+                yield node, edges
+
+    def _record(self, node: pb.Node) -> Record:
+        if node.type == pb.NODE_TYPE_TOOL_INVOCATION:
+            self._invoked_by[node.id] = node.tool_invocation.response_id
+        self._yielded.add(node.id)
+        return {key: value for key, value in record_of_node(node).items() if key not in KEPT_BY_SERVER}
 
     def _remaining_edges(self) -> Iterator[Record]:
         for edge in self._edges:
@@ -98,6 +103,11 @@ class Exporter:
                 self.left_out += 1
             elif edge.type != pb.EDGE_TYPE_INVOKES or self._invoked_by.get(edge.to_node_id) != edge.from_node_id:
                 yield record_of_edge(edge)
+
+    def _get(self, ids: list[str]) -> Iterator[pb.Node]:
+        for start in range(0, len(ids), _IDS_A_REQUEST):
+            request = pb.BatchGetNodesRequest(node_ids=ids[start : start + _IDS_A_REQUEST])
+            yield from self._client.call(self._client.graph.BatchGetNodes, request).nodes
 
     def _outgoing(self, nodes: list[pb.Node]) -> list[list[pb.Edge]]:
         pending = [
