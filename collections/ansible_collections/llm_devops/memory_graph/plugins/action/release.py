@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import threading
+from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -31,7 +32,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             result.update(self._execute_module("llm_devops.memory_graph.release", arguments, task_vars=task_vars))
             return result
         with tempfile.TemporaryDirectory() as folder:
-            arguments["progress_file"] = os.path.join(folder, "progress")
+            arguments["progress_file"] = str(Path(folder) / "progress")
             done = threading.Event()
             tail = threading.Thread(target=_show, args=(arguments["progress_file"], done))
             tail.start()
@@ -53,9 +54,9 @@ def _show(path: str, done: threading.Event) -> None:
     position, last = 0, False
     while not last:
         last = done.wait(0.2)
-        if not os.path.exists(path):
+        if not Path(path).exists():
             continue
-        with open(path, encoding="utf-8") as stream:
+        with Path(path).open(encoding="utf-8") as stream:
             stream.seek(position)
             lines = stream.read()
         complete = lines.rfind("\n") + 1

@@ -11,8 +11,9 @@ type: stdout
 short_description: One line for what matters, nothing for the rest
 version_added: 0.1.0
 description:
-  - Tasks that went well show nothing, except lines they report themselves - results with C(report) or C(memory_graph_report), a
-    dictionary with C(label) and C(text) or a list of them, and the messages of M(ansible.builtin.debug).
+  - Tasks that went well show nothing, except lines they report themselves - results with C(report) or
+    C(memory_graph_report), a dictionary with C(label) and C(text) or a list of them, and the messages of
+    M(ansible.builtin.debug).
   - Failures are shown as text and not as JSON, diffs as usual.
   - With C(-v) the output is that of P(ansible.builtin.default#callback).
 extends_documentation_fragment: [default_callback, result_format_callback]
@@ -23,7 +24,7 @@ requirements:
 import sys
 from typing import Any
 
-from ansible import constants as C
+from ansible import constants
 from ansible.plugins.callback.default import CallbackModule as Default
 
 LABEL_WIDTH = 11
@@ -153,7 +154,7 @@ class CallbackModule(Default):  # type: ignore[misc]
             if str(data.get(key) or "").strip():
                 text += "\n" + "\n".join(str(data[key]).strip().splitlines()[-10:])
         label = "ignored" if ignored else "failed"
-        color = C.COLOR_SKIP if ignored else C.COLOR_ERROR
+        color = constants.COLOR_SKIP if ignored else constants.COLOR_ERROR
         self._show("\n".join(labelled(label, f"{result.task.get_name()} ({result.host.get_name()})")), color)
         self._show("\n".join(f"  {line}" for line in text.splitlines()), color)
 

@@ -235,7 +235,7 @@ def _load_chain(context: ssl.SSLContext, cert: bytes, key: bytes | None) -> None
 
 
 def _backoff(attempt: int) -> float:
-    return float(min(0.2 * 2**attempt, 5.0) * random.uniform(0.5, 1.0))
+    return float(min(0.2 * 2**attempt, 5.0) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
 
 
 def _retry_after(response: Any) -> float:

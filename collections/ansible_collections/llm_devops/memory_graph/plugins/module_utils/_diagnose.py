@@ -62,16 +62,28 @@ def _container(pod: Object, item: Object) -> Trouble | None:
     describe = f"kubectl -n {pod['metadata'].get('namespace')} describe pod {pod['metadata']['name']}"
     if reason in ("ErrImagePull", "ImagePullBackOff"):
         image = item.get("image", "")
-        return Trouble(f"{reason}: {image}: {_pull_detail(message)}",
-                       "the image or its tag does not exist, or the node may not pull it", f"correct the image  ·  {describe}",
-                       PATIENCE if _MAY_HEAL.search(message) or not message or reason == "ImagePullBackOff" else 0, name)  # fmt: skip
+        return Trouble(
+            f"{reason}: {image}: {_pull_detail(message)}",
+            "the image or its tag does not exist, or the node may not pull it",
+            f"correct the image  ·  {describe}",
+            PATIENCE if _MAY_HEAL.search(message) or not message or reason == "ImagePullBackOff" else 0,
+            name,
+        )
     if reason in ("InvalidImageName", "ErrImageNeverPull"):
-        why = "imagePullPolicy is Never and the node does not have the image" if reason == "ErrImageNeverPull" else \
-            "the image reference is malformed"  # fmt: skip
+        why = (
+            "imagePullPolicy is Never and the node does not have the image"
+            if reason == "ErrImageNeverPull"
+            else "the image reference is malformed"
+        )
         return Trouble(f"{reason}: {item.get('image', '')}", why, f"load or correct the image  ·  {describe}", 0, name)
     if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
-        return Trouble(f"{reason}: {message}", "the container's configuration names something that is not there",
-                       f"create what is missing, or correct the name  ·  {describe}", 5 if "Config" in reason else 0, name)  # fmt: skip
+        return Trouble(
+            f"{reason}: {message}",
+            "the container's configuration names something that is not there",
+            f"create what is missing, or correct the name  ·  {describe}",
+            5 if "Config" in reason else 0,
+            name,
+        )
     last = (item.get("lastState") or {}).get("terminated") or {}
     if reason == "CrashLoopBackOff" and int(item.get("restartCount", 0)) >= 2:
         ended = f"exit code {last.get('exitCode')}" + (f", {last['reason']}" if last.get("reason") else "")
@@ -80,9 +92,15 @@ def _container(pod: Object, item: Object) -> Trouble | None:
             if last.get("reason") == "OOMKilled"
             else "the program ends right after it starts"
         )
-        return Trouble(f"CrashLoopBackOff: container {name} ended {item['restartCount'] + 1} times ({ended})", why,
-                       f"read its log  ·  kubectl -n {pod['metadata'].get('namespace')} logs {pod['metadata']['name']}"
-                       f" -c {name} --previous", 0, name, crashed=True)  # fmt: skip
+        return Trouble(
+            f"CrashLoopBackOff: container {name} ended {item['restartCount'] + 1} times ({ended})",
+            why,
+            f"read its log  ·  kubectl -n {pod['metadata'].get('namespace')} logs {pod['metadata']['name']}"
+            f" -c {name} --previous",
+            0,
+            name,
+            crashed=True,
+        )
     return None
 
 
@@ -97,8 +115,12 @@ def _unschedulable(message: str) -> Trouble | None:
     heading = message.split(" preemption:", maxsplit=1)[0]
     if "persistentvolumeclaim" in message:
         return Trouble(f"Unschedulable: {heading}", "the pod mounts a claim that does not exist", "create the claim", 5)
-    return Trouble(f"Unschedulable: {heading}", "no node has room for the pod, or none may take it",
-                   "lower the pod's requests, correct nodeSelector, affinity and tolerations, or add a node", PATIENCE)  # fmt: skip
+    return Trouble(
+        f"Unschedulable: {heading}",
+        "no node has room for the pod, or none may take it",
+        "lower the pod's requests, correct nodeSelector, affinity and tolerations, or add a node",
+        PATIENCE,
+    )
 
 
 def refused_creation(event: Object) -> Trouble | None:

@@ -11,7 +11,7 @@ _MERGE_KEYS = ("name", "mountPath", "containerPort", "port", "type", "key", "top
 
 
 def changes(before: Any, after: Any, path: str = "") -> list[Change]:
-    """Every leaf that differs: ``[{path, before, after}]``; what is absent is None. List items are told apart by name."""
+    """Every leaf that differs: ``[{path, before, after}]``; what is absent is None. List items go by name."""
     if isinstance(before, dict) and isinstance(after, dict):
         result = []
         for key in [*before, *(key for key in after if key not in before)]:

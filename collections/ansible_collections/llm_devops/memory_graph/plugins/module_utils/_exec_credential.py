@@ -43,7 +43,7 @@ def credential(plugin: dict[str, Any], server: str, ca: bytes | None, timeout: f
         info["spec"]["cluster"] = cluster
     environ["KUBERNETES_EXEC_INFO"] = json.dumps(info)
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - the kubeconfig names the command, as kubectl runs it
             [command, *(plugin.get("args") or [])], env=environ, capture_output=True, timeout=timeout, check=True,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip

@@ -10,8 +10,10 @@ from typing import Any
 from ._errors import ApiError, Unreachable
 from ._kubeconfig import Access
 
-_FORBIDDEN = re.compile(r'User "(?P<user>[^"]+)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)"'
-                        r' in API group "(?P<group>[^"]*)"(?: (?P<where>.*))?')  # fmt: skip
+_FORBIDDEN = re.compile(
+    r'User "(?P<user>[^"]+)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)"'
+    r' in API group "(?P<group>[^"]*)"(?: (?P<where>.*))?'
+)
 _CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]+)"')
 
 
@@ -54,8 +56,12 @@ def api_error(verb: str, path: str, status: int, body: dict[str, Any], access: A
     """The sentence for a failure ``Status``."""
     message = " ".join(str(body.get("message") or f"HTTP {status}").split())
     if status == 401:
-        return ApiError(401, body, f"{access.server} does not accept the credentials of {access.source} (401 Unauthorized)",
-                        "log in again, or check api_key and client_cert")  # fmt: skip
+        return ApiError(
+            401,
+            body,
+            f"{access.server} does not accept the credentials of {access.source} (401)",
+            "log in again, or check api_key and client_cert",
+        )
     if status == 403:
         return _forbidden(body, message, access)
     if status == 409 and _CONFLICT.search(message):

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The release's memory in the cluster: one Secret, which is also the ApplySet parent (KEP-3659).
 
-It holds names and a digest, never manifests, and stays small: the last ten revisions. The digest and every shown hash are
-keyed with a random key kept beside them, so that neither helps to guess a secret.
+It holds names and a digest, never manifests, and stays small: the last ten revisions. The digest and every shown hash
+are keyed with a random key kept beside them, so that neither helps to guess a secret.
 """
 
 from __future__ import annotations
@@ -94,14 +94,22 @@ def parsed(found: Object, name: str, namespace: str) -> Record:
     try:
         data = json.loads(base64.b64decode(found["data"]["release.json"]))
         return Record(
-            name, namespace, int(data["revision"]), str(data["state"]), str(data["when"]), str(data["digest"]),
-            tuple(_member(item) for item in data["objects"]), tuple(data["history"]),
+            name,
+            namespace,
+            int(data["revision"]),
+            str(data["state"]),
+            str(data["when"]),
+            str(data["digest"]),
+            tuple(_member(item) for item in data["objects"]),
+            tuple(data["history"]),
             base64.b64decode(found["data"]["key"]),
-        )  # fmt: skip
+        )
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
-        raise ClusterError(f"{where} is damaged and says nothing about the release: {error!r}",
-                           f"delete it; the next run adopts the objects again as revision 1 "
-                           f"(kubectl -n {namespace} delete secret {record_name(name)})") from error  # fmt: skip
+        raise ClusterError(
+            f"{where} is damaged and says nothing about the release: {error!r}",
+            f"delete it; the next run adopts the objects again as revision 1 "
+            f"(kubectl -n {namespace} delete secret {record_name(name)})",
+        ) from error
 
 
 def _member(item: dict[str, str]) -> Member:
@@ -123,9 +131,14 @@ def advanced(record: Record, revision: int, state: str, digest: str, members: It
 def manifest(record: Record) -> Object:
     """The Secret that holds ``record``."""
     data = {
-        "name": record.name, "revision": record.revision, "state": record.state, "when": record.when,
-        "digest": record.digest, "objects": [item.as_dict() for item in record.members], "history": list(record.history),
-    }  # fmt: skip
+        "name": record.name,
+        "revision": record.revision,
+        "state": record.state,
+        "when": record.when,
+        "digest": record.digest,
+        "objects": [item.as_dict() for item in record.members],
+        "history": list(record.history),
+    }
     kinds = {f"{item.ref.kind}.{item.ref.group}" if item.ref.group else item.ref.kind for item in record.members}
     namespaces = {item.ref.namespace for item in record.members} - {record.namespace, ""}
     annotations = {TOOLING_ANNOTATION: TOOLING, "applyset.kubernetes.io/contains-group-kinds": ",".join(sorted(kinds))}

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which API server to talk to, and as whom.
 
-Options win over kubeconfig, kubeconfig over the pod's ServiceAccount: the order of ``kubernetes.core``. Several files in
-``KUBECONFIG`` merge as kubectl merges them, the first to define a name wins.
+Options win over kubeconfig, kubeconfig over the pod's ServiceAccount: the order of ``kubernetes.core``. Several files
+in ``KUBECONFIG`` merge as kubectl merges them, the first to define a name wins.
 
 The loader is ours because importing ``kubernetes.config`` imports every generated model of that package: 0.62 s against
-0.10 s for urllib3 alone (2 cores, warm cache), paid by each of the four modules of a deployment. lightkube (0.25 s) speaks
-only the removed v1alpha1 and the v1beta1 exec credential API, so an EKS kubeconfig would not work.
+0.10 s for urllib3 alone (2 cores, warm cache), paid by each module of a deployment. lightkube (0.25 s) speaks only the
+v1alpha1 and v1beta1 exec credential APIs, so a kubeconfig that asks for v1 would not work.
 """
 
 from __future__ import annotations

@@ -19,8 +19,19 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 PART_OF = "applyset.kubernetes.io/part-of"
 NEVER_SENT = ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink")
 # Only to place a manifest whose kind is not served yet, or to sort: discovery is the authority on scope.
-CLUSTER_SCOPED = frozenset({"Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "PersistentVolume",
-                            "StorageClass", "PriorityClass", "IngressClass", "APIService"})  # fmt: skip
+CLUSTER_SCOPED = frozenset(
+    {
+        "Namespace",
+        "CustomResourceDefinition",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "PersistentVolume",
+        "StorageClass",
+        "PriorityClass",
+        "IngressClass",
+        "APIService",
+    }
+)
 
 
 @dataclass(frozen=True, order=True)

@@ -18,7 +18,7 @@ from ._errors import Unreachable
 try:
     import websocket
 except ImportError:  # the module names the missing library
-    websocket = None
+    websocket = None  # type: ignore[assignment,unused-ignore]
 
 __all__ = ["PortForward", "websocket"]
 DATA = 0  # the channel of the pod's bytes; the other one, 1, carries its errors
@@ -82,14 +82,21 @@ class PortForward:
             sslopt["server_hostname"] = access.tls_server_name
         try:
             return websocket.create_connection(
-                f"{scheme}://{url.netloc}{url.path}{path}", subprotocols=["v4.channel.k8s.io"], timeout=10, sslopt=sslopt,
+                f"{scheme}://{url.netloc}{url.path}{path}",
+                subprotocols=["v4.channel.k8s.io"],
+                timeout=10,
+                sslopt=sslopt,
                 header=[f"{key}: {value}" for key, value in self._cluster.auth_headers().items()],
-                http_proxy_host=proxy.hostname, http_proxy_port=proxy.port or (3128 if proxy.hostname else None),
-                proxy_type="http" if proxy.hostname else None, enable_multithread=True,
-            )  # fmt: skip
+                http_proxy_host=proxy.hostname,
+                http_proxy_port=proxy.port or (3128 if proxy.hostname else None),
+                proxy_type="http" if proxy.hostname else None,
+                enable_multithread=True,
+            )
         except (OSError, ssl.SSLError, websocket.WebSocketException) as error:
-            raise Unreachable(f"port-forward to pod {self._pod} in {self._namespace} failed: {error}",
-                              "it needs the right to create pods/portforward") from error  # fmt: skip
+            raise Unreachable(
+                f"port-forward to pod {self._pod} in {self._namespace} failed: {error}",
+                "it needs the right to create pods/portforward",
+            ) from error
 
     def _upward(self, client: socket.socket, tunnel: Any) -> None:
         with contextlib.suppress(OSError, websocket.WebSocketException):

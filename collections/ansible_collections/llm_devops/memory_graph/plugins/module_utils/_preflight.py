@@ -48,11 +48,18 @@ class Preflight:
         version = self.cluster.request("GET", "/version")["gitVersion"]
         self.passed.append({"check": "api", "message": f"{self.cluster.access.server} runs Kubernetes {version}"})
         checks: list[tuple[str, Callable[[], None]]] = [
-            ("namespace", self._namespace), ("kinds", self._kinds), ("permissions", self._permissions),
-            ("storage", self._storage), ("metrics", self._metrics), ("pod-security", self._pod_security),
-            ("quota", self._quota), ("limits", self._limits), ("capacity", self._capacity), ("images", self._images),
+            ("namespace", self._namespace),
+            ("kinds", self._kinds),
+            ("permissions", self._permissions),
+            ("storage", self._storage),
+            ("metrics", self._metrics),
+            ("pod-security", self._pod_security),
+            ("quota", self._quota),
+            ("limits", self._limits),
+            ("capacity", self._capacity),
+            ("images", self._images),
             ("references", self._references),
-        ]  # fmt: skip
+        ]
         for name, check in checks:
             before = len(self.problems), len(self.notes)
             try:
@@ -63,6 +70,10 @@ class Preflight:
                 self.note(name, f"could not be checked: {error.message}")
             if (len(self.problems), len(self.notes)) == before:
                 self.passed.append({"check": name, "message": "ok"})
+
+    @property
+    def _root(self) -> str:
+        return f"/api/v1/namespaces/{self.namespace}"
 
     def _of(self, kind: str) -> list[Object]:
         return [item for item in self.objects if item["kind"] == kind]
@@ -168,16 +179,15 @@ class Preflight:
         for owner in _demand.pods(self.objects):
             lacking = _lacks_restricted(owner.spec)
             if lacking:
-                self.problem("pod-security", f"{owner.owner} does not meet the namespace's level restricted: {', '.join(lacking)}",
-                             "set them in the securityContext")  # fmt: skip
+                self.problem(
+                    "pod-security",
+                    f"{owner.owner} does not meet the namespace's level restricted: {', '.join(lacking)}",
+                    "set them in the securityContext",
+                )
 
     def _ranges(self) -> list[Object]:
         own = {item["metadata"]["name"]: item for item in self._of("LimitRange")}
-        live = (
-            []
-            if self.namespace in self.absent
-            else self.cluster.list(f"/api/v1/namespaces/{self.namespace}/limitranges")
-        )
+        live = [] if self.namespace in self.absent else self.cluster.list(f"{self._root}/limitranges")
         return [*own.values(), *(item for item in live if item["metadata"]["name"] not in own)]
 
     def _defaults(self) -> dict[str, Any]:
@@ -186,9 +196,11 @@ class Preflight:
 
     def _quota(self) -> None:
         own = {item["metadata"]["name"]: item for item in self._of("ResourceQuota")}
-        live = {} if self.namespace in self.absent else {
-            item["metadata"]["name"]: item for item in self.cluster.list(f"/api/v1/namespaces/{self.namespace}/resourcequotas")
-        }  # fmt: skip
+        live = (
+            {}
+            if self.namespace in self.absent
+            else {item["metadata"]["name"]: item for item in self.cluster.list(f"{self._root}/resourcequotas")}
+        )
         demand = _demand.total(self.objects, self.namespace, self._defaults()) if own or live else {}
         mine = self._in_use() if live else {}
         for name in sorted({*own, *live}):
@@ -198,8 +210,12 @@ class Preflight:
                 others = max(parse(used.get(resource, "0")) - mine.get(resource, Decimal(0)), Decimal(0))
                 left, asked = parse(limit) - others, demand.get(resource, Decimal(0))
                 if asked > left:
-                    self.problem("quota", f"{resource} would be {show(asked, resource)}, ResourceQuota {name!r} leaves {show(left, resource)}",
-                                 "lower requests or replicas, or raise the quota")  # fmt: skip
+                    self.problem(
+                        "quota",
+                        f"{resource} would be {show(asked, resource)}, "
+                        f"ResourceQuota {name!r} leaves {show(left, resource)}",
+                        "lower requests or replicas, or raise the quota",
+                    )
 
     def _in_use(self) -> dict[str, Decimal]:
         """What the release's own objects already use, which an update does not ask for again."""
@@ -235,13 +251,19 @@ class Preflight:
         for resource, most in (limit.get("max") or {}).items():
             value = asked.get(f"limits.{resource}")
             if value is not None and value > parse(most):
-                self.problem("limits", f"{who} has limits.{resource} {show(value, resource)}, LimitRange {name!r} allows at most {most}",
-                             "lower the limit, or raise the LimitRange")  # fmt: skip
+                self.problem(
+                    "limits",
+                    f"{who} has limits.{resource} {show(value, resource)}, LimitRange {name!r} allows at most {most}",
+                    "lower the limit, or raise the LimitRange",
+                )
         for resource, least in (limit.get("min") or {}).items():
             value = asked.get(f"requests.{resource}")
             if value is not None and value < parse(least):
-                self.problem("limits", f"{who} requests {resource} {show(value, resource)}, LimitRange {name!r} wants at least {least}",
-                             "raise the request, or lower the LimitRange")  # fmt: skip
+                self.problem(
+                    "limits",
+                    f"{who} requests {resource} {show(value, resource)}, LimitRange {name!r} wants at least {least}",
+                    "raise the request, or lower the LimitRange",
+                )
 
     def _capacity(self) -> None:
         nodes = [
@@ -253,8 +275,12 @@ class Preflight:
                 value = asked.get(f"requests.{resource}", Decimal(0))
                 most = max((parse(node["status"]["allocatable"][resource]) for node in nodes), default=Decimal(0))
                 if value > most:
-                    self.problem("capacity", f"a pod of {owner.owner} requests {resource} {show(value, resource)}, the largest node has {show(most, resource)}",
-                                 "lower the request, or add a larger node")  # fmt: skip
+                    self.problem(
+                        "capacity",
+                        f"a pod of {owner.owner} requests {resource} {show(value, resource)}, "
+                        f"the largest node has {show(most, resource)}",
+                        "lower the request, or add a larger node",
+                    )
 
     def _images(self) -> None:
         for owner in _demand.pods(self.objects):
@@ -283,12 +309,15 @@ class Preflight:
                 continue
             path = f"/api/v1/namespaces/{namespace}/{kind.lower()}s/{name}"
             if namespace in self.absent or self.cluster.find(path) is None:
-                self.problem("references", f"{owner} needs {kind} {name!r} in {namespace}, which does not exist",
-                             f"create it, or let the release bring it: kubectl -n {namespace} create {kind.lower()} …")  # fmt: skip
+                self.problem(
+                    "references",
+                    f"{owner} needs {kind} {name!r} in {namespace}, which does not exist",
+                    f"create it, or let the release bring it: kubectl -n {namespace} create {kind.lower()} …",
+                )
 
 
 def _lacks_restricted(spec: Object) -> list[str]:
-    """What the Pod Security level ``restricted`` misses in a pod (Pod Security Standards, v1.34); the API server has the last word."""
+    """What the Pod Security level ``restricted`` misses in a pod (Pod Security Standards)."""
     pod, found = spec.get("securityContext") or {}, []
     for item in _demand.containers(spec):
         own = item.get("securityContext") or {}

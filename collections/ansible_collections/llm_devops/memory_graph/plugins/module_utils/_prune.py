@@ -35,7 +35,7 @@ def left(before: Iterable[Member], now: Iterable[Ref]) -> list[Member]:
 
 
 def verdict(live: Object, applyset: str, delete_data: bool) -> str:
-    """pruned, kept or foreign. Only our own label makes an object ours, and a controller's children are the controller's."""
+    """pruned, kept or foreign. Only our own label makes an object ours; what a controller owns is its own."""
     metadata = live["metadata"]
     if (metadata.get("labels") or {}).get(PART_OF) != applyset:
         return "foreign"

@@ -117,7 +117,8 @@ class Release:
             parallelism=wish.parallelism,
         )
         if not any(step.error for step in outcome.steps):
-            text = f"{outcome.count('created')} to create, {outcome.count('configured')} to change, {outcome.pruned} to prune"
+            created, changed = outcome.count("created"), outcome.count("configured")
+            text = f"{created} to create, {changed} to change, {outcome.pruned} to prune"
             self.say("plan", text if outcome.differs else f"{text} — nothing to do")
 
     def _bring_about(self, objects: list[Object]) -> None:

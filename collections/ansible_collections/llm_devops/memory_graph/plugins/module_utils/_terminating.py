@@ -58,5 +58,5 @@ def stuck(namespace: dict[str, Any]) -> tuple[str, str]:
     what = f", waiting for finalizers: {finalizers}" if finalizers else ""
     return (
         f"namespace {name} is being deleted since {since}{what}",
-        "wait until it is gone and run again; when it stays, let the owner of the finalizer finish, or remove the finalizer",
+        "wait until it is gone and run again; if it stays, let the finalizer's owner finish, or remove the finalizer",
     )

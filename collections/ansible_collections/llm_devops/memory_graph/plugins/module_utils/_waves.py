@@ -12,16 +12,36 @@ T = TypeVar("T")
 _WAVE_OF_KIND = {
     **dict.fromkeys(("Namespace", "CustomResourceDefinition"), 0),
     **dict.fromkeys(
-        ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "ConfigMap", "Secret",
-         "PersistentVolume", "PersistentVolumeClaim", "StorageClass", "ResourceQuota", "LimitRange", "PriorityClass",
-         "ExternalSecret", "SecretStore", "ClusterSecretStore", "SealedSecret", "Issuer", "ClusterIssuer", "Certificate"), 1,
+        (
+            "ServiceAccount",
+            "Role",
+            "RoleBinding",
+            "ClusterRole",
+            "ClusterRoleBinding",
+            "ConfigMap",
+            "Secret",
+            "PersistentVolume",
+            "PersistentVolumeClaim",
+            "StorageClass",
+            "ResourceQuota",
+            "LimitRange",
+            "PriorityClass",
+            "ExternalSecret",
+            "SecretStore",
+            "ClusterSecretStore",
+            "SealedSecret",
+            "Issuer",
+            "ClusterIssuer",
+            "Certificate",
+        ),
+        1,
     ),
     **dict.fromkeys(("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "CronJob"), 2),
-}  # fmt: skip
+}
 
 
 def wave_of(kind: str) -> int:
-    """0 namespaces and CRDs; 1 what workloads mount or run as; 2 workloads; 3 what points at workloads, and custom kinds."""
+    """0 namespaces and CRDs; 1 what workloads mount or run as; 2 workloads; 3 what points at them, and custom kinds."""
     return _WAVE_OF_KIND.get(kind, 3)
 
 

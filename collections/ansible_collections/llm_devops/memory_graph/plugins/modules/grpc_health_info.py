@@ -10,7 +10,8 @@ module: grpc_health_info
 short_description: Ask gRPC services whether they serve
 version_added: 0.1.0
 description:
-  - Calls C(grpc.health.v1.Health/Check) on an address, or on every pod of a Service or a label selector through the API server's port-forward.
+  - Calls C(grpc.health.v1.Health/Check) on an address, or on every pod of a Service or a label selector
+    through the API server's port-forward.
 extends_documentation_fragment: [llm_devops.memory_graph.auth]
 author: [llm-devops (@llm-devops)]
 options:

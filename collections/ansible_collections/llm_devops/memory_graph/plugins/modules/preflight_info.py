@@ -10,7 +10,8 @@ module: preflight_info
 short_description: Find everything that would stop a release, before anything is written
 version_added: 0.1.0
 description:
-  - Checks the API server, permissions, kinds, storage classes, metrics, Pod Security, quota, limits, node capacity, images and referenced Secrets.
+  - Checks the API server, permissions, kinds, storage classes, metrics, Pod Security, quota, limits, node capacity,
+    images and referenced Secrets.
   - All problems are reported at once, each with the way out.
 extends_documentation_fragment: [llm_devops.memory_graph.auth]
 author: [llm-devops (@llm-devops)]

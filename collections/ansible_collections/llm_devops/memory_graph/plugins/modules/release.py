@@ -10,10 +10,12 @@ module: release
 short_description: Make a set of Kubernetes objects so, and wait until they work
 version_added: 0.1.0
 description:
-  - Applies all objects of a release in one call - one connection, server-side apply, in waves and in parallel - and then waits for all of them.
-  - Every object is first applied as a dry run. What the API server refuses is therefore known before the first write, RV(ignore:changed)
-    depends on fields of this release alone, and a run that finds everything in place writes nothing.
-  - Objects that left the release are deleted once the new ones are ready, PersistentVolumeClaims and Namespaces excepted.
+  - Applies all objects of a release in one call - one connection, server-side apply, in waves and in parallel -
+    and then waits for all of them.
+  - Every object is first applied as a dry run. What the API server refuses is therefore known before the first write,
+    C(changed) depends on fields of this release alone, and a run that finds everything in place writes nothing.
+  - Objects that left the release are deleted once the new ones are ready, except
+    PersistentVolumeClaims and Namespaces.
 extends_documentation_fragment: [llm_devops.memory_graph.auth]
 author: [llm-devops (@llm-devops)]
 options:
@@ -22,7 +24,9 @@ options:
     type: str
     required: true
   namespace:
-    description: Home of the release - of its record, and of objects that name no namespace. An object of the release may create it.
+    description:
+      - Home of the release - of its record, and of objects that name no namespace.
+      - An object of the release may create it.
     type: str
     required: true
   state:
@@ -60,7 +64,8 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Asks the API server (dry run). What cannot be validated yet, as in a namespace that does not exist, is said.
+    description:
+      - Asks the API server (dry run). Says what cannot be validated yet, as in a namespace that does not exist.
   diff_mode:
     support: full
     description: Shows fields of the release only; values of Secrets are keyed hashes.

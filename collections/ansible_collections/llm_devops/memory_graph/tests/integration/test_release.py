@@ -13,7 +13,11 @@ import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import prepared
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._outcome import changed_lines, entries, failure_text
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._outcome import (
+    changed_lines,
+    entries,
+    failure_text,
+)
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._preflight import Preflight
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
 
@@ -45,7 +49,9 @@ class Place:
         return self.cluster.find(f"/api/v1/namespaces/{self.name}/{path}")
 
     def act(self, method, path, body, content_type="application/json"):
-        return self.cluster.request(method, f"/api/v1/namespaces/{self.name}/{path}", {"fieldManager": "someone"}, body, content_type)
+        return self.cluster.request(
+            method, f"/api/v1/namespaces/{self.name}/{path}", {"fieldManager": "someone"}, body, content_type
+        )
 
 
 @pytest.fixture
@@ -216,9 +222,16 @@ def test_a_broken_stateful_pod_does_not_block_its_successor(place):
 
 
 def test_a_missing_secret_is_named(place):
-    images = [name for node in place.cluster.list("/api/v1/nodes") for image in node["status"]["images"] for name in image["names"]]
+    images = [
+        name
+        for node in place.cluster.list("/api/v1/nodes")
+        for image in node["status"]["images"]
+        for name in image["names"]
+    ]
     pause = next(name for name in images if "/pause:" in name)
-    outcome = place.release(workload(image=pause, imagePullPolicy="Never", envFrom=[{"secretRef": {"name": "no-such"}}]))
+    outcome = place.release(
+        workload(image=pause, imagePullPolicy="Never", envFrom=[{"secretRef": {"name": "no-such"}}])
+    )
     assert 'secret "no-such" not found' in failure_text(outcome)
 
 
@@ -257,11 +270,20 @@ def test_another_release_s_object_is_left_alone(place):
 
 
 def test_preflight_reports_everything_at_once(place):
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"}, "spec": {"hard": {"limits.memory": "8Gi"}}}
-    pods = workload(image="demo:latest", envFrom=[{"secretRef": {"name": "no-such"}}], resources={"limits": {"memory": "4Gi"}})
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "team"},
+        "spec": {"hard": {"limits.memory": "8Gi"}},
+    }
+    pods = workload(
+        image="demo:latest", envFrom=[{"secretRef": {"name": "no-such"}}], resources={"limits": {"memory": "4Gi"}}
+    )
     pods["spec"]["replicas"] = 3
     custom = {"apiVersion": "example.dev/v1", "kind": "Unknown", "metadata": {"name": "x"}}
-    preflight = Preflight(place.cluster, place.name, prepared([place.namespace, quota, pods, custom], "demo", place.name))
+    preflight = Preflight(
+        place.cluster, place.name, prepared([place.namespace, quota, pods, custom], "demo", place.name)
+    )
     preflight.run()
     found = {item["check"]: item["message"] for item in preflight.problems}
     assert {"quota", "images", "references", "kinds"} <= set(found)

@@ -113,7 +113,8 @@ def test_exec_plugin_of_another_protocol_is_refused(tmp_path):
 
 
 def test_forbidden_is_one_sentence_with_a_way_out():
-    message = 'configmaps "x" is forbidden: User "bob" cannot patch resource "configmaps" in API group "" in the namespace "ns"'
+    message = 'configmaps "x" is forbidden: User "bob" cannot patch resource "configmaps" in API group "" '
+    message += 'in the namespace "ns"'
     error = api_error("PATCH", "/x", 403, {"message": message}, Access("https://api", "kubeconfig"))
     assert error.message == "https://api: bob may not patch configmaps in namespace ns"
     assert "kubectl auth can-i patch configmaps -n ns --as bob" in error.way_out

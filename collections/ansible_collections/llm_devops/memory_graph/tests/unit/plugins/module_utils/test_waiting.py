@@ -29,13 +29,43 @@ def conditions(**states):
         (workload("Deployment", replicas=3, updatedReplicas=3, availableReplicas=3), "ready"),
         (workload("Deployment", replicas=4, updatedReplicas=3, availableReplicas=4), "progressing"),
         (workload("Deployment", replicas=3, updatedReplicas=1, availableReplicas=3), "progressing"),
-        (workload("Deployment", generation=2, observedGeneration=1, replicas=3, updatedReplicas=3, availableReplicas=3), "progressing"),
+        (
+            workload(
+                "Deployment", generation=2, observedGeneration=1, replicas=3, updatedReplicas=3, availableReplicas=3
+            ),
+            "progressing",
+        ),
         (workload("Deployment", conditions=conditions(ReplicaFailure="True")), "failed"),
         (workload("Deployment", {"replicas": 0}), "ready"),
-        (workload("StatefulSet", {"replicas": 1}, replicas=1, updatedReplicas=1, availableReplicas=1, currentRevision="a", updateRevision="a"), "ready"),
-        (workload("StatefulSet", {"replicas": 1}, replicas=1, currentReplicas=1, availableReplicas=1, currentRevision="a", updateRevision="b"), "progressing"),
+        (
+            workload(
+                "StatefulSet",
+                {"replicas": 1},
+                replicas=1,
+                updatedReplicas=1,
+                availableReplicas=1,
+                currentRevision="a",
+                updateRevision="a",
+            ),
+            "ready",
+        ),
+        (
+            workload(
+                "StatefulSet",
+                {"replicas": 1},
+                replicas=1,
+                currentReplicas=1,
+                availableReplicas=1,
+                currentRevision="a",
+                updateRevision="b",
+            ),
+            "progressing",
+        ),
         (workload("DaemonSet", {}, desiredNumberScheduled=2, updatedNumberScheduled=2, numberAvailable=2), "ready"),
-        (workload("DaemonSet", {}, desiredNumberScheduled=2, updatedNumberScheduled=2, numberAvailable=1), "progressing"),
+        (
+            workload("DaemonSet", {}, desiredNumberScheduled=2, updatedNumberScheduled=2, numberAvailable=1),
+            "progressing",
+        ),
         (workload("Job", {}, conditions=conditions(Complete="True")), "ready"),
         (workload("Job", {}, conditions=conditions(Failed="True")), "failed"),
         (workload("Job", {}, active=1), "progressing"),
@@ -52,13 +82,16 @@ def conditions(**states):
         (workload("CustomResourceDefinition", {}), "progressing"),
         (workload("CustomResourceDefinition", {}, conditions=conditions(Established="True")), "ready"),
         (workload("HorizontalPodAutoscaler", {}), "progressing"),
-        (workload("HorizontalPodAutoscaler", {}, conditions=conditions(AbleToScale="True", ScalingActive="False")), "ready"),
+        (
+            workload("HorizontalPodAutoscaler", {}, conditions=conditions(AbleToScale="True", ScalingActive="False")),
+            "ready",
+        ),
         (workload("PodDisruptionBudget", {}, generation=2, observedGeneration=1), "progressing"),
         (workload("ConfigMap", {}), "ready"),
         (workload("Certificate", {}, conditions=conditions(Ready="False")), "progressing"),
         (workload("Certificate", {}, conditions=conditions(Ready="True")), "ready"),
     ],
-)  # fmt: skip
+)
 def test_predicates(obj, state):
     assert judge(obj).state == state
 
@@ -143,9 +176,10 @@ def test_a_healthy_pod_is_no_trouble_and_has_a_word():
 
 def test_a_terminating_namespace_names_its_finalizers():
     told = {
-        "type": "NamespaceFinalizersRemaining", "status": "True",
+        "type": "NamespaceFinalizersRemaining",
+        "status": "True",
         "message": "Some content in the namespace has finalizers remaining: example.dev/hold in 1 resource instances",
-    }  # fmt: skip
+    }
     stuck = {"metadata": {"name": "ns", "deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"conditions": [told]}}
     sentence, way_out = _terminating.stuck(stuck)
     assert sentence == (
