@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from concurrent import futures
 
 import grpc
@@ -71,8 +72,11 @@ def test_without_endpoint_nothing_is_made(endpoint):
 
 
 def test_shutdown_does_not_wait_for_a_collector_that_hangs():
+    before = set(threading.enumerate())
     with socket.create_server(("127.0.0.1", 0)) as silent:
         tracing = start_tracing(f"http://127.0.0.1:{silent.getsockname()[1]}", "0")
         with tracing.start_span("a"):
             pass
         assert not tracing.shutdown(0.05)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
