@@ -31,13 +31,14 @@ def condition(obj: Object, kind: str) -> Object:
     return {}
 
 
-def _observed(obj: Object) -> bool:
+def observed(obj: Object) -> bool:
+    """Whether the controller has seen the current spec; its status is about an older one until then."""
     return int((obj.get("status") or {}).get("observedGeneration") or 0) >= int(obj["metadata"].get("generation") or 0)
 
 
 def _replicated(obj: Object, wanted: int, updated: int, ready: int, total: int) -> Verdict:
     text = f"{min(ready, updated)}/{wanted} ready"
-    if not _observed(obj):
+    if not observed(obj):
         return Verdict("progressing", f"0/{wanted} not seen by its controller yet")
     done = updated >= wanted and ready >= wanted and total <= max(updated, wanted)
     return Verdict("ready" if done else "progressing", text)
@@ -46,10 +47,10 @@ def _replicated(obj: Object, wanted: int, updated: int, ready: int, total: int) 
 def _deployment(obj: Object) -> Verdict:
     status, wanted = obj.get("status") or {}, int(obj["spec"].get("replicas", 1))
     failed = condition(obj, "ReplicaFailure")
-    if failed.get("status") == "True" and _observed(obj):
+    if failed.get("status") == "True" and observed(obj):
         return Verdict("failed", f"{failed.get('reason')}: {failed.get('message')}")
     progress = condition(obj, "Progressing")
-    if progress.get("reason") == "ProgressDeadlineExceeded" and _observed(obj):
+    if progress.get("reason") == "ProgressDeadlineExceeded" and observed(obj):
         return Verdict("failed", f"ProgressDeadlineExceeded: {progress.get('message')}")
     return _replicated(
         obj, wanted, status.get("updatedReplicas", 0), status.get("availableReplicas", 0), status.get("replicas", 0)
@@ -124,7 +125,7 @@ def _autoscaler(obj: Object) -> Verdict:
 
 
 def _disruption_budget(obj: Object) -> Verdict:
-    return Verdict("ready", "") if _observed(obj) else Verdict("progressing", "not seen by its controller yet")
+    return Verdict("ready", "") if observed(obj) else Verdict("progressing", "not seen by its controller yet")
 
 
 def _by_condition(obj: Object) -> Verdict:

@@ -18,7 +18,7 @@ from ._discovery import Discovery
 from ._errors import ApiError, ClusterError
 from ._manifest import Object, Ref
 from ._plan import Step
-from ._predicates import Verdict, judge
+from ._predicates import Verdict, judge, observed
 
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job"})
 Say = Callable[[str, str], None]
@@ -210,6 +210,8 @@ class _Waiter:
         return time.monotonic() - first >= patience
 
     def _with_pods(self, status: Status, obj: Object, verdict: Verdict) -> tuple[Verdict, str]:
+        if not observed(obj):  # until its controller has seen the change, its pods are those of before
+            return verdict, verdict.reason
         wanted = verdict.reason.split(" ")[0]
         for event in self.events.values():
             found = _diagnose.refused_creation(event) if _about(event, obj, status.ref.kind) else None
