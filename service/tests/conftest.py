@@ -8,6 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2_grpc as rpc
 from support.server import Serve, ServerProcess
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import msgspec
 import re2
+
 from memory_graph.model.nodes import Node, PromptData, ResponseData, ToolInvocationData
 from memory_graph.plugins import HookContext, Plugin
 

@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 
 import msgspec
+
 from memory_graph.model.nodes import Node, PromptData, ResponseData, SessionData
 from memory_graph.plugins import HookContext, Plugin, Veto
 

@@ -7,6 +7,7 @@ import uuid
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.memory.graph.v1.memory_graph_pb2_grpc import MemoryGraphServiceStub
 from support.refusals import invalid, refused

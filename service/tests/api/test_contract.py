@@ -9,6 +9,7 @@ import grpc
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, empty_pb2, message_factory, timestamp_pb2
 from google.protobuf.descriptor import FieldDescriptor
+
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 
 TABLE = (Path(__file__).parent.parent / "data" / "contract.md").read_text()

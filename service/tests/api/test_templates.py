@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 import grpc
+
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.memory.graph.v1.memory_graph_pb2_grpc import MemoryGraphServiceStub
 from support.refusals import invalid, refused

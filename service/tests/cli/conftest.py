@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+
 from memory_graph.cli import main
 
 DATA = Path(__file__).parents[1] / "data"

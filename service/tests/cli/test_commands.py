@@ -9,6 +9,7 @@ import uuid
 
 import pytest
 from click.testing import CliRunner
+
 from memory_graph import __version__
 from memory_graph.cli import main
 

@@ -7,6 +7,7 @@ import uuid
 
 import grpc
 import pytest
+
 from memory_graph.cli import importing
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2_grpc as rpc

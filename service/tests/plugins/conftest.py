@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from memory_graph.model.kinds import NodeType
 from memory_graph.model.nodes import Node, NodeData, PromptData, SessionData
 from memory_graph.plugins import HookContext, PluginHost, load_plugins

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from memory_graph.model.errors import Vetoed
 from memory_graph.plugins import PluginFailed
 from memory_graph.telemetry.logs import configure_logging

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from memory_graph.model.errors import Vetoed
 from memory_graph.model.nodes import (
     PromptData,

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from memory_graph.plugins import PluginLoadError, load_plugins
 from memory_graph.plugins.loading import split_directories
 

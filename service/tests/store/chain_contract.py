@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from memory_graph.model.kinds import EdgeType
 from memory_graph.model.queries import Stats
 from memory_graph.store.sqlite.ids import uuid7
-
 from store.chains import chain
 from store.graphs import TENANT, delete, prompt, session, unlink, write
 from store.store_contract import made, session_of_prompts

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from memory_graph.model.kinds import Direction, EdgeType, NodeType
 from memory_graph.model.queries import NodeFilter
-
 from store.graphs import TENANT
 
 

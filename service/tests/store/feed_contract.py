@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from memory_graph.model.errors import FeedGap, Invalid, NotFound
 from memory_graph.model.kinds import EventType
 from memory_graph.store.protocol import Overrun
 from memory_graph.store.sqlite.ids import uuid7
-
 from store.graphs import TENANT, agent, delete, prompt, response, session, write
 from store.store_contract import made, session_of_prompts
 

@@ -10,7 +10,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from memory_graph.store.sqlite import open_store
-
 from store.graphs import delete, prompt, response, session, write
 
 WORKERS = 8

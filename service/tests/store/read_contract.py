@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+
 from memory_graph.model.errors import NotFound
 from memory_graph.model.kinds import Direction, EdgeType, NodeType
 from memory_graph.model.nodes import PromptData
 from memory_graph.model.queries import NodeFilter, Stats
 from memory_graph.store.sqlite.ids import uuid7
-
 from store.graphs import TENANT, agent, delete, link, prompt, response, tool, unlink, update, write
 from store.store_contract import made, session_of_prompts
 

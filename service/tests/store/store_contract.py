@@ -7,14 +7,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
+
 from memory_graph.model.errors import AlreadyExists, Invalid, NotFound, SessionClosed
 from memory_graph.model.kinds import Direction, EdgeType, EventType, NodeType
 from memory_graph.model.mutations import CreateNode
 from memory_graph.model.nodes import AgentData, PromptData, PromptMetadata, SessionData, TemplateData
 from memory_graph.model.queries import NodeFilter, Stats
 from memory_graph.store.sqlite.ids import uuid7
-from msgspec.structs import replace
-
 from store.chains import chain
 from store.graphs import (
     TENANT,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+
 from memory_graph.model.errors import NotFound
 from memory_graph.model.kinds import Direction, EdgeType, LineageDirection
 from memory_graph.model.nodes import AgentData, PromptData
 from memory_graph.model.queries import At, LineageQuery, Traversal
 from memory_graph.store.sqlite.ids import uuid7
-
 from store.graphs import TENANT, agent, delete, link, prompt, response, session, tool, unlink, update, write
 from store.store_contract import made
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from memory_graph.model.kinds import EventType
 from memory_graph.model.mutations import Event
 from memory_graph.store.feed import Feed

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, precondition, rule
+
 from memory_graph.model.errors import GraphError
 from memory_graph.model.kinds import Direction, EdgeType, LineageDirection, NodeType
 from memory_graph.model.nodes import AgentData, PromptData, PromptMetadata
 from memory_graph.model.queries import At, LineageQuery, NodeFilter, Stats, Traversal
 from memory_graph.store.sqlite import open_store
 from memory_graph.store.sqlite.ids import uuid7
-
 from store.chains import chain
 from store.graphs import agent, delete, link, prompt, session, unlink, update, write
 from store.reference import EdgeVersion, NodeVersion, Reference

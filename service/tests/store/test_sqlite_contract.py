@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from memory_graph.store.sqlite import open_store
 
+from memory_graph.store.sqlite import open_store
 from store.chain_contract import ChainContract
 from store.feed_contract import FeedContract, LifecycleContract
 from store.read_contract import EdgeContract, QueryContract, TenantContract

@@ -7,12 +7,12 @@ import sys
 
 import apsw
 import pytest
+
 from memory_graph.model.errors import FeedGap, StoreCorrupt, StoreUnavailable
 from memory_graph.model.queries import NodeFilter
 from memory_graph.store.sqlite import open_store
 from memory_graph.store.sqlite.connection import open_writer
 from memory_graph.store.sqlite.schema import MIGRATIONS, migrate
-
 from store.chains import chain
 from store.graphs import TENANT, agent, prompt, session, write
 

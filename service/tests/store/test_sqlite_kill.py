@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import apsw
+
 from memory_graph.model.kinds import NodeType
 from memory_graph.store.sqlite import open_store
-
 from store.chains import chain
 from store.graphs import TENANT
 

@@ -10,6 +10,7 @@ import time
 
 import apsw
 import pytest
+
 from memory_graph.model.kinds import Direction, EdgeType, LineageDirection, NodeType
 from memory_graph.model.queries import At, LineageQuery, NodeFilter, Traversal
 from memory_graph.store.codec import PlainCodec
@@ -19,7 +20,6 @@ from memory_graph.store.sqlite.read import Reader
 from memory_graph.store.sqlite.rows import Rows
 from memory_graph.store.sqlite.schema import migrate
 from memory_graph.store.sqlite.write import Committer
-
 from store.graphs import TENANT, agent, delete, link, prompt, response, session, template, update, write
 
 BIG = ("nodes", "edges", "attributes", "node_history", "edge_history", "changes", "sessions")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from memory_graph.model.errors import NotFound, StoreUnavailable
 from memory_graph.model.mutations import Applied
 from memory_graph.store.writer import BatchingWriter
-
 from store.graphs import agent, write
 
 

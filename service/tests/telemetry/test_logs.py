@@ -8,6 +8,7 @@ import logging
 
 import pytest
 import structlog
+
 from memory_graph.telemetry.logs import configure_logging
 
 

@@ -7,10 +7,11 @@ import urllib.error
 import urllib.request
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
 from memory_graph.telemetry import metrics as module
 from memory_graph.telemetry.exposition import start_metrics_server
 from memory_graph.telemetry.metrics import Metrics
-from prometheus_client.parser import text_string_to_metric_families
 
 NOT_MEASURED_YET = ("registry_", "vault_")
 

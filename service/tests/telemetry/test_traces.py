@@ -9,9 +9,10 @@ from concurrent import futures
 import grpc
 import pytest
 import structlog
-from memory_graph.telemetry.traces import start_tracing
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as otlp
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otlp_grpc
+
+from memory_graph.telemetry.traces import start_tracing
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
