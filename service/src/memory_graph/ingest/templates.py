@@ -50,9 +50,9 @@ def _inherit(texts: Sequence[str]) -> str:
 
 
 def _extend(parent: str, child: str) -> str:
-    own = dict(_BLOCK.findall(child))
+    own: dict[str, str] = dict(_BLOCK.findall(child))
     inherited = {name for name, _ in _BLOCK.findall(parent)}
-    merged = _BLOCK.sub(lambda match: _block(match[1], own.get(match[1], match[2] or "")), parent)
+    merged = _BLOCK.sub(lambda match: _block(match[1], own[match[1]] if match[1] in own else match[2]), parent)
     rest = _BLOCK.sub(lambda match: "" if match[1] in inherited else match[0], child)
     if not parent:
         return rest
