@@ -213,26 +213,37 @@ def test_an_image_that_is_not_there_ends_the_wait_at_once(place, kind):
     assert outcome.record.state == "failed"
 
 
-def test_a_broken_stateful_pod_does_not_block_its_successor(place):
-    broken = workload("StatefulSet", "none.invalid/none:1", imagePullPolicy="Never")
-    assert place.release(broken).failures
-    mended = workload("StatefulSet", "none.invalid/none:1", imagePullPolicy="Never")
-    mended["spec"]["replicas"] = 0
-    assert not place.release(mended).failures
+def pause(cluster):
+    """An image every node of a kubeadm cluster has."""
+    images = [image for node in cluster.list("/api/v1/nodes") for image in node["status"]["images"]]
+    return next(name for image in images for name in image["names"] if "/pause:" in name)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+def test_a_good_image_follows_a_broken_one(place, kind):
+    """A StatefulSet never replaces a pod that never became ready; the release does."""
+    assert place.release(workload(kind, "none.invalid/none:1", imagePullPolicy="Never")).failures
+    mended = place.release(workload(kind, pause(place.cluster), imagePullPolicy="Never"))
+    assert not mended.failures
+    assert [status.reason for status in mended.statuses if status.ref.kind == kind] == ["1/1 ready"]
+    again = place.release(workload(kind, pause(place.cluster), imagePullPolicy="Never"))
+    assert not again.differs
+    assert not again.written
 
 
 def test_a_missing_secret_is_named(place):
-    images = [
-        name
-        for node in place.cluster.list("/api/v1/nodes")
-        for image in node["status"]["images"]
-        for name in image["names"]
-    ]
-    pause = next(name for name in images if "/pause:" in name)
-    outcome = place.release(
-        workload(image=pause, imagePullPolicy="Never", envFrom=[{"secretRef": {"name": "no-such"}}])
-    )
+    options = {"imagePullPolicy": "Never", "envFrom": [{"secretRef": {"name": "no-such"}}]}
+    outcome = place.release(workload(image=pause(place.cluster), **options))
     assert 'secret "no-such" not found' in failure_text(outcome)
+
+
+def test_a_crash_loop_shows_exit_code_and_ends_the_wait(place):
+    probe = {"tcpSocket": {"port": 1}, "periodSeconds": 1, "failureThreshold": 1}
+    crashing = workload(image=pause(place.cluster), imagePullPolicy="Never", livenessProbe=probe)
+    crashing["spec"]["minReadySeconds"] = 60
+    outcome = place.release(crashing)
+    assert "CrashLoopBackOff" in failure_text(outcome)
+    assert "exit code" in failure_text(outcome)
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
