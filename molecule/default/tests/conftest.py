@@ -12,12 +12,17 @@ from pathlib import Path
 import grpc
 import pytest
 import testinfra
+
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2_grpc
 
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.append(str(ROOT / "collections"))
 
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect  # noqa: E402
+
+# A machine without kubectl has the one that came with the cluster.
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+os.environ["PATH"] += f"{os.pathsep}{CACHE / 'memory-graph' / 'bin'}"
 
 NAMESPACE = "llm-memory-graph"
 ENDPOINT = os.environ.get("MEMORY_GRAPH_ENDPOINT", "127.0.0.1:50061")

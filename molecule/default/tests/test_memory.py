@@ -6,6 +6,7 @@ import json
 
 import pytest
 from google.protobuf.json_format import MessageToDict
+
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 
 CALL_SECONDS = 60
