@@ -116,7 +116,6 @@ async def test_a_waiter_that_gives_up_leaves_its_place(disk):
 
 async def test_a_waiter_that_gives_up_as_its_turn_comes_gives_its_room_back(disk):
     writer = BatchingWriter(disk.commit, disk.publish, max_pending_bytes=100)
-    disk.release()
 
     async def first() -> None:
         await writer.submit(write(agent("x" * 500)))
@@ -126,6 +125,8 @@ async def test_a_waiter_that_gives_up_as_its_turn_comes_gives_its_room_back(disk
     await disk.started.wait()
     waiting = asyncio.create_task(writer.submit(write(agent("x" * 500))))
     last = asyncio.create_task(writer.submit(write(agent("x" * 500))))
+    await asyncio.sleep(0)
+    disk.release()
     await leading
     assert (await last).created == 1
     assert waiting.cancelled()
