@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+
 from memory_graph.model.attributes import text
 from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.model.mutations import CreateNode, Write
