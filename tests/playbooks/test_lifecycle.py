@@ -20,11 +20,24 @@ def test_check_and_diff_write_nothing(playbooks, cluster, namespace: str, image:
     assert cluster.find(f"/api/v1/namespaces/{namespace}") is None
 
 
-def test_teardown_keeps_data_unless_told_otherwise(playbooks, cluster, objects_of, any_namespace, image) -> None:
-    for variables, left in (({}, ["memory-graph-data"]), ({"memory_graph_teardown_delete_data": True}, [])):
-        deployed = playbooks.run("deploy", memory_graph_image=image)
-        assert deployed.returncode == 0, deployed.stdout
-        torn_down = playbooks.run("teardown", **variables)
-        assert torn_down.returncode == 0, torn_down.stdout
-        assert objects_of(any_namespace) == left
+def test_teardown_keeps_data_until_told_otherwise(playbooks, cluster, objects_of, any_namespace, image) -> None:
+    """The second teardown finds what the first one kept."""
+    deployed = playbooks.run("deploy", memory_graph_image=image)
+    assert deployed.returncode == 0, deployed.stdout
+    kept = playbooks.run("teardown")
+    assert kept.returncode == 0, kept.stdout
+    assert objects_of(any_namespace) == ["memory-graph-data"]
+    deleted = playbooks.run("teardown", memory_graph_teardown_delete_data=True)
+    assert deleted.returncode == 0, deleted.stdout
+    assert objects_of(any_namespace) == []
     assert cluster.find(f"/api/v1/namespaces/{any_namespace}") is None
+
+
+def test_deployment_finds_the_data_a_teardown_kept(playbooks, cluster, any_namespace: str, image: str) -> None:
+    path = f"/api/v1/namespaces/{any_namespace}/persistentvolumeclaims/memory-graph-data"
+    uids = set()
+    for name in ("deploy", "teardown", "deploy"):
+        result = playbooks.run(name, memory_graph_image=image)
+        assert result.returncode == 0, result.stdout
+        uids.add(cluster.find(path)["metadata"]["uid"])
+    assert len(uids) == 1

@@ -46,7 +46,10 @@ class Member:
 
 @dataclass(frozen=True)
 class Record:
-    """``revision`` 0 means: never released. ``state`` is pending, deployed or failed."""
+    """``revision`` 0 means: never released. ``state`` is pending, deployed, failed or uninstalled.
+
+    An uninstalled release has left members behind, data it was not told to delete.
+    """
 
     name: str
     namespace: str

@@ -217,28 +217,40 @@ class Release:
         return bool(failed)
 
     def absent(self) -> Outcome:
-        """Delete the members of the release; data stays unless asked for."""
+        """Delete the members of the release; data stays unless asked for, and the record as long as data does."""
         wish, outcome = self.wish, self.outcome
         outcome.record = _history.read(self.cluster, wish.name, wish.namespace)
         outcome.leaving = _prune.leaving(
             self.cluster, self.discovery, list(outcome.record.members), outcome.record.id,
             delete_data=wish.delete_data, parallelism=wish.parallelism,
         )  # fmt: skip
-        kept = [f"{one.member.ref}" for one in outcome.leaving if one.action == "kept"]
-        self.say("plan", f"{outcome.pruned} to delete, {len(kept)} to keep" + (f" ({', '.join(kept)})" if kept else ""))
+        kept = [one.member for one in outcome.leaving if one.action == "kept"]
+        named = f" ({', '.join(str(one.ref) for one in kept)})" if kept else ""
+        self.say("plan", f"{outcome.pruned} to delete, {len(kept)} to keep{named}")
         if wish.check:
             return outcome
         start = time.monotonic()
         with self.timed("prune"):
             _prune.delete(self.cluster, outcome.leaving, parallelism=wish.parallelism)
-            if outcome.record.revision:
-                self.cluster.delete(_history.path(wish.name, wish.namespace))
+            self._retire(kept)
         if wish.wait and outcome.pruned:
             with self.timed("wait"):
                 outcome.failures += _prune.await_gone(self.cluster, outcome.leaving, wish.wait_timeout)
         if outcome.pruned:
             self.say("delete", f"{outcome.pruned} objects gone  {time.monotonic() - start:.1f} s")
         return outcome
+
+    def _retire(self, kept: list[_history.Member]) -> None:
+        """Narrow the record to what is kept, so that a later run finds it; without any the record goes too."""
+        before = self.outcome.record
+        if not before.revision:
+            return
+        if not kept:
+            self.cluster.delete(_history.path(before.name, before.namespace))
+        elif before.state != "uninstalled" or set(kept) != set(before.members):
+            record = _history.advanced(before, before.revision, "uninstalled", before.digest, kept)
+            _history.write(self.cluster, record)
+            self.outcome.record = record
 
 
 def diff_entries(outcome: Outcome) -> list[dict[str, Any]]:

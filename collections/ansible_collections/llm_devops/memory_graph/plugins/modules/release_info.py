@@ -45,7 +45,7 @@ revision:
   returned: always
   type: int
 state:
-  description: C(deployed), C(failed) or C(pending).
+  description: C(deployed), C(failed), C(pending), or C(uninstalled) when only data it kept is left.
   returned: always
   type: str
 when:

@@ -119,9 +119,7 @@ def test_check_writes_nothing(place):
 
 
 def test_prune_deletes_what_left_and_keeps_data_and_foreign_objects(place):
-    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}}
-    claim["spec"] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
-    place.release(config(), config("old"), config("given-away"), claim)
+    place.release(config(), config("old"), config("given-away"), claim())
     patch = {"metadata": {"labels": {"applyset.kubernetes.io/part-of": None}}}
     place.act("PATCH", "configmaps/given-away", patch, "application/merge-patch+json")
     outcome = place.release(config())
@@ -135,13 +133,56 @@ def test_prune_deletes_what_left_and_keeps_data_and_foreign_objects(place):
     assert place.get("persistentvolumeclaims/data")
 
 
-def test_absent_keeps_data(place):
-    place.release(config(), secret())
-    outcome = Release(connect({}), place.wish(), silent).absent()
+def claim(name="data"):
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
+
+
+def absent(place, **wish):
+    outcome = Release(connect({}), place.wish(**wish), silent).absent()
     assert not outcome.failures
+    return outcome
+
+
+def test_absent_keeps_data_and_knows_it_when_told_to_delete_it(place):
+    place.release(config(), secret(), claim())
+    absent(place)
     assert place.get("configmaps/settings") is None
-    assert place.get("secrets/demo-release") is None
+    assert place.get("persistentvolumeclaims/data")
     assert place.cluster.find(f"/api/v1/namespaces/{place.name}")["status"]["phase"] == "Active"
+    again = absent(place)
+    assert not again.differs
+    assert {str(one.member.ref): one.action for one in again.leaving} == {
+        f"Namespace/{place.name}": "kept",
+        "PersistentVolumeClaim/data": "kept",
+    }
+    absent(place, delete_data=True)
+    assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
+
+
+def test_absent_deletes_the_record_with_the_last_member(place):
+    place.cluster.request("POST", "/api/v1/namespaces", None, place.namespace)
+    Release(connect({}), Wish("demo", place.name, [config(), claim()]), silent).present()
+    absent(place)
+    assert place.get("secrets/demo-release")
+    absent(place, delete_data=True)
+    assert place.get("persistentvolumeclaims/data") is None
+    assert place.get("secrets/demo-release") is None
+
+
+def test_what_was_kept_is_adopted_by_the_next_release(place):
+    place.release(config(), claim())
+    uid = place.get("persistentvolumeclaims/data")["metadata"]["uid"]
+    absent(place)
+    outcome = place.release(config(), claim())
+    assert actions(outcome) == {
+        f"Namespace/{place.name}": "unchanged",
+        "ConfigMap/settings": "created",
+        "PersistentVolumeClaim/data": "unchanged",
+    }
+    assert (outcome.record.revision, outcome.record.state) == (2, "deployed")
+    assert [past["state"] for past in outcome.record.history] == ["uninstalled"]
+    assert place.get("persistentvolumeclaims/data")["metadata"]["uid"] == uid
 
 
 def test_conflict_names_the_other_manager_and_is_taken_over_only_when_asked(place):
