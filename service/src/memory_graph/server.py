@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -53,6 +54,10 @@ def run(settings: Settings) -> None:
         PluginLoadError: a plugin cannot be loaded.
     """
     configure_logging(settings.log_level, sys.stdout)
+    # Requests make many objects that live until their commit: at the default threshold the collector walks them and all
+    # modules over and over for nothing (half the time of a write of 1,000 nodes).
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     asyncio.run(_serve(settings))
 
 
@@ -66,7 +71,7 @@ async def _serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         tracing = start_tracing(settings.otel_exporter_otlp_endpoint, __version__)
         stack.callback(tracing.shutdown, TELEMETRY_FLUSH_S)
-        store = await _open_store(settings)
+        store = await _open_store(settings, metrics)
         stack.push_async_callback(store.close)
         plugins = load_plugins(settings.plugin_dirs, settings.plugin_timeout_ms / _MS, metrics)
         stack.push_async_callback(plugins.close, TELEMETRY_FLUSH_S)
@@ -105,7 +110,7 @@ async def _serve(settings: Settings) -> None:
     _log.info("stopped")
 
 
-async def _open_store(settings: Settings) -> GraphStore:
+async def _open_store(settings: Settings, metrics: Metrics) -> GraphStore:
     try:
         settings.db_path.mkdir(parents=True, exist_ok=True)
         opening = partial(
@@ -113,6 +118,7 @@ async def _open_store(settings: Settings) -> GraphStore:
             settings.db_path / STORE_FILE,
             keep_changes=settings.feed_retention_commits,
             max_buffered_events=settings.feed_buffer_events,
+            observer=metrics.store(),
         )
         return await asyncio.to_thread(opening)
     except OSError as error:

@@ -64,6 +64,7 @@ def test_health_and_metrics_say_what_is(serve: Serve) -> None:
     assert value(metrics, 'memory_graph_grpc_requests_total{method="AddPrompt",status="OK"}') == 1
     assert value(metrics, 'memory_graph_grpc_requests_total{method="GetNode",status="NOT_FOUND"}') == 1
     assert value(metrics, "memory_graph_write_latency_seconds_count") == 2
+    assert value(metrics, "memory_graph_store_commit_mutations_sum") == 2
     assert scrape(server, "/healthz") == "ok\n"
 
 

@@ -53,14 +53,22 @@ class QueryContract:
         assert [stored.index(found) for found in page.nodes] == [0, 3, 2, 4, 1]
         assert [found async for found in store.scan(TENANT, condition)] == page.nodes
 
+    async def test_a_session_is_not_among_its_own_nodes(self, store):
+        opened, _ = await session_of_prompts(store, 2)
+        for asked, expected in ((None, 2), (NodeType.PROMPT, 2), (NodeType.SESSION, 0)):
+            page = await store.query(TENANT, NodeFilter(session_id=opened.id, type=asked), 10, 0)
+            assert (len(page.nodes), page.total_count) == (expected, expected)
+        everywhere = await store.query(TENANT, NodeFilter(type=NodeType.SESSION), 10, 0)
+        assert [found.id for found in everywhere.nodes] == [opened.id]
+
     async def test_pages_cut_the_same_order(self, store):
         opened, _ = await session_of_prompts(store, 7)
         condition = NodeFilter(session_id=opened.id)
         whole = await store.query(TENANT, condition, 100, 0)
         pages = [await store.query(TENANT, condition, 3, offset) for offset in (0, 3, 6, 9, 9_999)]
         assert [found for page in pages for found in page.nodes] == whole.nodes
-        assert [page.total_count for page in pages] == [8] * 5
-        assert [len(page.nodes) for page in pages] == [3, 3, 2, 0, 0]
+        assert [page.total_count for page in pages] == [7] * 5
+        assert [len(page.nodes) for page in pages] == [3, 3, 1, 0, 0]
 
     async def test_every_filter_selects_and_counts_what_it_says(self, store):
         opened, _ = await session_of_prompts(store, 0)

@@ -128,7 +128,7 @@ class Reference:
 
 
 def _matches(version: NodeVersion, asked: NodeFilter) -> bool:
-    if asked.session_id is not None and version.session != asked.session_id:
+    if asked.session_id is not None and (version.session != asked.session_id or version.type is NodeType.SESSION):
         return False
     if asked.type is not None and version.type is not asked.type:
         return False

@@ -87,7 +87,7 @@ class CreateContract:
         asked = prompt(opened.node.id)
         answered = response(asked.node.id)
         await made(store, opened, asked, answered, tool(answered.node.id))
-        assert (await store.query(TENANT, NodeFilter(session_id=opened.node.id), 10, 0)).total_count == 4
+        assert (await store.query(TENANT, NodeFilter(session_id=opened.node.id), 10, 0)).total_count == 3
 
     @pytest.mark.parametrize(
         "orphan",
@@ -130,6 +130,14 @@ class CreateContract:
         (first,) = await made(store, asked)
         await store.apply(write(update(opened, SessionData(is_active=False))))
         assert await made(store, asked) == (first,)
+
+    async def test_repeating_the_create_of_a_session_closed_since_changes_nothing(self, store):
+        (opened,) = await made(store, session(user="me"))
+        await store.apply(write(update(opened, SessionData(metadata={"user": "me"}, is_active=False))))
+        (again,) = await made(store, session(id=opened.id, user="me"))
+        assert not again.data.is_active
+        with pytest.raises(AlreadyExists):
+            await store.apply(write(session(id=opened.id, user="you")))
 
     async def test_the_same_create_twice_in_one_write_is_one_node(self, store):
         create = agent()

@@ -15,8 +15,8 @@ class CreateNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Stores a node and the edges the server makes for it.
 
     Creating a node that exists with equal data changes nothing (its edges included) and yields the stored node; with
-    other data it is `AlreadyExists`. Equal means: same type and same data, usage_count aside. An edge to a node
-    that does not exist is `NotFound`.
+    other data it is `AlreadyExists`. Equal means: same type and same data, but for usage_count and is_active, which
+    change by themselves. An edge to a node that does not exist is `NotFound`.
 
     edges: from or to this node; `BELONGS_TO` among them.
     parent_id: the node whose session this node belongs to (the prompt of a response, the response of a tool

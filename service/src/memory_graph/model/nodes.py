@@ -170,9 +170,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A node as the graph holds it.
 
     created_at and updated_at: when the writer says it happened (valid time). recorded_at: when the store
-    learned of this version (0 until it is stored). session_id: the session a node belongs to, itself for a
-    session, None for nodes of
-    no session (agents, templates, models).
+    learned of this version (0 until it is stored). session_id: the session a node belongs to, itself for a session,
+    None for nodes of no session (agents, templates, models).
     """
 
     id: str

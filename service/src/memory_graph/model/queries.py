@@ -15,6 +15,7 @@ MAX_DEPTH = 10
 class NodeFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which nodes: every condition given must hold.
 
+    session_id: nodes that belong to the session; the session itself is not among them.
     after, before: bounds of created_at, inclusive, in nanoseconds.
     attributes: exact values of indexed attributes by name, as `memory_graph.model.attributes` yields them.
     text: words that all occur in the node's text.

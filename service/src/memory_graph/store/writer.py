@@ -7,9 +7,10 @@ while the disk was busy. What is accepted and not yet committed is bounded in by
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -37,6 +38,16 @@ def _content(mutation: Mutation) -> object:
             return None
 
 
+class WriterObserver(Protocol):
+    """Is told what the writer does, for metrics."""
+
+    def committed(self, mutations: int, seconds: float) -> None:
+        """One batch was committed: how many mutations shared it, and how long it took."""
+
+    def pending(self, size: int) -> None:
+        """Bytes accepted and not yet committed, after a batch."""
+
+
 class _Item(NamedTuple):
     write: Write
     size: int
@@ -50,6 +61,7 @@ class BatchingWriter:
     in commit order.
     max_mutations: of a batch; a single write may be larger. max_pending_bytes: about the encoded size of what
     waits.
+    observer: told of every batch.
     """
 
     def __init__(
@@ -59,8 +71,10 @@ class BatchingWriter:
         *,
         max_mutations: int = MAX_MUTATIONS,
         max_pending_bytes: int = MAX_PENDING_BYTES,
+        observer: WriterObserver | None = None,
     ) -> None:
         self._commit = commit
+        self._observer = observer
         self._published = published
         self._max_mutations = max_mutations
         self._max_pending_bytes = max_pending_bytes
@@ -136,10 +150,13 @@ class BatchingWriter:
             for item, outcome in zip(batch, outcomes, strict=True):
                 _answer(item.answer, outcome)
             self._release(sum(item.size for item in batch))
+            if self._observer is not None:
+                self._observer.pending(self._pending_bytes)
         self._pump = None
 
     async def _committed(self, writes: Sequence[Write]) -> Sequence[Applied | Exception]:
         """What came of each write. One that the store chokes on does not take the others down with it."""
+        began = time.perf_counter()
         try:
             outcomes = await self._commit(writes)
         except GraphError as error:
@@ -148,6 +165,8 @@ class BatchingWriter:
             if len(writes) == 1:
                 return [error]
             return [outcome for write in writes for outcome in await self._committed([write])]
+        if self._observer is not None:
+            self._observer.committed(sum(len(write.mutations) for write in writes), time.perf_counter() - began)
         self._published(writes, outcomes)
         return outcomes
 

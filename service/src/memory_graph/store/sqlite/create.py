@@ -84,9 +84,16 @@ def create_edge(unit: Unit, scope: Scope, mutation: CreateEdge) -> tuple[Edge, i
 
 def _repeated(unit: Unit, scope: Scope, node: Node, known: NodeRef) -> Node:
     stored = unit.load(scope.name, known)
-    if stored.type is not node.type or without_count(stored.data) != without_count(node.data):
+    if stored.type is not node.type or _as_created(stored.data) != _as_created(node.data):
         raise AlreadyExists("node", node.id)
     return stored
+
+
+def _as_created(data: NodeData) -> NodeData:
+    """What a creation is compared by: whether a session has ended since is not part of it."""
+    if isinstance(data, SessionData) and not data.is_active:
+        return msgspec.structs.replace(data, is_active=True)
+    return without_count(data)
 
 
 def _required(unit: Unit, scope: Scope, id: str | None, type: NodeType | None) -> NodeRef | None:

@@ -8,6 +8,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from memory_graph.model.kinds import NodeType
 from memory_graph.model.queries import NodeFilter
 from memory_graph.store.sqlite.counts import WHOLE_TENANT
 from memory_graph.store.sqlite.ids import bounded, to_bytes
@@ -43,7 +44,7 @@ def condition(connection: apsw.Connection, tenant: int, asked: NodeFilter) -> Co
     session = None
     if asked.session_id is not None:
         session = session_number(connection, tenant, asked.session_id)
-        if session is None:
+        if session is None or asked.type is NodeType.SESSION:
             return None
     if asked.text is not None:
         words = _match(tenant, session, asked.text)
@@ -62,7 +63,7 @@ def _by_index(tenant: int, session: int | None, asked: NodeFilter) -> Condition:
     }[session is not None, asked.type is not None]
     where, values = ["v.tenant = ?"], [tenant]
     if session is not None:
-        where.append("v.session = ?")
+        where.append("v.session = ? AND v.n <> v.session")
         values.append(session)
     if asked.type is not None:
         where.append("v.type = ?")
@@ -93,7 +94,7 @@ def _by_attribute(tenant: int, asked: NodeFilter) -> Condition:
 def _by_text(tenant: int, session: int | None, asked: NodeFilter, words: str) -> Condition:
     where, values = ["texts MATCH ? AND v.tenant = ?"], [words, tenant]
     if session is not None:
-        where.append("v.session = ?")
+        where.append("v.session = ? AND v.n <> v.session")
         values.append(session)
     if asked.type is not None:
         where.append("v.type = ?")
@@ -154,13 +155,22 @@ def page_before(connection: apsw.Connection, asked: Condition, limit: int, key: 
     return [(at, number) for at, number in rows]
 
 
+def _kinds(session: int, type: int | None) -> tuple[str, tuple[int, ...]]:
+    """Which counters add up to a count of nodes; a session is not one of its own."""
+    if type is not None:
+        return "kind = ?", (type,)
+    if session == WHOLE_TENANT:
+        return "kind < 100", ()
+    return "kind < 100 AND kind <> ?", (int(NodeType.SESSION),)
+
+
 def total(connection: apsw.Connection, asked: Condition) -> int:
     """How many nodes match."""
     if asked.counter is None:
         found = connection.execute(f"SELECT count(*) {asked.source}", asked.values).get
     else:
         tenant, session, type = asked.counter
-        kinds, values = ("kind < 100", ()) if type is None else ("kind = ?", (type,))
+        kinds, values = _kinds(session, type)
         found = connection.execute(
             f"SELECT sum(count) FROM counts WHERE tenant = ? AND session = ? AND {kinds}", (tenant, session, *values)
         ).get

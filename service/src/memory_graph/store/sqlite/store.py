@@ -36,7 +36,7 @@ from memory_graph.store.sqlite.read import Reader
 from memory_graph.store.sqlite.rows import Rows
 from memory_graph.store.sqlite.schema import migrate
 from memory_graph.store.sqlite.write import Committer
-from memory_graph.store.writer import BatchingWriter
+from memory_graph.store.writer import BatchingWriter, WriterObserver
 
 KEEP_CHANGES = 100_000
 READERS = 4
@@ -55,12 +55,13 @@ def open_store(
     keep_changes: int = KEEP_CHANGES,
     max_buffered_events: int = MAX_BUFFERED_EVENTS,
     readers: int = READERS,
+    observer: WriterObserver | None = None,
 ) -> SqliteStore:
     """Opens the file, making or migrating it first. Does file I/O; call it before serving.
 
     codec: how content is written; as it is, by default. clock: recorded time in nanoseconds. new_id: ids of edges the
     store makes without being given one. keep_changes: commits the change feed keeps. max_buffered_events: of one live
-    subscription. readers: how many reads run at once.
+    subscription. readers: how many reads run at once. observer: told of every commit.
 
     Raises `StoreUnavailable` when the file cannot be opened or has another owner, `StoreCorrupt` when it is damaged,
     of a newer schema, or no database.
@@ -83,14 +84,20 @@ def open_store(
     except BaseException:
         lock.release()
         raise
-    return SqliteStore(lock, committer, pool, Feed(max_buffered_events), clock)
+    return SqliteStore(lock, committer, pool, Feed(max_buffered_events), clock, observer)
 
 
 class SqliteStore:
     """A `memory_graph.store.protocol.GraphStore` in one file. Belongs to the event loop it is first used on."""
 
     def __init__(
-        self, lock: FileLock, committer: Committer, pool: ReaderPool, feed: Feed, clock: Callable[[], int]
+        self,
+        lock: FileLock,
+        committer: Committer,
+        pool: ReaderPool,
+        feed: Feed,
+        clock: Callable[[], int],
+        observer: WriterObserver | None,
     ) -> None:
         self._lock = lock
         self._committer = committer
@@ -98,7 +105,7 @@ class SqliteStore:
         self._feed = feed
         self._clock = clock
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
-        self._writer = BatchingWriter(self._commit, self._publish)
+        self._writer = BatchingWriter(self._commit, self._publish, observer=observer)
         self._closing: asyncio.Task[None] | None = None
 
     async def _commit(self, writes: Sequence[Write]) -> Sequence[Applied | GraphError]:
