@@ -14,6 +14,22 @@ def test_unreachable_cluster(playbooks, unreachable_kubeconfig: Path) -> None:
     assert str(unreachable_kubeconfig) in said
 
 
+def test_verification_asks_the_cluster_that_was_named(playbooks, unreachable_kubeconfig: Path, tmp_path: Path) -> None:
+    """Without a client certificate the pods' health is asked first, with one the round trip is."""
+    certificate = tmp_path / "client.pem"
+    certificate.touch()
+    mutual_tls = {
+        "memory_graph_tls": True,
+        "memory_graph_existing_secret": "graph-certificate",
+        "memory_graph_verify_tls_certificate": str(certificate),
+        "memory_graph_verify_tls_key": str(certificate),
+    }
+    for variables in ({}, mutual_tls):
+        said = playbooks.refused("verify", memory_graph_kubeconfig=str(unreachable_kubeconfig), **variables)
+        assert "https://127.0.0.1:1" in said
+        assert str(unreachable_kubeconfig) in said
+
+
 def test_no_permission(playbooks, powerless_kubeconfig: Path, cluster, namespace: str, objects_of) -> None:
     said = playbooks.refused(memory_graph_kubeconfig=str(powerless_kubeconfig), memory_graph_create_namespace=False)
     assert "statefulsets" in said
