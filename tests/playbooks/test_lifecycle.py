@@ -10,6 +10,9 @@ def test_good_release_follows_one_that_could_not_start(playbooks, any_namespace:
     assert healed.returncode == 0, healed.stdout
     again = playbooks.run("deploy", memory_graph_image=image)
     assert "0 to create, 0 to change, 0 to prune" in again.stdout, again.stdout
+    other_build = playbooks.run("diff", memory_graph_image=f"{image}-other")
+    assert "0 to create, 1 to change, 0 to prune" in other_build.stdout, other_build.stdout
+    assert "StatefulSet/memory-graph" in other_build.stdout
 
 
 def test_check_and_diff_write_nothing(playbooks, cluster, namespace: str, image: str) -> None:
