@@ -218,8 +218,7 @@ class Preflight:
                     )
 
     def _in_use(self) -> dict[str, Decimal]:
-        """What the release's own objects already use, which an update does not ask for again."""
-        selector = "app.kubernetes.io/managed-by=llm-devops-memory-graph"
+        """What the objects as they are now already use, which an update does not ask for again."""
         running = []
         for kind, path in (
             ("Deployment", "apps/v1"),
@@ -230,7 +229,7 @@ class Preflight:
             resource = self.discovery.find(path, kind)
             names = {item["metadata"]["name"] for item in self._of(kind)}
             if resource and names:
-                found = self.cluster.list(resource.collection(self.namespace), selector)
+                found = self.cluster.list(resource.collection(self.namespace))
                 running += [{**item, "kind": kind} for item in found if item["metadata"]["name"] in names]
         return _demand.total(running, self.namespace, {})
 

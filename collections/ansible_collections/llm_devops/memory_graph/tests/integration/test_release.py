@@ -341,3 +341,19 @@ def test_preflight_reports_everything_at_once(place):
     assert {"quota", "images", "references", "kinds"} <= set(found)
     assert found["quota"] == "limits.memory would be 12Gi, ResourceQuota 'team' leaves 8Gi"
     assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
+
+
+def test_preflight_does_not_count_what_an_update_already_has(place):
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "team"},
+        "spec": {"hard": {"limits.memory": "64Mi"}},
+    }
+    objects = [place.namespace, quota, workload("StatefulSet", resources={"limits": {"memory": "64Mi"}})]
+    place.release(*objects[1:])
+    in_use = place.cluster.find(f"/api/v1/namespaces/{place.name}/resourcequotas/team")
+    assert in_use["status"]["used"]["limits.memory"] == "64Mi"
+    preflight = Preflight(place.cluster, place.name, prepared(objects, "demo", place.name))
+    preflight.run()
+    assert "quota" not in {item["check"] for item in preflight.problems}
