@@ -351,6 +351,7 @@ def test_preflight_does_not_count_what_an_update_already_has(place):
         "spec": {"hard": {"limits.memory": "64Mi"}},
     }
     objects = [place.namespace, quota, workload("StatefulSet", resources={"limits": {"memory": "64Mi"}})]
+    objects[2]["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "somebody"}
     place.release(*objects[1:])
     in_use = place.cluster.find(f"/api/v1/namespaces/{place.name}/resourcequotas/team")
     assert in_use["status"]["used"]["limits.memory"] == "64Mi"
