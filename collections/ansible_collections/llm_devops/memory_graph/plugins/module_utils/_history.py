@@ -65,6 +65,12 @@ class Record:
     def id(self) -> str:
         return applyset_id(self.name, self.namespace)
 
+    @property
+    def last_deployed(self) -> int:
+        """The newest revision whose objects all became ready, 0 when none did."""
+        states = {int(past["revision"]): past["state"] for past in self.history} | {self.revision: self.state}
+        return max((revision for revision, state in states.items() if state == "deployed"), default=0)
+
     def digest_of(self, content: bytes) -> str:
         return f"hmac-sha256:{hmac.new(self.key, content, hashlib.sha256).hexdigest()}"
 

@@ -71,6 +71,8 @@ def failure_text(outcome: Outcome) -> str:
         for label, text in (("why", failure.get("why")), ("try", failure.get("way_out"))):
             if text:
                 rows.append(f"  {label:<8} {text}")
+        if failure.get("kept"):
+            rows.append(f"  kept     {failure['kept']}")
         rows += [f"  event    {event}" for event in (failure.get("events") or [])[-3:]]
         rows += [f"  log      {entry}" for entry in (failure.get("log") or [])[-5:]]
         blocks.append("\n".join(rows))

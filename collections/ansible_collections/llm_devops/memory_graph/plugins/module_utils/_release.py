@@ -186,9 +186,13 @@ class Release:
             outcome.failures.append({
                 "kind": status.ref.kind, "namespace": status.ref.namespace, "name": status.ref.name,
                 "message": f"{status.ref} {after}: {why}", "why": status.why, "way_out": status.way_out,
-                "events": status.events, "log": status.log,
+                "events": status.events, "log": status.log, "kept": self._kept(status),
             })  # fmt: skip
         return not bad
+
+    def _kept(self, status: Status) -> str:
+        before = self.outcome.record.last_deployed
+        return f"revision {before} still serves {status.serving}" if before and status.serving else ""
 
     def _conclude(self, revision: int, digest: str, fresh: bool, ok: bool) -> None:
         outcome, state = self.outcome, "deployed" if self.outcome.failures == [] else "failed"

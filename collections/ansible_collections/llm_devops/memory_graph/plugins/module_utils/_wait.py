@@ -21,12 +21,16 @@ from ._plan import Step
 from ._predicates import Verdict, judge, observed
 
 WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job"})
+DEPLOYMENT_REVISION = "deployment.kubernetes.io/revision"
 Say = Callable[[str, str], None]
 
 
 @dataclass
 class Status:
-    """How one object stands. ``trail`` is what it went through while we watched; ``seconds`` how long that took."""
+    """How one object stands. ``trail`` is what it went through while we watched; ``seconds`` how long that took.
+
+    ``serving`` says, of a workload that is not ready, how many ready pods of before are left of those wanted: ``2/3``.
+    """
 
     ref: Ref
     state: str
@@ -37,6 +41,7 @@ class Status:
     events: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    serving: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return {"kind": self.ref.kind, "namespace": self.ref.namespace, "name": self.ref.name, "state": self.state,
@@ -241,6 +246,34 @@ class _Waiter:
             and pod["metadata"].get("namespace") == ref.namespace and not pod["metadata"].get("deletionTimestamp")
         ]  # fmt: skip
 
+    def _serving(self, ref: Ref) -> str:
+        obj = self.live[ref]
+        current = self._current_hash(ref, obj) if observed(obj) else ""
+        ready = [
+            pod for pod in self._pods_of(ref, obj)
+            if judge(pod).state == "ready" and _revision_of(pod) not in ("", current)
+        ]  # fmt: skip
+        return f"{len(ready)}/{obj['spec'].get('replicas', 1)}" if current and ready else ""
+
+    def _current_hash(self, ref: Ref, obj: Object) -> str:
+        """What marks the pods of the present revision; of a Deployment only its newest ReplicaSet knows."""
+        if ref.kind == "StatefulSet":
+            return str((obj.get("status") or {}).get("updateRevision", ""))
+        if ref.kind != "Deployment":
+            return ""
+        labels = (obj["spec"].get("selector") or {}).get("matchLabels") or {}
+        try:
+            found = [
+                one["metadata"] for one in self.cluster.list(
+                    f"/apis/apps/v1/namespaces/{ref.namespace}/replicasets",
+                    ",".join(f"{key}={value}" for key, value in labels.items()),
+                ) if any(owner["uid"] == obj["metadata"].get("uid") for owner in one["metadata"].get("ownerReferences", []))
+            ]  # fmt: skip
+        except ClusterError:  # what still serves is extra; without the right to list ReplicaSets the reason stands
+            return ""
+        numbered = {int(one.get("annotations", {}).get(DEPLOYMENT_REVISION, 0)): one["labels"] for one in found}
+        return str(numbered[max(numbered)].get("pod-template-hash", "")) if numbered else ""
+
     def _replace(self, status: Status, pod: Object) -> None:
         """Delete a broken pod of an older revision: a StatefulSet waits for it to become ready before it replaces it,
         which it never will (kubernetes/kubernetes issue 67250, "forced rollback")."""
@@ -270,6 +303,7 @@ class _Waiter:
                     f"{event.get('reason')} {involved.get('kind')}/{involved.get('name')}: {event.get('message')}"
                 )
         status.events = status.events[-5:]
+        status.serving = self._serving(status.ref)
         if status.state == "progressing" and not status.way_out:
             status.why = "it did not become ready in time"
             status.way_out = f"kubectl -n {status.ref.namespace} describe {status.ref.kind.lower()} {name}"
@@ -284,6 +318,11 @@ def _about(event: Object, obj: Object, kind: str) -> bool:
     entries = obj["metadata"].get("managedFields") or []
     changed = max((str(item.get("time", "")) for item in entries if item.get("subresource") != "status"), default="")
     return stamp >= changed
+
+
+def _revision_of(pod: Object) -> str:
+    labels = pod["metadata"].get("labels") or {}
+    return str(labels.get("controller-revision-hash") or labels.get("pod-template-hash") or "")
 
 
 def _outdated(pod: Object, obj: Object) -> bool:

@@ -272,6 +272,22 @@ def test_a_good_image_follows_a_broken_one(place, kind):
     assert not again.written
 
 
+def test_what_still_serves_is_said(place):
+    """A Deployment keeps its ready pods until new ones are; nothing is kept that was never there."""
+    broken = workload(image="none.invalid/none:1", imagePullPolicy="Never")
+    assert "kept" not in failure_text(place.release(broken))
+    assert not place.release(workload(image=pause(place.cluster), imagePullPolicy="Never")).failures
+    for _again in range(2):
+        assert "\n  kept     revision 2 still serves 1/1\n" in failure_text(place.release(broken)) + "\n"
+
+
+def test_nothing_serves_once_a_stateful_set_has_replaced_its_pod(place):
+    assert not place.release(workload("StatefulSet", pause(place.cluster), imagePullPolicy="Never")).failures
+    outcome = place.release(workload("StatefulSet", "none.invalid/none:1", imagePullPolicy="Never"))
+    assert outcome.failures
+    assert "kept" not in failure_text(outcome)
+
+
 def test_a_missing_secret_is_named(place):
     options = {"imagePullPolicy": "Never", "envFrom": [{"secretRef": {"name": "no-such"}}]}
     outcome = place.release(workload(image=pause(place.cluster), **options))
