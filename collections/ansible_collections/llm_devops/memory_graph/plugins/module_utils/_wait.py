@@ -262,16 +262,16 @@ class _Waiter:
         if ref.kind != "Deployment":
             return ""
         labels = (obj["spec"].get("selector") or {}).get("matchLabels") or {}
+        selector, uid = ",".join(f"{key}={value}" for key, value in labels.items()), obj["metadata"].get("uid")
         try:
-            found = [
-                one["metadata"] for one in self.cluster.list(
-                    f"/apis/apps/v1/namespaces/{ref.namespace}/replicasets",
-                    ",".join(f"{key}={value}" for key, value in labels.items()),
-                ) if any(owner["uid"] == obj["metadata"].get("uid") for owner in one["metadata"].get("ownerReferences", []))
-            ]  # fmt: skip
+            listed = list(self.cluster.list(f"/apis/apps/v1/namespaces/{ref.namespace}/replicasets", selector))
         except ClusterError:  # what still serves is extra; without the right to list ReplicaSets the reason stands
             return ""
-        numbered = {int(one.get("annotations", {}).get(DEPLOYMENT_REVISION, 0)): one["labels"] for one in found}
+        numbered = {
+            int(one["metadata"].get("annotations", {}).get(DEPLOYMENT_REVISION, 0)): one["metadata"]["labels"]
+            for one in listed
+            if any(owner["uid"] == uid for owner in one["metadata"].get("ownerReferences", []))
+        }
         return str(numbered[max(numbered)].get("pod-template-hash", "")) if numbered else ""
 
     def _replace(self, status: Status, pod: Object) -> None:

@@ -111,7 +111,7 @@ statuses:
   type: list
   elements: dict
 failures:
-  description: Per failed object C(message), C(why), C(way_out), C(events) and C(log).
+  description: Per failed object C(message), C(why), C(way_out), C(events), C(log) and C(kept), what still serves.
   returned: always
   type: list
   elements: dict
