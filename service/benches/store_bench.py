@@ -23,6 +23,7 @@ from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.model.mutations import CreateNode, Write
 from memory_graph.model.nodes import Edge, Node, PromptData, PromptMetadata, SessionData
 from memory_graph.model.queries import NodeFilter
+from memory_graph.server import calm_collector
 from memory_graph.store.sqlite import SqliteStore, open_store
 from memory_graph.store.sqlite.connection import open_writer
 from memory_graph.store.sqlite.ids import uuid7
@@ -176,6 +177,7 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, help="where the files go (default: a temporary folder)")
     arguments.add_argument("--session", type=int, default=100_000, help="prompts of the long session")
     given = arguments.parse_args()
+    calm_collector()
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         found = asyncio.run(run(Path(folder), given.session))
     if given.json:

@@ -262,3 +262,37 @@ def test_healthz_is_503_while_not_serving(serve: Serve, small_disk: Path) -> Non
         assert any(status.status == NOT_SERVING for status in watch)
         with pytest.raises(urllib.error.HTTPError, match="503"):
             scrape(server, "/healthz")
+
+
+SLEEPER = """
+import asyncio
+from memory_graph.plugins import Plugin
+
+class Sleeper(Plugin):
+    name = "sleeper"
+
+    async def before_create_session(self, context, node):
+        await asyncio.sleep(600)
+"""
+
+
+def test_a_unary_call_has_a_time_limit(serve: Serve, tmp_path: Path) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "sleeper.py").write_text(SLEEPER)
+    server = serve(PLUGIN_DIRS=plugins, PLUGIN_TIMEOUT_MS=600_000, REQUEST_TIMEOUT_MS=200)
+    with grpc.insecure_channel(server.address) as channel:
+        with refused(grpc.StatusCode.DEADLINE_EXCEEDED) as refusal:
+            MemoryGraphServiceStub(channel).CreateSession(pb.CreateSessionRequest())
+        assert "REQUEST_TIMEOUT_MS" in refusal.text
+    assert 'status="DEADLINE_EXCEEDED"' in scrape(server)
+
+
+def test_an_old_connection_is_asked_to_reconnect_and_no_call_is_lost(serve: Serve) -> None:
+    server = serve(MAX_CONNECTION_AGE_S=1)
+    states = []
+    with grpc.insecure_channel(server.address) as channel:
+        channel.subscribe(states.append)
+        graph = MemoryGraphServiceStub(channel)
+        while states.count(grpc.ChannelConnectivity.IDLE) < 3:
+            graph.Health(Empty(), wait_for_ready=True, timeout=30)
