@@ -24,7 +24,7 @@ def main() -> None:
     found = {}
     for name in wanted:
         print(f"bench {name} …", file=sys.stderr)
-        command = [sys.executable, str(ROOT / BENCHES[name]), "--json"]
+        command = [sys.executable, str(ROOT / BENCHES[name])]
         found[name] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
         for case, figures in found[name].items():
             for figure, value in figures.items():

@@ -1,6 +1,6 @@
 """The deployment: `make deploy` twice, and the same objects by `release` and by a loop over `kubernetes.core.k8s`.
 
-    python benches/deploy_bench.py [--json] [--kubeconfig FILE]
+    python benches/deploy_bench.py [--kubeconfig FILE]
 
 The objects are the memory graph's own, rendered for a namespace of the bench; nothing waits for pods, so that both
 sides do the same: make the objects so. The seconds of an empty play are given beside them.
@@ -146,20 +146,13 @@ def make_deploy() -> dict[str, dict[str, float]]:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    arguments.add_argument("--json", action="store_true", help="print JSON instead of a table")
     default = CACHE / "memory-graph.kubeconfig"
     arguments.add_argument(
         "--kubeconfig", type=Path, default=default, help="the cluster (default: that of make deploy)"
     )
     given = arguments.parse_args()
     found = make_deploy() | objects_by_both(given.kubeconfig, lambda text: print(text, file=sys.stderr))
-    if given.json:
-        print(json.dumps(found, indent=2))
-        return
-    for name, figures in found.items():
-        print(name)
-        for figure, value in figures.items():
-            print(f"  {figure:<20}{value:>14,.2f}")
+    print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

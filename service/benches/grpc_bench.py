@@ -1,6 +1,6 @@
 """The service over gRPC: AddPrompt against an rpc that does nothing on the same server, latency at fixed rates, memory.
 
-    python service/benches/grpc_bench.py [--json] [--requests 20000]
+    python service/benches/grpc_bench.py [--requests 20000]
 
 Load comes from ghz, a Go program: a Python client would be the slower half of what is measured. Client and server share
 the machine. The two sides of a ratio are measured in turn in one run.
@@ -142,17 +142,10 @@ def run(requests: int) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=re.split(r"\n\n", __doc__ or "")[0])
-    arguments.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments.add_argument("--requests", type=int, default=20_000, help="calls a round (default: 20000)")
     given = arguments.parse_args()
     found = run(given.requests)
-    if given.json:
-        print(json.dumps(found, indent=2))
-        return
-    for name, figures in found.items():
-        print(name)
-        for figure, value in figures.items():
-            print(f"  {figure:<20}{value:>14,.2f}")
+    print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

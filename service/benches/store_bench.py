@@ -1,6 +1,6 @@
 """The embedded store by itself: writes against raw inserts of the same rows, and what stays flat as a session grows.
 
-    python service/benches/store_bench.py [--json] [--folder DIR] [--session 100000]
+    python service/benches/store_bench.py [--folder DIR] [--session 100000]
 
 The two sides of a ratio are measured in turn in one run, so that a busy machine slows both.
 """
@@ -173,20 +173,13 @@ async def run(folder: Path, length: int) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    arguments.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments.add_argument("--folder", type=Path, help="where the files go (default: a temporary folder)")
     arguments.add_argument("--session", type=int, default=100_000, help="prompts of the long session")
     given = arguments.parse_args()
     calm_collector()
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         found = asyncio.run(run(Path(folder), given.session))
-    if given.json:
-        print(json.dumps(found, indent=2))
-        return
-    for name, figures in found.items():
-        print(name)
-        for figure, value in figures.items():
-            print(f"  {figure:<20}{value:>14,.2f}")
+    print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":
