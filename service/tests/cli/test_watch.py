@@ -19,7 +19,9 @@ class Watch:
     """A running `memory-graph watch`; next_event() waits for its next line."""
 
     def __init__(self, address, *arguments):
-        command = [sys.executable, "-m", "memory_graph.cli", "watch", "--address", address, *arguments]
+        # Whoever runs the tests in the background has SIGINT ignored, which a child would inherit.
+        watch = [sys.executable, "-m", "memory_graph.cli", "watch", "--address", address, *arguments]
+        command = ["env", "--default-signal=INT", *watch]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.events, self.notes = queue.Queue(), queue.Queue()
         for stream, lines in ((self.process.stdout, self.events), (self.process.stderr, self.notes)):
