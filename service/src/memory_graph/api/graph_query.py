@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from memory_graph.api import convert, requests
+from memory_graph.api import requests, to_wire
 from memory_graph.api.rpc import Call
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.ingest.checks import Checker
@@ -21,8 +21,8 @@ class GraphQueryService:
     async def Traverse(self, request: pb.TraverseRequest, call: Call) -> AsyncIterator[pb.Path]:
         async for path in self._store.traverse(call.tenant, requests.traversal(request)):
             yield pb.Path(
-                nodes=[convert.node_to_wire(node) for node in path.nodes],
-                edges=[convert.edge_to_wire(edge) for edge in path.edges],
+                nodes=[to_wire.node_to_wire(node) for node in path.nodes],
+                edges=[to_wire.edge_to_wire(edge) for edge in path.edges],
             )
 
     async def Lineage(self, request: pb.LineageRequest, call: Call) -> pb.LineageResponse:
@@ -30,9 +30,9 @@ class GraphQueryService:
         return pb.LineageResponse(
             steps=[
                 pb.LineageStep(
-                    node=convert.node_to_wire(step.node),
+                    node=to_wire.node_to_wire(step.node),
                     distance=step.distance,
-                    edge=convert.edge_to_wire(step.edge) if step.edge is not None else None,
+                    edge=to_wire.edge_to_wire(step.edge) if step.edge is not None else None,
                 )
                 for step in steps
             ]
@@ -45,11 +45,11 @@ class GraphQueryService:
         checker.done()
         async for step in self._store.replay(call.tenant, session_id, at.as_of, at.known_at):
             yield pb.ReplayStep(
-                node=convert.node_to_wire(step.node), edges=[convert.edge_to_wire(edge) for edge in step.edges]
+                node=to_wire.node_to_wire(step.node), edges=[to_wire.edge_to_wire(edge) for edge in step.edges]
             )
 
     async def CloseSession(self, request: pb.CloseSessionRequest, call: Call) -> pb.Session:
         checker = Checker()
         session_id = checker.id("session_id", request.session_id)
         checker.done()
-        return convert.session_to_wire(await self._recorder.close_session(call.context, session_id))
+        return to_wire.session_to_wire(await self._recorder.close_session(call.context, session_id))

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from google.protobuf.empty_pb2 import Empty
 
 from memory_graph import __version__
-from memory_graph.api import convert, feed, requests
+from memory_graph.api import feed, from_wire, requests, to_wire
 from memory_graph.api.rpc import Call
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.ingest.checks import Checker
@@ -35,11 +35,11 @@ class MemoryGraphService:
         self._started = time.monotonic()
 
     async def CreateSession(self, request: pb.CreateSessionRequest, call: Call) -> pb.Session:
-        return convert.session_to_wire(await self._recorder.create_session(call.context, dict(request.metadata)))
+        return to_wire.session_to_wire(await self._recorder.create_session(call.context, dict(request.metadata)))
 
     async def GetSession(self, request: pb.GetSessionRequest, call: Call) -> pb.Session:
         session_id = _id("session_id", request.session_id)
-        return convert.session_to_wire(await self._recorder.get_session(call.tenant, session_id))
+        return to_wire.session_to_wire(await self._recorder.get_session(call.tenant, session_id))
 
     async def DeleteSession(self, request: pb.DeleteSessionRequest, call: Call) -> Empty:
         await self._recorder.delete_session(call.context, _id("session_id", request.session_id))
@@ -51,25 +51,25 @@ class MemoryGraphService:
         checker.done()
         found = await self._store.query(call.tenant, NodeFilter(type=NodeType.SESSION), limit, offset)
         return pb.ListSessionsResponse(
-            sessions=[convert.session_to_wire(node) for node in found.nodes], total_count=found.total_count
+            sessions=[to_wire.session_to_wire(node) for node in found.nodes], total_count=found.total_count
         )
 
     async def CreateNode(self, request: pb.CreateNodeRequest, call: Call) -> pb.Node:
         (created,) = (await self._create_nodes([request.node], ["node"], call))[0]
-        return convert.node_to_wire(created)
+        return to_wire.node_to_wire(created)
 
     async def GetNode(self, request: pb.GetNodeRequest, call: Call) -> pb.Node:
-        return convert.node_to_wire(await self._recorder.get(call.tenant, _id("node_id", request.node_id)))
+        return to_wire.node_to_wire(await self._recorder.get(call.tenant, _id("node_id", request.node_id)))
 
     async def UpdateNode(self, request: pb.UpdateNodeRequest, call: Call) -> pb.Node:
         checker = Checker()
         if not request.node.id:
             checker.add("node.id", "must not be empty")
         now = self._recorder.clock()
-        node = convert.node_from_wire(checker, "node", request.node, new_id=self._recorder.new_id, now=now)
+        node = from_wire.node_from_wire(checker, "node", request.node, new_id=self._recorder.new_id, now=now)
         checker.done()
         assert node is not None
-        return convert.node_to_wire(await self._recorder.update(call.context, node, "node"))
+        return to_wire.node_to_wire(await self._recorder.update(call.context, node, "node"))
 
     async def DeleteNode(self, request: pb.DeleteNodeRequest, call: Call) -> Empty:
         await self._recorder.delete_node(call.context, _id("node_id", request.node_id))
@@ -80,7 +80,10 @@ class MemoryGraphService:
             raise Invalid(Violation("nodes", f"has {len(request.nodes):,} nodes; at most {MAX_LIMIT:,} are accepted"))
         paths = [f"nodes[{index}]" for index in range(len(request.nodes))]
         nodes, created = await self._create_nodes(request.nodes, paths, call)
-        return pb.BatchCreateNodesResponse(nodes=[convert.node_to_wire(node) for node in nodes], created_count=created)
+        reply = pb.BatchCreateNodesResponse(created_count=created)
+        for node in nodes:
+            to_wire.fill_node(reply.nodes.add(), node)
+        return reply
 
     async def BatchGetNodes(self, request: pb.BatchGetNodesRequest, call: Call) -> pb.BatchGetNodesResponse:
         checker = Checker()
@@ -89,15 +92,18 @@ class MemoryGraphService:
         ids = [checker.id(f"node_ids[{index}]", id) for index, id in enumerate(request.node_ids)]
         checker.done()
         found = await self._store.get_nodes(call.tenant, ids)
-        return pb.BatchGetNodesResponse(nodes=[convert.node_to_wire(node) for node in found])
+        reply = pb.BatchGetNodesResponse()
+        for node in found:
+            to_wire.fill_node(reply.nodes.add(), node)
+        return reply
 
     async def CreateEdge(self, request: pb.CreateEdgeRequest, call: Call) -> pb.Edge:
         checker = Checker()
         now = self._recorder.clock()
-        edge = convert.edge_from_wire(checker, "edge", request.edge, new_id=self._recorder.new_id, now=now)
+        edge = from_wire.edge_from_wire(checker, "edge", request.edge, new_id=self._recorder.new_id, now=now)
         checker.done()
         assert edge is not None
-        return convert.edge_to_wire(await self._recorder.create_edge(call.context, edge, "edge"))
+        return to_wire.edge_to_wire(await self._recorder.create_edge(call.context, edge, "edge"))
 
     async def GetEdges(self, request: pb.GetEdgesRequest, call: Call) -> pb.GetEdgesResponse:
         checker = Checker()
@@ -106,7 +112,7 @@ class MemoryGraphService:
         edge_type = requests.edge_type(checker, "type", request.type) if request.HasField("type") else None
         checker.done()
         edges = await self._store.get_edges(call.tenant, node_id, direction, edge_type)
-        return pb.GetEdgesResponse(edges=[convert.edge_to_wire(edge) for edge in edges])
+        return pb.GetEdgesResponse(edges=[to_wire.edge_to_wire(edge) for edge in edges])
 
     async def DeleteEdge(self, request: pb.DeleteEdgeRequest, call: Call) -> Empty:
         await self._recorder.delete_edge(call.context, _id("edge_id", request.edge_id))
@@ -120,9 +126,10 @@ class MemoryGraphService:
         condition = await self._recorder.before_query(call.context, condition)
         found = await self._store.query(call.tenant, condition, limit, offset)
         self._recorder.plugins.after("query", call.context, condition)
-        return pb.QueryResponse(
-            nodes=[convert.node_to_wire(node) for node in found.nodes], total_count=found.total_count
-        )
+        reply = pb.QueryResponse(total_count=found.total_count)
+        for node in found.nodes:
+            to_wire.fill_node(reply.nodes.add(), node)
+        return reply
 
     async def StreamQuery(self, request: pb.QueryRequest, call: Call) -> AsyncIterator[pb.Node]:
         """limit 0 means every node; otherwise limit and offset are Query's."""
@@ -136,29 +143,29 @@ class MemoryGraphService:
             if offset:
                 offset -= 1
                 continue
-            yield convert.node_to_wire(node)
+            yield to_wire.node_to_wire(node)
             if left is not None:
                 left -= 1
                 if left == 0:
                     break
 
     async def AddPrompt(self, request: pb.AddPromptRequest, call: Call) -> pb.PromptNode:
-        metadata = convert.prompt_metadata(request.metadata) if request.HasField("metadata") else None
+        metadata = from_wire.prompt_metadata(request.metadata) if request.HasField("metadata") else None
         data = PromptData(session_id=request.session_id.lower(), content=request.content, metadata=metadata)
-        return convert.prompt_to_wire(await self._add(NodeType.PROMPT, data, call))
+        return to_wire.prompt_to_wire(await self._add(NodeType.PROMPT, data, call))
 
     async def AddResponse(self, request: pb.AddResponseRequest, call: Call) -> pb.ResponseNode:
-        return convert.response_to_wire(await self._add(NodeType.RESPONSE, convert.response_data(request), call))
+        return to_wire.response_to_wire(await self._add(NodeType.RESPONSE, from_wire.response_data(request), call))
 
     async def AddToolInvocation(self, request: pb.AddToolInvocationRequest, call: Call) -> pb.ToolInvocationNode:
         wrapped = pb.Node(type=pb.NODE_TYPE_TOOL_INVOCATION, tool_invocation=request.tool_invocation)
         (created,) = (await self._create_nodes([wrapped], ["tool_invocation"], call))[0]
-        return convert.tool_to_wire(created)
+        return to_wire.tool_to_wire(created)
 
     async def CreateTemplate(self, request: pb.CreateTemplateRequest, call: Call) -> pb.TemplateNode:
         wrapped = pb.Node(type=pb.NODE_TYPE_TEMPLATE, template=request.template)
         (created,) = (await self._create_nodes([wrapped], ["template"], call))[0]
-        return convert.template_to_wire(created)
+        return to_wire.template_to_wire(created)
 
     async def InstantiateTemplate(self, request: pb.InstantiateTemplateRequest, call: Call) -> pb.PromptNode:
         checker = Checker()
@@ -166,7 +173,7 @@ class MemoryGraphService:
         session_id = checker.id("session_id", request.session_id)
         checker.done()
         prompt = await self._recorder.instantiate(call.context, template_id, dict(request.variable_values), session_id)
-        return convert.prompt_to_wire(prompt)
+        return to_wire.prompt_to_wire(prompt)
 
     async def StreamEvents(self, request: pb.StreamEventsRequest, call: Call) -> AsyncIterator[pb.Event]:
         checker = Checker()
@@ -177,13 +184,13 @@ class MemoryGraphService:
         checker.done()
         types = frozenset(request.event_types)
         async for event in self._events(call, session_id, types):
-            yield convert.event_to_wire(event)
+            yield to_wire.event_to_wire(event)
 
     async def SubscribeToSession(self, request: pb.SubscribeRequest, call: Call) -> AsyncIterator[pb.SessionEvent]:
         session_id = _id("session_id", request.session_id)
         await self._recorder.get_session(call.tenant, session_id)
         async for event in self._events(call, session_id, frozenset()):
-            yield pb.SessionEvent(event=convert.event_to_wire(event), session_id=session_id)
+            yield pb.SessionEvent(event=to_wire.event_to_wire(event), session_id=session_id)
 
     async def Health(self, request: Empty, call: Call) -> pb.HealthResponse:
         status = pb.HealthResponse.SERVING if self._serving() else pb.HealthResponse.NOT_SERVING
@@ -207,7 +214,7 @@ class MemoryGraphService:
         now = self._recorder.clock()
         new_id = self._recorder.new_id
         nodes = [
-            convert.node_from_wire(checker, path, message, new_id=new_id, now=now)
+            from_wire.node_from_wire(checker, path, message, new_id=new_id, now=now)
             for message, path in zip(messages, paths, strict=True)
         ]
         checker.done()

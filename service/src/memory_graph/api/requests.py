@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from memory_graph.api.convert import EDGE_TYPES, NODE_TYPES, nanoseconds
+from memory_graph.api.from_wire import EDGE_TYPES, NODE_TYPES, nanoseconds
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.ingest.checks import Checker
 from memory_graph.model.attributes import FILTER_KEYS, FILTER_PREFIXES

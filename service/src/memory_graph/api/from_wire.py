@@ -1,17 +1,15 @@
-"""Between the wire's messages and the model's values. Field by field, no rules: those are in `ingest.checks`."""
+"""The wire's messages as the model's values. Field by field, no rules: those are in `ingest.checks`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.ingest.checks import Checker, data_path
 from memory_graph.model.kinds import EdgeType, NodeType
-from memory_graph.model.mutations import Event
 from memory_graph.model.nodes import (
     AgentData,
     Edge,
@@ -32,17 +30,11 @@ from memory_graph.model.nodes import (
     VariableSpec,
 )
 
-M = TypeVar("M")
 NODE_TYPES: frozenset[int] = frozenset(NodeType)
 EDGE_TYPES: frozenset[int] = frozenset(EdgeType)
 _NS = 1_000_000_000
 MAX_SECONDS = (1 << 63) // _NS - 1
 """The last second the graph can hold, in 2262."""
-
-
-def timestamp(ns: int) -> Timestamp:
-    """A wire timestamp of nanoseconds since the epoch."""
-    return Timestamp(seconds=ns // _NS, nanos=ns % _NS)
 
 
 def nanoseconds(checker: Checker, field: str, value: Timestamp) -> int:
@@ -231,114 +223,6 @@ def node_from_wire(
     )
 
 
-def session_to_wire(node: Node) -> pb.Session:
-    data = node.data
-    assert isinstance(data, SessionData)
-    return pb.Session(
-        id=node.id,
-        created_at=timestamp(node.created_at),
-        updated_at=timestamp(node.updated_at),
-        metadata=data.metadata,
-        is_active=data.is_active,
-    )
-
-
-def _prompt_metadata_to_wire(value: PromptMetadata) -> pb.PromptMetadata:
-    return pb.PromptMetadata(
-        model=value.model,
-        temperature=value.temperature,
-        max_tokens=value.max_tokens,
-        tools_available=value.tools_available,
-        custom=value.custom,
-    )
-
-
-def prompt_to_wire(node: Node) -> pb.PromptNode:
-    data = node.data
-    assert isinstance(data, PromptData)
-    return pb.PromptNode(
-        id=node.id,
-        session_id=data.session_id,
-        content=data.content,
-        timestamp=timestamp(node.created_at),
-        metadata=_prompt_metadata_to_wire(data.metadata) if data.metadata is not None else None,
-    )
-
-
-def response_to_wire(node: Node) -> pb.ResponseNode:
-    data = node.data
-    assert isinstance(data, ResponseData)
-    return pb.ResponseNode(
-        id=node.id,
-        prompt_id=data.prompt_id,
-        content=data.content,
-        timestamp=timestamp(node.created_at),
-        token_usage=_to_wire(pb.TokenUsage, data.token_usage),
-        metadata=_to_wire(pb.ResponseMetadata, data.metadata),
-    )
-
-
-def _to_wire(message: type[M], value: msgspec.Struct | None) -> M | None:
-    return None if value is None else message(**msgspec.structs.asdict(value))
-
-
-def tool_to_wire(node: Node) -> pb.ToolInvocationNode:
-    return pb.ToolInvocationNode(id=node.id, timestamp=timestamp(node.created_at), **msgspec.structs.asdict(node.data))
-
-
-def template_to_wire(node: Node) -> pb.TemplateNode:
-    data = node.data
-    assert isinstance(data, TemplateData)
-    fields = msgspec.structs.asdict(data)
-    fields["variables"] = [_to_wire(pb.VariableSpec, variable) for variable in data.variables]
-    return pb.TemplateNode(id=node.id, created_at=timestamp(node.created_at), **fields)
-
-
-def agent_to_wire(node: Node) -> pb.AgentNode:
-    return pb.AgentNode(id=node.id, created_at=timestamp(node.created_at), **msgspec.structs.asdict(node.data))
-
-
-def model_to_wire(node: Node) -> pb.ModelNode:
-    return pb.ModelNode(id=node.id, created_at=timestamp(node.created_at), **msgspec.structs.asdict(node.data))
-
-
-def invocation_to_wire(node: Node) -> pb.InvocationNode:
-    return pb.InvocationNode(id=node.id, timestamp=timestamp(node.created_at), **msgspec.structs.asdict(node.data))
-
-
-def metric_to_wire(node: Node) -> pb.MetricNode:
-    return pb.MetricNode(id=node.id, timestamp=timestamp(node.created_at), **msgspec.structs.asdict(node.data))
-
-
-def error_to_wire(node: Node) -> pb.ErrorNode:
-    return pb.ErrorNode(id=node.id, timestamp=timestamp(node.created_at), **msgspec.structs.asdict(node.data))
-
-
-_TO_WIRE: dict[type[NodeData], tuple[str, Callable[[Node], Any]]] = {
-    PromptData: ("prompt", prompt_to_wire),
-    ResponseData: ("response", response_to_wire),
-    ToolInvocationData: ("tool_invocation", tool_to_wire),
-    AgentData: ("agent", agent_to_wire),
-    TemplateData: ("template", template_to_wire),
-    SessionData: ("session", session_to_wire),
-    ModelData: ("model", model_to_wire),
-    InvocationData: ("invocation", invocation_to_wire),
-    MetricData: ("metric", metric_to_wire),
-    ErrorData: ("error", error_to_wire),
-}
-
-
-def node_to_wire(node: Node) -> pb.Node:
-    """A node as the wire carries it."""
-    arm, data_to_wire = _TO_WIRE[type(node.data)]
-    data: Any = {arm: data_to_wire(node)}
-    return pb.Node(id=node.id, type=_enum(node.type), created_at=timestamp(node.created_at), **data)
-
-
-def _enum(value: int) -> Any:  # noqa: ANN401 - the generated stubs name classes that do not exist at run time
-    return int(value)
-
-
 def edge_from_wire(
     checker: Checker, path: str, message: pb.Edge, *, new_id: Callable[[], str], now: int
 ) -> Edge | None:
@@ -355,26 +239,4 @@ def edge_from_wire(
         if message.HasField("created_at")
         else now,
         properties=dict(message.properties),
-    )
-
-
-def edge_to_wire(edge: Edge) -> pb.Edge:
-    return pb.Edge(
-        id=edge.id,
-        from_node_id=edge.from_id,
-        to_node_id=edge.to_id,
-        type=_enum(edge.type),
-        created_at=timestamp(edge.created_at),
-        properties=edge.properties,
-    )
-
-
-_encode_json = msgspec.json.Encoder().encode
-
-
-def event_to_wire(event: Event) -> pb.Event:
-    """An event; its payload names what changed (`id`, `kind`, `session_id`) and never carries content."""
-    payload = {"id": event.subject_id, "kind": event.kind, "session_id": event.session_id}
-    return pb.Event(
-        id=event.id, type=_enum(event.type), timestamp=timestamp(event.at), payload=_encode_json(payload).decode()
     )
