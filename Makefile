@@ -41,7 +41,7 @@ test-playbooks: setup ## playbooks and roles of the checkout refuse bad input
 molecule: setup ## deploy, verify and destroy on a kind cluster of its own
 	molecule test --scenario-name default
 
-lint: setup ## ruff, mypy, shellcheck, ansible-lint
+lint: setup ## ruff, mypy, shellcheck, yamllint, ansible-lint, antsibull
 	@bin/lint
 
 bench: setup ## measure the service and the deployment
