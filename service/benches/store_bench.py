@@ -19,6 +19,7 @@ from typing import Any
 import apsw
 
 from memory_graph.model.attributes import text
+from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.model.mutations import CreateNode, Write
 from memory_graph.model.nodes import Edge, Node, PromptData, PromptMetadata, SessionData
@@ -26,7 +27,6 @@ from memory_graph.model.queries import NodeFilter
 from memory_graph.server import calm_collector
 from memory_graph.store.sqlite import SqliteStore, open_store
 from memory_graph.store.sqlite.connection import open_writer
-from memory_graph.store.sqlite.ids import uuid7
 from memory_graph.store.sqlite.schema import migrate
 
 TENANT = "default"
@@ -35,19 +35,19 @@ CONTENT = "Please compare the two deployment plans and say which one rolls back 
 
 
 def session() -> CreateNode:
-    id, now = uuid7(), time.time_ns()
+    id, now = new_id(), time.time_ns()
     node = Node(id=id, type=NodeType.SESSION, data=SessionData(), created_at=now, updated_at=now, session_id=id)
     return CreateNode(node=node)
 
 
 def prompt(session_id: str) -> CreateNode:
     """What AddPrompt writes: a node with BELONGS_TO and FOLLOWS, one indexed attribute, its words."""
-    id, now = uuid7(), time.time_ns()
+    id, now = new_id(), time.time_ns()
     data = PromptData(session_id=session_id, content=CONTENT, metadata=PromptMetadata(model="large", temperature=0.2))
     return CreateNode(
         node=Node(id=id, type=NodeType.PROMPT, data=data, created_at=now, updated_at=now, session_id=session_id),
-        edges=(Edge(id=uuid7(), type=EdgeType.BELONGS_TO, from_id=id, to_id=session_id, created_at=now),),
-        follows_edge_id=uuid7(),
+        edges=(Edge(id=new_id(), type=EdgeType.BELONGS_TO, from_id=id, to_id=session_id, created_at=now),),
+        follows_edge_id=new_id(),
     )
 
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import EdgeType
 from memory_graph.model.queries import Stats
-from memory_graph.store.sqlite.ids import uuid7
 from store.chains import chain
 from store.graphs import TENANT, delete, prompt, session, unlink, write
 from store.store_contract import made, session_of_prompts
@@ -36,7 +36,7 @@ class ChainContract:
     @pytest.mark.parametrize("gone", [0, 2, 4], ids=["first", "middle", "last"])
     async def test_a_deleted_prompt_leaves_one_chain(self, store, gone):
         opened, prompts = await session_of_prompts(store, 5)
-        relink = uuid7()
+        relink = new_id()
         await store.apply(write(delete(prompts[gone].id, relink=relink)))
         left = [asked.id for asked in prompts if asked is not prompts[gone]]
         assert await chain(store, opened.id) == left[::-1]

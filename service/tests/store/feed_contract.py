@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from memory_graph.model.errors import FeedGap, Invalid, NotFound
+from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import EventType
 from memory_graph.store.protocol import Overrun
-from memory_graph.store.sqlite.ids import uuid7
 from store.graphs import TENANT, agent, delete, prompt, response, session, write
 from store.store_contract import made, session_of_prompts
 
@@ -115,7 +115,7 @@ class FeedContract:
         before = await store.changes(TENANT, None, 100)
         await store.apply(write(create))
         with pytest.raises(NotFound):
-            await store.apply(write(agent(), response(uuid7())))
+            await store.apply(write(agent(), response(new_id())))
         assert await store.changes(TENANT, None, 100) == before
 
 

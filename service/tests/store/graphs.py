@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.model.mutations import CreateEdge, CreateNode, DeleteEdge, DeleteNode, Mutation, UpdateNode, Write
 from memory_graph.model.nodes import (
@@ -18,7 +19,6 @@ from memory_graph.model.nodes import (
     TemplateData,
     ToolInvocationData,
 )
-from memory_graph.store.sqlite.ids import uuid7
 
 TENANT = "default"
 
@@ -29,16 +29,16 @@ def write(*mutations: Mutation, tenant: str = TENANT) -> Write:
 
 def node(type: NodeType, data: NodeData, *, id: str | None = None, at: int | None = None, session: str | None = None):
     at = time.time_ns() if at is None else at
-    return Node(id=id or uuid7(), type=type, data=data, created_at=at, updated_at=at, session_id=session)
+    return Node(id=id or new_id(), type=type, data=data, created_at=at, updated_at=at, session_id=session)
 
 
 def edge(type: EdgeType, source: str, target: str, *, at: int | None = None, id: str | None = None, **properties: str):
     at = time.time_ns() if at is None else at
-    return Edge(id=id or uuid7(), type=type, from_id=source, to_id=target, created_at=at, properties=properties)
+    return Edge(id=id or new_id(), type=type, from_id=source, to_id=target, created_at=at, properties=properties)
 
 
 def session(*, at: int | None = None, id: str | None = None, active: bool = True, **metadata: str) -> CreateNode:
-    id = id or uuid7()
+    id = id or new_id()
     data = SessionData(metadata=metadata, is_active=active)
     return CreateNode(node=node(NodeType.SESSION, data, id=id, at=at, session=id))
 
@@ -57,7 +57,7 @@ def prompt(
     return CreateNode(
         node=made,
         edges=(edge(EdgeType.BELONGS_TO, made.id, session, at=made.created_at),),
-        follows_edge_id=uuid7(),
+        follows_edge_id=new_id(),
     )
 
 
@@ -97,7 +97,7 @@ def link(type: EdgeType, source: str, target: str, **rest) -> CreateEdge:
 
 
 def delete(id: str, *, at: int | None = None, relink: str | None = None) -> DeleteNode:
-    return DeleteNode(node_id=id, at=time.time_ns() if at is None else at, relink_edge_id=relink or uuid7())
+    return DeleteNode(node_id=id, at=time.time_ns() if at is None else at, relink_edge_id=relink or new_id())
 
 
 def unlink(id: str, *, at: int | None = None) -> DeleteEdge:

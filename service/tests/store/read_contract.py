@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from memory_graph.model.errors import NotFound
+from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, NodeType
 from memory_graph.model.nodes import PromptData
 from memory_graph.model.queries import NodeFilter, Stats
-from memory_graph.store.sqlite.ids import uuid7
 from store.graphs import TENANT, agent, delete, link, prompt, response, tool, unlink, update, write
 from store.store_contract import made, session_of_prompts
 
@@ -35,7 +35,7 @@ class EdgeContract:
 
     async def test_edges_of_an_unknown_node_are_not_found(self, store):
         with pytest.raises(NotFound):
-            await store.get_edges(TENANT, uuid7(), Direction.BOTH, None)
+            await store.get_edges(TENANT, new_id(), Direction.BOTH, None)
 
     async def test_properties_are_kept(self, store):
         one, two = await made(store, agent("one"), agent("two"))
@@ -101,7 +101,7 @@ class QueryContract:
             (NodeFilter(text="quick", type=NodeType.RESPONSE, after=30), [answered]),
             (NodeFilter(text="quick", attributes=(("model", "m1"),)), [one]),
             (NodeFilter(text="absent"), []),
-            (NodeFilter(session_id=uuid7()), []),
+            (NodeFilter(session_id=new_id()), []),
             (NodeFilter(session_id=one.id), []),
         ):
             page = await store.query(TENANT, condition, 10, 0)
@@ -182,6 +182,6 @@ class TenantContract:
         assert await store.get_nodes("other", [mine.id]) == [theirs]
 
     async def test_a_tenant_that_never_wrote_has_an_empty_graph(self, store):
-        assert await store.get_nodes("new", [uuid7()]) == []
+        assert await store.get_nodes("new", [new_id()]) == []
         assert await store.stats("new") == Stats(nodes=0, edges=0, sessions=0, active_sessions=0)
         assert await store.changes("new", None, 10) == []

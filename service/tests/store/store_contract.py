@@ -10,11 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 from memory_graph.model.errors import AlreadyExists, Invalid, NotFound, SessionClosed
+from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, EventType, NodeType
 from memory_graph.model.mutations import CreateNode
 from memory_graph.model.nodes import AgentData, PromptData, PromptMetadata, SessionData, TemplateData
 from memory_graph.model.queries import NodeFilter, Stats
-from memory_graph.store.sqlite.ids import uuid7
 from store.chains import chain
 from store.graphs import (
     TENANT,
@@ -66,7 +66,7 @@ class CreateContract:
 
     async def test_nodes_come_in_the_order_asked_for_and_unknown_ones_are_left_out(self, store):
         one, two = await made(store, agent("one"), agent("two"))
-        assert await store.get_nodes(TENANT, [two.id, uuid7(), one.id, two.id]) == [two, one, two]
+        assert await store.get_nodes(TENANT, [two.id, new_id(), one.id, two.id]) == [two, one, two]
 
     async def test_a_session_is_a_node_of_its_own_session(self, store):
         (stored,) = await made(store, session(team="docs"))
@@ -94,7 +94,7 @@ class CreateContract:
         [prompt, response, tool],
     )
     async def test_an_unknown_parent_is_not_found(self, store, orphan):
-        missing = uuid7()
+        missing = new_id()
         with pytest.raises(NotFound, match=missing):
             await store.apply(write(orphan(missing)))
         assert await store.stats(TENANT) == Stats(nodes=0, edges=0, sessions=0, active_sessions=0)
@@ -164,12 +164,12 @@ class CreateContract:
 
     async def test_an_edge_to_nowhere_is_not_found(self, store):
         (one,) = await made(store, agent())
-        for source, target in ((one.id, uuid7()), (uuid7(), one.id)):
+        for source, target in ((one.id, new_id()), (new_id(), one.id)):
             with pytest.raises(NotFound):
                 await store.apply(write(link(EdgeType.REFERENCES, source, target)))
         opened = session()
         stray = prompt(opened.node.id)
-        stray = replace(stray, edges=(*stray.edges, edge(EdgeType.HANDLED_BY, stray.node.id, uuid7())))
+        stray = replace(stray, edges=(*stray.edges, edge(EdgeType.HANDLED_BY, stray.node.id, new_id())))
         with pytest.raises(NotFound):
             await store.apply(write(opened, stray))
         assert (await store.stats(TENANT)).nodes == 1
@@ -207,7 +207,7 @@ class CreateContract:
 
     async def test_an_unknown_template_is_not_found(self, store):
         opened, (asked,) = await session_of_prompts(store, 1)
-        for missing in (uuid7(), asked.id):
+        for missing in (new_id(), asked.id):
             with pytest.raises(NotFound):
                 await store.apply(write(replace(prompt(opened.id), counts_use_of=missing)))
 
@@ -236,9 +236,9 @@ class AtomicContract:
             replace(prompt(opened.id), counts_use_of=form.id),
             delete(asked.id),
             update(opened, SessionData(is_active=False)),
-            unlink(uuid7()),
+            unlink(new_id()),
         )
-        for mutations in (half, (*half[:3], response(uuid7()))):
+        for mutations in (half, (*half[:3], response(new_id()))):
             with pytest.raises(NotFound):
                 await store.apply(write(*mutations))
             assert await store.stats(TENANT) == before
@@ -252,8 +252,8 @@ class AtomicContract:
         opened, _ = await session_of_prompts(store, 0)
         good = [prompt(opened.id, f"good {i}") for i in range(40)]
         writes = [write(create) for create in good]
-        writes[10:10] = [write(agent(), prompt(opened.id), response(uuid7()))]
-        writes[20:20] = [write(prompt(opened.id), unlink(uuid7()))]
+        writes[10:10] = [write(agent(), prompt(opened.id), response(new_id()))]
+        writes[20:20] = [write(prompt(opened.id), unlink(new_id()))]
         outcomes = await asyncio.gather(*map(store.apply, writes), return_exceptions=True)
         assert [type(outcome) for outcome in outcomes if isinstance(outcome, Exception)] == [NotFound, NotFound]
         assert await store.stats(TENANT) == Stats(nodes=41, edges=79, sessions=1, active_sessions=1)
@@ -272,7 +272,7 @@ class AtomicContract:
 class UpdateContract:
     async def test_an_update_replaces_the_data_and_nothing_else(self, store):
         opened, (asked,) = await session_of_prompts(store, 1)
-        changed = PromptData(session_id=uuid7(), content="changed")
+        changed = PromptData(session_id=new_id(), content="changed")
         (stored,) = (await store.apply(write(update(asked, changed, at=asked.created_at + 5)))).results
         assert stored.data == PromptData(session_id=opened.id, content="changed")
         assert (stored.session_id, stored.created_at, stored.updated_at) == (
@@ -378,7 +378,7 @@ class DeleteContract:
         assert (await store.stats(TENANT)).edges == 0
 
     async def test_deleting_what_is_not_there_is_not_found(self, store):
-        for absent in (delete(uuid7()), unlink(uuid7())):
+        for absent in (delete(new_id()), unlink(new_id())):
             with pytest.raises(NotFound):
                 await store.apply(write(absent))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from memory_graph.model.errors import NotFound
+from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, LineageDirection
 from memory_graph.model.nodes import AgentData, PromptData
 from memory_graph.model.queries import At, LineageQuery, Traversal
-from memory_graph.store.sqlite.ids import uuid7
 from store.graphs import TENANT, agent, delete, link, prompt, response, session, tool, unlink, update, write
 from store.store_contract import made
 
@@ -56,7 +56,7 @@ class WalkContract:
     async def test_an_unknown_start_is_not_found(self, store):
         (one,) = await made(store, agent())
         with pytest.raises(NotFound):
-            await walked(store, one.id, uuid7())
+            await walked(store, one.id, new_id())
 
     async def test_a_hub_is_read_no_further_than_the_limit(self, store):
         (hub,) = await made(store, agent("hub"))
@@ -84,7 +84,7 @@ class WalkContract:
         assert await steps(answered.node.id, LineageDirection.BOTH, 1) == [
             ("prompt", -1), ("response", 0), ("tool", 1)]  # fmt: skip
         with pytest.raises(NotFound):
-            await steps(uuid7(), LineageDirection.BOTH)
+            await steps(new_id(), LineageDirection.BOTH)
 
     async def test_a_ring_has_a_lineage_too(self, store):
         nodes, _ = await agents(store, "abc", "ab", "bc", "ca")
@@ -136,7 +136,7 @@ class ReplayContract:
     async def test_an_unknown_session_is_not_found(self, store):
         opened = session()
         (_, asked) = await made(store, opened, prompt(opened.node.id))
-        for id in (uuid7(), asked.id):
+        for id in (new_id(), asked.id):
             with pytest.raises(NotFound):
                 await self.replayed(store, id)
 

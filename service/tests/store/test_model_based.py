@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, precondition, rule
 
 from memory_graph.model.errors import GraphError
+from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, LineageDirection, NodeType
 from memory_graph.model.nodes import AgentData, PromptData, PromptMetadata
 from memory_graph.model.queries import At, LineageQuery, NodeFilter, Stats, Traversal
 from memory_graph.store.sqlite import open_store
-from memory_graph.store.sqlite.ids import uuid7
 from store.chains import chain
 from store.graphs import agent, delete, link, prompt, session, unlink, update, write
 from store.reference import EdgeVersion, NodeVersion, Reference
@@ -153,7 +153,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(tenant=tenants, id=nodes, at=times)
     def refused_after_a_deletion(self, tenant, id, at):
-        self.refused(tenant, delete(id, at=at), agent(), unlink(uuid7()))
+        self.refused(tenant, delete(id, at=at), agent(), unlink(new_id()))
 
     def refused(self, tenant, *mutations):
         with pytest.raises(GraphError):

@@ -11,11 +11,11 @@ import time
 import apsw
 import pytest
 
+from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, LineageDirection, NodeType
 from memory_graph.model.queries import At, LineageQuery, NodeFilter, Traversal
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.sqlite.connection import open_reader, open_writer
-from memory_graph.store.sqlite.ids import uuid7
 from memory_graph.store.sqlite.read import Reader
 from memory_graph.store.sqlite.rows import Rows
 from memory_graph.store.sqlite.schema import migrate
@@ -51,7 +51,7 @@ def graph(tmp_path):
     connection = open_writer(path)
     migrate(connection)
     explaining = open_writer(path)
-    committer = Committer(connection, path, Rows(PlainCodec()), clock=time.time_ns, new_id=uuid7, keep_changes=1_000)
+    committer = Committer(connection, path, Rows(PlainCodec()), clock=time.time_ns, new_id=new_id, keep_changes=1_000)
     opened = session()
     prompts = [prompt(opened.node.id, f"word{i}", model="m", topic="t") for i in range(20)]
     committer.commit([write(opened, *prompts)])

@@ -49,7 +49,5 @@ class GraphQueryService:
             )
 
     async def CloseSession(self, request: pb.CloseSessionRequest, call: Call) -> pb.Session:
-        checker = Checker()
-        session_id = checker.id("session_id", request.session_id)
-        checker.done()
+        session_id = requests.one_id("session_id", request.session_id)
         return to_wire.session_to_wire(await self._recorder.close_session(call.context, session_id))

@@ -38,11 +38,11 @@ class MemoryGraphService:
         return to_wire.session_to_wire(await self._recorder.create_session(call.context, dict(request.metadata)))
 
     async def GetSession(self, request: pb.GetSessionRequest, call: Call) -> pb.Session:
-        session_id = _id("session_id", request.session_id)
+        session_id = requests.one_id("session_id", request.session_id)
         return to_wire.session_to_wire(await self._recorder.get_session(call.tenant, session_id))
 
     async def DeleteSession(self, request: pb.DeleteSessionRequest, call: Call) -> Empty:
-        await self._recorder.delete_session(call.context, _id("session_id", request.session_id))
+        await self._recorder.delete_session(call.context, requests.one_id("session_id", request.session_id))
         return Empty()
 
     async def ListSessions(self, request: pb.ListSessionsRequest, call: Call) -> pb.ListSessionsResponse:
@@ -59,7 +59,7 @@ class MemoryGraphService:
         return to_wire.node_to_wire(created)
 
     async def GetNode(self, request: pb.GetNodeRequest, call: Call) -> pb.Node:
-        return to_wire.node_to_wire(await self._recorder.get(call.tenant, _id("node_id", request.node_id)))
+        return to_wire.node_to_wire(await self._recorder.get(call.tenant, requests.one_id("node_id", request.node_id)))
 
     async def UpdateNode(self, request: pb.UpdateNodeRequest, call: Call) -> pb.Node:
         checker = Checker()
@@ -72,7 +72,7 @@ class MemoryGraphService:
         return to_wire.node_to_wire(await self._recorder.update(call.context, node, "node"))
 
     async def DeleteNode(self, request: pb.DeleteNodeRequest, call: Call) -> Empty:
-        await self._recorder.delete_node(call.context, _id("node_id", request.node_id))
+        await self._recorder.delete_node(call.context, requests.one_id("node_id", request.node_id))
         return Empty()
 
     async def BatchCreateNodes(self, request: pb.BatchCreateNodesRequest, call: Call) -> pb.BatchCreateNodesResponse:
@@ -115,7 +115,7 @@ class MemoryGraphService:
         return pb.GetEdgesResponse(edges=[to_wire.edge_to_wire(edge) for edge in edges])
 
     async def DeleteEdge(self, request: pb.DeleteEdgeRequest, call: Call) -> Empty:
-        await self._recorder.delete_edge(call.context, _id("edge_id", request.edge_id))
+        await self._recorder.delete_edge(call.context, requests.one_id("edge_id", request.edge_id))
         return Empty()
 
     async def Query(self, request: pb.QueryRequest, call: Call) -> pb.QueryResponse:
@@ -187,7 +187,7 @@ class MemoryGraphService:
             yield to_wire.event_to_wire(event)
 
     async def SubscribeToSession(self, request: pb.SubscribeRequest, call: Call) -> AsyncIterator[pb.SessionEvent]:
-        session_id = _id("session_id", request.session_id)
+        session_id = requests.one_id("session_id", request.session_id)
         await self._recorder.get_session(call.tenant, session_id)
         async for event in self._events(call, session_id, frozenset()):
             yield pb.SessionEvent(event=to_wire.event_to_wire(event), session_id=session_id)
@@ -250,10 +250,3 @@ class MemoryGraphService:
             draining=call.draining,
             subscribed=call.accept,
         )
-
-
-def _id(field: str, value: str) -> str:
-    checker = Checker()
-    found = checker.id(field, value)
-    checker.done()
-    return found

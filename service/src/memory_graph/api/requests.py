@@ -24,6 +24,14 @@ _DIRECTIONS: frozenset[int] = frozenset(Direction)
 _LINEAGE_DIRECTIONS: frozenset[int] = frozenset(LineageDirection)
 
 
+def one_id(field: str, value: str) -> str:
+    """The canonical id of a request that names one thing; raises `Invalid` for what is no id."""
+    checker = Checker()
+    found = checker.id(field, value)
+    checker.done()
+    return found
+
+
 def page(checker: Checker, limit: int, offset: int) -> tuple[int, int]:
     """Limit and offset; limit 0 means DEFAULT_LIMIT."""
     if not 0 <= limit <= MAX_LIMIT:

@@ -111,7 +111,8 @@ class Recorder:
 
     async def delete_node(self, context: HookContext, node_id: str) -> None:
         """Deletes a node with its edges; a session with its nodes."""
-        node_id = await self._before_id(context, node_id)
+        if self.plugins.wants("delete_node"):
+            await self.plugins.before("delete_node", context, node_id)
         mutation = DeleteNode(node_id=node_id, at=self.clock(), relink_edge_id=self.new_id())
         await self.store.apply(Write(tenant=context.tenant, mutations=(mutation,)))
         self.plugins.after("delete_node", context, node_id)
@@ -201,11 +202,6 @@ class Recorder:
             checks.check_node(checker, path, changed)
             checker.done()
         return changed
-
-    async def _before_id(self, context: HookContext, node_id: str) -> str:
-        if self.plugins.wants("delete_node"):
-            await self.plugins.before("delete_node", context, node_id)
-        return node_id
 
 
 def _started(node: Node) -> Node:

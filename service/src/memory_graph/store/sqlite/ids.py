@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
-
 from memory_graph.model.errors import Invalid, Violation
 
 EARLIEST, LATEST = -(2**63), 2**63 - 1
@@ -38,11 +35,3 @@ def to_text(raw: bytes) -> str:
     """The canonical text form of a UUID."""
     digits = raw.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
-def uuid7() -> str:
-    """A time-ordered id (RFC 9562, section 5.7) of this millisecond."""
-    raw = bytearray((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10))
-    raw[6] = raw[6] & 0x0F | 0x70
-    raw[8] = raw[8] & 0x3F | 0x80
-    return to_text(bytes(raw))

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from memory_graph.model.errors import GraphError
+from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.mutations import Applied, Event, Write
 from memory_graph.model.nodes import Edge, Node
@@ -29,7 +30,6 @@ from memory_graph.store.codec import PlainCodec
 from memory_graph.store.feed import MAX_BUFFERED_EVENTS, Feed, FeedSubscription
 from memory_graph.store.protocol import Codec
 from memory_graph.store.sqlite.connection import FileLock, failures, open_writer
-from memory_graph.store.sqlite.ids import uuid7
 from memory_graph.store.sqlite.pool import ReaderPool
 from memory_graph.store.sqlite.query import Key
 from memory_graph.store.sqlite.read import Reader
@@ -51,7 +51,7 @@ def open_store(
     *,
     codec: Codec | None = None,
     clock: Callable[[], int] = time.time_ns,
-    new_id: Callable[[], str] = uuid7,
+    new_id: Callable[[], str] = new_id,
     keep_changes: int = KEEP_CHANGES,
     max_buffered_events: int = MAX_BUFFERED_EVENTS,
     readers: int = READERS,
