@@ -27,23 +27,30 @@ DEFAULT_TENANT = "default"
 
 _log = structlog.get_logger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
+Refusal = tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]
+"""Code, message and trailing metadata of a call that is refused."""
 
 
 class Call:
     """One running rpc, as a service method sees it."""
 
-    __slots__ = ("_context", "draining", "method", "tenant")
+    __slots__ = ("_caller", "_context", "draining", "method", "tenant")
 
     def __init__(self, method: str, context: Context, draining: asyncio.Event) -> None:
         self.tenant = DEFAULT_TENANT
         self.method = method
         self.draining = draining
         self._context = context
+        self._caller: HookContext | None = None
 
     @property
     def context(self) -> HookContext:
-        """Who calls, for plugins. The request id is the caller's x-request-id, or a new one."""
-        return HookContext(tenant=self.tenant, method=self.method, request_id=self.metadata("x-request-id") or new_id())
+        """Who calls, for plugins: the same for every hook of a call. Its request id is the caller's x-request-id, or
+        a new one."""
+        if self._caller is None:
+            request_id = self.metadata("x-request-id") or new_id()
+            self._caller = HookContext(tenant=self.tenant, method=self.method, request_id=request_id)
+        return self._caller
 
     async def accept(self) -> None:
         """Sends the headers now: a client that waits for them knows that its stream has begun."""
@@ -104,23 +111,19 @@ class Rpcs:
                         return await method(message, call)
                     with self._tracing.start_span(span_name, context.invocation_metadata(), {"rpc.system": "grpc"}):
                         return await method(message, call)
-            except GraphError as error:
-                status = status_of(error)[0].name
-                await _refuse(context, error)
             except TimeoutError:
-                status = "DEADLINE_EXCEEDED"
                 text = f"{name} took longer than {self._timeout_s:g} s (REQUEST_TIMEOUT_MS)"
-                await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, text)
+                refusal: Refusal = (grpc.StatusCode.DEADLINE_EXCEEDED, text, ())
+                status = refusal[0].name
             except asyncio.CancelledError:
                 status = "CANCELLED"
                 raise
-            except Exception as error:
-                if isinstance(error, grpc.aio.AbortError):
-                    raise
-                status = "INTERNAL"
-                await _fail(context, name, error)
+            except Exception as error:  # noqa: BLE001 - the boundary of the process
+                refusal = _refusal(name, error)
+                status = refusal[0].name
             finally:
                 metrics.ended(status, time.perf_counter() - started)
+            return await _refuse(context, refusal)
 
         return answer
 
@@ -135,6 +138,7 @@ class Rpcs:
         async def answer(request: Message | Malformed, context: Context) -> AsyncIterator[Message]:
             started = time.perf_counter()
             status = "OK"
+            refusal: Refusal | None = None
             self._metrics.grpc_active_streams.inc()
             try:
                 message = _well_formed(request)
@@ -142,20 +146,17 @@ class Rpcs:
                 with self._tracing.start_span(span_name, context.invocation_metadata(), {"rpc.system": "grpc"}):
                     async for reply in method(message, call):
                         yield reply
-            except (GraphError, Overrun) as error:
-                status = status_of(error)[0].name
-                await _refuse(context, error)
             except (asyncio.CancelledError, GeneratorExit):
                 status = "CANCELLED"
                 raise
-            except Exception as error:
-                if isinstance(error, grpc.aio.AbortError):
-                    raise
-                status = "INTERNAL"
-                await _fail(context, name, error)
+            except Exception as error:  # noqa: BLE001 - the boundary of the process
+                refusal = _refusal(name, error)
+                status = refusal[0].name
             finally:
                 self._metrics.grpc_active_streams.dec()
                 metrics.ended(status, time.perf_counter() - started)
+            if refusal is not None:
+                await _refuse(context, refusal)
 
         return answer
 
@@ -166,16 +167,17 @@ def _well_formed(request: Message | Malformed) -> Message:
     return request
 
 
-async def _refuse(context: Context, error: GraphError | Overrun) -> NoReturn:
-    code, text, trailing = status_of(error)
-    await context.abort(code, text, trailing)
-    raise AssertionError("abort always raises")
-
-
-async def _fail(context: Context, name: str, error: Exception) -> NoReturn:
-    # The boundary of the process: whatever a method raises becomes INTERNAL, with the details in the log only.
+def _refusal(name: str, error: Exception) -> Refusal:
+    """How an error is told: the graph's own by their sentence, any other as INTERNAL, with the details in the log."""
+    if isinstance(error, GraphError | Overrun):
+        return status_of(error)
     _log.error("rpc failed", method=name, error_type=type(error).__name__, exc_info=error)
-    await context.abort(grpc.StatusCode.INTERNAL, f"{name} failed inside the service; its log says why")
+    return grpc.StatusCode.INTERNAL, f"{name} failed inside the service; its log says why", ()
+
+
+async def _refuse(context: Context, refusal: Refusal) -> NoReturn:
+    """Ends a call that has been counted already, so that who reads the answer finds it in the metrics."""
+    await context.abort(*refusal)
     raise AssertionError("abort always raises")
 
 
