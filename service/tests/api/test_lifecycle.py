@@ -288,6 +288,42 @@ def test_a_unary_call_has_a_time_limit(serve: Serve, tmp_path: Path) -> None:
     assert 'status="DEADLINE_EXCEEDED"' in scrape(server)
 
 
+WITNESS = """
+import os
+from memory_graph.plugins import Plugin
+
+class Witness(Plugin):
+    name = "witness"
+
+    def before_query(self, context, condition):
+        self.note("before", context)
+
+    def after_query(self, context, condition):
+        self.note("after", context)
+
+    def note(self, when, context):
+        with open(os.environ["WITNESS"], "a") as file:
+            file.write(f"{when} {context.method} {context.request_id}\\n")
+"""
+
+
+def test_the_hooks_of_one_query_see_one_request(serve: Serve, tmp_path: Path) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "witness.py").write_text(WITNESS)
+    server = serve(PLUGIN_DIRS=plugins, WITNESS=tmp_path / "seen")
+    with grpc.insecure_channel(server.address) as channel:
+        graph = MemoryGraphServiceStub(channel)
+        graph.Query(pb.QueryRequest())
+        list(graph.StreamQuery(pb.QueryRequest()))
+    assert server.stop() == 0
+    seen = [line.split() for line in (tmp_path / "seen").read_text().splitlines()]
+    for method in ("Query", "StreamQuery"):
+        hooks = {when: request for when, called, request in seen if called == method}
+        assert set(hooks) == {"before", "after"}
+        assert hooks["before"] == hooks["after"]
+
+
 def test_an_old_connection_is_asked_to_reconnect_and_no_call_is_lost(serve: Serve) -> None:
     server = serve(MAX_CONNECTION_AGE_S=1)
     states = []

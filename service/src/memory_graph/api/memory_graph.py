@@ -148,6 +148,7 @@ class MemoryGraphService:
                 left -= 1
                 if left == 0:
                     break
+        self._recorder.plugins.after("query", call.context, condition)
 
     async def AddPrompt(self, request: pb.AddPromptRequest, call: Call) -> pb.PromptNode:
         metadata = from_wire.prompt_metadata(request.metadata) if request.HasField("metadata") else None
