@@ -30,10 +30,14 @@ KEPT_REVISIONS = 10
 
 @dataclass(frozen=True)
 class Member:
-    """An object of a release, with the version it was applied in, which is needed to address it."""
+    """An object of a release, with the version it was applied in, which is needed to address it.
+
+    ``stamp`` is a keyed digest of what was sent and of the fields it then owned, empty when that is not known.
+    """
 
     api_version: str
     ref: Ref
+    stamp: str = field(default="", compare=False)
 
     def as_dict(self) -> dict[str, str]:
         return {
@@ -73,10 +77,6 @@ class Record:
 
     def digest_of(self, content: bytes) -> str:
         return f"hmac-sha256:{hmac.new(self.key, content, hashlib.sha256).hexdigest()}"
-
-
-def member(manifest: Object, ref: Ref) -> Member:
-    return Member(str(manifest["apiVersion"]), ref)
 
 
 def path(name: str, namespace: str) -> str:
@@ -123,7 +123,8 @@ def parsed(found: Object, name: str, namespace: str) -> Record:
 
 def _member(item: dict[str, str]) -> Member:
     api_version = item["api_version"]
-    return Member(api_version, Ref(api_version.rpartition("/")[0], item["kind"], item["namespace"], item["name"]))
+    identity = Ref(api_version.rpartition("/")[0], item["kind"], item["namespace"], item["name"])
+    return Member(api_version, identity, item.get("stamp", ""))
 
 
 def advanced(record: Record, revision: int, state: str, digest: str, members: Iterable[Member]) -> Record:
@@ -145,7 +146,7 @@ def manifest(record: Record) -> Object:
         "state": record.state,
         "when": record.when,
         "digest": record.digest,
-        "objects": [item.as_dict() for item in record.members],
+        "objects": [{**item.as_dict(), "stamp": item.stamp} for item in record.members],
         "history": list(record.history),
     }
     kinds = {f"{item.ref.kind}.{item.ref.group}" if item.ref.group else item.ref.kind for item in record.members}

@@ -128,5 +128,9 @@ def _encode_secret(manifest: Object, position: int) -> None:
 
 def canonical(objects: Iterable[Mapping[str, Any]]) -> bytes:
     """One byte string for equal sets of manifests, whatever their order: what a revision's digest is taken of."""
-    ordered = sorted(objects, key=ref)
-    return json.dumps(ordered, sort_keys=True, separators=(",", ":"), default=str).encode()
+    return serialized(sorted(objects, key=ref))
+
+
+def serialized(value: Any) -> bytes:
+    """One byte string for equal JSON values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()

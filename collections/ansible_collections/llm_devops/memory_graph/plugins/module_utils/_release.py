@@ -104,7 +104,7 @@ class Release:
     def _plan(self, objects: list[Object], absent: set[str]) -> None:
         wish, outcome = self.wish, self.outcome
         outcome.steps = _plan.plan(
-            self.cluster, self.discovery, objects, outcome.record.id,
+            self.cluster, self.discovery, objects, outcome.record,
             parallelism=wish.parallelism, force=wish.force_conflicts, absent_namespaces=absent,
         )  # fmt: skip
         gone = _prune.left(outcome.record.members, [step.ref for step in outcome.steps])
@@ -140,7 +140,11 @@ class Release:
         self._conclude(revision, digest, fresh, ok)
 
     def _members(self, with_leaving: bool) -> list[_history.Member]:
-        members = [_history.member(step.manifest, step.ref) for step in self.outcome.steps]
+        record = self.outcome.record
+        members = [
+            _history.Member(str(step.manifest["apiVersion"]), step.ref, step.stamp(record))
+            for step in self.outcome.steps
+        ]
         return members + (
             [one.member for one in self.outcome.leaving if one.action != "foreign"] if with_leaving else []
         )
