@@ -26,6 +26,7 @@ class Leaving:
     action: str
     path: str
     uid: str
+    wave: int
 
 
 def left(before: Iterable[Member], now: Iterable[Ref]) -> list[Member]:
@@ -57,7 +58,7 @@ def leaving(cluster: Cluster, discovery: Discovery, members: list[Member], apply
         if live is None or (live["metadata"].get("deletionTimestamp") and item.ref.kind not in DATA_KINDS):
             return None
         live = {**live, "kind": item.ref.kind}
-        return Leaving(item, verdict(live, applyset, delete_data), path, str(live["metadata"]["uid"]))
+        return Leaving(item, verdict(live, applyset, delete_data), path, str(live["metadata"]["uid"]), wave_of(live))
 
     return [found for found in in_parallel(look, members, parallelism) if found]
 
@@ -65,8 +66,8 @@ def leaving(cluster: Cluster, discovery: Discovery, members: list[Member], apply
 def delete(cluster: Cluster, items: list[Leaving], *, parallelism: int, dry_run: bool = False) -> None:
     """Delete what is marked pruned, last wave first, each only while it is still the object we looked at."""
     doomed = [item for item in items if item.action == "pruned"]
-    for wave in (3, 2, 1, 0):
-        of_wave = [item for item in doomed if wave_of(item.member.ref.kind) == wave]
+    for wave in sorted({item.wave for item in doomed}, reverse=True):
+        of_wave = [item for item in doomed if item.wave == wave]
         in_parallel(lambda item: cluster.delete(item.path, item.uid, dry_run=dry_run), of_wave, parallelism)
 
 

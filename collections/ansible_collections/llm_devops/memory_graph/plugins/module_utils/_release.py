@@ -151,18 +151,21 @@ class Release:
 
     def _apply(self, revision: int, digest: str, fresh: bool) -> None:
         outcome, start = self.outcome, time.monotonic()
-        for index, wave in enumerate(_waves.split(outcome.steps, lambda step: step.ref.kind)):
-            if index == 1 and fresh and outcome.differs:  # widened first: a run cut off here is pruned by the next one
+        widened = not (fresh and outcome.differs)
+        for wave in _waves.split(outcome.steps, lambda step: step.manifest):
+            foundation = [step for step in wave if step.ref.kind in _waves.FOUNDATION]
+            if not widened and not foundation:  # widened first: a run cut off here is pruned by the next one
                 pending = _history.advanced(outcome.record, revision, "pending", digest, self._members(True))
                 _history.write(self.cluster, pending)
+                widened = True
             _plan.apply(
                 self.cluster, self.discovery, wave, parallelism=self.wish.parallelism, force=self.wish.force_conflicts
             )
             outcome.written = outcome.written or any(step.action != "unchanged" and not step.error for step in wave)
             if any(step.error for step in wave):
                 return
-            if index == 0 and wave:
-                await_all(self.cluster, self.discovery, wave, 30, self._progress)
+            if foundation:
+                await_all(self.cluster, self.discovery, foundation, 30, self._progress)
                 self.discovery.forget()
         if outcome.differs:
             stages = " · ".join(_waves.stages(step.ref.kind for step in outcome.steps))

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from ._errors import ManifestError
 
 T = TypeVar("T")
+LAST = 3
 
 _WAVE_OF_KIND = {
     **dict.fromkeys(("Namespace", "CustomResourceDefinition"), 0),
@@ -40,17 +43,34 @@ _WAVE_OF_KIND = {
 }
 
 
-def wave_of(kind: str) -> int:
-    """0 namespaces and CRDs; 1 what workloads mount or run as; 2 workloads; 3 what points at them, and custom kinds."""
-    return _WAVE_OF_KIND.get(kind, 3)
+ANNOTATION = "memory-graph.llm-devops/wave"
+FOUNDATION = frozenset({"Namespace", "CustomResourceDefinition"})  # must be there before others can be applied at all
 
 
-def split(items: Iterable[T], kind: Callable[[T], str]) -> list[list[T]]:
-    """The items in their four waves, each in its given order."""
-    result: list[list[T]] = [[] for _wave in range(4)]
+def wave_of(manifest: Mapping[str, Any]) -> int:
+    """The number in the object's wave annotation; else 0 namespaces and CRDs, 1 what workloads mount or run as,
+    2 workloads, 3 what points at them, and custom kinds.
+
+    :raises ManifestError: when the annotation is not an integer.
+    """
+    given = (manifest["metadata"].get("annotations") or {}).get(ANNOTATION)
+    if given is None:
+        return _WAVE_OF_KIND.get(str(manifest["kind"]), LAST)
+    try:
+        return int(given)
+    except (TypeError, ValueError) as error:
+        name = f"{manifest['kind']}/{manifest['metadata']['name']}"
+        raise ManifestError(
+            f"{name}: annotation {ANNOTATION} is {given!r}", 'write an integer in quotes, as in "5"'
+        ) from error
+
+
+def split(items: Iterable[T], manifest: Callable[[T], Mapping[str, Any]]) -> list[list[T]]:
+    """The items in waves, the lowest number first, each wave in the given order."""
+    result: dict[int, list[T]] = {}
     for item in items:
-        result[wave_of(kind(item))].append(item)
-    return result
+        result.setdefault(wave_of(manifest(item)), []).append(item)
+    return [result[number] for number in sorted(result)]
 
 
 _STAGE_OF_KIND = {
@@ -67,5 +87,9 @@ _STAGE_OF_KIND = {
 
 def stages(kinds: Iterable[str]) -> list[str]:
     """The kinds in a person's words, each word once, in the order of the waves."""
-    ordered = sorted(kinds, key=wave_of)
-    return list(dict.fromkeys(_STAGE_OF_KIND.get(kind, "workload" if wave_of(kind) == 2 else kind) for kind in ordered))
+    wave = {kind: _WAVE_OF_KIND.get(kind, LAST) for kind in kinds}
+    words = (
+        _STAGE_OF_KIND.get(kind, "workload" if wave[kind] == 2 else kind)
+        for kind in sorted(wave, key=lambda kind: wave[kind])
+    )
+    return list(dict.fromkeys(words))

@@ -79,15 +79,27 @@ def test_malformed_objects_are_refused_by_position(objects, sentence):
         _manifest.prepared(objects, "demo", "ns")
 
 
+def of_kind(kind, wave=None):
+    annotations = {} if wave is None else {"annotations": {_waves.ANNOTATION: wave}}
+    return {"kind": kind, "metadata": {"name": "x", **annotations}}
+
+
 def test_waves_put_what_is_needed_first():
     kinds = ["Service", "Deployment", "Secret", "Namespace", "HorizontalPodAutoscaler", "CustomResourceDefinition"]
-    assert _waves.split(kinds, str) == [
+    assert _waves.split(kinds, of_kind) == [
         ["Namespace", "CustomResourceDefinition"],
         ["Secret"],
         ["Deployment"],
         ["Service", "HorizontalPodAutoscaler"],
     ]
     assert _waves.stages(kinds) == ["namespace", "config", "workload", "network", "scaling"]
+
+
+def test_a_wave_annotation_overrules_the_kind():
+    first, secret, job, last = of_kind("Job", "-1"), of_kind("Secret"), of_kind("Job", "1"), of_kind("Secret", "10")
+    assert _waves.split([last, job, secret, first], lambda item: item) == [[first], [job, secret], [last]]
+    with pytest.raises(ManifestError, match=r"Job/x: annotation memory-graph.llm-devops/wave is 'soon'"):
+        _waves.wave_of(of_kind("Job", "soon"))
 
 
 def test_project_keeps_only_owned_list_items_by_key_and_value():
