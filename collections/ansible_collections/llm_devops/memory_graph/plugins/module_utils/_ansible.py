@@ -52,10 +52,8 @@ class ClusterModule(AnsibleModule):  # type: ignore[misc]
     def invocation(self) -> dict[str, Any]:
         shown = dict(self.params)
         if shown.get("objects"):
-            shown["objects"] = [redacted(item, b"") if isinstance(item, dict) else item for item in shown["objects"]]
-            for item in shown["objects"]:
-                if isinstance(item, dict) and item.get("kind") == "Secret":
-                    item.pop("data", None), item.pop("stringData", None)
+            given = shown["objects"] if isinstance(shown["objects"], list) else [shown["objects"]]
+            shown["objects"] = [_without_values(item) for item in given]
         return {"module_args": shown}
 
     def done(self, **result: Any) -> NoReturn:
@@ -65,3 +63,15 @@ class ClusterModule(AnsibleModule):  # type: ignore[misc]
     def refuse(self, error: ClusterError, **result: Any) -> NoReturn:
         self.fail_json(msg=str(error), invocation=self.invocation(), **result)
         raise SystemExit(1)
+
+
+def _without_values(item: Any) -> Any:
+    """A manifest as it may be shown; of a text, in which a Secret may be, only that there was one."""
+    if not isinstance(item, dict):
+        return f"({type(item).__name__})"
+    if item.get("kind") == "List":
+        return {**item, "items": [_without_values(below) for below in item.get("items") or []]}
+    shown = redacted(item, b"") or {}
+    if item.get("kind") == "Secret":  # without the release's key even a hash would help to guess
+        shown.pop("data", None), shown.pop("stringData", None)
+    return shown

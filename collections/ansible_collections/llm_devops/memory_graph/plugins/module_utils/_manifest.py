@@ -8,11 +8,12 @@ import base64
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ._errors import ManifestError
+from ._kubeconfig import yaml
 
 Object = dict[str, Any]
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -63,9 +64,10 @@ def record_name(release: str) -> str:
     return f"{release}-release"
 
 
-def prepared(objects: Iterable[Any], release: str, namespace: str) -> list[Object]:
-    """Copies of the manifests with namespace and release labels set, ``List`` objects opened, in their given order.
+def prepared(objects: Any, release: str, namespace: str) -> list[Object]:
+    """Copies of the manifests with namespace and release labels set, in their given order.
 
+    A manifest comes as a mapping, as a ``List`` object, as YAML text of any number of documents, or in a list of these.
     ``stringData`` becomes ``data``: the API server drops it after writing, so nobody would own what it wrote.
 
     :raises ManifestError: naming the position of the first malformed or repeated object.
@@ -94,12 +96,30 @@ def prepared(objects: Iterable[Any], release: str, namespace: str) -> list[Objec
     return result
 
 
-def _opened(objects: Iterable[Any]) -> Iterable[Any]:
-    for item in objects:
-        if isinstance(item, Mapping) and item.get("kind") == "List" and isinstance(item.get("items"), list):
-            yield from _opened(item["items"])
-        elif item is not None and item != {}:
-            yield item
+def _opened(item: Any) -> Iterator[Any]:
+    if isinstance(item, str):
+        yield from _opened(_documents(item))
+    elif isinstance(item, list | tuple):
+        for below in item:
+            yield from _opened(below)
+    elif isinstance(item, Mapping) and item.get("kind") == "List" and isinstance(item.get("items"), list):
+        yield from _opened(item["items"])
+    elif item is not None and item != {}:
+        yield item
+
+
+def _documents(text: str) -> list[Any]:
+    try:
+        found = list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    except yaml.YAMLError as error:  # without its snippet, which may show a secret
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ManifestError(f"a text of objects is not YAML: {where}{getattr(error, 'problem', '')}") from error
+    if any(isinstance(item, str) for item in found):
+        raise ManifestError(
+            "a text of objects holds a plain string where a manifest should be", "give manifests as YAML"
+        )
+    return found
 
 
 def _checked(manifest: Any, position: int) -> dict[str, Any]:

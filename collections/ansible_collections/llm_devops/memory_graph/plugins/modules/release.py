@@ -35,9 +35,11 @@ options:
     choices: [present, absent]
     default: present
   objects:
-    description: The manifests. Required when O(state=present).
-    type: list
-    elements: dict
+    description:
+      - The manifests. Required when O(state=present).
+      - Each is a dictionary, a C(List) object, or YAML text of one or more documents, as a template gives it.
+      - The annotation C(memory-graph.llm-devops/wave), an integer, overrules the wave of the object's kind.
+    type: raw
   wait:
     description: Whether to wait until all objects are ready, or gone.
     type: bool
@@ -81,6 +83,12 @@ EXAMPLES = r"""
     objects:
       - {apiVersion: v1, kind: Namespace, metadata: {name: demo}}
       - {apiVersion: v1, kind: ConfigMap, metadata: {name: settings}, data: {LOG_LEVEL: info}}
+
+- name: Release what a template renders
+  llm_devops.memory_graph.release:
+    name: demo
+    namespace: demo
+    objects: "{{ lookup('ansible.builtin.template', 'demo.yaml.j2') }}"
 
 - name: Remove the release, keep its volumes
   llm_devops.memory_graph.release:
@@ -152,7 +160,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
     "namespace": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "objects": {"type": "list", "elements": "dict"},
+    "objects": {"type": "raw"},
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 300},
     "force_conflicts": {"type": "bool", "default": False},

@@ -65,10 +65,21 @@ def test_prepared_opens_lists_encodes_secrets_and_leaves_its_input_alone():
     assert "stringData" not in ready[0]
 
 
+def test_prepared_takes_texts_and_lists_of_lists():
+    text = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\n# nothing\n---\n" + json.dumps(
+        config_map("b")
+    )
+    ready = _manifest.prepared([text, [[config_map("c")]], None, {}], "demo", "ns")
+    assert [item["metadata"]["name"] for item in ready] == ["a", "b", "c"]
+    assert [item["metadata"]["name"] for item in _manifest.prepared(text, "demo", "ns")] == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("objects", "sentence"),
     [
-        (["text"], "object 1 is a str, not a mapping"),
+        ([7], "object 1 is a int, not a mapping"),
+        (["plain text"], "a text of objects holds a plain string where a manifest should be"),
+        (["a: [1"], r"a text of objects is not YAML: line \d+, column \d+: "),
         ([{"kind": "ConfigMap"}], "object 1 has no apiVersion"),
         ([{"apiVersion": "v1", "kind": "ConfigMap"}], "object 1, a ConfigMap, has no metadata.name"),
         ([config_map(), config_map()], "objects 1 and 2 are both ConfigMap/settings"),
