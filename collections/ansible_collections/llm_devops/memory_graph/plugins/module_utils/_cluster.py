@@ -12,7 +12,7 @@ import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -51,6 +51,7 @@ class Cluster:
         self.access = access
         self.api_calls = 0
         self.warnings: list[str] = []
+        self.guard: Callable[[str], None] | None = None  # asked before every write; what it raises prevents it
         self._lock = threading.Lock()
         self._answered = False
         self._credential = self._fetch_credential()
@@ -134,6 +135,8 @@ class Cluster:
 
     def _send(self, verb: str, path: str, query: Mapping[str, Any] | None, body: Any, content_type: str,
               stream: bool) -> Any:  # fmt: skip
+        if self.guard and verb != "GET" and "dryRun" not in (query or {}):
+            self.guard(path)
         url = self.access.server + path + (f"?{urlencode(query)}" if query else "")
         data = None if body is None else json.dumps(body).encode()
         read = 330.0 if stream else READ_TIMEOUT
