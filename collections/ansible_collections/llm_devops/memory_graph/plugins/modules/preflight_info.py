@@ -10,9 +10,14 @@ module: preflight_info
 short_description: Find everything that would stop a release, before anything is written
 version_added: 0.1.0
 description:
-  - Checks the API server, permissions, kinds, storage classes, metrics, Pod Security, quota, limits, node capacity,
-    images and referenced Secrets.
-  - All problems are reported at once, each with the way out.
+  - Checks the API server's version, the namespace, kinds, every permission the release needs, storage classes and
+    their access modes, metrics APIs, Pod Security, quotas, limit ranges, whether the nodes can take all pods, images,
+    and the objects that are referred to.
+  - All problems are reported at once, each with the way out. What may not be read is a note that says so.
+notes:
+  - Whether a registry serves an image can only be known by pulling it. What is said is which nodes have it already.
+  - Room on the nodes is computed from requests, node selectors, required node affinity and taints, not from what
+    depends on other pods.
 extends_documentation_fragment: [llm_devops.memory_graph.auth]
 author: [llm-devops (@llm-devops)]
 options:
@@ -78,7 +83,7 @@ from typing import Any
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import prepared
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._preflight import Preflight
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._preflight import Preflight, table
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "default": "memory-graph"},
@@ -88,23 +93,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def table(preflight: Preflight) -> str:
-    """The problems as aligned lines."""
-    checks = max(len(item["check"]) for item in preflight.problems)
-    count = len(preflight.problems)
-    lines = [f"preflight   {count} {'problem' if count == 1 else 'problems'}, nothing was written"]
-    lines += [f"  ✗ {item['check']:<{checks}}  {item['message']}  → {item['way_out']}" for item in preflight.problems]
-    lines.append(f"  ✓ {len(preflight.passed)} others passed (-v shows them)")
-    return "\n".join(lines)
-
-
 def main() -> None:
     module = ClusterModule(OPTIONS, supports_check_mode=True)
     params = module.params
     try:
-        preflight = Preflight(
-            module.connect(), params["namespace"], prepared(params["objects"], params["name"], params["namespace"])
-        )
+        objects = prepared(params["objects"], params["name"], params["namespace"])
+        preflight = Preflight(module.connect(), params["namespace"], objects, params["name"])
         preflight.run()
     except ClusterError as error:
         module.refuse(error)
@@ -112,13 +106,9 @@ def main() -> None:
         "changed": False, "ok": not preflight.problems, "problems": preflight.problems,
         "notes": preflight.notes, "passed": preflight.passed, "api_calls": preflight.cluster.api_calls,
     }  # fmt: skip
+    text = table(preflight.problems, preflight.notes, preflight.passed)
     if preflight.problems and params["fail_on_problems"]:
-        module.refuse(ClusterError(table(preflight)), **result)
-    text = f"{len(preflight.passed)} checks passed"
-    if preflight.problems:
-        text += f", {len(preflight.problems)} problems"
-    if preflight.notes:
-        text += f", {len(preflight.notes)} notes: " + "; ".join(item["message"] for item in preflight.notes)
+        module.refuse(ClusterError(f"preflight   {text}"), **result)
     module.done(**result, report=[{"label": "preflight", "text": text}])
 
 

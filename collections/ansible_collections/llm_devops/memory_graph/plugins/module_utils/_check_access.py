@@ -1,0 +1,144 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""Preflight: the API server and what one may do there; kinds, namespace, and what the release only refers to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from . import _permissions, _references
+from ._errors import ApiError, ClusterError
+from ._manifest import Object
+from ._permissions import RBAC, Need
+from ._plan import in_parallel
+from ._scene import Scene
+from ._terminating import absent_namespaces
+
+OLDEST = (1, 27)
+"""The oldest Kubernetes whose gRPC probes and server-side apply are both generally available."""
+_VERSION = re.compile(r"^v?([0-9]+)\.([0-9]+)")
+
+
+def api(scene: Scene) -> str:
+    """:raises ClusterError: when the API server cannot be asked at all."""
+    version = str(scene.cluster.request("GET", "/version").get("gitVersion", ""))
+    found = _VERSION.match(version)
+    oldest = ".".join(str(part) for part in OLDEST)
+    if not found:
+        scene.note(f"the version {version!r} cannot be read; releases need Kubernetes {oldest} or later")
+    elif (int(found[1]), int(found[2])) < OLDEST:
+        scene.problem(f"the cluster runs Kubernetes {version}, releases need {oldest} or later", "upgrade the cluster")
+    return f"{scene.cluster.access.server} runs Kubernetes {version}"
+
+
+def namespace(scene: Scene) -> None:
+    try:
+        scene.absent = absent_namespaces(scene.cluster, scene.objects, scene.namespace)
+    except ApiError as error:
+        scene.note(f"the namespace could not be checked: {error.message}")
+    except ClusterError as error:  # it is terminating, or missing
+        scene.problem(error.message, error.way_out)
+
+
+def kinds(scene: Scene) -> None:
+    specs = [crd["spec"] for crd in scene.of("CustomResourceDefinition")]
+    brought = {(spec["group"], spec["names"]["kind"]) for spec in specs}
+    for version, kind in sorted({(item["apiVersion"], item["kind"]) for item in scene.objects}):
+        if not scene.served(version, kind) and (version.rpartition("/")[0], kind) not in brought:
+            scene.problem(f"the cluster does not know {kind} of {version}", "install its CustomResourceDefinition")
+
+
+def permissions(scene: Scene) -> None:
+    """Ask after every verb the release needs, by SelfSubjectAccessReview."""
+    plan = _permissions.Plan(scene.release, scene.namespace, scene.objects, scene.served)
+    denied = _denied(scene, _permissions.needs(plan))
+    granted = [need for need in denied if need.granted]
+    if granted and _may_escalate(scene):
+        denied = [need for need in denied if not need.granted]
+    for purpose, said in _said(need for need in denied if need.essential):
+        scene.problem(
+            f"you may not {said}, to {purpose}", "have it granted: ansible-playbook playbooks/permissions.yml"
+        )
+    for purpose, said in _said(need for need in denied if not need.essential):
+        scene.note(f"you may not {said}: without it the release cannot {purpose}")
+
+
+def _denied(scene: Scene, wanted: list[Need]) -> list[Need]:
+    """Those not allowed. First each verb is asked for all names, then by name only where that was refused."""
+
+    def wide(need: Need) -> Need:
+        return Need(need.namespace, need.group, need.resource, need.verb, path=need.path)
+
+    broad = sorted({wide(need) for need in wanted})
+    allowed = dict(zip(broad, in_parallel(lambda need: _allowed(scene, need), broad, 8), strict=True))
+    refused = [need for need in wanted if not allowed[wide(need)]]
+    by_name = [need for need in refused if need.name]
+    held = dict(zip(by_name, in_parallel(lambda need: _allowed(scene, need), by_name, 8), strict=True))
+    return [need for need in refused if not held.get(need, False)]
+
+
+def _allowed(scene: Scene, need: Need) -> bool:
+    resource, _slash, subresource = need.resource.partition("/")
+    attributes = {"verb": need.verb, "group": need.group, "resource": resource, "subresource": subresource,
+                  "namespace": need.namespace, "name": need.name}  # fmt: skip
+    spec: Object = {"resourceAttributes": attributes}
+    if need.path:
+        spec = {"nonResourceAttributes": {"path": need.path, "verb": need.verb}}
+    body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
+    answer = scene.cluster.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
+    return bool(answer["status"]["allowed"])
+
+
+def _may_escalate(scene: Scene) -> bool:
+    """Whether RBAC's escalation prevention is lifted for this user, who then need not hold what the Roles give."""
+    asked = [(kind, verb) for kind in ("Role", "ClusterRole") if scene.of(kind) for verb in ("escalate", "bind")]
+    return all(_allowed(scene, Need(scene.namespace, RBAC, f"{kind.lower()}s", verb)) for kind, verb in asked)
+
+
+def _said(denied: Iterable[Need]) -> list[tuple[str, str]]:
+    """``(purpose, "create, patch configmaps one, two in namespace demo")``: what differs in its name only, together."""
+    verbs: dict[tuple[str, str, str, str], list[str]] = {}
+    for need in denied:
+        resource = f"{need.resource}.{need.group}" if need.group else need.resource or need.path
+        where = f"in namespace {need.namespace}" if need.namespace else "at cluster scope"
+        verbs.setdefault((need.purpose, resource, where, need.name), []).append(need.verb)
+    names: dict[tuple[str, str, str, str], list[str]] = {}
+    for (purpose, resource, where, name), held in verbs.items():
+        names.setdefault((purpose, ", ".join(held), resource, where), []).extend([name] if name else [])
+    return [
+        (purpose, " ".join(part for part in (held, resource, _few(found), where) if part))
+        for (purpose, held, resource, where), found in names.items()
+    ]
+
+
+def _few(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def references(scene: Scene) -> None:
+    for one in _references.outside(scene.objects):
+        there: Object | None = {}
+        if one.namespace not in scene.absent:
+            there = scene.found(one.path, f"whether {one.kind} {one.name!r} exists")
+        if there is None or there:
+            continue
+        where = f" in {one.namespace}" if one.namespace else ""
+        said = f"{one.owner} needs {one.kind} {one.name!r}{where}, which does not exist"
+        if one.vital:
+            flag = f" -n {one.namespace}" if one.namespace else ""
+            way_out = f"create it, or let the release bring it: kubectl{flag} create {one.kind.lower()} …"
+            scene.problem(
+                said, way_out if one.kind in ("Secret", "ConfigMap") else "create it, or name one that exists"
+            )
+        else:
+            scene.note(f"{said}: an image that needs it cannot be pulled")
+    if any(not (item["spec"].get("ingressClassName")) for item in scene.of("Ingress")):
+        _default_ingress_class(scene)
+
+
+def _default_ingress_class(scene: Scene) -> None:
+    found = scene.listed("/apis/networking.k8s.io/v1/ingressclasses", "whether there is a default IngressClass")
+    key = "ingressclass.kubernetes.io/is-default-class"
+    if found is not None and not any((one["metadata"].get("annotations") or {}).get(key) == "true" for one in found):
+        scene.note("an Ingress names no class and no IngressClass is the default: no controller may take it up")
