@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
+SHOWN_LINES = 6
 Change = dict[str, Any]
 _MERGE_KEYS = ("name", "mountPath", "containerPort", "port", "type", "key", "topologyKey", "ip")
 
@@ -52,7 +54,20 @@ def line(change: Change) -> str:
     before, after = change["before"], change["after"]
     if all(str(value).startswith("keyed hash ") for value in (before, after)):
         return f"{change['path']}: changed (keyed hash {str(before)[11:]} → {str(after)[11:]})"
+    if all(isinstance(value, str) and "\n" in value for value in (before, after)):
+        return f"{change['path']}: {_lines_that_differ(before, after)}"
     return f"{change['path']}: {_short(before)} → {_short(after)}"
+
+
+def _lines_that_differ(before: str, after: str) -> str:
+    """Of two long texts, such as a file in a ConfigMap, the lines that were taken out and put in."""
+    found = [
+        f"{mark[0]}{_short(mark[2:])}"
+        for mark in difflib.ndiff(before.splitlines(), after.splitlines())
+        if mark[0] in "+-"
+    ]
+    more = f" and {len(found) - SHOWN_LINES} more lines" if len(found) > SHOWN_LINES else ""
+    return " ".join(found[:SHOWN_LINES]) + more or "the line end"
 
 
 def _short(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from ._cluster import Cluster
 from ._diff import changes, line
 from ._kubeconfig import yaml
+from ._manifest import Ref
 from ._redact import redacted
 from ._release import Outcome
 from ._release import diff_entries as entries
@@ -40,14 +41,34 @@ def result(outcome: Outcome, cluster: Cluster, *, check: bool) -> dict[str, Any]
 
 
 def changed_lines(outcome: Outcome) -> list[dict[str, Any]]:
-    """Per object that differs: the lines ``spec.replicas: 3 → 4``."""
-    found = []
+    """Per object that differs: the owned fields before and after, and the same as lines ``spec.replicas: 3 → 4``.
+
+    Values of Secrets are keyed hashes. A new object has no fields yet; ``object`` is all of it.
+    """
+    found: list[dict[str, Any]] = []
     for step in outcome.steps:
-        if step.action == "configured":
-            before, after = (redacted(part, outcome.record.key) for part in (step.visible_before, step.visible_after))
-            lines = [line(change) for change in changes(before, after)]
-            found.append({"object": str(step.ref), "namespace": step.ref.namespace, "lines": lines})
+        if step.action == "unchanged" or step.error:
+            continue
+        before, after = (redacted(part, outcome.record.key) for part in (step.visible_before, step.visible_after))
+        entry: dict[str, Any] = {
+            **_named(step.ref, str(step.manifest["apiVersion"])),
+            "action": step.action,
+            "note": step.note,
+        }
+        if step.action == "created":
+            found.append({**entry, "fields": [], "lines": [], "object": after})
+        else:
+            fields = changes(before, after)
+            found.append({**entry, "fields": fields, "lines": [line(change) for change in fields]})
+    for one in outcome.leaving:
+        if one.action == "pruned":
+            named = {**_named(one.member.ref, one.member.api_version), "action": "pruned", "note": ""}
+            found.append({**named, "fields": [], "lines": []})
     return found
+
+
+def _named(ref: Ref, api_version: str) -> dict[str, str]:
+    return {"kind": ref.kind, "api_version": api_version, "namespace": ref.namespace, "name": ref.name}
 
 
 def unified(entry: dict[str, Any]) -> dict[str, str]:

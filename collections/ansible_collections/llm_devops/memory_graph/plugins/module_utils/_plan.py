@@ -96,6 +96,7 @@ def plan(cluster: Cluster, discovery: Discovery, objects: list[Object], record: 
         step.live = live.get(step.ref)
         if step.resource is None and not _brought_by(steps, step):
             step.error = _unknown(step)
+    _leave_replicas_to_autoscalers(steps)
     known = [step for step in steps if not step.error]
     asked = []
     for step in known:
@@ -106,6 +107,24 @@ def plan(cluster: Cluster, discovery: Discovery, objects: list[Object], record: 
             asked.append(step)
     in_parallel(lambda step: _dry_run(cluster, step, applyset, force, absent_namespaces), asked, parallelism)
     return steps
+
+
+def _leave_replicas_to_autoscalers(steps: list[Step]) -> None:
+    """Send a workload that an autoscaler of this release scales with the replicas it has.
+
+    To leave ``replicas`` out instead would hand the workload back with one replica, where no autoscaler owns the field
+    yet (Kubernetes documentation, "Migrating Deployments and StatefulSets to horizontal autoscaling").
+    """
+    targets = set()
+    for step in steps:
+        if step.ref.kind in ("HorizontalPodAutoscaler", "ScaledObject"):
+            target = (step.manifest.get("spec") or {}).get("scaleTargetRef") or {}
+            targets.add((target.get("kind", "Deployment"), step.ref.namespace, target.get("name")))
+    for step in steps:
+        spec, live = step.manifest.get("spec"), ((step.live or {}).get("spec") or {}).get("replicas")
+        scaled = (step.ref.kind, step.ref.namespace, step.ref.name) in targets
+        if scaled and live is not None and isinstance(spec, dict) and "replicas" in spec:
+            step.manifest = {**step.manifest, "spec": {**spec, "replicas": live}}
 
 
 def _brought_by(steps: list[Step], step: Step) -> bool:

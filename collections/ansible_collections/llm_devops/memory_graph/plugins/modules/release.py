@@ -109,10 +109,22 @@ summary:
   returned: always
   type: dict
 changes:
-  description: Per changed object the owned fields that differ, as lines for a person.
+  description:
+    - Per object that differs its C(action) (created, configured or pruned), the owned C(fields) that differ, each with
+      C(path), C(before) and C(after), and the same as C(lines) for a person. Values of Secrets are keyed hashes.
+    - Of a created object C(object) is all of it.
   returned: always
   type: list
   elements: dict
+  sample:
+    - kind: Deployment
+      api_version: apps/v1
+      namespace: demo
+      name: web
+      action: configured
+      note: ""
+      fields: [{path: spec.replicas, before: 3, after: 4}]
+      lines: ["spec.replicas: 3 → 4"]
 statuses:
   description: Per object its C(state) (ready, progressing or failed) and C(reason).
   returned: when waited

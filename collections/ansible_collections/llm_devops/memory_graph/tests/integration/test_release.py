@@ -98,9 +98,69 @@ def test_create_then_unchanged_then_changed(place):
     assert second.record.revision == 1
     third = place.release(config(LOG_LEVEL="debug"), *objects[1:])
     assert {name for name, action in actions(third).items() if action == "configured"} == {"ConfigMap/settings"}
-    assert changed_lines(third)[0]["lines"] == ["data.LOG_LEVEL: info → debug"]
+    assert changed_lines(third)[0] == {
+        "kind": "ConfigMap",
+        "api_version": "v1",
+        "namespace": place.name,
+        "name": "settings",
+        "action": "configured",
+        "note": "",
+        "fields": [{"path": "data.LOG_LEVEL", "before": "info", "after": "debug"}],
+        "lines": ["data.LOG_LEVEL: info → debug"],
+    }
     assert third.record.revision == 2
     assert third.record.state == "deployed"
+
+
+def autoscaler():
+    spec = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "demo"},
+        "minReplicas": 1,
+        "maxReplicas": 5,
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization",
+                                                                                "averageUtilization": 70}}}],
+    }  # fmt: skip
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "demo"},
+        "spec": spec,
+    }
+
+
+def test_replicas_belong_to_the_autoscaler(place):
+    objects = [workload(image="node.invalid/none:1", resources={"requests": {"cpu": "1m"}}), autoscaler()]
+    objects[0]["spec"].update(replicas=1, paused=True)
+    place.release(*objects, wait=False)
+    scale = {"spec": {"replicas": 3}}
+    place.cluster.request(
+        "PATCH", f"/apis/apps/v1/namespaces/{place.name}/deployments/demo/scale",
+        {"fieldManager": "kube-controller-manager"}, scale, "application/merge-patch+json",
+    )  # fmt: skip
+    again = place.release(*objects, wait=False)
+    assert not again.failures
+    assert not again.differs
+    objects[0]["spec"]["minReadySeconds"] = 3
+    changed = place.release(*objects, wait=False)
+    assert changed_lines(changed)[0]["lines"] == ["spec.minReadySeconds: absent → 3"]
+    assert place.cluster.find(f"/apis/apps/v1/namespaces/{place.name}/deployments/demo")["spec"]["replicas"] == 3
+
+
+def test_an_edit_by_hand_is_seen_although_the_manifest_is_the_same(place):
+    place.release(config(), config("other"))
+    assert not place.release(config(), config("other")).differs
+    place.act("PATCH", "configmaps/settings", {"data": {"LOG_LEVEL": "warn"}}, "application/merge-patch+json")
+    outcome = place.release(config(), config("other"), force_conflicts=True)
+    assert changed_lines(outcome)[0]["lines"] == ["data.LOG_LEVEL: warn → info"]
+    assert actions(outcome)["ConfigMap/other"] == "unchanged"
+
+
+def test_an_unchanged_release_costs_no_call_per_object(place):
+    objects = [config(f"settings-{number}") for number in range(40)]
+    place.release(*objects)
+    cluster = connect({})
+    assert not Release(cluster, place.wish(*objects), silent).present().differs
+    assert cluster.api_calls < len(objects)
 
 
 def test_check_before_the_namespace_exists_says_what_it_could_not_validate(place):
