@@ -149,18 +149,32 @@ def _place(step: Step) -> None:
 
 
 def _live(cluster: Cluster, steps: list[Step], applyset: str, parallelism: int, absent: set[str]) -> dict[Ref, Object]:
-    """Our members that exist, by one list per kind and namespace instead of one read per object."""
-    places = {
-        (step.resource, step.ref.namespace) for step in steps if step.resource and step.ref.namespace not in absent
-    }
+    """Our members that exist, by one list per kind and namespace instead of one read per object.
 
-    def members(place: tuple[Resource, str]) -> list[Object]:
-        resource, namespace = place
-        found = cluster.list(resource.collection(namespace or None), selector=f"{PART_OF}={applyset}")
+    Secrets and what lives at cluster scope are read by name: nobody needs the right to list them all for a release.
+    """
+    known = [step for step in steps if step.resource and step.ref.namespace not in absent]
+    places = {
+        (step.resource, step.ref.namespace, step.ref.name if _alone(step.resource) else "")
+        for step in known if step.resource
+    }  # fmt: skip
+
+    def members(place: tuple[Resource, str, str]) -> list[Object]:
+        resource, namespace, name = place
+        if name:
+            one = cluster.find(resource.path(namespace, name))
+            found = [one] if one and (one["metadata"].get("labels") or {}).get(PART_OF) == applyset else []
+        else:
+            found = list(cluster.list(resource.collection(namespace or None), selector=f"{PART_OF}={applyset}"))
         return [{**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in found]
 
-    found = in_parallel(members, sorted(places, key=lambda place: (place[0].plural, place[1])), parallelism)
+    ordered = sorted(places, key=lambda place: (place[0].plural, *place[1:]))
+    found = in_parallel(members, ordered, parallelism)
     return {ref(item): item for items in found for item in items}
+
+
+def _alone(resource: Resource) -> bool:
+    return not resource.namespaced or (resource.group, resource.plural) == ("", "secrets")
 
 
 def _dry_run(cluster: Cluster, step: Step, applyset: str, force: bool, absent: set[str]) -> None:
