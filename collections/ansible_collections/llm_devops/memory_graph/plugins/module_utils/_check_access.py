@@ -12,7 +12,7 @@ from ._errors import ApiError, ClusterError
 from ._manifest import Object
 from ._permissions import RBAC, Need
 from ._plan import in_parallel
-from ._scene import Scene
+from ._survey import Survey
 from ._terminating import absent_namespaces
 
 OLDEST = (1, 27)
@@ -20,65 +20,65 @@ OLDEST = (1, 27)
 _VERSION = re.compile(r"^v?([0-9]+)\.([0-9]+)")
 
 
-def api(scene: Scene) -> str:
+def api(survey: Survey) -> str:
     """:raises ClusterError: when the API server cannot be asked at all."""
-    version = str(scene.cluster.request("GET", "/version").get("gitVersion", ""))
+    version = str(survey.cluster.request("GET", "/version").get("gitVersion", ""))
     found = _VERSION.match(version)
     oldest = ".".join(str(part) for part in OLDEST)
     if not found:
-        scene.note(f"the version {version!r} cannot be read; releases need Kubernetes {oldest} or later")
+        survey.note(f"the version {version!r} cannot be read; releases need Kubernetes {oldest} or later")
     elif (int(found[1]), int(found[2])) < OLDEST:
-        scene.problem(f"the cluster runs Kubernetes {version}, releases need {oldest} or later", "upgrade the cluster")
-    return f"{scene.cluster.access.server} runs Kubernetes {version}"
+        survey.problem(f"the cluster runs Kubernetes {version}, releases need {oldest} or later", "upgrade the cluster")
+    return f"{survey.cluster.access.server} runs Kubernetes {version}"
 
 
-def namespace(scene: Scene) -> None:
+def namespace(survey: Survey) -> None:
     try:
-        scene.absent = absent_namespaces(scene.cluster, scene.objects, scene.namespace)
+        survey.absent = absent_namespaces(survey.cluster, survey.objects, survey.namespace)
     except ApiError as error:
-        scene.note(f"the namespace could not be checked: {error.message}")
+        survey.note(f"the namespace could not be checked: {error.message}")
     except ClusterError as error:  # it is terminating, or missing
-        scene.problem(error.message, error.way_out)
+        survey.problem(error.message, error.way_out)
 
 
-def kinds(scene: Scene) -> None:
-    specs = [crd["spec"] for crd in scene.of("CustomResourceDefinition")]
+def kinds(survey: Survey) -> None:
+    specs = [crd["spec"] for crd in survey.of("CustomResourceDefinition")]
     brought = {(spec["group"], spec["names"]["kind"]) for spec in specs}
-    for version, kind in sorted({(item["apiVersion"], item["kind"]) for item in scene.objects}):
-        if not scene.served(version, kind) and (version.rpartition("/")[0], kind) not in brought:
-            scene.problem(f"the cluster does not know {kind} of {version}", "install its CustomResourceDefinition")
+    for version, kind in sorted({(item["apiVersion"], item["kind"]) for item in survey.objects}):
+        if not survey.served(version, kind) and (version.rpartition("/")[0], kind) not in brought:
+            survey.problem(f"the cluster does not know {kind} of {version}", "install its CustomResourceDefinition")
 
 
-def permissions(scene: Scene) -> None:
+def permissions(survey: Survey) -> None:
     """Ask after every verb the release needs, by SelfSubjectAccessReview."""
-    plan = _permissions.Plan(scene.release, scene.namespace, scene.objects, scene.served)
-    denied = _denied(scene, _permissions.needs(plan))
+    plan = _permissions.Plan(survey.release, survey.namespace, survey.objects, survey.served)
+    denied = _denied(survey, _permissions.needs(plan))
     granted = [need for need in denied if need.granted]
-    if granted and _may_escalate(scene):
+    if granted and _may_escalate(survey):
         denied = [need for need in denied if not need.granted]
     for purpose, said in _said(need for need in denied if need.essential):
-        scene.problem(
+        survey.problem(
             f"you may not {said}, to {purpose}", "have it granted: ansible-playbook playbooks/permissions.yml"
         )
     for purpose, said in _said(need for need in denied if not need.essential):
-        scene.note(f"you may not {said}: without it the release cannot {purpose}")
+        survey.note(f"you may not {said}: without it the release cannot {purpose}")
 
 
-def _denied(scene: Scene, wanted: list[Need]) -> list[Need]:
+def _denied(survey: Survey, wanted: list[Need]) -> list[Need]:
     """Those not allowed. First each verb is asked for all names, then by name only where that was refused."""
 
     def wide(need: Need) -> Need:
         return Need(need.namespace, need.group, need.resource, need.verb, path=need.path)
 
     broad = sorted({wide(need) for need in wanted})
-    allowed = dict(zip(broad, in_parallel(lambda need: _allowed(scene, need), broad, 8), strict=True))
+    allowed = dict(zip(broad, in_parallel(lambda need: _allowed(survey, need), broad, 8), strict=True))
     refused = [need for need in wanted if not allowed[wide(need)]]
     by_name = [need for need in refused if need.name]
-    held = dict(zip(by_name, in_parallel(lambda need: _allowed(scene, need), by_name, 8), strict=True))
+    held = dict(zip(by_name, in_parallel(lambda need: _allowed(survey, need), by_name, 8), strict=True))
     return [need for need in refused if not held.get(need, False)]
 
 
-def _allowed(scene: Scene, need: Need) -> bool:
+def _allowed(survey: Survey, need: Need) -> bool:
     resource, _slash, subresource = need.resource.partition("/")
     attributes = {"verb": need.verb, "group": need.group, "resource": resource, "subresource": subresource,
                   "namespace": need.namespace, "name": need.name}  # fmt: skip
@@ -86,14 +86,14 @@ def _allowed(scene: Scene, need: Need) -> bool:
     if need.path:
         spec = {"nonResourceAttributes": {"path": need.path, "verb": need.verb}}
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
-    answer = scene.cluster.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
+    answer = survey.cluster.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
     return bool(answer["status"]["allowed"])
 
 
-def _may_escalate(scene: Scene) -> bool:
+def _may_escalate(survey: Survey) -> bool:
     """Whether RBAC's escalation prevention is lifted for this user, who then need not hold what the Roles give."""
-    asked = [(kind, verb) for kind in ("Role", "ClusterRole") if scene.of(kind) for verb in ("escalate", "bind")]
-    return all(_allowed(scene, Need(scene.namespace, RBAC, f"{kind.lower()}s", verb)) for kind, verb in asked)
+    asked = [(kind, verb) for kind in ("Role", "ClusterRole") if survey.of(kind) for verb in ("escalate", "bind")]
+    return all(_allowed(survey, Need(survey.namespace, RBAC, f"{kind.lower()}s", verb)) for kind, verb in asked)
 
 
 def _said(denied: Iterable[Need]) -> list[tuple[str, str]]:
@@ -116,11 +116,11 @@ def _few(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def references(scene: Scene) -> None:
-    for one in _references.outside(scene.objects):
+def references(survey: Survey) -> None:
+    for one in _references.outside(survey.objects):
         there: Object | None = {}
-        if one.namespace not in scene.absent:
-            there = scene.found(one.path, f"whether {one.kind} {one.name!r} exists")
+        if one.namespace not in survey.absent:
+            there = survey.found(one.path, f"whether {one.kind} {one.name!r} exists")
         if there is None or there:
             continue
         where = f" in {one.namespace}" if one.namespace else ""
@@ -128,17 +128,17 @@ def references(scene: Scene) -> None:
         if one.vital:
             flag = f" -n {one.namespace}" if one.namespace else ""
             way_out = f"create it, or let the release bring it: kubectl{flag} create {one.kind.lower()} …"
-            scene.problem(
+            survey.problem(
                 said, way_out if one.kind in ("Secret", "ConfigMap") else "create it, or name one that exists"
             )
         else:
-            scene.note(f"{said}: an image that needs it cannot be pulled")
-    if any(not (item["spec"].get("ingressClassName")) for item in scene.of("Ingress")):
-        _default_ingress_class(scene)
+            survey.note(f"{said}: an image that needs it cannot be pulled")
+    if any(not (item["spec"].get("ingressClassName")) for item in survey.of("Ingress")):
+        _default_ingress_class(survey)
 
 
-def _default_ingress_class(scene: Scene) -> None:
-    found = scene.listed("/apis/networking.k8s.io/v1/ingressclasses", "whether there is a default IngressClass")
+def _default_ingress_class(survey: Survey) -> None:
+    found = survey.listed("/apis/networking.k8s.io/v1/ingressclasses", "whether there is a default IngressClass")
     key = "ingressclass.kubernetes.io/is-default-class"
     if found is not None and not any((one["metadata"].get("annotations") or {}).get(key) == "true" for one in found):
-        scene.note("an Ingress names no class and no IngressClass is the default: no controller may take it up")
+        survey.note("an Ingress names no class and no IngressClass is the default: no controller may take it up")

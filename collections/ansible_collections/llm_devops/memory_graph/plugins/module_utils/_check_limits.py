@@ -11,38 +11,38 @@ from . import _demand, _pod_security, _storage_classes
 from ._errors import ApiError
 from ._manifest import Object
 from ._quantity import parse, show
-from ._scene import Scene
+from ._survey import Survey
 
 
-def storage(scene: Scene) -> None:
-    claims = list(_demand.claims(scene.objects))
-    listed = claims and scene.listed("/apis/storage.k8s.io/v1/storageclasses", "storage classes")
+def storage(survey: Survey) -> None:
+    claims = list(_demand.claims(survey.objects))
+    listed = claims and survey.listed("/apis/storage.k8s.io/v1/storageclasses", "storage classes")
     if not listed and not isinstance(listed, list):
         return
-    classes = {item["metadata"]["name"]: item for item in [*listed, *scene.of("StorageClass")]}
+    classes = {item["metadata"]["name"]: item for item in [*listed, *survey.of("StorageClass")]}
     have = f"name one of: {', '.join(sorted(classes))}" if classes else "the cluster has none: install a provisioner"
     for name, spec, _count in claims:
         wanted = spec.get("storageClassName", _storage_classes.default(classes))
         if spec.get("volumeName") or (wanted == "" and "storageClassName" in spec):
             continue  # bound to a volume somebody made by hand
         if not wanted:
-            scene.problem(f"claim {name} names no class and the cluster has no default", have)
+            survey.problem(f"claim {name} names no class and the cluster has no default", have)
         elif wanted not in classes:
-            scene.problem(f"claim {name} wants class {wanted!r}, which does not exist", have)
+            survey.problem(f"claim {name} wants class {wanted!r}, which does not exist", have)
         else:
-            _access_modes(scene, name, spec, classes[wanted])
+            _access_modes(survey, name, spec, classes[wanted])
 
 
-def _access_modes(scene: Scene, name: str, spec: Object, storage_class: Object) -> None:
+def _access_modes(survey: Survey, name: str, spec: Object, storage_class: Object) -> None:
     provisioner, named = storage_class["provisioner"], storage_class["metadata"]["name"]
     can = _storage_classes.modes(provisioner, spec.get("volumeMode", "Filesystem"))
     wanted = set(spec.get("accessModes") or [])
     if can is None:
         if wanted - {"ReadWriteOnce"}:
             asked = ", ".join(sorted(wanted))
-            scene.note(f"whether class {named!r} ({provisioner}) gives {asked} for {name} is not known here")
+            survey.note(f"whether class {named!r} ({provisioner}) gives {asked} for {name} is not known here")
     elif wanted - can:
-        scene.problem(
+        survey.problem(
             f"class {named!r} has no {', '.join(sorted(wanted - can))} for {name}",
             f"use {' or '.join(sorted(can))}, or another class",
         )
@@ -57,10 +57,10 @@ _METRICS = {
 }
 
 
-def metrics(scene: Scene) -> None:
+def metrics(survey: Survey) -> None:
     """An autoscaler without its metrics holds still; it stops no release."""
     wanted: dict[str, list[str]] = {}
-    for item in scene.of("HorizontalPodAutoscaler"):
+    for item in survey.of("HorizontalPodAutoscaler"):
         for metric in item["spec"].get("metrics") or [{"type": "Resource"}]:
             owners = wanted.setdefault(str(metric.get("type")), [])
             owners += [item["metadata"]["name"]] if item["metadata"]["name"] not in owners else []
@@ -71,61 +71,61 @@ def metrics(scene: Scene) -> None:
             groups.setdefault(group, (needs, set()))[1].update(owners)
     for group, (needs, names) in sorted(groups.items()):
         try:
-            served = bool(scene.cluster.find(f"/apis/{group}"))
+            served = bool(survey.cluster.find(f"/apis/{group}"))
         except ApiError:  # registered, and its adapter does not answer
             served = False
         if not served:
-            scene.note(f"no API {group}: autoscaler {', '.join(sorted(names))} holds still on its metrics ({needs})")
+            survey.note(f"no API {group}: autoscaler {', '.join(sorted(names))} holds still on its metrics ({needs})")
 
 
-def pod_security(scene: Scene) -> None:
-    for namespace in sorted({owner.namespace for owner in _demand.pods(scene.objects)}):
-        level = _enforced(scene, namespace)
-        for owner in (one for one in _demand.pods(scene.objects) if one.namespace == namespace):
+def pod_security(survey: Survey) -> None:
+    for namespace in sorted({owner.namespace for owner in _demand.pods(survey.objects)}):
+        level = _enforced(survey, namespace)
+        for owner in (one for one in _demand.pods(survey.objects) if one.namespace == namespace):
             lacking = _pod_security.lacks(level, owner.spec)
             if lacking:
-                scene.problem(
+                survey.problem(
                     f"{owner.owner} does not meet the namespace's level {level}: {', '.join(lacking)}",
                     "set it so in the pod's and its containers' securityContext",
                 )
 
 
-def _enforced(scene: Scene, namespace: str) -> str:
-    own = next((item for item in scene.of("Namespace") if item["metadata"]["name"] == namespace), {})
+def _enforced(survey: Survey, namespace: str) -> str:
+    own = next((item for item in survey.of("Namespace") if item["metadata"]["name"] == namespace), {})
     live = None
-    if namespace not in scene.absent:
-        live = scene.found(f"/api/v1/namespaces/{namespace}", "the Pod Security level")
+    if namespace not in survey.absent:
+        live = survey.found(f"/api/v1/namespaces/{namespace}", "the Pod Security level")
     labels: dict[str, Any] = {}
     for item in (live or {}, own):
         labels |= (item.get("metadata") or {}).get("labels") or {}
     return str(labels.get(_pod_security.ENFORCE, "privileged"))
 
 
-def _both(scene: Scene, kind: str, plural: str) -> list[tuple[Object, Object]]:
+def _both(survey: Survey, kind: str, plural: str) -> list[tuple[Object, Object]]:
     """``(as it will be, as it is)`` of the release's own and the namespace's other objects of a kind."""
-    own = {one["metadata"]["name"]: one for one in scene.of(kind) if one["metadata"]["namespace"] == scene.namespace}
-    live = {item["metadata"]["name"]: item for item in scene.here(plural, f"the namespace's {plural}") or []}
+    own = {one["metadata"]["name"]: one for one in survey.of(kind) if one["metadata"]["namespace"] == survey.namespace}
+    live = {item["metadata"]["name"]: item for item in survey.here(plural, f"the namespace's {plural}") or []}
     return [(own.get(name) or live[name], live.get(name, {})) for name in sorted({*own, *live})]
 
 
-def _defaults(scene: Scene) -> dict[str, Any]:
-    ranges = [one["spec"]["limits"] for one, _live in _both(scene, "LimitRange", "limitranges")]
+def _defaults(survey: Survey) -> dict[str, Any]:
+    ranges = [one["spec"]["limits"] for one, _live in _both(survey, "LimitRange", "limitranges")]
     limits = [limit for item in ranges for limit in item if limit["type"] == "Container"]
     return {key: value for limit in limits for key, value in limit.items() if key in ("default", "defaultRequest")}
 
 
-def quota(scene: Scene) -> None:
-    quotas = _both(scene, "ResourceQuota", "resourcequotas")
+def quota(survey: Survey) -> None:
+    quotas = _both(survey, "ResourceQuota", "resourcequotas")
     if not quotas:
         return
-    running, defaults = _running(scene), _defaults(scene)
+    running, defaults = _running(survey), _defaults(survey)
     surging = frozenset(f"{item['kind']}/{item['metadata']['name']}" for item in running)
-    demand = _demand.total(scene.objects, scene.namespace, defaults, surging)
-    mine = _demand.total(running, scene.namespace, {})
+    demand = _demand.total(survey.objects, survey.namespace, defaults, surging)
+    mine = _demand.total(running, survey.namespace, {})
     for item, live in quotas:
         name, spec = item["metadata"]["name"], item["spec"]
         if spec.get("scopes") or spec.get("scopeSelector"):
-            scene.note(
+            survey.note(
                 f"ResourceQuota {name!r} counts certain pods only; whether it leaves enough is not computed here"
             )
             continue
@@ -136,69 +136,69 @@ def quota(scene: Scene) -> None:
             left = max(parse(limit) - others, Decimal(0))
             if asked > left:
                 would, leaves = show(asked, resource), show(left, resource)
-                scene.problem(
+                survey.problem(
                     f"{resource} would be {would}, ResourceQuota {name!r} leaves {leaves}",
                     "lower requests or replicas, or raise the quota",
                 )
-            for owner in _demand.unstated(scene.objects, scene.namespace, resource, defaults):
-                scene.problem(
+            for owner in _demand.unstated(survey.objects, survey.namespace, resource, defaults):
+                survey.problem(
                     f"a container of {owner} says no {resource}, which ResourceQuota {name!r} then refuses",
                     "set it in the container's resources, or give the namespace a LimitRange with defaults",
                 )
 
 
-def _running(scene: Scene) -> list[Object]:
+def _running(survey: Survey) -> list[Object]:
     """The objects of the release as they are now, whose use an update does not ask for again."""
     found = []
-    for item in scene.objects:
-        resource = scene.served(item["apiVersion"], item["kind"])
+    for item in survey.objects:
+        resource = survey.served(item["apiVersion"], item["kind"])
         counted = item["kind"] in (*_demand.WORKLOADS, "PersistentVolumeClaim", "Service", "Secret", "ConfigMap")
-        if resource and counted and item["metadata"].get("namespace") == scene.namespace not in scene.absent:
-            path = resource.path(scene.namespace, item["metadata"]["name"])
-            live = scene.found(path, f"what {item['kind']}/{item['metadata']['name']} uses already")
+        if resource and counted and item["metadata"].get("namespace") == survey.namespace not in survey.absent:
+            path = resource.path(survey.namespace, item["metadata"]["name"])
+            live = survey.found(path, f"what {item['kind']}/{item['metadata']['name']} uses already")
             found += [{**live, "kind": item["kind"]}] if live else []
     return found
 
 
-def limits(scene: Scene) -> None:
-    here = [owner for owner in _demand.pods(scene.objects) if owner.namespace == scene.namespace]
-    for item, _live in _both(scene, "LimitRange", "limitranges"):
+def limits(survey: Survey) -> None:
+    here = [owner for owner in _demand.pods(survey.objects) if owner.namespace == survey.namespace]
+    for item, _live in _both(survey, "LimitRange", "limitranges"):
         name = item["metadata"]["name"]
         for limit in item["spec"]["limits"]:
             if limit["type"] == "PersistentVolumeClaim":
-                _claims_within(scene, limit, name)
+                _claims_within(survey, limit, name)
             for owner in here if limit["type"] == "Pod" else []:
-                _within(scene, f"a pod of {owner.owner}", _demand.of_pod(owner.spec, _defaults(scene)), limit, name)
+                _within(survey, f"a pod of {owner.owner}", _demand.of_pod(owner.spec, _defaults(survey)), limit, name)
             for owner in here if limit["type"] == "Container" else []:
                 for one in _demand.containers(owner.spec):
                     asked = _demand.of_container(one, limit)
-                    _within(scene, f"container {one['name']} of {owner.owner}", asked, limit, name)
+                    _within(survey, f"container {one['name']} of {owner.owner}", asked, limit, name)
 
 
-def _claims_within(scene: Scene, limit: Object, name: str) -> None:
-    for claim, spec, _count in _demand.claims(scene.objects):
+def _claims_within(survey: Survey, limit: Object, name: str) -> None:
+    for claim, spec, _count in _demand.claims(survey.objects):
         size = ((spec.get("resources") or {}).get("requests") or {}).get("storage", "0")
         for bound, wrong in (("max", parse(size).__gt__), ("min", parse(size).__lt__)):
             allowed = (limit.get(bound) or {}).get("storage")
             if allowed and wrong(parse(allowed)):
-                scene.problem(
+                survey.problem(
                     f"claim {claim} asks for {size}, LimitRange {name!r} allows {bound} {allowed}",
                     "change the claim's size, or the LimitRange",
                 )
 
 
-def _within(scene: Scene, who: str, asked: dict[str, Decimal], limit: Object, name: str) -> None:
+def _within(survey: Survey, who: str, asked: dict[str, Decimal], limit: Object, name: str) -> None:
     for resource, most in (limit.get("max") or {}).items():
         value = asked.get(f"limits.{resource}")
         if value is not None and value > parse(most):
-            scene.problem(
+            survey.problem(
                 f"{who} has limits.{resource} {show(value, resource)}, LimitRange {name!r} allows at most {most}",
                 "lower the limit, or raise the LimitRange",
             )
     for resource, least in (limit.get("min") or {}).items():
         value = asked.get(f"requests.{resource}")
         if value is not None and value < parse(least):
-            scene.problem(
+            survey.problem(
                 f"{who} requests {resource} {show(value, resource)}, LimitRange {name!r} wants at least {least}",
                 "raise the request, or lower the LimitRange",
             )

@@ -12,36 +12,36 @@ from ._demand import Pods
 from ._errors import ApiError
 from ._manifest import Object
 from ._quantity import show
-from ._scene import Scene
+from ._survey import Survey
 from ._scheduling import Node, nodes_of, occupy, place, requests, suitable
 
 MOST_IMAGES = 50
 """The kubelet names no more images of a node (nodeStatusMaxImages): with that many, absence proves nothing."""
 
 
-def _nodes(scene: Scene) -> list[Object] | None:
-    return scene.listed("/api/v1/nodes", "nodes")
+def _nodes(survey: Survey) -> list[Object] | None:
+    return survey.listed("/api/v1/nodes", "nodes")
 
 
-def capacity(scene: Scene) -> None:
+def capacity(survey: Survey) -> None:
     """Whether all requested replicas fit beside what runs, the release's own pods being replaced and not added."""
-    listed, owners = _nodes(scene), list(_demand.pods(scene.objects))
+    listed, owners = _nodes(survey), list(_demand.pods(survey.objects))
     if listed is None or not owners:
         return
     nodes, whole = nodes_of(listed), nodes_of(listed)
-    running = scene.listed(
+    running = survey.listed(
         "/api/v1/pods", "what runs on the nodes", fields="status.phase!=Succeeded,status.phase!=Failed"
     )
     occupy(nodes, running or [], lambda pod: any(_is_of(pod, owner) for owner in owners))
-    growing = _grows(scene) if running is not None else ""
+    growing = _grows(survey) if running is not None else ""
     for owner in sorted(owners, key=lambda one: requests(one.spec).get("memory", Decimal(0)), reverse=True):
         able, why = suitable(owner.spec, nodes)
         if not able:
-            scene.problem(
+            survey.problem(
                 f"{owner.owner} cannot be scheduled: {why}", "change the pod's rules, or label or untaint a node"
             )
-        elif not _largest(scene, owner, suitable(owner.spec, whole)[0]):
-            _room(scene, owner, able, growing)
+        elif not _largest(survey, owner, suitable(owner.spec, whole)[0]):
+            _room(survey, owner, able, growing)
 
 
 def _is_of(pod: Object, owner: Pods) -> bool:
@@ -51,14 +51,14 @@ def _is_of(pod: Object, owner: Pods) -> bool:
     return metadata.get("namespace") == owner.namespace and bool(selected or named)
 
 
-def _largest(scene: Scene, owner: Pods, nodes: list[Node]) -> bool:
+def _largest(survey: Survey, owner: Pods, nodes: list[Node]) -> bool:
     """Whether one pod asks for more than any suitable node has in all."""
     found = False
     for resource, value in requests(owner.spec).items():
         most = max((node.free.get(resource, Decimal(0)) for node in nodes), default=Decimal(0))
         if value > most:
             found = True
-            scene.problem(
+            survey.problem(
                 f"a pod of {owner.owner} requests {resource} {show(value, resource)}, the largest node that it may "
                 f"run on has {show(most, resource)}",
                 "lower the request, or add a larger node",
@@ -66,7 +66,7 @@ def _largest(scene: Scene, owner: Pods, nodes: list[Node]) -> bool:
     return found
 
 
-def _room(scene: Scene, owner: Pods, nodes: list[Node], growing: str) -> None:
+def _room(survey: Survey, owner: Pods, nodes: list[Node], growing: str) -> None:
     asked = {key: value for key, value in requests(owner.spec).items() if key != "pods" and value}
     free = ", ".join(
         f"{key} {show(sum((max(node.free.get(key, Decimal(0)), Decimal(0)) for node in nodes), Decimal(0)), key)}"
@@ -81,48 +81,48 @@ def _room(scene: Scene, owner: Pods, nodes: list[Node], growing: str) -> None:
         f"{fit} of {owner.replicas} pods of {owner.owner} fit: each requests {each}; {count} have {free or 'none'} free"
     )
     if growing:
-        scene.note(f"{said}; {growing} may add nodes")
+        survey.note(f"{said}; {growing} may add nodes")
     else:
-        scene.problem(said, "lower the requests or the replicas, or add nodes")
+        survey.problem(said, "lower the requests or the replicas, or add nodes")
 
 
-def _grows(scene: Scene) -> str:
+def _grows(survey: Survey) -> str:
     """Who adds nodes when pods do not fit, empty when nobody is known to."""
-    if scene.served("karpenter.sh/v1", "NodePool"):
+    if survey.served("karpenter.sh/v1", "NodePool"):
         return "Karpenter"
     try:
-        status = scene.cluster.find("/api/v1/namespaces/kube-system/configmaps/cluster-autoscaler-status")
+        status = survey.cluster.find("/api/v1/namespaces/kube-system/configmaps/cluster-autoscaler-status")
     except ApiError:  # who may not look there cannot know
         return ""
     return "the cluster autoscaler" if status else ""
 
 
-def images(scene: Scene) -> None:
+def images(survey: Survey) -> None:
     """Whether a registry serves an image is known to the node that pulls it only; what can be known is said."""
     unknown: dict[str, str] = {}
-    for owner, item in _containers(scene):
+    for owner, item in _containers(survey):
         image = str(item.get("image") or "")
         tag = image.rsplit("/", 1)[-1].partition("@")[0].partition(":")[2]
         if not image:
-            scene.problem(f"container {item.get('name')} of {owner.owner} names no image", "name one")
+            survey.problem(f"container {item.get('name')} of {owner.owner} names no image", "name one")
         elif tag == "latest" or (not tag and "@" not in image):
-            scene.problem(
+            survey.problem(
                 f"{owner.owner} uses image {image}, which changes under your feet", "name a version or a digest"
             )
         else:
-            _on_nodes(scene, owner, item, image, unknown)
+            _on_nodes(survey, owner, item, image, unknown)
     for image, where in unknown.items():
-        scene.note(f"image {image} is {where}: whether it can be pulled shows when a node does")
+        survey.note(f"image {image} is {where}: whether it can be pulled shows when a node does")
 
 
-def _containers(scene: Scene) -> Iterator[tuple[Pods, Object]]:
-    for owner in _demand.pods(scene.objects):
+def _containers(survey: Survey) -> Iterator[tuple[Pods, Object]]:
+    for owner in _demand.pods(survey.objects):
         for item in _demand.containers(owner.spec):
             yield owner, item
 
 
-def _on_nodes(scene: Scene, owner: Pods, item: Object, image: str, unknown: dict[str, str]) -> None:
-    listed = _nodes(scene)
+def _on_nodes(survey: Survey, owner: Pods, item: Object, image: str, unknown: dict[str, str]) -> None:
+    listed = _nodes(survey)
     if listed is None:
         return
     able = {node.name for node in suitable(owner.spec, nodes_of(listed))[0]}
@@ -131,7 +131,7 @@ def _on_nodes(scene: Scene, owner: Pods, item: Object, image: str, unknown: dict
     complete = all(len((node.get("status") or {}).get("images") or []) < MOST_IMAGES for node in nodes)
     policy = item.get("imagePullPolicy", "IfNotPresent")
     if policy == "Never" and not having and nodes and complete:
-        scene.problem(
+        survey.problem(
             f"{owner.owner} never pulls image {image}, and no node has it",
             "load it into the nodes, or let them pull: imagePullPolicy IfNotPresent",
         )

@@ -12,9 +12,9 @@ from ._cluster import Cluster
 from ._discovery import Discovery
 from ._errors import ApiError
 from ._manifest import Object
-from ._scene import Finding, Scene
+from ._survey import Finding, Survey
 
-CHECKS: tuple[tuple[str, Callable[[Scene], None]], ...] = (
+CHECKS: tuple[tuple[str, Callable[[Survey], None]], ...] = (
     ("namespace", _check_access.namespace),
     ("kinds", _check_access.kinds),
     ("permissions", _check_access.permissions),
@@ -34,16 +34,16 @@ class Preflight:
 
     def __init__(self, cluster: Cluster, namespace: str, objects: list[Object], release: str = "memory-graph") -> None:
         self.cluster = cluster
-        self._scene = Scene(cluster, release, namespace, objects, Discovery(cluster))
+        self._survey = Survey(cluster, release, namespace, objects, Discovery(cluster))
         self.passed: list[Finding] = []
 
     @property
     def problems(self) -> list[Finding]:
-        return self._scene.problems
+        return self._survey.problems
 
     @property
     def notes(self) -> list[Finding]:
-        return self._scene.notes
+        return self._survey.notes
 
     def run(self) -> None:
         """All checks; what one of them may not read is a note, and the others go on.
@@ -57,12 +57,12 @@ class Preflight:
             self._one(name, check)
             self._conclude(name, "ok", before)
 
-    def _one(self, name: str, check: Callable[[Scene], Any]) -> Any:
-        self._scene.check = name
+    def _one(self, name: str, check: Callable[[Survey], Any]) -> Any:
+        self._survey.check = name
         try:
-            return check(self._scene)
+            return check(self._survey)
         except ApiError as error:
-            self._scene.note(f"could not be checked: {error.message}")
+            self._survey.note(f"could not be checked: {error.message}")
 
     def _conclude(self, name: str, message: str, before: int) -> None:
         if len(self.problems) + len(self.notes) == before:
