@@ -1,4 +1,8 @@
-"""`make bench`: every bench in turn, one table, and the figures as JSON in .cache/bench.json."""
+"""`make bench`: every bench in turn, one table, and the figures as JSON in .cache/bench.json.
+
+python -m benches [store] [grpc] [deploy]
+python -m benches deploy --sizes 10,100   options go to the one bench named
+"""
 
 from __future__ import annotations
 
@@ -9,30 +13,45 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 BENCHES = {
-    "store": "service/benches/store_bench.py",
-    "grpc": "service/benches/grpc_bench.py",
-    "deploy": "benches/deploy_bench.py",
+    "store": ["service/benches/store_bench.py"],
+    "grpc": ["service/benches/grpc_bench.py"],
+    "deploy": ["-m", "benches.deploy"],
 }
+TELLS_ITSELF = {"deploy"}  # its table has columns for those it compares with
 
 
 def main() -> None:
     """Runs the benches named on the command line, or all."""
-    wanted = sys.argv[1:] or list(BENCHES)
+    given = sys.argv[1:]
+    first_option = next((at for at, word in enumerate(given) if word.startswith("-")), len(given))
+    wanted, options = given[:first_option], given[first_option:]
     unknown = sorted(set(wanted) - set(BENCHES))
     if unknown:
         sys.exit(f"benches: {', '.join(unknown)}: no such bench; there are {', '.join(BENCHES)}")
+    if options and len(wanted) != 1:
+        sys.exit(f"benches: {options[0]}: name the one bench that it is for first: {', '.join(BENCHES)}")
     found = {}
-    for name in wanted:
+    for name in wanted or list(BENCHES):
         print(f"bench {name} …", file=sys.stderr)
-        command = [sys.executable, str(ROOT / BENCHES[name])]
-        found[name] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-        for case, figures in found[name].items():
-            for figure, value in figures.items():
-                print(f"{name:<8}{case:<48}{figure:<22}{value:>12,.2f}")
+        command = [sys.executable, *BENCHES[name], *options]
+        if {"-h", "--help"} & set(options):
+            sys.exit(subprocess.call(command, cwd=ROOT))
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            sys.exit(done.returncode)
+        found[name] = json.loads(done.stdout)
+        if name not in TELLS_ITSELF:
+            show(name, found[name])
     results = ROOT / ".cache" / "bench.json"
     results.parent.mkdir(exist_ok=True)
     results.write_text(json.dumps(found, indent=2))
     print(f"written to {results.relative_to(ROOT)}", file=sys.stderr)
+
+
+def show(name: str, cases: dict[str, dict[str, float]]) -> None:
+    for case, figures in cases.items():
+        for figure, value in figures.items():
+            print(f"{name:<8}{case:<48}{figure:<22}{value:>12,.2f}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,104 @@
+"""One run of a command: how long it takes, or how much memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from .tools import ROOT
+
+SAMPLE_SECONDS = 0.02
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is run, the environment it gets beside that of the bench, and whether an Ansible module does the work."""
+
+    argv: list[str]
+    environment: Mapping[str, str]
+    in_module: bool = False
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peaks in MiB.
+
+    ``process`` is the resident memory of the process that talks to the API server: of an Ansible module the one it runs
+    in, else the command itself. ``tree`` is the command with all its processes; pages they share count once (PSS).
+    """
+
+    process: float
+    tree: float
+
+
+def timed(command: Command) -> tuple[float, str]:
+    """Seconds of wall time, and what the command printed.
+
+    :raises RuntimeError: with the end of its output, when it failed.
+    """
+    began = time.perf_counter()
+    done = subprocess.run(
+        command.argv,
+        cwd=ROOT,
+        env={**os.environ, **command.environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    took = time.perf_counter() - began
+    if done.returncode:
+        raise RuntimeError(f"{Path(command.argv[0]).name} failed:\n{done.stdout[-2000:]}")
+    return took, done.stdout
+
+
+def observed(command: Command) -> Memory:
+    """Peak memory. Not for timing: looking on costs time.
+
+    :raises RuntimeError: with the end of its output, when it failed.
+    """
+    peaks = Memory(0.0, 0.0)
+    with tempfile.TemporaryFile("w+") as output:
+        environment = {**os.environ, **command.environment}
+        process = psutil.Popen(
+            command.argv, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
+        while process.poll() is None:
+            now = _sample(process, command.in_module)
+            peaks = Memory(max(peaks.process, now.process), max(peaks.tree, now.tree))
+            time.sleep(SAMPLE_SECONDS)
+        if process.returncode:
+            output.seek(0)
+            raise RuntimeError(f"{Path(command.argv[0]).name} failed:\n{output.read()[-2000:]}")
+    return peaks
+
+
+def _sample(root: psutil.Process, in_module: bool) -> Memory:
+    tree, largest = 0.0, 0.0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        own = root.cmdline()
+        for process in [root, *root.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+                tree += process.memory_full_info().pss / MIB
+                # Ansible forks itself for a task, and starts the module as a program of its own.
+                if not in_module or process.cmdline() != own:
+                    largest = max(largest, _peak_resident(process.pid))
+    return Memory(largest, tree)
+
+
+def _peak_resident(pid: int) -> float:
+    """MiB; the kernel's own high-water mark, proc(5), misses no peak between two samples."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0

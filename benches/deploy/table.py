@@ -1,0 +1,110 @@
+"""The figures as a table for a person, and whether they reach the goals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .rounds import RUNS
+from .sides import Side
+
+FASTER_THAN_LOOP = 8.0
+WITHIN_KUBECTL = 1.5
+FASTER_THAN_CALL = 1.5
+SECONDS_AGAIN = 10.0
+LABEL, CELL = 24, 18
+ROWS = {
+    "seconds": ("seconds", "{:.2f}"),
+    "less_empty": ("less the empty play", "{:.2f}"),
+    "api_calls": ("API calls", "{:.0f}"),
+    "process_mib": ("MiB, its process", "{:.0f}"),
+    "tree_mib": ("MiB, all processes", "{:.0f}"),
+}
+Case = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One thing the deployment must reach; ``met`` says whether these figures do."""
+
+    what: str
+    measured: float
+    wanted: str
+    met: bool
+
+
+def table(cases: Mapping[str, Case], sides: Mapping[str, Side]) -> list[str]:
+    """One block of lines per case and run: a row per figure, a column per side, the ratio to ours beside each."""
+    head = f"{'':<{LABEL}}" + "".join(f"{side.title:>{CELL}}" for side in sides.values())
+    lines = [
+        "Medians; in brackets how many times ours. Counts and memory are of a further pass that was not timed.",
+        head,
+    ]
+    for title, case in cases.items():
+        for run in RUNS:
+            lines += ["", f"{title}, {'first run' if run == 'first' else 'again without change'}"]
+            lines += [_row(case, run, figure, list(sides)) for figure in ROWS]
+            lines += _changed(case, run, sides)
+    return [line.rstrip() for line in lines]
+
+
+def _row(case: Case, run: str, figure: str, names: list[str]) -> str:
+    label, form = ROWS[figure]
+    ours = case["sides"][names[0]][run][figure]
+    cells = []
+    for name in names:
+        value = case["sides"].get(name, {}).get(run, {}).get(figure)
+        ratio = "" if value is None or not ours or name == names[0] else f" ({value / ours:.1f}x)"
+        cells.append(("-" if value is None else form.format(value)) + ratio)
+    return f"  {label:<{LABEL - 2}}" + "".join(f"{cell:>{CELL}}" for cell in cells)
+
+
+def _changed(case: Case, run: str, sides: Mapping[str, Side]) -> Iterator[str]:
+    """Who says `changed` although nothing did."""
+    wrong = [sides[name].title for name, figures in case["sides"].items() if run == "again" and figures[run]["changed"]]
+    if wrong:
+        yield f"  says changed again: {', '.join(wrong)}"
+
+
+def goals(cases: Mapping[str, Case], whole: Mapping[str, float] | None) -> list[Goal]:
+    """Every goal that these figures can tell about."""
+    found: list[Goal] = []
+    for title, case in cases.items():
+        for run in RUNS:
+            found += _goals(
+                f"{title}, {run}", case["objects"], {name: side[run] for name, side in case["sides"].items()}
+            )
+    if whole:
+        found.append(at_most("playbooks/deploy.yml again, seconds", whole["again"], SECONDS_AGAIN))
+        found.append(at_most("playbooks/deploy.yml again, changed", whole["changed_again"], 0))
+    return found
+
+
+def _goals(title: str, objects: int, sides: Mapping[str, Mapping[str, float]]) -> Iterator[Goal]:
+    ours = sides["release"]
+    if objects == 25:
+        yield at_least(f"{title}: loop / ours", sides["loop"]["seconds"] / ours["seconds"], FASTER_THAN_LOOP)
+    if objects >= 100:
+        less = ours["less_empty"]
+        yield at_most(
+            f"{title}: ours less the empty play / kubectl", less / sides["kubectl"]["seconds"], WITHIN_KUBECTL
+        )
+        call = sides["call"]["less_empty"]
+        yield at_least(f"{title}: one call / ours, both less the empty play", call / less, FASTER_THAN_CALL)
+
+
+def at_least(what: str, measured: float, bound: float) -> Goal:
+    return Goal(what, round(measured, 2), f"≥ {bound:g}", measured >= bound)
+
+
+def at_most(what: str, measured: float, bound: float) -> Goal:
+    return Goal(what, round(measured, 2), f"≤ {bound:g}", measured <= bound)
+
+
+def goal_lines(found: list[Goal]) -> list[str]:
+    width = max(len(goal.what) for goal in found)
+    return [
+        f"{'met' if goal.met else 'NOT MET':<9}{goal.what:<{width}}{goal.measured:>9.2f}   wanted {goal.wanted}"
+        for goal in found
+    ]

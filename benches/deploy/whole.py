@@ -1,0 +1,58 @@
+"""The whole memory graph, deployed by its playbook and waited for: into a fresh namespace, and again without change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from .cluster import Cluster
+from .manifests import NAMESPACE
+from .measure import Command, timed
+from .sides import changed
+from .tools import ROOT, Say
+
+
+def whole_deployment(cluster: Cluster, rounds: int, say: Say) -> dict[str, Any]:
+    """Seconds of `playbooks/deploy.yml`, first and (median) again, and the most tasks that a second run changed.
+
+    `playbooks/local.yml` goes before it, not timed: it makes the cluster and the image where there is none.
+    """
+    settings = {
+        "memory_graph_kubeconfig": str(cluster.kubeconfig),
+        "memory_graph_namespace": NAMESPACE,
+        "memory_graph_service_type": "ClusterIP",
+        "memory_graph_service_node_port": 0,
+        "memory_graph_endpoint": "",
+    }
+    say("the whole deployment: cluster, image and a first deployment, not timed")
+    timed(_playbook("local.yml", settings))
+    image = cluster.run("get", "statefulset", "memory-graph", "-n", NAMESPACE, "-o", f"jsonpath={IMAGE}")
+    deploy = _playbook("deploy.yml", {**settings, "memory_graph_image": image})
+    cluster.delete([NAMESPACE])
+    try:
+        say(f"the whole deployment: first, and {rounds} times again")
+        first, _ = timed(deploy)
+        again = [timed(deploy) for _ in range(rounds)]
+    finally:
+        cluster.delete([NAMESPACE])
+    counts = [changed(said) for _, said in again]
+    if None in counts:
+        raise RuntimeError("playbooks/deploy.yml ended without a recap, so nobody knows what it changed")
+    return {
+        "first": round(first, 3),
+        "again": round(median(seconds for seconds, _ in again), 3),
+        "changed_again": max(count for count in counts if count is not None),
+    }
+
+
+IMAGE = "{.spec.template.spec.containers[0].image}"
+
+
+def _playbook(name: str, settings: Mapping[str, Any]) -> Command:
+    program = Path(".venv") / "bin" / "ansible-playbook"
+    argv = [str(ROOT / program), f"playbooks/{name}", "--inventory", "inventories/local"]
+    environment = {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}
+    return Command([*argv, "--extra-vars", json.dumps(settings)], environment, in_module=True)
