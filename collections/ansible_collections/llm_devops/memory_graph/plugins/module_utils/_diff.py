@@ -56,13 +56,13 @@ def line(change: Change) -> str:
         return f"{change['path']}: changed (keyed hash {str(before)[11:]} → {str(after)[11:]})"
     if all(isinstance(value, str) and "\n" in value for value in (before, after)):
         return f"{change['path']}: {_lines_that_differ(before, after)}"
-    return f"{change['path']}: {_short(before)} → {_short(after)}"
+    return f"{change['path']}: {short(before)} → {short(after)}"
 
 
 def _lines_that_differ(before: str, after: str) -> str:
     """Of two long texts, such as a file in a ConfigMap, the lines that were taken out and put in."""
     found = [
-        f"{mark[0]}{_short(mark[2:])}"
+        f"{mark[0]}{short(mark[2:])}"
         for mark in difflib.ndiff(before.splitlines(), after.splitlines())
         if mark[0] in "+-"
     ]
@@ -70,7 +70,8 @@ def _lines_that_differ(before: str, after: str) -> str:
     return " ".join(found[:SHOWN_LINES]) + more or "the line end"
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """The value on one line of at most 80 characters; ``absent`` for None."""
     if value is None:
         return "absent"
     text = " ".join(str(value).split())
