@@ -12,8 +12,8 @@ from ._demand import Pods
 from ._errors import ApiError
 from ._manifest import Object
 from ._quantity import show
-from ._survey import Survey
 from ._scheduling import Node, nodes_of, occupy, place, requests, suitable
+from ._survey import Survey
 
 MOST_IMAGES = 50
 """The kubelet names no more images of a node (nodeStatusMaxImages): with that many, absence proves nothing."""

@@ -9,7 +9,7 @@ than a POST's: so every write can be restricted to the names of the release, and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from . import _demand, _references
 from ._discovery import Resource
@@ -56,8 +56,9 @@ class Plan:
 
 def needs(plan: Plan) -> list[Need]:
     """Everything the engine may ask the API server for while it plans, applies, waits, prunes, verifies and records."""
-    found = [*_members(plan), *_record(plan), *_pods(plan), *_granted(plan), *_looks(plan)]
-    return sorted({need: need for need in reversed(found)}.values())
+    found = [*_record(plan), *_members(plan), *_pods(plan), *_granted(plan), *_looks(plan)]
+    once = {need: need for need in reversed(found)}  # the first to ask says what for
+    return sorted(need for need in once.values() if not need.name or replace(need, name="") not in once)
 
 
 def _verbs(verbs: str, namespace: str, group: str, resource: str, purpose: str, *, name: str = "",
@@ -88,8 +89,13 @@ def _members(plan: Plan) -> Iterator[Need]:
 
 
 def _record(plan: Plan) -> Iterator[Need]:
-    name = record_name(plan.release)
-    yield from _verbs("get create patch delete", plan.namespace, "", "secrets", "keep the release's record", name=name)
+    """The record, the revisions it can go back to, and the lock."""
+    home, name = plan.namespace, record_name(plan.release)
+    keep = f"keep the release's record {name} and its revisions {name}.v<N>"
+    yield from _verbs("get create patch delete", home, "", "secrets", keep)  # nobody knows the coming numbers
+    lock = f"hold the release's lock {name}"
+    yield from _verbs("create", home, "coordination.k8s.io", "leases", lock)  # a POST, which is authorised without name
+    yield from _verbs("get update delete", home, "coordination.k8s.io", "leases", lock, name=name)
 
 
 def _pods(plan: Plan) -> Iterator[Need]:

@@ -30,9 +30,10 @@ options:
     type: str
     required: true
   objects:
-    description: The manifests that are going to be released.
-    type: list
-    elements: dict
+    description:
+      - The manifests that are going to be released.
+      - Each is a dictionary, a C(List) object, or YAML text of one or more documents, as a template gives it.
+    type: raw
     required: true
   fail_on_problems:
     description: Whether the task fails when there are problems.
@@ -88,7 +89,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._preflight
 OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "default": "memory-graph"},
     "namespace": {"type": "str", "required": True},
-    "objects": {"type": "list", "elements": "dict", "required": True},
+    "objects": {"type": "raw", "required": True},
     "fail_on_problems": {"type": "bool", "default": True},
 }
 

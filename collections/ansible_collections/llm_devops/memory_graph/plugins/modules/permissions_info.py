@@ -1,0 +1,128 @@
+#!/usr/bin/python
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+# Apache-2.0 may be combined with ansible-core, which is under the GNU General Public License v3.0 or later.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: permissions_info
+short_description: The least a deployer must be allowed to do for a release, as an RBAC manifest
+version_added: 0.1.0
+description:
+  - Derives a ServiceAccount with Roles and their bindings from the objects of a release - every verb that planning,
+    applying, waiting, pruning, verifying and recording them needs, and no other.
+  - It is the list M(llm_devops.memory_graph.preflight_info) asks after.
+  - Reads the API server's discovery only, and creates nothing.
+extends_documentation_fragment: [llm_devops.memory_graph.auth]
+author: [llm-devops (@llm-devops)]
+options:
+  name:
+    description: Name of the release.
+    type: str
+    default: memory-graph
+  namespace:
+    description: Home of the release, and of the ServiceAccount.
+    type: str
+    required: true
+  objects:
+    description:
+      - The manifests that are going to be released.
+      - Each is a dictionary, a C(List) object, or YAML text of one or more documents, as a template gives it.
+    type: raw
+    required: true
+  service_account:
+    description: Name of the ServiceAccount, its Roles and bindings. The default is O(name) with C(-deployer) behind it.
+    type: str
+  delete_data:
+    description: Whether it may delete the PersistentVolumeClaims and the Namespace of the release.
+    type: bool
+    default: false
+  optional:
+    description:
+      - Whether it may also read what makes the release say more - nodes, storage classes, quotas, logs of its pods.
+      - Without it, and without a Namespace among O(objects), it needs nothing at cluster scope.
+    type: bool
+    default: true
+attributes:
+  check_mode:
+    support: full
+    description: Reads only.
+notes:
+  - Writes are restricted to the names of the release's objects. Lists, watches, the lock's creation and the Secrets
+    of past revisions cannot be, so the deployer can read the Secrets of its namespace, as can whoever may create pods.
+  - A deployer holds what the Roles of the release grant, since RBAC lets nobody grant more than they have.
+    For a Role of somebody else that the release binds it gets C(bind) on that one name. C(escalate) is never granted.
+  - Print it again when objects are added. Names that left the release may then no longer be deleted, so
+    let the old manifest stand until they are pruned.
+"""
+
+EXAMPLES = r"""
+- name: Derive what the deployer must be allowed to do
+  llm_devops.memory_graph.permissions_info:
+    namespace: llm-memory-graph
+    objects: "{{ objects }}"
+  register: deployer
+
+- name: Print it for kubectl apply -f -
+  ansible.builtin.debug:
+    msg: "{{ deployer.manifest }}"
+"""
+
+RETURN = r"""
+objects:
+  description: Namespace (when the release brings it), ServiceAccount, Roles and bindings.
+  returned: always
+  type: list
+  elements: dict
+manifest:
+  description: The same as YAML.
+  returned: always
+  type: str
+needs:
+  description:
+    - What is needed one by one, each C(verb) on C(resource) of C(group), in C(namespace) unless empty, on C(name)
+      unless empty, for C(purpose); C(essential) unless the release goes on without it.
+  returned: always
+  type: list
+  elements: dict
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _permissions
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kubeconfig import yaml
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import prepared
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "name": {"type": "str", "default": "memory-graph"},
+    "namespace": {"type": "str", "required": True},
+    "objects": {"type": "raw", "required": True},
+    "service_account": {"type": "str"},
+    "delete_data": {"type": "bool", "default": False},
+    "optional": {"type": "bool", "default": True},
+}
+
+
+def main() -> None:
+    module = ClusterModule(OPTIONS, supports_check_mode=True)
+    params = module.params
+    account = params["service_account"] or f"{params['name']}-deployer"
+    try:
+        objects = prepared(params["objects"], params["name"], params["namespace"])
+        discovery = Discovery(module.connect())
+        plan = _permissions.Plan(params["name"], params["namespace"], objects, discovery.find, params["delete_data"])
+        found = _permissions.manifest(plan, account, optional=params["optional"])
+        needed = [asdict(need) for need in _permissions.needs(plan)]
+    except ClusterError as error:
+        module.refuse(error)
+    text = yaml.safe_dump_all(found, sort_keys=False, default_flow_style=False, explicit_start=True)
+    module.done(changed=False, objects=found, manifest=text, needs=needed)
+
+
+if __name__ == "__main__":
+    main()
