@@ -23,6 +23,7 @@ from ._manifest import PART_OF, Object, Ref, ref, serialized
 
 T = TypeVar("T")
 R = TypeVar("R")
+BINDINGS = ("RoleBinding", "ClusterRoleBinding")
 
 
 @dataclass
@@ -233,7 +234,11 @@ def apply(cluster: Cluster, discovery: Discovery, steps: list[Step], *, parallel
             step.compare()
             step.action = "created" if created else step.action
 
-    in_parallel(write, [step for step in steps if step.action != "unchanged" or step.note], parallelism)
+    due = [step for step in steps if step.action != "unchanged" or step.note]
+    # a binding is refused until its Role is there, to everybody but administrators (RBAC's escalation prevention)
+    bindings = [step for step in due if step.ref.kind in BINDINGS]
+    in_parallel(write, [step for step in due if step.ref.kind not in BINDINGS], parallelism)
+    in_parallel(write, bindings, parallelism)
 
 
 def failure(step: Step) -> dict[str, Any]:
