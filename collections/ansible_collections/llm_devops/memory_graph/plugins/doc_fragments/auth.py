@@ -25,10 +25,12 @@ options:
     description: Bearer token, which wins over the kubeconfig's user. E(K8S_AUTH_API_KEY) is the fallback.
     type: str
   username:
-    description: User name for basic authentication. E(K8S_AUTH_USERNAME) is the fallback.
+    description:
+      - User name for an authenticating proxy before the API server. E(K8S_AUTH_USERNAME) is the fallback.
+      - Kubernetes itself takes no user name and password since version 1.19.
     type: str
   password:
-    description: Password for basic authentication. E(K8S_AUTH_PASSWORD) is the fallback.
+    description: Password that goes with O(username). E(K8S_AUTH_PASSWORD) is the fallback.
     type: str
   validate_certs:
     description: Whether the API server's certificate is verified. E(K8S_AUTH_VERIFY_SSL) is the fallback.
@@ -47,14 +49,22 @@ options:
     type: path
     aliases: [key_file]
   proxy:
-    description: URL of an HTTP proxy. E(K8S_AUTH_PROXY) is the fallback, then E(HTTPS_PROXY).
+    description:
+      - URL of an HTTP proxy, with its credentials where it wants some. SOCKS is not supported.
+      - E(K8S_AUTH_PROXY) is the fallback, then the kubeconfig's C(proxy-url), then E(HTTPS_PROXY) and E(NO_PROXY).
     type: str
   no_proxy:
-    description: Hosts reached without the proxy, comma-separated. E(K8S_AUTH_NO_PROXY) is the fallback.
+    description:
+      - Host names, addresses and CIDR ranges reached without any proxy, comma-separated; it wins over E(NO_PROXY).
+      - E(K8S_AUTH_NO_PROXY) is the fallback.
     type: str
   impersonate_user:
-    description: User to impersonate. E(K8S_AUTH_IMPERSONATE_USER) is the fallback.
+    description: User to impersonate, in place of the kubeconfig's C(as). E(K8S_AUTH_IMPERSONATE_USER) is the fallback.
     type: str
+  impersonate_groups:
+    description: Groups to impersonate along with O(impersonate_user). E(K8S_AUTH_IMPERSONATE_GROUPS) is the fallback.
+    type: list
+    elements: str
 requirements:
   - python >= 3.11
   - urllib3 >= 2.3

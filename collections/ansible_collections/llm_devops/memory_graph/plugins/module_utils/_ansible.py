@@ -34,6 +34,7 @@ def auth_options() -> dict[str, dict[str, Any]]:
         "proxy": option("PROXY"),
         "no_proxy": option("NO_PROXY"),
         "impersonate_user": option("IMPERSONATE_USER"),
+        "impersonate_groups": option("IMPERSONATE_GROUPS", type="list", elements="str"),
     }
 
 

@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import random
+import socket
 import ssl
 import tempfile
 import threading
@@ -16,12 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-from ._errors import ApiError, ClusterError, ConfigError
-from ._exec_credential import credential
-from ._explain import api_error, unreachable
+from ._errors import ApiError, ConfigError, Unreachable
+from ._explain import api_error, cause, hopeless, not_kubernetes, unreachable, unsent
+from ._identity import Headers, Identity
 from ._kubeconfig import Access, access
+from ._patience import QUICK, Patience, Trouble
+from ._proxy import Proxy, proxy_for
 
 try:
     import urllib3
@@ -31,10 +31,16 @@ except ImportError:  # the module names the missing library
     TransportError = OSError  # type: ignore[assignment,misc]
 
 FIELD_MANAGER = "llm-devops-memory-graph"
+APPLY_PATCH = "application/apply-patch+yaml"
 CONNECT_TIMEOUT = 5.0
-READ_TIMEOUT = 60.0
-RETRIES = 5
-RETRY_STATUS = frozenset({429, 502, 503, 504})
+READ_TIMEOUT = 65.0  # more than the API server's own request timeout: its 504 says more than our giving up
+WATCH_TIMEOUT = 330.0
+# A peer that vanished without a word is noticed within a minute, in the middle of a silent watch too.
+KEEPALIVE = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
+    (socket.IPPROTO_TCP, getattr(socket, option), seconds)
+    for option, seconds in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, option)
+]
 Object = dict[str, Any]
 __all__ = ["FIELD_MANAGER", "Cluster", "TransportError", "connect", "urllib3"]
 
@@ -42,79 +48,62 @@ __all__ = ["FIELD_MANAGER", "Cluster", "TransportError", "connect", "urllib3"]
 class Cluster:
     """Requests against one API server.
 
-    Retries what is safe: every verb used here is idempotent (server-side apply, delete with a UID precondition, reads).
-    A refused connection is retried only after the server has answered once, so that a wrong address fails at once while
-    an API server that restarts in the middle of a run is waited for.
+    Tries again what is safe, for as long as :class:`Patience` lasts: reads, server-side apply, deletes, dry runs and
+    reviews. Any other POST is repeated only when it cannot have been carried out. A refused connection is tried again
+    only after the server has answered once: a wrong address fails at once, while an API server that restarts in the
+    middle of a run is waited for, and ``warnings`` says how long.
     """
 
-    def __init__(self, access: Access, connections: int = 16) -> None:
+    def __init__(self, access: Access, connections: int = 16, patience: Patience | None = None) -> None:
         self.access = access
         self.api_calls = 0
         self.warnings: list[str] = []
         self.guard: Callable[[str], None] | None = None  # asked before every write; what it raises prevents it
+        self._patience = patience or Patience()
         self._lock = threading.Lock()
         self._answered = False
-        self._credential = self._fetch_credential()
-        self._http = self._pool(connections)
-
-    def _fetch_credential(self) -> Any:
-        plugin = self.access.exec_plugin
-        return credential(plugin, self.access.server, self.access.ca) if plugin else None
+        self._identity = Identity(access)
+        self.proxy: Proxy | None = proxy_for(access.server, access.proxy, access.no_proxy, os.environ)
+        self._connections = connections
+        self._http, self._adopted = self._pool(), self._identity.generation
+        self._headers: dict[tuple[int, str], Any] = {}
+        forwarded = self.proxy and access.server.startswith("http:")  # without CONNECT a proxy needs the whole URL
+        self._prefix = access.server if forwarded else urlsplit(access.server).path
 
     def ssl_context(self) -> ssl.SSLContext:
         """The TLS settings of this cluster; also used for port-forward's WebSocket."""
         access = self.access
         try:
-            cadata = access.ca.decode() if access.ca else None
-            context = ssl.create_default_context(cadata=cadata)
-            if not access.verify:
-                context.check_hostname = False
-                context.verify_mode = ssl.CERT_NONE
-            cert = access.client_cert or (self._credential and self._credential.client_cert)
-            key = access.client_key or (self._credential and self._credential.client_key)
-            if cert:
-                _load_chain(context, cert, key)
+            context = ssl.create_default_context(cadata=access.ca.decode() if access.ca else None)
         except (ssl.SSLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"the certificates of {access.source} cannot be used: {error}") from error
+            raise ConfigError(f"the CA of {access.source} is no PEM certificate: {error}") from error
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # Python 3.13 refuses cluster CAs that kubectl accepts
+        if not access.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        cert, key = self._identity.certificate()
+        if cert:
+            _load_chain(context, cert, key, access.source)
         return context
 
-    def _pool(self, connections: int) -> Any:
-        access = self.access
-        settings: dict[str, Any] = {"maxsize": connections, "block": False, "retries": False}
-        if access.server.startswith("https:"):
+    def _pool(self) -> Any:
+        access, url = self.access, urlsplit(self.access.server)
+        settings: dict[str, Any] = {"maxsize": self._connections, "block": False, "socket_options": KEEPALIVE}
+        if url.scheme == "https":
             settings["ssl_context"] = self.ssl_context()
             if access.tls_server_name:
                 settings["server_hostname"] = settings["assert_hostname"] = access.tls_server_name
             if not access.verify:
                 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        proxy = self.proxy()
-        return urllib3.ProxyManager(proxy, **settings) if proxy else urllib3.PoolManager(**settings)
+        if self.proxy:
+            manager = urllib3.ProxyManager(self.proxy.url, proxy_headers=_proxy_headers(self.proxy), **settings)
+            return manager.connection_from_host(url.hostname, url.port, url.scheme)
+        kind = urllib3.HTTPSConnectionPool if url.scheme == "https" else urllib3.HTTPConnectionPool
+        return kind(url.hostname or "", url.port, **settings)
 
-    def proxy(self) -> str | None:
-        """The proxy for this server: option, kubeconfig ``proxy-url``, then the environment."""
-        if self.access.proxy:
-            return self.access.proxy
-        url = urlsplit(self.access.server)
-        host = url.hostname or ""
-        exempt = [name.strip().lstrip(".") for name in (self.access.no_proxy or "").split(",") if name.strip()]
-        if proxy_bypass(url.netloc) or any(host == name or host.endswith(f".{name}") for name in exempt):
-            return None
-        return getproxies().get(url.scheme)
-
-    def auth_headers(self) -> dict[str, str]:
-        access, headers = self.access, dict(self.access.headers)
-        token = access.token or (self._credential and self._credential.token)
-        if access.token_file:
-            try:
-                token = access.token_file.read_text().strip()
-            except OSError as error:
-                raise ConfigError(f"token file {access.token_file} cannot be read: {error.strerror}") from error
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        elif access.username:
-            basic = base64.b64encode(f"{access.username}:{access.password or ''}".encode()).decode()
-            headers["Authorization"] = f"Basic {basic}"
-        return headers
+    def auth_headers(self) -> Headers:
+        """The headers that say who we are; also used for port-forward's WebSocket."""
+        return self._identity.headers()[0]
 
     def request(self, verb: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None,
                 content_type: str = "application/json") -> Any:  # fmt: skip
@@ -122,8 +111,7 @@ class Cluster:
 
         :raises ApiError: on a failure status. :raises Unreachable: when no answer came.
         """
-        response = self._send(verb, path, query, body, content_type, stream=False)
-        return json.loads(response.data) if response.data else {}
+        return self._decoded(verb, path, self._send(verb, path, query, body, content_type, stream=False))
 
     def text(self, path: str, query: Mapping[str, Any] | None = None) -> str:
         """GET something that is not JSON, such as a pod's log."""
@@ -133,47 +121,120 @@ class Cluster:
         """Open a long answer (a watch); the caller closes it."""
         return self._send("GET", path, query, None, "", stream=True)
 
+    def _decoded(self, verb: str, path: str, response: Any) -> Any:
+        try:
+            return json.loads(response.data) if response.data else {}
+        except ValueError as error:
+            raise not_kubernetes(self.access, verb, path, response.status) from error
+
     def _send(self, verb: str, path: str, query: Mapping[str, Any] | None, body: Any, content_type: str,
               stream: bool) -> Any:  # fmt: skip
         if self.guard and verb != "GET" and "dryRun" not in (query or {}):
             self.guard(path)
-        url = self.access.server + path + (f"?{urlencode(query)}" if query else "")
-        data = None if body is None else json.dumps(body).encode()
-        read = 330.0 if stream else READ_TIMEOUT
-        refreshed = False
-        for attempt in range(RETRIES + 1):
-            headers = {"Accept": "application/json", "User-Agent": FIELD_MANAGER} | self.auth_headers()
-            if data is not None:
-                headers["Content-Type"] = content_type
-            with self._lock:
-                self.api_calls += 1
+        url = self._prefix + path + (f"?{urlencode(query)}" if query else "")
+        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        repeatable = verb != "POST" or path.endswith("reviews") or bool(query and query.get("dryRun"))
+        if self._patience.exhausted():
+            raise Unreachable(f"{self.access.server} is away", "run again when it is back: what is done stays done")
+        attempt, renewed = self._patience.attempt(), False
+        while True:
+            headers, generation = self._headers_for(content_type if data is not None else "")
             try:
-                response = self._http.request(
-                    verb, url, body=data, headers=headers, preload_content=not stream,
-                    timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read),
-                )  # fmt: skip
+                response = self._try(verb, url, data, headers, stream)
             except TransportError as error:
-                if not self._answered or attempt == RETRIES:
-                    raise unreachable(self.access.server, self.access.source, error) from error
-                time.sleep(_backoff(attempt))
-                continue
-            self._answered = True
-            self._note(response)
-            if response.status == 401 and self.access.exec_plugin and not refreshed:
-                refreshed, self._credential = True, self._fetch_credential()
-                continue
-            if response.status in RETRY_STATUS and attempt < RETRIES:
-                response.drain_conn()
-                time.sleep(_retry_after(response) or _backoff(attempt))
-                continue
-            if response.status >= 400:
-                raise api_error(verb, path, response.status, _status(response), self.access)
-            return response
-        raise ClusterError(f"{self.access.server} refused the credentials of {self.access.source} twice")
+                trouble = self._no_answer(error, repeatable)
+            else:
+                self._answered = True
+                if response.status < 300:
+                    self._worked(response)
+                    return response
+                if response.status == 401 and not renewed and self._identity.renew(generation):
+                    renewed = True
+                    continue
+                trouble = self._refusal(response, verb, path, content_type, repeatable)
+            time.sleep(attempt.pause(trouble))
 
-    def _note(self, response: Any) -> None:
-        for value in response.headers.getlist("warning"):  # RFC 9111 §5.5: code agent "text"
-            text = value.split('"', 1)[-1].rstrip('"').replace('\\"', '"')
+    def _headers_for(self, content_type: str) -> tuple[Any, int]:
+        identity, generation = self._identity.headers()
+        if generation != self._adopted:
+            self._adopt(generation)
+        headers = self._headers.get((generation, content_type))
+        if headers is None:
+            headers = urllib3.HTTPHeaderDict([("Accept", "application/json"), ("User-Agent", FIELD_MANAGER)])
+            for name, value in identity:
+                headers.add(name, value)
+            if content_type:
+                headers["Content-Type"] = content_type
+            if len(dict(headers)) == len(list(headers.items())):  # a dict is quicker, but holds no header twice
+                headers = dict(headers)
+            self._headers[generation, content_type] = headers
+        return headers, generation
+
+    def _adopt(self, generation: int) -> None:
+        """Connections made with an old client certificate go on speaking in its name: begin new ones."""
+        with self._lock:
+            if generation != self._adopted:
+                self._adopted = generation
+                if self._identity.certificate()[0] and not self.access.client_cert:
+                    self._http = self._pool()
+
+    def _try(self, verb: str, url: str, data: bytes | None, headers: Any, stream: bool) -> Any:
+        with self._lock:
+            self.api_calls += 1
+        read = WATCH_TIMEOUT if stream else READ_TIMEOUT
+        response = self._http.urlopen(
+            verb, url, body=data, headers=headers, retries=False, redirect=False, assert_same_host=False,
+            preload_content=not stream, timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read),
+        )  # fmt: skip
+        if stream and response.status >= 300:
+            response.read(cache_content=True)
+        return response
+
+    def _no_answer(self, error: TransportError, repeatable: bool) -> Trouble:
+        said = unreachable(self.access, error, self.proxy.url if self.proxy else "")
+        what = cause(error)
+        unknown = not self._answered and (unsent(error) or what == "no answer in time")
+        if hopeless(error) or unknown:
+            raise said from error
+        if not repeatable and not unsent(error):
+            said.message += ", and the request may have been carried out"
+            raise said from error
+        return Trouble(said, what, most=0 if self._answered else QUICK)
+
+    def _refusal(self, response: Any, verb: str, path: str, content_type: str, repeatable: bool) -> Trouble:
+        status, body = response.status, _status(response)
+        if status < 400:
+            raise not_kubernetes(self.access, verb, path, status, response.headers.get("location", ""))
+        error, pause = api_error(verb, path, status, body, self.access), _retry_after(response)
+        if status == 429 or (status == 503 and (pause or not path.startswith("/apis/"))):
+            return Trouble(error, f"HTTP {status}", pause)
+        if status == 503 and self._ready():  # an aggregated API is away, not the API server
+            error.way_out = "kubectl get apiservices tells which API is not served, and why"
+            return Trouble(error, f"HTTP {status}", most=QUICK)
+        if status in (502, 503, 504) and repeatable:
+            return Trouble(error, f"HTTP {status}", pause)
+        etcd = "etcdserver" in error.message
+        if status == 500 and repeatable:
+            return Trouble(error, "etcd" if etcd else "HTTP 500", pause, most=0 if etcd or pause else QUICK)
+        if status == 409 and content_type == APPLY_PATCH and not error.causes:  # two writers met; ours has no version
+            return Trouble(error, "HTTP 409", most=QUICK)
+        if status in (401, 403) and self._patience.away():  # its authorizer starts after it
+            return Trouble(error, f"HTTP {status}", most=QUICK)
+        raise error
+
+    def _ready(self) -> bool:
+        try:
+            return bool(self._try("GET", f"{self._prefix}/readyz", None, self._headers_for("")[0], False).status < 500)
+        except TransportError:
+            return False
+
+    def _worked(self, response: Any) -> None:
+        waited = self._patience.answered()
+        told = [f"{self.access.server}: {waited}"] if waited else []
+        told += [  # RFC 9111 §5.5: code agent "text"
+            value.split('"', 1)[-1].rstrip('"').replace('\\"', '"') for value in response.headers.getlist("warning")
+        ]
+        for text in told:
             with self._lock:
                 if text not in self.warnings:
                     self.warnings.append(text)
@@ -208,8 +269,8 @@ class Cluster:
         query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
         if dry_run:
             query["dryRun"] = "All"
-        response = self._send("PATCH", path, query, manifest, "application/apply-patch+yaml", stream=False)
-        return json.loads(response.data), response.status == 201
+        response = self._send("PATCH", path, query, manifest, APPLY_PATCH, stream=False)
+        return self._decoded("PATCH", path, response), response.status == 201
 
     def delete(self, path: str, uid: str | None = None, *, dry_run: bool = False) -> None:
         """Delete in the background; already gone is fine, another object of the same name is left alone."""
@@ -228,22 +289,38 @@ def connect(options: Mapping[str, Any]) -> Cluster:
     return Cluster(access(options, os.environ))
 
 
-def _load_chain(context: ssl.SSLContext, cert: bytes, key: bytes | None) -> None:
+def _load_chain(context: ssl.SSLContext, cert: bytes, key: bytes | None, source: str) -> None:
     """``ssl`` reads client keys from files only: a private file that lives for one call."""
+    pem = cert + b"\n" + (key or b"")
+    if b"PRIVATE KEY-----" not in pem:
+        raise ConfigError(
+            f"the client certificate of {source} has no key", "give it with client_key or client-key-data"
+        )
+    if b"ENCRYPTED" in pem:
+        raise ConfigError(
+            f"the key of the client certificate of {source} is encrypted", "decrypt it first: openssl pkey -in …"
+        )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "client.pem"
         path.touch(mode=0o600)
-        path.write_bytes(cert + b"\n" + (key or b""))
-        context.load_cert_chain(path)
+        path.write_bytes(pem)
+        try:
+            context.load_cert_chain(path)
+        except ssl.SSLError as error:
+            mismatch = "MISMATCH" in str(error)
+            what = "its key belongs to another certificate" if mismatch else f"it is no PEM ({error})"
+            raise ConfigError(f"the client certificate of {source} cannot be used: {what}") from error
 
 
-def _backoff(attempt: int) -> float:
-    return float(min(0.2 * 2**attempt, 5.0) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+def _proxy_headers(proxy: Proxy) -> dict[str, str]:
+    if proxy.user is None:
+        return {}
+    return dict(urllib3.make_headers(proxy_basic_auth=f"{proxy.user}:{proxy.password or ''}"))
 
 
 def _retry_after(response: Any) -> float:
     value = response.headers.get("retry-after", "")
-    return min(float(value), 30.0) if value.isdigit() else 0.0
+    return float(value) if value.isdigit() else 0.0
 
 
 def _status(response: Any) -> Object:

@@ -14,37 +14,96 @@ _FORBIDDEN = re.compile(
     r'User "(?P<user>[^"]+)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)"'
     r' in API group "(?P<group>[^"]*)"(?: (?P<where>.*))?'
 )
+NO_BASIC = "Kubernetes takes no username and password since 1.19: use api_key, client_cert or an exec plugin"
+NO_CREDENTIALS = "give it credentials: api_key, client_cert, or a kubeconfig whose context has a user"
 _CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]+)"')
 
 
-def unreachable(server: str, source: str, error: Exception) -> Unreachable:
-    """The sentence for a request that got no answer."""
-    text = str(error)
+def unreachable(access: Access, error: Exception, proxy: str = "") -> Unreachable:
+    """The sentence for a request that got no answer.
+
+    :param proxy: URL of the proxy between us and the server, without credentials.
+    """
+    text, server, source = str(error), access.server, access.source
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        detail = (
-            text.rsplit("CERTIFICATE_VERIFY_FAILED] ", maxsplit=1)[-1]
-            .rsplit("certificate verify failed: ", maxsplit=1)[-1]
-            .split(" (_ssl", maxsplit=1)[0]
-        )
-        return Unreachable(
-            f"{server} shows a certificate we cannot verify: {detail}",
-            f"give the cluster's CA (ca_cert, or certificate-authority-data in {source})",
-        )
+        return _untrusted(text, server, source, own_ca=access.ca is not None)
+    if (proxy and "ProxyError" in type(error).__name__) or "Tunnel connection failed" in text:
+        return _by_proxy(text, server, proxy)
     if "SSLError" in type(error).__name__ or "[SSL" in text:
         return Unreachable(
             f"{server} does not complete a TLS handshake: {_last(text)}", "check scheme and port of the host"
         )
     if "NameResolution" in type(error).__name__ or "resolve" in text.lower():
         return Unreachable(f"the host of {server} has no address", f"check the name in {source}, or your DNS")
-    if "timed out" in text.lower():
-        detail = "no answer in time"
-    elif "refused" in text.lower():
-        detail = "connection refused"
-    else:
-        detail = _last(text)
     return Unreachable(
-        f"cannot reach the Kubernetes API at {server}: {detail}",
+        f"cannot reach the Kubernetes API at {server}: {cause(error)}",
         f"is the cluster running? The address comes from {source}",
+    )
+
+
+def cause(error: Exception) -> str:
+    """What happened to a connection, in a few words."""
+    text = str(error)
+    if "timed out" in text.lower():
+        return "no answer in time"
+    if "refused" in text.lower():
+        return "connection refused"
+    if any(word in text for word in ("RemoteDisconnected", "reset", "aborted", "EOF", "IncompleteRead", "Broken pipe")):
+        return "the connection was dropped"
+    return _last(text)
+
+
+def hopeless(error: Exception) -> bool:
+    """Whether trying again cannot help: the certificate is not trusted, or the proxy refuses us."""
+    text = str(error)
+    refused = any(f"Tunnel connection failed: {status}" in text for status in (401, 403, 405, 407))
+    return "CERTIFICATE_VERIFY_FAILED" in text or "WRONG_VERSION_NUMBER" in text or refused
+
+
+def unsent(error: Exception) -> bool:
+    """Whether no connection was made, so that the request cannot have been carried out."""
+    return type(error).__name__ in ("NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ProxyError")
+
+
+def _untrusted(text: str, server: str, source: str, *, own_ca: bool) -> Unreachable:
+    detail = (
+        text.rsplit("CERTIFICATE_VERIFY_FAILED] ", maxsplit=1)[-1]
+        .rsplit("certificate verify failed: ", maxsplit=1)[-1]
+        .split(" (_ssl", maxsplit=1)[0]
+    )
+    if "mismatch" in detail:
+        way_out = "use a name the certificate is made for, or set tls-server-name in the kubeconfig to one"
+    elif own_ca:
+        way_out = f"another CA than the one of {source} signed it: give the right one with ca_cert"
+    else:
+        way_out = f"give the cluster's CA (ca_cert, or certificate-authority-data in {source})"
+    return Unreachable(f"{server} shows a certificate we cannot verify: {detail}", way_out)
+
+
+def _by_proxy(text: str, server: str, proxy: str) -> Unreachable:
+    if "407" in text:
+        return Unreachable(
+            f"proxy {proxy} wants other credentials (407)", "name them in its URL: http://user:password@host:port"
+        )
+    if "Tunnel connection failed" in text:
+        said = text.rsplit("Tunnel connection failed: ", maxsplit=1)[-1].strip("()'\" ")
+        return Unreachable(
+            f"proxy {proxy} does not let us through to {server}: {said}",
+            "have it allow CONNECT to that host and port, or name the host in no_proxy",
+        )
+    detail = "connection refused" if "refused" in text.lower() else _last(text)
+    return Unreachable(
+        f"cannot reach the proxy {proxy}: {detail}",
+        "check the option proxy, the kubeconfig's proxy-url and HTTPS_PROXY, or name the host in no_proxy",
+    )
+
+
+def not_kubernetes(access: Access, verb: str, path: str, status: int, location: str = "") -> Unreachable:
+    """The sentence for an answer no API server gives: a login page, or a redirect to one."""
+    what = f"a redirect to {location}" if location else "something that is not JSON"
+    return Unreachable(
+        f"{access.server} answered {verb} {path} with {what} (HTTP {status})",
+        "is this a Kubernetes API server, or a login page before it?",
     )
 
 
@@ -60,8 +119,10 @@ def api_error(verb: str, path: str, status: int, body: dict[str, Any], access: A
             401,
             body,
             f"{access.server} does not accept the credentials of {access.source} (401)",
-            "log in again, or check api_key and client_cert",
+            NO_BASIC if access.username else "log in again, or check api_key and client_cert",
         )
+    if status == 400 and "HTTP request to an HTTPS server" in message:
+        return ApiError(400, body, f"{access.server} wants HTTPS", "write the host with https://")
     if status == 403:
         return _forbidden(body, message, access)
     if status == 409 and _CONFLICT.search(message):
@@ -79,6 +140,9 @@ def _forbidden(body: dict[str, Any], message: str, access: Access) -> ApiError:
     named = f"{resource}.{found['group']}" if found["group"] else resource
     where = re.sub(r'^in the namespace "([^"]+)".*', r"in namespace \1", found["where"] or "")
     where = re.sub(r"^at the cluster scope.*", "at cluster scope", where)
+    if user == "system:anonymous":
+        nobody = f"{access.server} takes us for nobody (system:anonymous), who may not {verb} {named} {where}".rstrip()
+        return ApiError(403, body, nobody, NO_BASIC if access.username else NO_CREDENTIALS)
     flag = f" -n {where.split()[-1]}" if where.startswith("in namespace") else ""
     return ApiError(
         403,

@@ -15,10 +15,11 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ._errors import ConfigError
 
@@ -29,6 +30,9 @@ except ImportError:  # the module names the missing library
 
 __all__ = ["Access", "access", "yaml"]
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+USER_FIELDS = ("token", "username", "password", "client_cert", "client_key")
+ENTRIES = {"clusters": "cluster", "users": "user", "contexts": "context"}
+EXEC_CONFIG = "client.authentication.k8s.io/exec"  # the cluster extension an exec plugin is given as its config
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,11 @@ class Access:
     token_file: Path | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
-    exec_plugin: dict[str, Any] | None = None
-    proxy: str | None = None
+    exec_plugin: dict[str, Any] | None = field(default=None, repr=False)
+    exec_config: Any = None
+    proxy: str | None = field(default=None, repr=False)
     no_proxy: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def access(options: Mapping[str, Any], environ: Mapping[str, str]) -> Access:
@@ -68,7 +73,9 @@ def access(options: Mapping[str, Any], environ: Mapping[str, str]) -> Access:
 def _from_kubeconfig(options: Mapping[str, Any], environ: Mapping[str, str]) -> Access:
     given = options.get("kubeconfig")
     if isinstance(given, Mapping):
-        return _select(_resolved(dict(given), Path.cwd()), options.get("context"), "option kubeconfig")
+        return _select(
+            _resolved(dict(given), Path.cwd(), "option kubeconfig"), options.get("context"), "option kubeconfig"
+        )
     names = str(given or environ.get("KUBECONFIG") or "~/.kube/config")
     paths = [Path(name).expanduser() for name in names.split(os.pathsep) if name]
     present = [path for path in paths if path.is_file()]
@@ -88,11 +95,15 @@ def _from_kubeconfig(options: Mapping[str, Any], environ: Mapping[str, str]) -> 
 def _in_cluster(environ: Mapping[str, str]) -> Access:
     host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT", "443")
     host = f"[{host}]" if ":" in host else host
+    try:
+        namespace, ca = (SERVICE_ACCOUNT / "namespace").read_text().strip(), (SERVICE_ACCOUNT / "ca.crt").read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{error.filename} of the pod's ServiceAccount cannot be read: {error.strerror}") from error
     return Access(
         server=f"https://{host}:{port}",
         source="the pod's ServiceAccount",
-        namespace=(SERVICE_ACCOUNT / "namespace").read_text().strip(),
-        ca=(SERVICE_ACCOUNT / "ca.crt").read_bytes(),
+        namespace=namespace,
+        ca=ca,
         token_file=SERVICE_ACCOUNT / "token",
     )
 
@@ -104,27 +115,39 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"kubeconfig {path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"kubeconfig {path} is not a kubeconfig: it holds no mapping")
-    return _resolved(data, path.parent)
+    return _resolved(data, path.parent, f"kubeconfig {path}")
 
 
-def _resolved(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Make file names absolute while we still know which file they are relative to."""
-    for kind, entry, keys in (
-        ("clusters", "cluster", ("certificate-authority",)),
-        ("users", "user", ("client-certificate", "client-key", "tokenFile")),
-    ):
-        for item in config.get(kind) or []:
-            values = item.get(entry) or {}
-            for key in keys:
-                if values.get(key):
-                    values[key] = str(folder / Path(values[key]).expanduser())
+def _resolved(config: dict[str, Any], folder: Path, source: str) -> dict[str, Any]:
+    """A checked copy whose file names are absolute, made while we still know which file they are relative to."""
+    config = {**config}
+    for kind, entry in ENTRIES.items():
+        items = config.get(kind) or []
+        if not isinstance(items, list) or not all(_well_formed(item, entry) for item in items):
+            raise ConfigError(f"{kind} of {source} is not a list of entries with a name and a {entry}")
+        config[kind] = [{**item, entry: _absolute(item.get(entry) or {}, folder)} for item in items]
     return config
+
+
+def _well_formed(item: Any, entry: str) -> bool:
+    return isinstance(item, Mapping) and "name" in item and isinstance(item.get(entry) or {}, Mapping)
+
+
+def _absolute(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    found = {**values}
+    for key in ("certificate-authority", "client-certificate", "client-key", "tokenFile"):
+        if found.get(key):
+            found[key] = str(folder / Path(found[key]).expanduser())
+    plugin = found.get("exec")
+    if isinstance(plugin, Mapping) and os.sep in str(plugin.get("command")):  # a bare name is looked up in PATH
+        found["exec"] = {**plugin, "command": str(folder / str(plugin["command"]))}
+    return found
 
 
 def _merge(merged: dict[str, Any], more: dict[str, Any]) -> None:
     if not merged.get("current-context") and more.get("current-context"):
         merged["current-context"] = more["current-context"]
-    for kind in ("clusters", "users", "contexts"):
+    for kind in ENTRIES:
         known = {item.get("name") for item in merged.get(kind, [])}
         merged.setdefault(kind, []).extend(item for item in more.get(kind) or [] if item.get("name") not in known)
 
@@ -158,8 +181,33 @@ def _select(config: dict[str, Any], context: str | None, source: str) -> Access:
         username=user.get("username"),
         password=user.get("password"),
         exec_plugin=user.get("exec"),
+        exec_config=_extension(cluster, EXEC_CONFIG),
         proxy=cluster.get("proxy-url"),
+        headers=_impersonation(
+            user.get("as"), user.get("as-groups") or [], user.get("as-uid"), user.get("as-user-extra") or {}
+        ),
     )
+
+
+def _extension(cluster: Mapping[str, Any], name: str) -> Any:
+    return next((item.get("extension") for item in cluster.get("extensions") or [] if item.get("name") == name), None)
+
+
+def _impersonation(user: Any, groups: Sequence[Any], uid: Any = None, extra: Mapping[str, Sequence[Any]] | None = None
+                   ) -> tuple[tuple[str, str], ...]:  # fmt: skip
+    """Headers of "User impersonation" in the Kubernetes documentation; groups go one to a header.
+
+    :raises ConfigError: for groups, a uid or extra without a user, which the API server would refuse.
+    """
+    if not user:
+        if groups or uid or extra:
+            raise ConfigError("groups are impersonated without a user", "name the user too (impersonate_user)")
+        return ()
+    headers = [("Impersonate-User", str(user)), *(("Impersonate-Group", str(group)) for group in groups)]
+    headers += [("Impersonate-Uid", str(uid))] if uid else []
+    for key, values in (extra or {}).items():
+        headers += [(f"Impersonate-Extra-{quote(str(key), safe='')}", str(value)) for value in values]
+    return tuple(headers)
 
 
 def _named(config: dict[str, Any], kind: str, entry: str, name: str, source: str) -> dict[str, Any]:
@@ -204,14 +252,14 @@ def _overridden(found: Access, options: Mapping[str, Any]) -> Access:
         "proxy": options.get("proxy"),
         "no_proxy": options.get("no_proxy"),
     }
-    changes = {key: value for key, value in changes.items() if value is not None}
-    if "token" in changes:  # a token asked for by name must not be mixed with the context's own user
-        changes |= {"token_file": None, "exec_plugin": None}
-        changes |= {key: None for key in ("client_cert", "client_key", "username", "password") if key not in changes}
-    headers = {}
-    if options.get("impersonate_user"):
-        headers["Impersonate-User"] = str(options["impersonate_user"])
+    # AWX sets a variable also for a field left empty
+    changes = {key: value for key, value in changes.items() if value not in (None, "")}
+    if changes.keys() & {"token", "username", "client_cert"}:  # asked for by name: not mixed with the context's user
+        changes = dict.fromkeys((*USER_FIELDS, "token_file", "exec_plugin")) | {"headers": ()} | changes
+    user, groups = options.get("impersonate_user"), options.get("impersonate_groups") or []
+    if user or groups:
+        changes["headers"] = _impersonation(user, groups)
     server = str(changes.pop("server", found.server))
     if not server.startswith(("https://", "http://")):
         raise ConfigError(f"host {server!r} is not a URL", "write it with its scheme, as in https://api.example:6443")
-    return replace(found, server=server.rstrip("/"), headers=headers, **changes)
+    return replace(found, server=server.rstrip("/"), **changes)

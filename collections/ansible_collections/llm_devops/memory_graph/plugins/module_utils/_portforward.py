@@ -76,7 +76,9 @@ class PortForward:
         url = urlsplit(access.server)
         scheme = "wss" if url.scheme == "https" else "ws"
         path = f"/api/v1/namespaces/{self._namespace}/pods/{self._pod}/portforward?ports={self._port}"
-        proxy = urlsplit(self._cluster.proxy() or "")
+        proxy = self._cluster.proxy
+        if proxy and proxy.scheme != "http":
+            raise Unreachable(f"port-forward cannot go through proxy {proxy.url}", "name a proxy with http://")
         sslopt: dict[str, Any] = {"context": self._cluster.ssl_context()} if scheme == "wss" else {}
         if access.tls_server_name:
             sslopt["server_hostname"] = access.tls_server_name
@@ -86,17 +88,27 @@ class PortForward:
                 subprotocols=["v4.channel.k8s.io"],
                 timeout=10,
                 sslopt=sslopt,
-                header=[f"{key}: {value}" for key, value in self._cluster.auth_headers().items()],
-                http_proxy_host=proxy.hostname,
-                http_proxy_port=proxy.port or (3128 if proxy.hostname else None),
-                proxy_type="http" if proxy.hostname else None,
+                header=[f"{key}: {value}" for key, value in self._cluster.auth_headers()],
+                http_proxy_host=proxy.host if proxy else None,
+                http_proxy_port=proxy.port if proxy else None,
+                http_proxy_auth=(proxy.user, proxy.password or "") if proxy and proxy.user else None,
+                http_no_proxy=["no.proxy.invalid"] if proxy else ["*"],  # never by its own reading of the environment
+                proxy_type="http" if proxy else None,
                 enable_multithread=True,
             )
         except (OSError, ssl.SSLError, websocket.WebSocketException) as error:
-            raise Unreachable(
-                f"port-forward to pod {self._pod} in {self._namespace} failed: {error}",
-                "it needs the right to create pods/portforward",
-            ) from error
+            raise self._refused(error) from error
+
+    def _refused(self, error: Exception) -> Unreachable:
+        way_out = {
+            401: "log in again, or check api_key and client_cert",
+            403: "have a Role granted that allows to create pods/portforward",
+            404: "the pod is gone: run again",
+        }.get(getattr(error, "status_code", 0), "is the cluster running?")
+        return Unreachable(
+            f"port-forward to pod {self._pod} in {self._namespace} failed: {' '.join(str(error).split())[:200]}",
+            way_out,
+        )
 
     def _upward(self, client: socket.socket, tunnel: Any) -> None:
         with contextlib.suppress(OSError, websocket.WebSocketException):

@@ -13,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 import yaml
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _grpc_health
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _grpc_health, _kubeconfig
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ConfigError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._exec_credential import credential
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._explain import api_error
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._identity import Identity
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kubeconfig import Access, access
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
@@ -71,6 +72,9 @@ def test_options_win_and_a_token_replaces_the_contexts_user():
             "uses auth-provider, which Kubernetes removed",
         ),
         ({"host": "one:6443"}, "host 'one:6443' is not a URL"),
+        ({"kubeconfig": {**kubeconfig(), "users": {"a": "b"}}}, "users of option kubeconfig is not a list of entries"),
+        ({"kubeconfig": {**kubeconfig(), "contexts": ["one"]}}, "contexts of option kubeconfig is not a list"),
+        ({"kubeconfig": kubeconfig(**{"as-groups": ["dev"]})}, "groups are impersonated without a user"),
     ],
 )
 def test_what_is_wrong_with_the_settings_is_said(options, sentence):
@@ -82,34 +86,141 @@ def test_secrets_are_not_in_the_representation():
     assert "hunter2" not in repr(Access("https://x", "y", token="hunter2", password="hunter2"))
 
 
-def plugin(tmp_path, script, version="v1"):
+def plugin(tmp_path, script, version="v1", **more):
     path = tmp_path / "plugin"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return {"apiVersion": f"client.authentication.k8s.io/{version}", "command": str(path)}
+    command = {"apiVersion": f"client.authentication.k8s.io/{version}", "command": str(path), **more}
+    return Access(
+        "https://x", "a test", exec_plugin=command, ca=b"CA", tls_server_name="api", exec_config={"audience": 1}
+    )
+
+
+def issuing(version="v1", **status):
+    kind = {"apiVersion": f"client.authentication.k8s.io/{version}", "kind": "ExecCredential"}
+    return f"cat > /dev/null; echo '{json.dumps({**kind, 'status': status})}'"
 
 
 @pytest.mark.parametrize("version", ["v1", "v1beta1"])
 def test_exec_plugin_gives_a_token(tmp_path, version):
-    answer = json.dumps({"kind": "ExecCredential", "status": {"token": "t"}})
-    assert credential(plugin(tmp_path, f"echo '{answer}'", version), "https://x", None).token == "t"
+    assert credential(plugin(tmp_path, issuing(version, token="t"), version)).token == "t"
+
+
+def test_exec_plugin_is_told_about_the_cluster(tmp_path):
+    script = f'echo "$KUBERNETES_EXEC_INFO" > {tmp_path}/info; {issuing(token="t")}'
+    credential(plugin(tmp_path, script, provideClusterInfo=True))
+    told = json.loads((tmp_path / "info").read_text())["spec"]["cluster"]
+    ca = base64.b64encode(b"CA").decode()
+    assert told == {"server": "https://x", "certificate-authority-data": ca, "tls-server-name": "api",
+                    "config": {"audience": 1}}  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("script", "sentence"),
+    ("script", "more", "sentence"),
     [
-        ("echo no; exit 3", "failed with exit code 3"),
-        ("echo no", "did not answer with an ExecCredential"),
+        ("echo no >&2; exit 3", {}, "failed with exit code 3: no"),
+        ("echo no", {}, "did not answer with an ExecCredential in JSON"),
+        (issuing("v1beta1", token="t"), {}, "answered with ExecCredential of client.authentication.k8s.io/v1beta1"),
+        (issuing(clientCertificateData="C"), {}, "neither a token nor a client certificate with its key"),
+        (issuing(token="t", expirationTimestamp="soon"), {}, "'soon', which is no time"),
+        ("", {"command": "/nowhere/plugin", "installHint": "get\nit"}, "/nowhere/plugin is not installed — get it"),
+        ("", {"command": "/"}, "cannot be run: Permission denied"),
+        ("", {"interactiveMode": "Always"}, "must be run interactively"),
     ],
 )
-def test_exec_plugin_that_fails_is_named(tmp_path, script, sentence):
+def test_exec_plugin_that_fails_is_named(tmp_path, script, more, sentence):
     with pytest.raises(ConfigError, match=sentence):
-        credential(plugin(tmp_path, script), "https://x", None)
+        credential(plugin(tmp_path, script, **more))
+
+
+def test_exec_plugin_that_hangs_is_ended(tmp_path):
+    with pytest.raises(ConfigError, match=r"gave no answer in 0\.1 s — log in with it once by hand"):
+        credential(plugin(tmp_path, "exec sleep 60"), timeout=0.1)
 
 
 def test_exec_plugin_of_another_protocol_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="v1alpha1"):
-        credential(plugin(tmp_path, "", "v1alpha1"), "https://x", None)
+        credential(plugin(tmp_path, "", "v1alpha1"))
+
+
+def test_an_issued_credential_that_ran_out_is_asked_for_again(tmp_path):
+    count = f"echo >> {tmp_path}/runs"
+    access = plugin(tmp_path, f"{count}; {issuing(token='t', expirationTimestamp='2020-01-01T00:00:00Z')}")
+    identity = Identity(access)
+    identity.headers()
+    assert len((tmp_path / "runs").read_text()) == 2
+
+
+def test_many_refused_requests_run_the_plugin_once(tmp_path):
+    identity = Identity(plugin(tmp_path, f"echo >> {tmp_path}/runs; {issuing(token='t')}"))
+    _headers, refused = identity.headers()
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(lambda _number: identity.renew(refused), range(8)))
+    assert len((tmp_path / "runs").read_text()) == 2
+
+
+def test_a_token_file_is_read_again_but_not_for_every_request(tmp_path):
+    path, now = tmp_path / "token", [0.0]
+    path.write_text("one\n")
+    identity = Identity(Access("https://x", "a test", token_file=path), clock=lambda: now[0])
+    path.write_text("two\n")
+    assert identity.headers()[0] == [("Authorization", "Bearer one")]
+    now[0] = 11.0
+    assert identity.headers()[0] == [("Authorization", "Bearer two")]
+    path.unlink()
+    now[0] = 22.0
+    with pytest.raises(ConfigError, match=f"token file {path} cannot be read: No such file"):
+        identity.headers()
+
+
+def test_a_fixed_token_cannot_be_renewed():
+    identity = Identity(Access("https://x", "a test", token="t\n"))
+    assert identity.headers()[0] == [("Authorization", "Bearer t")]
+    assert not identity.renew(0)
+
+
+def test_impersonation_of_the_kubeconfig_is_not_forgotten():
+    user = {"token": "t", "as": "jane", "as-groups": ["dev", "ops"], "as-uid": "7", "as-user-extra": {"a/b": ["c"]}}
+    found = access({"kubeconfig": kubeconfig(**user)}, {})
+    assert found.headers == (
+        ("Impersonate-User", "jane"), ("Impersonate-Group", "dev"), ("Impersonate-Group", "ops"),
+        ("Impersonate-Uid", "7"), ("Impersonate-Extra-a%2Fb", "c"),
+    )  # fmt: skip
+    asked = {"kubeconfig": kubeconfig(**user), "impersonate_user": "joe", "impersonate_groups": ["x"]}
+    assert access(asked, {}).headers == (("Impersonate-User", "joe"), ("Impersonate-Group", "x"))
+
+
+def test_variables_awx_sets_for_empty_fields_count_as_not_given():
+    empty = {"host": "", "api_key": "", "ca_cert": "", "kubeconfig": kubeconfig(token="t")}
+    found = access({**empty, "validate_certs": False}, {})
+    assert (found.server, found.token, found.verify) == ("https://one:6443", "t", False)
+
+
+def test_exec_plugin_beside_its_kubeconfig(tmp_path):
+    config = kubeconfig(exec={"command": "./bin/plugin"})
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    found = access({"kubeconfig": str(tmp_path / "config")}, {})
+    assert found.exec_plugin["command"] == str(tmp_path / "bin/plugin")
+
+
+def in_cluster(folder, monkeypatch):
+    for name, text in (("token", "sa"), ("namespace", "here\n"), ("ca.crt", "CA")):
+        (folder / name).write_text(text)
+    monkeypatch.setattr(_kubeconfig, "SERVICE_ACCOUNT", folder)
+    return {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443", "KUBECONFIG": "/nowhere"}
+
+
+def test_in_a_pod_its_service_account_is_used(tmp_path, monkeypatch):
+    found = access({}, in_cluster(tmp_path, monkeypatch))
+    assert (found.server, found.namespace, found.ca) == ("https://[fd00::1]:443", "here", b"CA")
+    assert found.token_file == tmp_path / "token"
+
+
+def test_in_a_pod_without_the_ca_the_file_is_named(tmp_path, monkeypatch):
+    environ = in_cluster(tmp_path, monkeypatch)
+    (tmp_path / "ca.crt").unlink()
+    with pytest.raises(ConfigError, match=r"ca\.crt of the pod's ServiceAccount cannot be read"):
+        access({}, environ)
 
 
 def test_forbidden_is_one_sentence_with_a_way_out():
