@@ -1,23 +1,32 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Why a pod does not start, and whether waiting can help. Pure; works on Pod and Event objects."""
+"""Why a pod does not start, and whether waiting can help. Pure; works on Pod objects, and on events about them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 Object = dict[str, Any]
 PATIENCE = 15.0  # seconds for what sometimes heals: a registry that hiccups, capacity a dying pod still holds
+REFERENCE_PATIENCE = 5.0  # for a name that is not there: what comes with the same release was applied before
+CRASHES = 2  # restarts after which a crash is a loop; the first restart has no back-off
 _MAY_HEAL = re.compile(
     r"timeout|timed out|toomanyrequests|429|50[0234]|connection (refused|reset)|i/o|EOF", re.IGNORECASE
 )
+_MISSING = re.compile(r'\b(configmap|secret|persistentvolumeclaim|serviceaccount)s? "[^"]+" not found', re.IGNORECASE)
+_NO_IMAGE = ("ErrImagePull", "ImagePullBackOff")
+_NO_CONTAINER = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """``patience`` seconds it may last before it ends the wait; 0 is at once."""
+    """``patience`` seconds it may last before it ends the wait; 0 is at once.
+
+    ``missing`` marks a reference to something that is not there, which an operator may still bring.
+    """
 
     reason: str
     why: str
@@ -25,96 +34,114 @@ class Trouble:
     patience: float = 0.0
     container: str = ""
     crashed: bool = False
+    missing: bool = False
 
 
-def trouble(pod: Object) -> Trouble | None:
+def trouble(pod: Object, events: Iterable[Object] = ()) -> Trouble | None:
     """What keeps the pod from starting for good, or None while it may simply need time."""
     status = pod.get("status") or {}
-    for item in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
-        found = _container(pod, item)
-        if found:
-            return found
+    for key in ("initContainerStatuses", "containerStatuses"):
+        for item in status.get(key) or []:
+            found = _container(pod, item, "init container" if key.startswith("init") else "container")
+            if found:
+                return found
     for item in status.get("conditions") or []:
-        if (
-            item.get("type") == "PodScheduled"
-            and item.get("status") == "False"
-            and item.get("reason") == "Unschedulable"
-        ):
-            return _unschedulable(str(item.get("message", "")))
-    return None
+        if item.get("type") == "PodScheduled" and item.get("reason") == "Unschedulable":
+            return None if status.get("nominatedNodeName") else _unschedulable(str(item.get("message", "")))
+    return None if _prepared(pod) else _unmountable(pod, events)
 
 
-def phase(pod: Object) -> str:
-    """One word for a progress line: pulling, starting, running …"""
-    status = pod.get("status") or {}
-    containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
-    for item in containers:
-        waiting = (item.get("state") or {}).get("waiting") or {}
-        if waiting:
-            reason = str(waiting["reason"])
-            return {"ContainerCreating": "pulling", "PodInitializing": "initialising"}.get(reason, reason)
-    return "starting" if containers else "scheduling"
+def _prepared(pod: Object) -> bool:
+    """Whether volumes, network and sandbox are there; before Kubernetes 1.29 nobody says so."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(one.get("type") == "PodReadyToStartContainers" and one.get("status") == "True" for one in conditions)
 
 
-def _container(pod: Object, item: Object) -> Trouble | None:
+def _describe(pod: Object) -> str:
+    return f"kubectl -n {pod['metadata'].get('namespace')} describe pod {pod['metadata']['name']}"
+
+
+def _container(pod: Object, item: Object, role: str) -> Trouble | None:
     waiting = (item.get("state") or {}).get("waiting") or {}
-    reason, message, name = waiting.get("reason", ""), " ".join(str(waiting.get("message", "")).split()), item["name"]
-    describe = f"kubectl -n {pod['metadata'].get('namespace')} describe pod {pod['metadata']['name']}"
-    if reason in ("ErrImagePull", "ImagePullBackOff"):
-        image = item.get("image", "")
-        return Trouble(
-            f"{reason}: {image}: {_pull_detail(message)}",
-            "the image or its tag does not exist, or the node may not pull it",
-            f"correct the image  ·  {describe}",
-            PATIENCE if _MAY_HEAL.search(message) or not message or reason == "ImagePullBackOff" else 0,
-            name,
-        )
+    reason, message = waiting.get("reason", ""), one_line(waiting.get("message", ""))
+    if reason in _NO_IMAGE:
+        return _pull(pod, item, reason, message)
     if reason in ("InvalidImageName", "ErrImageNeverPull"):
         why = (
             "imagePullPolicy is Never and the node does not have the image"
             if reason == "ErrImageNeverPull"
             else "the image reference is malformed"
         )
-        return Trouble(f"{reason}: {item.get('image', '')}", why, f"load or correct the image  ·  {describe}", 0, name)
-    if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
+        way_out = f"load or correct the image  ·  {_describe(pod)}"
+        return Trouble(f"{reason}: {item.get('image', '')}", why, way_out, 0, item["name"])
+    if reason in _NO_CONTAINER:
+        missing = bool(_MISSING.search(message)) or "couldn't find key" in message
         return Trouble(
             f"{reason}: {message}",
-            "the container's configuration names something that is not there",
-            f"create what is missing, or correct the name  ·  {describe}",
-            5 if "Config" in reason else 0,
-            name,
+            "the container's configuration names something that is not there" if missing else f"the {role} cannot run",
+            f"create what is missing, or correct the name  ·  {_describe(pod)}" if missing else _describe(pod),
+            REFERENCE_PATIENCE if "Config" in reason else 0,
+            item["name"],
+            missing=missing,
         )
-    last = (item.get("lastState") or {}).get("terminated") or {}
-    if reason == "CrashLoopBackOff" and int(item.get("restartCount", 0)) >= 2:
-        ended = f"exit code {last.get('exitCode')}" + (f", {last['reason']}" if last.get("reason") else "")
-        why = (
-            "it uses more memory than its limit"
-            if last.get("reason") == "OOMKilled"
-            else "the program ends right after it starts"
-        )
-        return Trouble(
-            f"CrashLoopBackOff: container {name} ended {item['restartCount'] + 1} times ({ended})",
-            why,
-            f"read its log  ·  kubectl -n {pod['metadata'].get('namespace')} logs {pod['metadata']['name']}"
-            f" -c {name} --previous",
-            0,
-            name,
-            crashed=True,
-        )
+    if reason == "CrashLoopBackOff" and int(item.get("restartCount", 0)) >= CRASHES:
+        return _crash_loop(pod, item, role)
     return None
 
 
+def _pull(pod: Object, item: Object, reason: str, message: str) -> Trouble:
+    image, detail = item.get("image", ""), _pull_detail(message)
+    heals = not detail or bool(_MAY_HEAL.search(detail))
+    return Trouble(
+        f"{reason}: {image}: {detail or 'cannot be pulled'}",
+        "the image or its tag does not exist, or the node may not pull it",
+        f"correct the image  ·  {_describe(pod)}",
+        PATIENCE if heals else 0,
+        item["name"],
+    )
+
+
 def _pull_detail(message: str) -> str:
-    detail = message.rsplit("failed to resolve reference ", 1)[-1].rsplit("rpc error: ", 1)[-1]
-    return detail[-200:] or "cannot be pulled"
+    """The cause at the end of the runtime's chain of wrapped errors; nothing while it only says that it backs off."""
+    if message.startswith("Back-off pulling") and ": " not in message:
+        return ""
+    return message.rsplit("failed to resolve reference ", 1)[-1].rsplit("rpc error: ", 1)[-1][-200:]
+
+
+def _crash_loop(pod: Object, item: Object, role: str) -> Trouble:
+    last = (item.get("lastState") or {}).get("terminated") or {}
+    why = (
+        "it uses more memory than its limit"
+        if last.get("reason") == "OOMKilled"
+        else "the program ends right after it starts"
+    )
+    return Trouble(
+        f"CrashLoopBackOff: {role} {item['name']} ended {item['restartCount'] + 1} times ({exit_of(last)})",
+        why,
+        f"read its log  ·  kubectl -n {pod['metadata'].get('namespace')} logs {pod['metadata']['name']}"
+        f" -c {item['name']} --previous",
+        0,
+        item["name"],
+        crashed=True,
+    )
+
+
+def exit_of(terminated: Object) -> str:
+    """``exit code 137, OOMKilled``."""
+    reason = terminated.get("reason")
+    return f"exit code {terminated.get('exitCode')}" + (f", {reason}" if reason and reason != "Error" else "")
 
 
 def _unschedulable(message: str) -> Trouble | None:
     if "unbound immediate PersistentVolumeClaims" in message or "waiting for" in message.lower():
-        return None
+        return None  # the claim itself says why
     heading = message.split(" preemption:", maxsplit=1)[0]
-    if "persistentvolumeclaim" in message:
-        return Trouble(f"Unschedulable: {heading}", "the pod mounts a claim that does not exist", "create the claim", 5)
+    if "persistentvolumeclaim" in message and "not found" in message:
+        why = "the pod mounts a claim that does not exist"
+        return Trouble(f"Unschedulable: {heading}", why, "create the claim", REFERENCE_PATIENCE, missing=True)
+    if "storageclass" in message.lower() and "not found" in message:
+        why = "the pod mounts a claim whose storage class does not exist"
+        return Trouble(f"Unschedulable: {heading}", why, "correct storageClassName", REFERENCE_PATIENCE)
     return Trouble(
         f"Unschedulable: {heading}",
         "no node has room for the pod, or none may take it",
@@ -123,18 +150,44 @@ def _unschedulable(message: str) -> Trouble | None:
     )
 
 
+def _unmountable(pod: Object, events: Iterable[Object]) -> Trouble | None:
+    for event in events:
+        message = one_line(event.get("message", ""))
+        if event.get("reason") == "FailedMount" and _MISSING.search(message):
+            return Trouble(
+                f"FailedMount: {message}",
+                "a volume of the pod names something that is not there",
+                f"create what is missing, or correct the name  ·  {_describe(pod)}",
+                REFERENCE_PATIENCE,
+                missing=True,
+            )
+    return None
+
+
+def ended(pod: Object) -> tuple[str, str]:
+    """The container that made a pod fail and how it ended, or two empty texts."""
+    status = pod.get("status") or {}
+    for item in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+        for state in ("state", "lastState"):
+            terminated = (item.get(state) or {}).get("terminated") or {}
+            if terminated.get("exitCode"):
+                return str(item["name"]), f"container {item['name']} ended with {exit_of(terminated)}"
+    return "", ""
+
+
 def refused_creation(event: Object) -> Trouble | None:
     """A controller that may not create pods: quota, LimitRange, Pod Security, admission."""
-    message = " ".join(str(event.get("message", "")).split())
-    if event.get("reason") != "FailedCreate" or (
-        "forbidden" not in message.lower() and "denied" not in message.lower()
+    message = one_line(event.get("message", ""))
+    if event.get("reason") != "FailedCreate" or not any(
+        word in message.lower() for word in ("forbidden", "denied", "not found", "failed calling webhook", "invalid")
     ):
         return None
     return creation_trouble(f"FailedCreate: {message}")
 
 
 def creation_trouble(reason: str) -> Trouble:
-    if "exceeded quota" in reason:
+    """Why pods are refused, from what the API server told their controller."""
+    if "exceeded quota" in reason or "failed quota" in reason:
         return Trouble(
             reason,
             "the namespace's ResourceQuota has no room for the pods",
@@ -147,9 +200,43 @@ def creation_trouble(reason: str) -> Trouble:
             "tighten the pod's securityContext",
         )
     if "serviceaccount" in reason:
-        return Trouble(reason, "the ServiceAccount does not exist yet", "create it", PATIENCE)
+        return Trouble(
+            reason,
+            "the ServiceAccount does not exist",
+            "create it",
+            PATIENCE if "not found" in reason else 0,
+            missing=True,
+        )
     if "usage per" in reason:
         return Trouble(
             reason, "the namespace's LimitRange does not allow these resources", "fit the resources into the LimitRange"
         )
-    return Trouble(reason, "the API server refuses the pods", "see the reason above", 5)
+    return Trouble(reason, "the API server refuses the pods", "see the reason above", REFERENCE_PATIENCE)
+
+
+def claim_trouble(event: Object) -> Trouble | None:
+    """Why a PersistentVolumeClaim gets no volume, when nobody is at work on one."""
+    message, reason = one_line(event.get("message", "")), event.get("reason")
+    if reason == "ProvisioningFailed" and "storageclass" in message.lower() and "not found" in message:
+        return Trouble(
+            f"{reason}: {message}", "its storage class does not exist", "correct storageClassName", REFERENCE_PATIENCE
+        )
+    if reason == "ProvisioningFailed" and "no volume plugin matched" in message:
+        why = "its storage class has no provisioner, and no PersistentVolume fits"
+        return Trouble(f"{reason}: {message}", why, "make a PersistentVolume, or take another class", PATIENCE)
+    if reason == "FailedBinding":
+        why = "it names no storage class and the cluster has no default one, and no PersistentVolume fits"
+        return Trouble(f"{reason}: {message}", why, "name a storage class, or make a PersistentVolume", PATIENCE)
+    return None
+
+
+def one_line(text: Any) -> str:
+    return " ".join(str(text).split())
+
+
+def unready(pod: Object) -> str:
+    """Name of the first container that runs and is not ready, or nothing."""
+    for item in (pod.get("status") or {}).get("containerStatuses") or []:
+        if not item.get("ready") and "running" in (item.get("state") or {}):
+            return str(item["name"])
+    return ""

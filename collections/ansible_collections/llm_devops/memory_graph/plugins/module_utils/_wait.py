@@ -4,25 +4,34 @@
 
 from __future__ import annotations
 
-import json
 import queue
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import _diagnose
-from ._cluster import Cluster, TransportError
+from ._cluster import Cluster
+from ._diagnose import Trouble
 from ._discovery import Discovery
 from ._errors import ApiError, ClusterError
+from ._evidence import Evidence
+from ._finding import Finding, find
 from ._manifest import Object, Ref
 from ._plan import Step
-from ._predicates import Verdict, judge, observed
+from ._pods import claims_of, is_workload, pod_specs
+from ._predicates import judge
+from ._watch import Lost, Opened, Refused, Watch
 
-WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job"})
-DEPLOYMENT_REVISION = "deployment.kubernetes.io/revision"
 Say = Callable[[str, str], None]
+GATHER_SECONDS = 0.1  # events come in bursts; judging once a burst keeps a thousand objects cheap
+TOGETHER_SECONDS = 1.0  # a moment more after the first failure, so that what fails for the same reason is told with it
+COMPANY_SECONDS = 60.0  # how long a crash loop is borne while other workloads of the release, its database say, start
+REPLACE_SECONDS = 2.0
+LOG_LINES = 10
+EVENTS = 5
+# What cluster-autoscaler and Karpenter say of a pod for which a node is on its way.
+_NODE_COMES = frozenset({"TriggeredScaleUp", "Nominated"})
 
 
 @dataclass
@@ -48,70 +57,32 @@ class Status:
                 "reason": self.reason, "why": self.why, "way_out": self.way_out}  # fmt: skip
 
 
-class _Watch(threading.Thread):
-    """Feeds changes of one collection into a queue until closed. A watch that ends is opened again."""
-
-    def __init__(self, cluster: Cluster, path: str, query: dict[str, Any], sink: queue.SimpleQueue[Any]) -> None:
-        super().__init__(daemon=True)
-        self._cluster, self._path, self._query, self._sink = cluster, path, query, sink
-        self._closed = threading.Event()
-        self._response: Any = None
-
-    def run(self) -> None:
-        while not self._closed.is_set():
-            try:
-                # without a resourceVersion the server first sends what exists: no list, no gap after a broken watch
-                self._response = self._cluster.stream(self._path, {"watch": "1", "timeoutSeconds": 290, **self._query})
-                for line in _lines(self._response):
-                    self._sink.put(json.loads(line))
-            except ClusterError as error:
-                if not self._closed.is_set():
-                    self._sink.put(error)
-                return
-            except (TransportError, OSError, ValueError, AttributeError):  # dropped, or closed under our feet
-                self._closed.wait(0.2)
-
-    def close(self) -> None:
-        self._closed.set()
-        if self._response is not None:
-            try:
-                self._response.shutdown()
-            except (TransportError, OSError, ValueError):
-                return
-
-
-def _lines(response: Any) -> Iterable[bytes]:
-    rest = b""
-    for chunk in response.stream(65536):
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from (line for line in lines if line)
-
-
 class _Waiter:
-    def __init__(self, cluster: Cluster, discovery: Discovery, steps: list[Step], say: Say) -> None:
-        self.cluster, self.discovery, self.say = cluster, discovery, say
+    def __init__(self, cluster: Cluster, steps: list[Step], say: Say) -> None:
+        self.cluster, self.say = cluster, say
         self.start = time.monotonic()
-        self.live: dict[Ref, Object] = {step.ref: (step.after or step.live or step.manifest) for step in steps}
         self.steps = {step.ref: step for step in steps}
-        self.pods: dict[str, Object] = {}
-        self.events: dict[str, Object] = {}
-        self.since: dict[tuple[Ref, str], float] = {}
-        self.status: dict[Ref, Status] = {}
+        self.evidence = Evidence({step.ref: (step.after or step.live or step.manifest) for step in steps})
+        self.status = {step.ref: Status(step.ref, "progressing", "") for step in steps}
+        self.findings: dict[Ref, Finding] = {}
+        self.since: dict[Ref, dict[str, float]] = {}
+        self.stuck: dict[str, float] = {}
         self.sink: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.watches: list[_Watch] = []
-        self.ending = False
+        self.watches: dict[Watch, tuple[str, str]] = {}
+        self.unreadable: set[str] = set()
+        self.lost = False
         self.binding: dict[str, str] = {}
+        self.node_comes: dict[str, bool] = {}
 
     def run(self, timeout: float) -> list[Status]:
         self._judge_all()
         try:
             if self._open():
                 self._watch()
-            end = self.start + timeout
+            end, failed = self.start + timeout, False
             while self._open() and time.monotonic() < end:
-                if self._failed():  # a moment more, so that what fails for the same reason is told with it
-                    end = min(end, time.monotonic() + 1.0) if not self.ending else end
-                    self.ending = True
+                if not failed and any(status.state == "failed" for status in self.status.values()):
+                    end, failed = min(end, time.monotonic() + TOGETHER_SECONDS), True
                 self._take(min(1.0, end - time.monotonic()))
                 self._judge_all()
         finally:
@@ -122,226 +93,231 @@ class _Waiter:
                 self._explain(status)
         return list(self.status.values())
 
-    def _open(self) -> bool:
-        return any(status.state == "progressing" for status in self.status.values())
-
-    def _failed(self) -> bool:
-        return any(status.state == "failed" for status in self.status.values())
+    def _open(self) -> list[Ref]:
+        return [ref for ref, status in self.status.items() if status.state == "progressing"]
 
     def _watch(self) -> None:
-        waiting = [ref for ref, status in self.status.items() if status.state == "progressing"]
-        places = {(self.steps[ref].resource, ref.namespace) for ref in waiting}
-        for resource, namespace in places:
-            if resource is None:
-                continue
-            names = [ref for ref in waiting if ref.kind == resource.kind and ref.namespace == namespace]
-            one = {"fieldSelector": f"metadata.name={names[0].name}"} if len(names) == 1 else {}
-            self.watches.append(_Watch(self.cluster, resource.collection(namespace or None), one, self.sink))
-        for namespace in {
-            ref.namespace for ref in waiting if ref.kind in WORKLOADS or ref.kind == "PersistentVolumeClaim"
-        }:
-            root = f"/api/v1/namespaces/{namespace}"
-            self.watches.append(_Watch(self.cluster, f"{root}/pods", {}, self.sink))
-            self.watches.append(_Watch(self.cluster, f"{root}/events", {"fieldSelector": "type=Warning"}, self.sink))
+        waiting = self._open()
+        paths: dict[str, tuple[dict[str, Any], tuple[str, str]]] = {}
+        for namespace in {ref.namespace for ref in waiting if ref.namespace}:
+            here = [ref for ref in waiting if ref.namespace == namespace]
+            root, kinds = f"/api/v1/namespaces/{namespace}", {ref.kind for ref in here}
+            paths[f"{root}/events"] = {"fieldSelector": "type=Warning"}, ("", "")
+            if any(is_workload(self.evidence.live[ref]) for ref in here):
+                paths[f"{root}/pods"] = {}, ("Pod", namespace)
+            if kinds & {"Deployment", "ReplicaSet"}:
+                paths[f"/apis/apps/v1/namespaces/{namespace}/replicasets"] = {}, ("ReplicaSet", namespace)
+            if "PersistentVolumeClaim" in kinds or any(
+                self._claims(ref) for ref in here
+            ):  # theirs are not all warnings
+                paths[f"{root}/events?"] = {"fieldSelector": "involvedObject.kind=PersistentVolumeClaim"}, ("", "")
+        for ref in waiting:
+            resource = self.steps[ref].resource
+            if resource:
+                same = [one for one in waiting if one.kind == ref.kind and one.namespace == ref.namespace]
+                one = {"fieldSelector": f"metadata.name={ref.name}"} if len(same) == 1 else {}
+                paths.setdefault(resource.collection(ref.namespace or None), (one, (ref.kind, ref.namespace)))
+        for path, (query, place) in paths.items():
+            self.watches[Watch(self.cluster, path.rstrip("?"), query, self.sink)] = place
         for watch in self.watches:
             watch.start()
 
-    def _take(self, seconds: float) -> None:
-        try:
-            self._note(self.sink.get(timeout=max(seconds, 0.01)))
-            while True:
-                self._note(self.sink.get_nowait())
-        except queue.Empty:
-            return
+    def _claims(self, ref: Ref) -> bool:
+        live = self.evidence.live[ref]
+        templates = (live.get("spec") or {}).get("volumeClaimTemplates")
+        return bool(templates) or any(claims_of(spec) for spec in pod_specs(live))
 
-    def _note(self, event: Any) -> None:
-        if isinstance(event, ClusterError):
-            raise event
-        obj = event.get("object") or {}
-        if obj.get("kind") == "Status":
-            return
-        metadata = obj["metadata"]
-        if obj["kind"] in ("Pod", "Event"):
-            kept = self.pods if obj["kind"] == "Pod" else self.events
-            kept.pop(metadata["uid"], None)
-            if event["type"] != "DELETED":
-                kept[metadata["uid"]] = obj
-        group = str(obj["apiVersion"]).rpartition("/")[0]
-        ref = Ref(group, obj["kind"], metadata.get("namespace", ""), metadata["name"])
-        if ref in self.live:
-            self.live[ref] = obj
+    def _take(self, seconds: float) -> None:
+        """Everything that was told within a moment of the first thing told, waiting at most ``seconds`` for that."""
+        until = time.monotonic() + max(seconds, 0.01)
+        heard = False
+        while (left := until - time.monotonic()) > 0:
+            try:
+                self._note(self.sink.get(timeout=left))
+            except queue.Empty:
+                return
+            if not heard:
+                heard, until = True, min(until, time.monotonic() + GATHER_SECONDS)
+
+    def _note(self, told: Any) -> None:
+        if isinstance(told, Opened):
+            self.lost = False
+            self.evidence.opened(told.watch)
+        elif isinstance(told, Refused):
+            self._refused(told)
+        elif isinstance(told, Lost):
+            if not self.lost:
+                self.say("wait", f"{told.error.message}; waiting for it to come back")
+            self.lost = True
+        else:
+            self.evidence.note(*told)
+
+    def _refused(self, told: Refused) -> None:
+        """What may not be watched cannot be awaited; without pods and events only the reasons are missing."""
+        kind, namespace = self.watches[told.watch]
+        awaited = [ref for ref in self._open() if (ref.kind, ref.namespace) == (kind, namespace)]
+        for ref in awaited:
+            status = self.status[ref]
+            status.state, status.reason, status.way_out = "failed", told.error.message, told.error.way_out or ""
+        if not awaited:
+            self.unreadable.add(told.error.message)
 
     def _judge_all(self) -> None:
-        for ref, obj in self.live.items():
-            status = self.status.setdefault(ref, Status(ref, "progressing", ""))
-            if status.state == "progressing":
-                self._judge(status, obj)
+        for ref in self._open():
+            self._judge(self.status[ref], self.evidence.live[ref])
 
     def _judge(self, status: Status, obj: Object) -> None:
-        verdict = judge(obj)
-        text = verdict.reason
-        if status.ref.kind in WORKLOADS and verdict.state == "progressing":
-            verdict, text = self._with_pods(status, obj, verdict)
-        elif (
-            status.ref.kind == "PersistentVolumeClaim" and verdict.state == "progressing" and self._first_consumer(obj)
-        ):
-            verdict, text = Verdict("ready", "waits for its first consumer"), "waits for its first consumer"
-        if verdict.state == "failed" and not status.why:
-            found = _diagnose.creation_trouble(verdict.reason)
-            status.why, status.way_out = found.why, found.way_out
-        status.state, status.reason = verdict.state, verdict.reason
-        step = self.steps[status.ref]
-        if text and (not status.trail or status.trail[-1] != text) and (status.trail or verdict.state != "ready"):
-            status.trail.append(text)
-            status.seconds = time.monotonic() - self.start
-            self.say("wait", f"{step.ref}  {text}")
+        found = self.findings[status.ref] = find(obj, self.evidence)
+        state = found.verdict.state
+        if status.ref.kind == "PersistentVolumeClaim" and state == "progressing" and self._first_consumer(obj):
+            status.state, status.reason = "ready", "waits for its first consumer"
+            return self._tell(status, status.reason)
+        for pod in found.stuck:
+            self._replace(status, pod)
+        ends = self._lasting(status.ref, found)
+        if ends:
+            self._fail(status, found, *ends)
+        else:  # a failure that has not lasted long enough is no failure yet
+            status.state, status.reason = ("ready" if state == "ready" else "progressing"), found.sentence
+            self._tell(status, found.text, found.detail)
+        return None
+
+    def _tell(self, status: Status, text: str, detail: str = "") -> None:
+        """One line a change of state; a detail is told with it, and once more when it comes later."""
+        last = status.trail[-1] if status.trail else ""
+        same = last == text or last.startswith(f"{text}: ")
+        if (same and (not detail or last != text)) or not text or (not status.trail and status.state == "ready"):
+            return
+        line = f"{text}: {detail}" if detail else text
+        if same:
+            status.trail[-1] = line
+        else:
+            status.trail.append(line)
+        status.seconds = time.monotonic() - self.start
+        self.say("wait", f"{status.ref}  {line}")
+
+    def _lasting(self, ref: Ref, found: Finding) -> tuple[Trouble, Object | None] | None:
+        """The first trouble that has lasted as long as its patience."""
+        now, before = time.monotonic(), self.since.get(ref, {})
+        named = [(pod["metadata"]["name"] if pod else "", trouble, pod) for trouble, pod in found.troubles]
+        self.since[ref] = {name: before.get(name, now) for name, _trouble, _pod in named}
+        for name, trouble, pod in named:
+            if now - self.since[ref][name] >= self._patience(ref, trouble) and not self._hope(trouble, pod):
+                return trouble, pod
+        return None
+
+    def _patience(self, ref: Ref, trouble: Trouble) -> float:
+        others = [self.findings.get(one) for one in self._open() if one != ref and is_workload(self.evidence.live[one])]
+        if trouble.crashed and any(other and not other.troubles for other in others):
+            return COMPANY_SECONDS
+        if trouble.missing and any(_operated(one) for one in self._open()):
+            return float("inf")
+        if self.steps[ref].action == "unchanged" and ref.kind not in (
+            "Job",
+            "Pod",
+        ):  # what was wrong may be mended by now
+            return max(trouble.patience, _diagnose.PATIENCE)
+        return trouble.patience
+
+    def _hope(self, trouble: Trouble, pod: Object | None) -> bool:
+        """Whether an autoscaler of nodes has said that one is coming for the pod."""
+        if pod is None or not trouble.reason.startswith("Unschedulable"):
+            return False
+        uid = str(pod["metadata"]["uid"])
+        if uid not in self.node_comes:
+            path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/events"
+            try:
+                told = list(self.cluster.list(path, fields=f"involvedObject.uid={uid}"))
+            except ClusterError:  # without the right to read events nobody can have told us
+                told = []
+            self.node_comes[uid] = any(event.get("reason") in _NODE_COMES for event in told)
+        return self.node_comes[uid]
+
+    def _fail(self, status: Status, found: Finding, trouble: Trouble, pod: Object | None) -> None:
+        count = found.text.split(" ")[0] if found.text[:1].isdigit() else ""
+        own = pod is None or status.ref.kind in ("Pod", "Job") or found.verdict.state == "failed"
+        status.state = "failed"
+        status.reason = trouble.reason if own or pod is None else f"Pod {pod['metadata']['name']}: {trouble.reason}"
+        status.why, status.way_out = trouble.why, trouble.way_out
+        if pod is not None and trouble.container and (trouble.crashed or found.verdict.state == "failed"):
+            status.log = self._log(pod, trouble.container, previous=trouble.crashed)
+        self._tell(status, f"{count} {trouble.reason.split(':')[0]}".strip())
 
     def _first_consumer(self, claim: Object) -> bool:
-        """A claim nobody mounts in this release is as ready as it can get under WaitForFirstConsumer."""
-        mount = f'"claimName": "{claim["metadata"]["name"]}"'
-        if any(mount in json.dumps(step.manifest) for step in self.steps.values()):
-            return False
-        name = (claim.get("spec") or {}).get("storageClassName") or ""
-        if name and name not in self.binding:
+        """A claim that no pod of this release will mount is as ready as it can get under WaitForFirstConsumer."""
+        name, namespace = claim["metadata"]["name"], claim["metadata"].get("namespace")
+        for ref, live in self.evidence.live.items():
+            if ref.namespace == namespace and any(name in claims_of(spec) for spec in pod_specs(live)):
+                return False
+        storage_class = (claim.get("spec") or {}).get("storageClassName") or ""
+        if storage_class and storage_class not in self.binding:
             try:
-                found = self.cluster.find(f"/apis/storage.k8s.io/v1/storageclasses/{name}")
+                found = self.cluster.find(f"/apis/storage.k8s.io/v1/storageclasses/{storage_class}")
             except ApiError:  # a deployer bound to one namespace may not read classes: then the claim is waited for
                 found = None
-            self.binding[name] = str((found or {}).get("volumeBindingMode", ""))
-        return self.binding.get(name) == "WaitForFirstConsumer"
-
-    def _patient(self, key: tuple[Ref, str], patience: float) -> bool:
-        first = self.since.setdefault(key, time.monotonic())
-        return time.monotonic() - first >= patience
-
-    def _with_pods(self, status: Status, obj: Object, verdict: Verdict) -> tuple[Verdict, str]:
-        if not observed(obj):  # until its controller has seen the change, its pods are those of before
-            return verdict, verdict.reason
-        wanted = verdict.reason.split(" ")[0]
-        for event in self.events.values():
-            found = _diagnose.refused_creation(event) if _about(event, obj, status.ref.kind) else None
-            if found and self._patient((status.ref, found.reason[:60]), found.patience):
-                status.why, status.way_out = found.why, found.way_out
-                return Verdict("failed", found.reason), f"{wanted} {found.reason.split(':')[0]}"
-        words = []
-        for pod in self._pods_of(status.ref, obj):
-            found = _diagnose.trouble(pod)
-            if found and _outdated(pod, obj):
-                self._replace(status, pod)
-            elif found and self._patient((status.ref, pod["metadata"]["name"]), found.patience):
-                status.why, status.way_out = found.why, found.way_out
-                self._log(status, pod, found)
-                return Verdict(
-                    "failed", f"Pod {pod['metadata']['name']}: {found.reason}"
-                ), f"{wanted} {found.reason.split(':')[0]}"
-            elif judge(pod).state != "ready":
-                words.append(_diagnose.phase(pod))
-        return verdict, f"{wanted} {words[0]}" if words else verdict.reason
-
-    def _pods_of(self, ref: Ref, obj: Object) -> list[Object]:
-        labels = ((obj.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
-        return [
-            pod for pod in self.pods.values()
-            if labels and labels.items() <= (pod["metadata"].get("labels") or {}).items()
-            and pod["metadata"].get("namespace") == ref.namespace and not pod["metadata"].get("deletionTimestamp")
-        ]  # fmt: skip
-
-    def _serving(self, ref: Ref) -> str:
-        obj = self.live[ref]
-        current = self._current_hash(ref, obj) if observed(obj) else ""
-        ready = [
-            pod for pod in self._pods_of(ref, obj)
-            if judge(pod).state == "ready" and _revision_of(pod) not in ("", current)
-        ]  # fmt: skip
-        return f"{len(ready)}/{obj['spec'].get('replicas', 1)}" if current and ready else ""
-
-    def _current_hash(self, ref: Ref, obj: Object) -> str:
-        """What marks the pods of the present revision; of a Deployment only its newest ReplicaSet knows."""
-        if ref.kind == "StatefulSet":
-            return str((obj.get("status") or {}).get("updateRevision", ""))
-        if ref.kind != "Deployment":
-            return ""
-        labels = (obj["spec"].get("selector") or {}).get("matchLabels") or {}
-        selector, uid = ",".join(f"{key}={value}" for key, value in labels.items()), obj["metadata"].get("uid")
-        try:
-            listed = list(self.cluster.list(f"/apis/apps/v1/namespaces/{ref.namespace}/replicasets", selector))
-        except ClusterError:  # what still serves is extra; without the right to list ReplicaSets the reason stands
-            return ""
-        numbered = {
-            int(one["metadata"].get("annotations", {}).get(DEPLOYMENT_REVISION, 0)): one["metadata"]["labels"]
-            for one in listed
-            if any(owner["uid"] == uid for owner in one["metadata"].get("ownerReferences", []))
-        }
-        return str(numbered[max(numbered)].get("pod-template-hash", "")) if numbered else ""
+            self.binding[storage_class] = str((found or {}).get("volumeBindingMode", ""))
+        return self.binding.get(storage_class) == "WaitForFirstConsumer"
 
     def _replace(self, status: Status, pod: Object) -> None:
         """Delete a broken pod of an older revision: a StatefulSet waits for it to become ready before it replaces it,
         which it never will (kubernetes/kubernetes issue 67250, "forced rollback")."""
         metadata = pod["metadata"]
-        if status.ref.kind == "StatefulSet" and self._patient((status.ref, metadata["uid"]), 2.0):
-            self.cluster.delete(f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}", metadata["uid"])
-            self.pods.pop(metadata["uid"], None)
-            status.trail.append(f"replaced broken {metadata['name']}")
-            self.say("wait", f"{status.ref}  replaced broken pod {metadata['name']} of an older revision")
-
-    def _log(self, status: Status, pod: Object, found: _diagnose.Trouble) -> None:
-        if not found.crashed:
+        if time.monotonic() - self.stuck.setdefault(metadata["uid"], time.monotonic()) < REPLACE_SECONDS:
             return
+        self.cluster.delete(f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}", metadata["uid"])
+        self.evidence.drop(pod)
+        status.trail.append(f"replaced broken {metadata['name']}")
+        self.say("wait", f"{status.ref}  replaced broken pod {metadata['name']} of an older revision")
+
+    def _log(self, pod: Object, container: str, *, previous: bool) -> list[str]:
         path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}/log"
         try:
-            text = self.cluster.text(path, {"container": found.container, "tailLines": 10, "previous": "true"})
+            query = {"container": container, "tailLines": LOG_LINES, "previous": str(previous).lower()}
+            text = self.cluster.text(path, query)
         except ClusterError as error:  # the log is extra; without the right to read it the reason still stands
             text = f"(log not readable: {error.message})"
-        status.log = [entry[:300] for entry in text.splitlines()]
+        return [entry[:300] for entry in text.splitlines()]
 
     def _explain(self, status: Status) -> None:
-        uid, name = self.live[status.ref]["metadata"].get("uid"), status.ref.name
-        for event in self.events.values():
-            involved = event.get("involvedObject") or {}
-            if involved.get("uid") == uid or str(involved.get("name", "")).startswith(f"{name}-"):
-                status.events.append(
-                    f"{event.get('reason')} {involved.get('kind')}/{involved.get('name')}: {event.get('message')}"
-                )
-        status.events = status.events[-5:]
-        status.serving = self._serving(status.ref)
-        if status.state == "progressing" and not status.way_out:
-            status.why = "it did not become ready in time"
-            status.way_out = f"kubectl -n {status.ref.namespace} describe {status.ref.kind.lower()} {name}"
+        obj, found = self.evidence.live[status.ref], self.findings[status.ref]
+        told = self.evidence.told(obj) if is_workload(obj) else self.evidence.events(obj)
+        status.events = [_event_line(event) for event in told[-EVENTS:]]
+        status.events += [f"(not readable: {message})" for message in sorted(self.unreadable)]
+        status.serving = found.serving
+        if status.state != "progressing":
+            return
+        status.why, status.way_out = _late(status.ref)
+        for pod in self.evidence.pods(obj)[0] if is_workload(obj) and not status.log else []:
+            container = _diagnose.unready(pod)
+            if container and judge(pod).state != "ready":
+                status.log = self._log(pod, container, previous=False)
 
 
-def _about(event: Object, obj: Object, kind: str) -> bool:
-    """Only events of the present: those of an earlier, refused try of the same object stay for an hour."""
+def _operated(ref: Ref) -> bool:
+    """Whether an operator acts on the object, which may yet bring a Secret or ConfigMap that pods refer to."""
+    return "." in ref.group and not ref.group.endswith(".k8s.io")
+
+
+def _event_line(event: Object) -> str:
     involved = event.get("involvedObject") or {}
-    if involved.get("uid") != obj["metadata"].get("uid") or kind == "Deployment":
-        return False
-    stamp = str(event.get("lastTimestamp") or event.get("eventTime") or "")
-    entries = obj["metadata"].get("managedFields") or []
-    changed = max((str(item.get("time", "")) for item in entries if item.get("subresource") != "status"), default="")
-    return stamp >= changed
+    about = f"{involved.get('kind')}/{involved.get('name')}"
+    return f"{event.get('reason')} {about}: {_diagnose.one_line(event.get('message'))}"
 
 
-def _revision_of(pod: Object) -> str:
-    labels = pod["metadata"].get("labels") or {}
-    return str(labels.get("controller-revision-hash") or labels.get("pod-template-hash") or "")
+def _late(ref: Ref) -> tuple[str, str]:
+    """Why, and what to do, when the time ran out on something that may still come."""
+    where = f" -n {ref.namespace}" if ref.namespace else ""
+    if ref.kind == "Service":
+        return (
+            "nothing in the cluster has given the Service an address",
+            "install a load balancer controller, or take another type: NodePort, or ClusterIP with an Ingress",
+        )
+    return "it did not become ready in time", f"kubectl{where} describe {ref.kind.lower()} {ref.name}"
 
 
-def _outdated(pod: Object, obj: Object) -> bool:
-    labels, status = pod["metadata"].get("labels") or {}, obj.get("status") or {}
-    revision = labels.get("controller-revision-hash")
-    if obj["kind"] == "StatefulSet" and revision:
-        seen = int(status.get("observedGeneration") or 0) >= int(obj["metadata"].get("generation") or 0)
-        return seen and bool(revision != status.get("updateRevision"))
-    if obj["kind"] == "Deployment":  # pods older than the rollout belong to the revision that is being replaced
-        changed = [
-            str(item["time"]) for item in obj["metadata"].get("managedFields") or [] if item.get("operation") == "Apply"
-        ]
-        return bool(changed) and pod["metadata"]["creationTimestamp"] < max(changed)
-    return False
-
-
-def await_all(cluster: Cluster, discovery: Discovery, steps: list[Step], timeout: float, say: Say) -> list[Status]:
+def await_all(cluster: Cluster, _discovery: Discovery, steps: list[Step], timeout: float, say: Say) -> list[Status]:
     """Wait for all steps together, at most ``timeout`` seconds.
 
     Returns as soon as one failed for good: the rest is reported as it then stood.
     """
-    return _Waiter(cluster, discovery, [step for step in steps if step.resource], say).run(timeout)
+    return _Waiter(cluster, [step for step in steps if step.resource], say).run(timeout)

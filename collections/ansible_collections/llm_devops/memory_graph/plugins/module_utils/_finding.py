@@ -1,0 +1,148 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""How an awaited object stands, and what troubles it: its verdict weighed with its pods and events. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from . import _diagnose, _phase
+from ._diagnose import Trouble
+from ._evidence import Evidence, moment
+from ._manifest import Object
+from ._pods import claims_of, is_workload, serving
+from ._predicates import Verdict, group_of, judge, observed, wanted_replicas
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``text`` names the state and changes with it alone; ``detail`` may differ from event to event.
+
+    ``troubles`` are what may end the wait, each with the pod it was found in. ``stuck`` are broken pods of an earlier
+    revision that a StatefulSet does not replace before they are ready. ``serving`` counts ready pods of before.
+    """
+
+    verdict: Verdict
+    text: str
+    detail: str = ""
+    troubles: list[tuple[Trouble, Object | None]] = field(default_factory=list)
+    stuck: list[Object] = field(default_factory=list)
+    serving: str = ""
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.text}: {self.detail}" if self.detail else self.text
+
+
+def find(obj: Object, evidence: Evidence) -> Finding:
+    """Weigh one object as it was last seen."""
+    verdict = judge(obj)
+    if verdict.state == "ready":
+        return Finding(verdict, verdict.reason)
+    if is_workload(obj):
+        return _workload(obj, verdict, evidence)
+    if obj.get("kind") == "PersistentVolumeClaim" and verdict.state == "progressing":
+        return _claim(verdict, evidence.events(obj))
+    if verdict.state == "failed":
+        # an APIService is judged a moment after its Service was applied, and not always told of it at once
+        patience = _diagnose.REFERENCE_PATIENCE if obj.get("kind") == "APIService" else 0.0
+        return Finding(verdict, verdict.reason, troubles=[(Trouble(verdict.reason, "", "", patience), None)])
+    return Finding(verdict, *_parted(verdict.reason))
+
+
+def _parted(reason: str) -> tuple[str, str]:
+    """``MissingEndpoints: endpoints for … have no addresses`` as state and detail."""
+    state, _colon, detail = reason.partition(": ")
+    return state, detail
+
+
+def _claim(verdict: Verdict, events: list[Object]) -> Finding:
+    found = [(trouble, None) for trouble in map(_diagnose.claim_trouble, events[-1:]) if trouble]
+    return Finding(verdict, verdict.reason, _claim_detail(events), [*found])
+
+
+def _claim_detail(events: list[Object]) -> str:
+    return _diagnose.one_line(events[-1].get("message", ""))[:200] if events else ""
+
+
+def _workload(obj: Object, verdict: Verdict, evidence: Evidence) -> Finding:
+    if group_of(obj) == "apps" and not observed(obj):  # until its controller has seen the change, pods are of before
+        return Finding(verdict, verdict.reason)
+    current, former = evidence.pods(obj)
+    count = _count(obj, verdict, current)
+    word, detail = _least(current, evidence)
+    serves = serving(obj, former)
+    if verdict.state == "failed":
+        trouble, pod = _failure(obj, verdict, current, f"{word}: {detail}" if detail else "")
+        return Finding(verdict, verdict.reason.split(":", maxsplit=1)[0], troubles=[(trouble, pod)], serving=serves)
+    troubles: list[tuple[Trouble, Object | None]] = []
+    if len(current) < wanted_replicas(obj) or obj["kind"] == "DaemonSet":
+        troubles += [(found, None) for found in _refusals(obj, evidence)]
+    for pod in current:
+        found = _diagnose.trouble(pod, evidence.events(pod)) or _unbound(pod, evidence)
+        if found and not (found.crashed and obj["kind"] == "Job"):  # how often to try again is the Job's own policy
+            troubles.append((found, pod))
+    stuck = [pod for pod in former if obj["kind"] == "StatefulSet" and _diagnose.trouble(pod)]
+    text = f"{count} {word}".strip() if word else verdict.reason
+    return Finding(verdict, text, detail, troubles, stuck, serves)
+
+
+def _count(obj: Object, verdict: Verdict, current: list[Object]) -> str:
+    """``1/3``. The status of a Deployment counts ready pods of earlier revisions too, so its present pods are counted."""
+    if group_of(obj) == "apps" and current:
+        return f"{sum(judge(pod).state == 'ready' for pod in current)}/{wanted_replicas(obj)}"
+    return verdict.reason.split(" ", maxsplit=1)[0] if verdict.reason[:1].isdigit() else ""
+
+
+def _least(pods: Iterable[Object], evidence: Evidence) -> tuple[str, str]:
+    """What the pod that is furthest from ready does."""
+    phases = [_phase.phase(pod, evidence.events(pod)) for pod in pods if judge(pod).state == "progressing"]
+    return min(phases, key=lambda one: (_phase.rank(one[0]), not one[1]), default=("", ""))
+
+
+def _refusals(obj: Object, evidence: Evidence) -> Iterable[Trouble]:
+    """Only of the present: events of an earlier, refused try of the same object stay for an hour."""
+    entries = obj["metadata"].get("managedFields") or []
+    changed = max((str(one.get("time", "")) for one in entries if one.get("subresource") != "status"), default="")
+    for event in reversed(evidence.events(obj)):
+        found = _diagnose.refused_creation(event) if moment(event) >= changed else None
+        if found:
+            yield found
+            return
+
+
+def _unbound(pod: Object, evidence: Evidence) -> Trouble | None:
+    """Why claims the pod mounts get no volume, for those a StatefulSet makes from its template."""
+    if (pod.get("spec") or {}).get("nodeName"):
+        return None
+    namespace = str(pod["metadata"].get("namespace") or "")
+    for name in claims_of(pod.get("spec") or {}):
+        for event in evidence.events_named("PersistentVolumeClaim", namespace, name)[-1:]:
+            found = _diagnose.claim_trouble(event)
+            if found:
+                return replace(found, reason=f"PersistentVolumeClaim {name}: {found.reason}")
+    return None
+
+
+def _failure(obj: Object, verdict: Verdict, pods: list[Object], story: str) -> tuple[Trouble, Object | None]:
+    """What the controller says, with what is known of the pods behind it."""
+    metadata, kind = obj["metadata"], str(obj["kind"])
+    if kind in ("Job", "Pod"):
+        own = [obj] if kind == "Pod" else sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
+        for pod in reversed(own):
+            container, how = _diagnose.ended(pod)
+            if container:
+                logs = f"kubectl -n {metadata['namespace']} logs {pod['metadata']['name']} -c {container}"
+                why = f"its pods ended in failure: {how}" if kind == "Job" else how
+                return Trouble(verdict.reason, why, f"read its log  ·  {logs}", 0, container), pod
+        return Trouble(
+            verdict.reason, "", f"kubectl -n {metadata['namespace']} describe {kind.lower()}/{metadata['name']}"
+        ), None
+    if verdict.reason.startswith("ProgressDeadlineExceeded"):
+        seconds = (obj.get("spec") or {}).get("progressDeadlineSeconds", 600)
+        why = story or f"its pods did not become ready within progressDeadlineSeconds ({seconds})"
+        stuck = next((pod for pod in pods if judge(pod).state != "ready"), None)
+        way_out = f"kubectl -n {metadata['namespace']} describe pod {stuck['metadata']['name']}" if stuck else ""
+        return Trouble(verdict.reason, why, way_out, 0, _diagnose.unready(stuck) if stuck else ""), stuck
+    return _diagnose.creation_trouble(verdict.reason), None
