@@ -80,7 +80,7 @@ def observed(command: Command) -> Memory:
         if process.returncode:
             output.seek(0)
             raise RuntimeError(f"{Path(command.argv[0]).name} failed:\n{output.read()[-2000:]}")
-    return peaks
+    return Memory(peaks.process, max(peaks.process, peaks.tree))
 
 
 def _sample(root: psutil.Process, in_module: bool) -> Memory:

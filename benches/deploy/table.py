@@ -103,7 +103,7 @@ def at_most(what: str, measured: float, bound: float) -> Goal:
 
 
 def goal_lines(found: list[Goal]) -> list[str]:
-    width = max(len(goal.what) for goal in found)
+    width = max((len(goal.what) for goal in found), default=0)
     return [
         f"{'met' if goal.met else 'NOT MET':<9}{goal.what:<{width}}{goal.measured:>9.2f}   wanted {goal.wanted}"
         for goal in found

@@ -29,10 +29,10 @@ def whole_deployment(cluster: Cluster, rounds: int, say: Say) -> dict[str, Any]:
     }
     say("the whole deployment: cluster, image and a first deployment, not timed")
     timed(_playbook("local.yml", settings))
-    image = cluster.run("get", "statefulset", "memory-graph", "-n", NAMESPACE, "-o", f"jsonpath={IMAGE}")
-    deploy = _playbook("deploy.yml", {**settings, "memory_graph_image": image})
-    cluster.delete([NAMESPACE])
     try:
+        image = cluster.run("get", "statefulset", "memory-graph", "-n", NAMESPACE, "-o", f"jsonpath={IMAGE}")
+        deploy = _playbook("deploy.yml", {**settings, "memory_graph_image": image})
+        cluster.delete([NAMESPACE])
         say(f"the whole deployment: first, and {rounds} times again")
         first, _ = timed(deploy)
         again = [timed(deploy) for _ in range(rounds)]
