@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The release's memory in the cluster: one Secret, which is also the ApplySet parent (KEP-3659).
 
-It holds names and a digest, never manifests, and stays small: the last ten revisions. The digest and every shown hash
-are keyed with a random key kept beside them, so that neither helps to guess a secret.
+It holds names and digests; the manifests of each revision are in Secrets of their own (``_revisions``). The digest and
+every shown hash are keyed with a random key kept beside them, so that neither helps to guess a secret.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from ._manifest import MANAGED_BY, Object, Ref, applyset_id, record_name
 
 TOOLING = "llm-devops-memory-graph/v1"
 TOOLING_ANNOTATION = "applyset.kubernetes.io/tooling"
-KEPT_REVISIONS = 10
+HISTORY_LIMIT = 10
+"""Revisions remembered, the current one among them."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ class Member:
 class Record:
     """``revision`` 0 means: never released. ``state`` is pending, deployed, failed or uninstalled.
 
-    An uninstalled release has left members behind, data it was not told to delete.
+    Pending is also what an interrupted run leaves. An uninstalled release has left members behind, data it was not told
+    to delete. ``who`` is the user as the API server knows it, and from where; ``note`` what the revision is beside a
+    deployment, such as ``rollback to 3``; ``parts`` in how many Secrets its objects are kept, 0 when they are not.
     """
 
     name: str
@@ -63,6 +66,9 @@ class Record:
     digest: str = ""
     members: tuple[Member, ...] = ()
     history: tuple[dict[str, Any], ...] = ()
+    who: str = ""
+    note: str = ""
+    parts: int = 0
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     @property
@@ -72,8 +78,17 @@ class Record:
     @property
     def last_deployed(self) -> int:
         """The newest revision whose objects all became ready, 0 when none did."""
-        states = {int(past["revision"]): past["state"] for past in self.history} | {self.revision: self.state}
-        return max((revision for revision, state in states.items() if state == "deployed"), default=0)
+        return max((item["revision"] for item in self.revisions if item["state"] == "deployed"), default=0)
+
+    @property
+    def revisions(self) -> list[dict[str, Any]]:
+        """All remembered revisions, the current one last: revision, state, when, who, note, digest, parts."""
+        return [*self.history, self.entry()] if self.revision else list(self.history)
+
+    def entry(self) -> dict[str, Any]:
+        """The current revision as an entry of the history."""
+        return {"revision": self.revision, "state": self.state, "when": self.when, "who": self.who, "note": self.note,
+                "digest": self.digest, "parts": self.parts}  # fmt: skip
 
     def digest_of(self, content: bytes) -> str:
         return f"hmac-sha256:{hmac.new(self.key, content, hashlib.sha256).hexdigest()}"
@@ -110,7 +125,13 @@ def parsed(found: Object, name: str, namespace: str) -> Record:
             str(data["when"]),
             str(data["digest"]),
             tuple(_member(item) for item in data["objects"]),
-            tuple(data["history"]),
+            tuple(
+                {"who": "", "note": "", "parts": 0, **item, "revision": int(item["revision"])}
+                for item in data["history"]
+            ),
+            str(data.get("who", "")),
+            str(data.get("note", "")),
+            int(data.get("parts", 0)),
             base64.b64decode(found["data"]["key"]),
         )
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
@@ -127,15 +148,27 @@ def _member(item: dict[str, str]) -> Member:
     return Member(api_version, identity, item.get("stamp", ""))
 
 
-def advanced(record: Record, revision: int, state: str, digest: str, members: Iterable[Member]) -> Record:
-    """The record with a new current revision, the old one moved to its history."""
-    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    history = record.history
-    if record.revision and record.revision != revision:
-        past = {"revision": record.revision, "state": record.state, "when": record.when, "digest": record.digest}
-        history = (*history, past)[-KEPT_REVISIONS:]
+def advanced(record: Record, revision: int, state: str, digest: str, members: Iterable[Member], *, who: str = "",
+             note: str = "", parts: int = 0, limit: int = HISTORY_LIMIT) -> Record:  # fmt: skip
+    """The record with a new current revision, the old one moved to its history.
+
+    ``who``, ``note`` and ``parts`` belong to the revision: they are taken when it is new, and stay as it goes on.
+    """
     ordered = tuple(sorted(set(members), key=lambda item: item.ref))
-    return replace(record, revision=revision, state=state, when=now, digest=digest, members=ordered, history=history)
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    if record.revision == revision:
+        return replace(record, state=state, when=now, digest=digest, members=ordered)
+    return replace(
+        record, revision=revision, state=state, when=now, digest=digest, members=ordered,
+        history=_bounded(record.revisions, limit - 1), who=who, note=note, parts=parts,
+    )  # fmt: skip
+
+
+def _bounded(entries: list[dict[str, Any]], room: int) -> tuple[dict[str, Any], ...]:
+    """The newest entries, and the last that was deployed even when many failed since: it is what one goes back to."""
+    newest = entries[max(len(entries) - room, 0) :]
+    good = [item for item in entries if item["state"] == "deployed"][-1:]
+    return (*(item for item in good if item not in newest), *newest)
 
 
 def manifest(record: Record) -> Object:
@@ -148,6 +181,9 @@ def manifest(record: Record) -> Object:
         "digest": record.digest,
         "objects": [{**item.as_dict(), "stamp": item.stamp} for item in record.members],
         "history": list(record.history),
+        "who": record.who,
+        "note": record.note,
+        "parts": record.parts,
     }
     kinds = {f"{item.ref.kind}.{item.ref.group}" if item.ref.group else item.ref.kind for item in record.members}
     namespaces = {item.ref.namespace for item in record.members} - {record.namespace, ""}
@@ -171,6 +207,8 @@ def manifest(record: Record) -> Object:
     }
 
 
-def write(cluster: Cluster, record: Record) -> None:
+def write(cluster: Cluster, record: Record) -> str:
+    """Write the record; returns the UID of its Secret, which owns the kept revisions."""
     # forced: the record is ours alone, and nobody's edit of it can mean anything
-    cluster.apply(path(record.name, record.namespace), manifest(record), force=True)
+    written, _created = cluster.apply(path(record.name, record.namespace), manifest(record), force=True)
+    return str(written["metadata"]["uid"])

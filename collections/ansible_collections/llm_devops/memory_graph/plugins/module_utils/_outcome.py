@@ -97,8 +97,4 @@ def failure_text(outcome: Outcome) -> str:
         rows += [f"  event    {event}" for event in (failure.get("events") or [])[-3:]]
         rows += [f"  log      {entry}" for entry in (failure.get("log") or [])[-5:]]
         blocks.append("\n".join(rows))
-    if not outcome.written:
-        blocks.append("Nothing was written.")
-    elif outcome.leaving:
-        blocks.append("Nothing was pruned.")
-    return "\n".join(blocks)
+    return "\n".join([*blocks, outcome.standing])

@@ -5,101 +5,72 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
-from . import _history, _plan, _prune, _waves
+from . import _history, _immutable, _lease, _plan, _prune, _revisions, _rollback, _teardown, _waves
 from ._cluster import Cluster
-from ._discovery import Discovery
 from ._errors import ClusterError
-from ._manifest import Object, canonical, prepared
+from ._manifest import Object, canonical, prepared, record_name
 from ._redact import redacted
+from ._run import Outcome, Progress, Run, Wish
 from ._terminating import absent_namespaces
 from ._wait import Status, await_all
 
-Progress = Callable[[str, str], None]
+__all__ = ["Outcome", "Release", "Wish", "diff_entries"]
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What the caller wants; the meaning of each field is in the documentation of the ``release`` module."""
-
-    name: str
-    namespace: str
-    objects: list[Any]
-    check: bool = False
-    wait: bool = True
-    wait_timeout: float = 300
-    force_conflicts: bool = False
-    parallelism: int = 8
-    delete_data: bool = False
-
-
-@dataclass
-class Outcome:
-    """What happened, also when it went wrong half way."""
-
-    record: _history.Record
-    steps: list[_plan.Step] = field(default_factory=list)
-    leaving: list[_prune.Leaving] = field(default_factory=list)
-    statuses: list[Status] = field(default_factory=list)
-    failures: list[dict[str, Any]] = field(default_factory=list)
-    timings: dict[str, float] = field(default_factory=dict)
-    report: list[dict[str, str]] = field(default_factory=list)
-    written: bool = False
-
-    @property
-    def differs(self) -> bool:
-        return any(step.action != "unchanged" for step in self.steps) or any(
-            one.action == "pruned" for one in self.leaving
-        )
-
-    def count(self, action: str) -> int:
-        return sum(step.action == action for step in self.steps)
-
-    @property
-    def pruned(self) -> int:
-        return sum(one.action == "pruned" for one in self.leaving)
-
-
-class Release:
-    """One run over one release."""
+class Release(Run):
+    """A run that brings a release about, or takes it away."""
 
     def __init__(self, cluster: Cluster, wish: Wish, progress: Progress) -> None:
-        self.cluster, self.wish, self._progress = cluster, wish, progress
-        self.discovery = Discovery(cluster)
-        self.outcome = Outcome(_history.Record(wish.name, wish.namespace))
+        super().__init__(cluster, wish, progress)
+        self._note = ""
+        self._home: _plan.Step | None = None
 
-    def say(self, label: str, text: str) -> None:
-        self.outcome.report.append({"label": label, "text": text})
-        self._progress(label, text)
-
-    @contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self.outcome.timings[name] = round(time.monotonic() - start, 3)
+    def absent(self) -> Outcome:
+        """Take the release away; see :mod:`_teardown`."""
+        return _teardown.absent(self)
 
     def present(self) -> Outcome:
         """Bring the release about. Failures are in the outcome; only what prevents a plan is raised.
 
-        :raises ClusterError: unreachable, not permitted, terminating namespace, malformed objects: nothing was written.
+        :raises ClusterError: unreachable, not permitted, terminating namespace, malformed objects, no such revision,
+            another deployment at work: nothing of the release was written.
         """
-        with self.timed("plan"):
-            objects = prepared(self.wish.objects, self.wish.name, self.wish.namespace)
-            absent = absent_namespaces(self.cluster, objects, self.wish.namespace)
-            if self.wish.namespace not in absent:
-                self.outcome.record = _history.read(self.cluster, self.wish.name, self.wish.namespace)
-            self._plan(objects, absent)
-        if self._failed():
-            return self.outcome
-        if not self.wish.check:
-            self._bring_about(objects)
+        with self.lease:
+            with self.timed("plan"):
+                objects = self._planned()
+            if not self._failed() and not self.wish.check:
+                self._bring_about(objects)
         return self.outcome
+
+    def _planned(self) -> list[Object]:
+        wish, absent, objects = self.wish, set[str](), list[Object]()
+        if wish.revision is None:
+            objects = prepared(wish.objects, wish.name, wish.namespace)
+            absent = absent_namespaces(self.cluster, objects, wish.namespace)
+        else:  # refused before a lock is asked for in a namespace that may not exist
+            _rollback.chosen(_history.read(self.cluster, wish.name, wish.namespace), wish.revision)
+        if wish.namespace not in absent:
+            if not wish.check:
+                self.lease.acquire(wish.lock_timeout)
+            self.outcome.record = _history.read(self.cluster, wish.name, wish.namespace)
+        if wish.revision is not None:
+            objects = self._of_revision(wish.revision)
+            absent = absent_namespaces(self.cluster, objects, wish.namespace)
+        self._plan(objects, absent)
+        return objects
+
+    def _of_revision(self, wanted: int) -> list[Object]:
+        record = self.outcome.record
+        found = _rollback.source(self.cluster, self.discovery, record, wanted, self.wish.parallelism)
+        self._note = f"rollback to {found.revision}"
+        self.say("rollback", f"from revision {record.revision} to the objects of revision {found.revision}")
+        for note in found.notes:
+            self.say("note", note)
+        return prepared(found.objects, record.name, record.namespace)
 
     def _plan(self, objects: list[Object], absent: set[str]) -> None:
         wish, outcome = self.wish, self.outcome
@@ -122,61 +93,113 @@ class Release:
             self.say("plan", text if outcome.differs else f"{text} — nothing to do")
 
     def _bring_about(self, objects: list[Object]) -> None:
-        outcome, before = self.outcome, self.outcome.record
-        digest = before.digest_of(canonical(objects))
-        if outcome.differs or before.revision == 0 or before.digest != digest:
-            revision, fresh = before.revision + 1, True
-        else:
-            revision, fresh = before.revision, False
-        with self.timed("apply"):
-            self._apply(revision, digest, fresh)
-        ok = not self._failed()
-        if ok and self.wish.wait:
-            with self.timed("wait"):
-                ok = self._wait()
-        if ok and outcome.pruned:
-            with self.timed("prune"):
-                _prune.delete(self.cluster, outcome.leaving, parallelism=self.wish.parallelism)
-        self._conclude(revision, digest, fresh, ok)
+        outcome = self.outcome
+        try:
+            if not self.lease.held:
+                self._open_home(objects)
+                if self._failed():
+                    return
+            before = outcome.record
+            digest = before.digest_of(canonical(objects))
+            fresh = outcome.differs or before.revision == 0 or before.digest != digest
+            if fresh:  # widened first: what a run leaves that is cut off is known to the next one
+                self._widen(digest, objects)
+        except _lease.Held:
+            raise
+        except ClusterError as error:
+            self.fail("Secret", record_name(self.wish.name), error)
+            return
+        ok = self._work()
+        self._conclude(digest, fresh or before.state != ("deployed" if ok else "failed"), ok)
 
-    def _members(self, with_leaving: bool) -> list[_history.Member]:
-        record = self.outcome.record
+    def _work(self) -> bool:
+        """Apply, wait, prune; whether all went well."""
+        try:
+            with self.timed("apply"):
+                self._apply()
+            ok = not self._failed()
+            if ok and self.wish.wait:
+                with self.timed("wait"):
+                    ok = self._wait()
+            if ok and self.outcome.pruned:
+                with self.timed("prune"):
+                    _prune.delete(self.cluster, self.outcome.leaving, parallelism=self.wish.parallelism)
+                self.outcome.deleted = self.outcome.pruned
+        except ClusterError as error:
+            self.fail("Release", self.wish.name, error)
+            return False
+        return ok
+
+    def _open_home(self, objects: list[Object]) -> None:
+        """Make the namespace that holds record and lock, and nothing else until the lock is ours."""
+        outcome, wish = self.outcome, self.wish
+        home = next(step for step in outcome.steps if step.ref.kind == "Namespace" and step.ref.name == wish.namespace)
+        _plan.apply(self.cluster, self.discovery, [home], parallelism=1, force=wish.force_conflicts)
+        if home.error:
+            return
+        await_all(self.cluster, self.discovery, [home], 30, self.progress)
+        outcome.wrote, self._home = 1, home
+        self.lease.acquire(wish.lock_timeout)
+        outcome.record = _history.read(self.cluster, wish.name, wish.namespace)
+        if outcome.record.revision:  # another first deployment was faster, and is through
+            self._home = None
+            self._plan(objects, absent_namespaces(self.cluster, objects, wish.namespace))
+
+    def _widen(self, digest: str, objects: list[Object]) -> None:
+        """Record the new revision as pending, with old and new members, and keep its objects."""
+        before, outcome = self.outcome.record, self.outcome
+        goes_on = before.state == "pending" and before.digest == digest
+        revision = before.revision if goes_on else before.revision + 1
+        parts = _revisions.encoded(objects, before.key)
+        user, _now = _lease.review(self.cluster)
+        record = _history.advanced(
+            before, revision, "pending", digest, self._members(before.members), note=self._note, parts=len(parts),
+            who=" from ".join(part for part in (user, _lease.person()) if part), limit=self.wish.history_limit,
+        )  # fmt: skip
+        _revisions.forget(self.cluster, before, _revisions.dropped(before, record))
+        uid = _history.write(self.cluster, record)
+        outcome.record = record
+        trouble = "" if parts else "its objects take more room than eight Secrets have"
+        try:
+            _revisions.keep(self.cluster, record, uid, parts)
+        except ClusterError as error:
+            trouble = error.message
+        if trouble:
+            outcome.record = replace(record, parts=0)
+            self.say("note", f"revision {revision} will not be one to roll back to: {trouble}")
+
+    def _members(self, old: Iterable[_history.Member] = ()) -> list[_history.Member]:
+        """Members of the new revision; with ``old`` also those that left, all of them with the stamps of before."""
+        record, stamps = self.outcome.record, {item.ref: item.stamp for item in old}
         members = [
-            _history.Member(str(step.manifest["apiVersion"]), step.ref, step.stamp(record))
+            _history.Member(str(step.manifest["apiVersion"]), step.ref,
+                            stamps.get(step.ref, "") if stamps else step.stamp(record))
             for step in self.outcome.steps
-        ]
-        return members + (
-            [one.member for one in self.outcome.leaving if one.action != "foreign"] if with_leaving else []
-        )
+        ]  # fmt: skip
+        return members + ([one.member for one in self.outcome.leaving if one.action != "foreign"] if stamps else [])
 
-    def _apply(self, revision: int, digest: str, fresh: bool) -> None:
+    def _apply(self) -> None:
         outcome, start = self.outcome, time.monotonic()
-        widened = not (fresh and outcome.differs)
+        todo = [step for step in outcome.steps if step.action != "unchanged" or step.note]
         for wave in _waves.split(outcome.steps, lambda step: step.manifest):
             foundation = [step for step in wave if step.ref.kind in _waves.FOUNDATION]
-            if not widened and not foundation:  # widened first: a run cut off here is pruned by the next one
-                pending = _history.advanced(outcome.record, revision, "pending", digest, self._members(True))
-                _history.write(self.cluster, pending)
-                widened = True
+            sent = [step for step in wave if (step.action != "unchanged" or step.note) and step is not self._home]
             _plan.apply(
-                self.cluster, self.discovery, wave, parallelism=self.wish.parallelism, force=self.wish.force_conflicts
+                self.cluster, self.discovery, sent, parallelism=self.wish.parallelism, force=self.wish.force_conflicts
             )
-            outcome.written = outcome.written or any(step.action != "unchanged" and not step.error for step in wave)
-            if any(step.error for step in wave):
+            outcome.wrote += sum(step.action != "unchanged" and not step.error for step in sent)
+            if any(step.error for step in sent):
                 return
             if foundation:
-                await_all(self.cluster, self.discovery, foundation, 30, self._progress)
+                await_all(self.cluster, self.discovery, foundation, 30, self.progress)
                 self.discovery.forget()
-        if outcome.differs:
-            stages = " · ".join(_waves.stages(step.ref.kind for step in outcome.steps))
-            done = len(outcome.steps)
-            self.say("apply", f"{stages}  {done}/{done}  {time.monotonic() - start:.1f} s")
+        if outcome.wrote:
+            stages = " · ".join(_waves.stages(step.ref.kind for step in todo))
+            self.say("apply", f"{stages}  {outcome.wrote}/{len(todo)}  {time.monotonic() - start:.1f} s")
 
     def _wait(self) -> bool:
         outcome, start = self.outcome, time.monotonic()
-        outcome.statuses = await_all(
-            self.cluster, self.discovery, outcome.steps, self.wish.wait_timeout, self._progress
-        )
+        outcome.statuses = await_all(self.cluster, self.discovery, outcome.steps, self.wish.wait_timeout, self.progress)
         bad = [status for status in outcome.statuses if status.state == "failed"]
         bad = bad or [status for status in outcome.statuses if status.state != "ready"]  # else the time ran out
         if outcome.differs or bad:
@@ -199,69 +222,48 @@ class Release:
 
     def _kept(self, status: Status) -> str:
         before = self.outcome.record.last_deployed
-        return f"revision {before} still serves {status.serving}" if before and status.serving else ""
+        if not before or not status.serving:
+            return ""
+        parts = [f"revision {before} still serves {status.serving}"]
+        if self.outcome.pruned:
+            parts.append("nothing was pruned")
+        if before != self.outcome.record.revision:
+            parts.append(f"rollback: {self._rollback_to(before)}")
+        return "; ".join(parts)
 
-    def _conclude(self, revision: int, digest: str, fresh: bool, ok: bool) -> None:
-        outcome, state = self.outcome, "deployed" if self.outcome.failures == [] else "failed"
-        before = outcome.record
-        keep_old = not ok or any(one.action == "kept" for one in outcome.leaving)
-        record = _history.advanced(before, revision, state, digest, self._members(with_leaving=False))
-        if keep_old:
-            kept = [
-                one.member for one in outcome.leaving if one.action == "kept" or (not ok and one.action == "pruned")
-            ]
-            record = _history.advanced(before, revision, state, digest, [*record.members, *kept])
-        if fresh or before.state != state:
+    def _rollback_to(self, revision: int) -> str:
+        command = self.wish.rollback_command or "the release module with revision: {revision}"
+        return command.replace("{revision}", str(revision))
+
+    def _conclude(self, digest: str, changed: bool, ok: bool) -> None:
+        """Narrow the record to what there is; after a failure, to what there may be."""
+        outcome, before = self.outcome, self.outcome.record
+        remain = [one.member for one in outcome.leaving if one.action == "kept" or (not ok and one.action == "pruned")]
+        members = [*self._members(), *remain]
+        state = "deployed" if ok else "failed"
+        last = before.last_deployed
+        if not ok and outcome.wrote and last and not any(failure.get("kept") for failure in outcome.failures):
+            outcome.ways_on.append(f"Rollback: {self._rollback_to(last)}")
+        if changed:
+            outcome.record = _history.advanced(before, before.revision, state, digest, members)
             try:
-                _history.write(self.cluster, record)
+                _history.write(self.cluster, outcome.record)
             except ClusterError as error:
-                outcome.failures.append({"kind": "Secret", "namespace": record.namespace, "name": record.name,
-                                         "message": f"the release's record could not be written: {error.message}",
-                                         "way_out": error.way_out})  # fmt: skip
-        outcome.record = record if fresh or before.state != state else before
+                self.fail("Secret", record_name(before.name), error)
+                return
         if ok:
-            self.say("release", f"revision {revision} of {self.wish.name} in {self.wish.namespace}")
+            note = f" ({outcome.record.note})" if outcome.record.note else ""
+            self.say("release", f"revision {before.revision} of {before.name} in {before.namespace}{note}")
 
     def _failed(self) -> bool:
         failed = [step for step in self.outcome.steps if step.error]
-        self.outcome.failures += [_plan.failure(step) for step in failed]
+        for step in failed:
+            if isinstance(step.error, _lease.Lost):
+                self.fail("Lease", record_name(self.wish.name), step.error)
+            else:
+                step.error = _immutable.explained(step) or step.error
+                self.outcome.failures.append(_plan.failure(step))
         return bool(failed)
-
-    def absent(self) -> Outcome:
-        """Delete the members of the release; data stays unless asked for, and the record as long as data does."""
-        wish, outcome = self.wish, self.outcome
-        outcome.record = _history.read(self.cluster, wish.name, wish.namespace)
-        outcome.leaving = _prune.leaving(
-            self.cluster, self.discovery, list(outcome.record.members), outcome.record.id,
-            delete_data=wish.delete_data, parallelism=wish.parallelism,
-        )  # fmt: skip
-        kept = [one.member for one in outcome.leaving if one.action == "kept"]
-        named = f" ({', '.join(str(one.ref) for one in kept)})" if kept else ""
-        self.say("plan", f"{outcome.pruned} to delete, {len(kept)} to keep{named}")
-        if wish.check:
-            return outcome
-        start = time.monotonic()
-        with self.timed("prune"):
-            _prune.delete(self.cluster, outcome.leaving, parallelism=wish.parallelism)
-            self._retire(kept)
-        if wish.wait and outcome.pruned:
-            with self.timed("wait"):
-                outcome.failures += _prune.await_gone(self.cluster, outcome.leaving, wish.wait_timeout)
-        if outcome.pruned:
-            self.say("delete", f"{outcome.pruned} objects gone  {time.monotonic() - start:.1f} s")
-        return outcome
-
-    def _retire(self, kept: list[_history.Member]) -> None:
-        """Narrow the record to what is kept, so that a later run finds it; without any the record goes too."""
-        before = self.outcome.record
-        if not before.revision:
-            return
-        if not kept:
-            self.cluster.delete(_history.path(before.name, before.namespace))
-        elif before.state != "uninstalled" or set(kept) != set(before.members):
-            record = _history.advanced(before, before.revision, "uninstalled", before.digest, kept)
-            _history.write(self.cluster, record)
-            self.outcome.record = record
 
 
 def diff_entries(outcome: Outcome) -> list[dict[str, Any]]:

@@ -16,6 +16,10 @@ description:
     C(changed) depends on fields of this release alone, and a run that finds everything in place writes nothing.
   - Objects that left the release are deleted once the new ones are ready, except
     PersistentVolumeClaims and Namespaces.
+  - Each revision's objects are kept in the cluster, without the values of Secrets, so that O(revision) can bring
+    them back.
+  - A Lease C(<name>-release) lets one deployment of a release work at a time. A run that is stopped (SIGINT, SIGTERM)
+    gives it back; one that is killed leaves it to expire after 20 seconds. Either way the next run goes on.
 extends_documentation_fragment: [llm_devops.memory_graph.auth]
 author: [llm-devops (@llm-devops)]
 options:
@@ -36,10 +40,29 @@ options:
     default: present
   objects:
     description:
-      - The manifests. Required when O(state=present).
+      - The manifests. O(state=present) needs them, or O(revision).
       - Each is a dictionary, a C(List) object, or YAML text of one or more documents, as a template gives it.
       - The annotation C(memory-graph.llm-devops/wave), an integer, overrules the wave of the object's kind.
     type: raw
+  revision:
+    description:
+      - Number of the revision whose objects are released again, as a new revision; V(0) is the last deployed one before
+        the current.
+      - Values of Secrets stay as they are; a Secret that is gone, a volume that would shrink and the like are refused.
+    type: int
+  history_limit:
+    description: How many revisions are remembered, the current one among them. The last deployed one always is.
+    type: int
+    default: 10
+  lock_timeout:
+    description: Seconds to wait for another deployment of this release to finish. V(0) refuses at once.
+    type: int
+    default: 0
+  rollback_command:
+    description:
+      - What a failure tells people to run for a rollback; C({revision}) in it stands for the number. By default this
+        module with O(revision).
+    type: str
   wait:
     description: Whether to wait until all objects are ready, or gone.
     type: bool
@@ -89,6 +112,12 @@ EXAMPLES = r"""
     name: demo
     namespace: demo
     objects: "{{ lookup('ansible.builtin.template', 'demo.yaml.j2') }}"
+
+- name: Go back to its third revision
+  llm_devops.memory_graph.release:
+    name: demo
+    namespace: demo
+    revision: 3
 
 - name: Remove the release, keep its volumes
   llm_devops.memory_graph.release:
@@ -158,6 +187,7 @@ from typing import Any
 
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._interrupt import Interrupted, interruptible
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._outcome import (
     changed_lines,
     entries,
@@ -166,7 +196,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._outcome i
     unified,
 )
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._progress import writer
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Outcome, Release, Wish
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
@@ -178,21 +208,49 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "force_conflicts": {"type": "bool", "default": False},
     "parallelism": {"type": "int", "default": 8},
     "delete_data": {"type": "bool", "default": False},
+    "revision": {"type": "int"},
+    "history_limit": {"type": "int", "default": 10},
+    "lock_timeout": {"type": "int", "default": 0},
+    "rollback_command": {"type": "str"},
     "progress_file": {"type": "path"},
 }
-WISHES = ("name", "namespace", "wait", "wait_timeout", "force_conflicts", "parallelism", "delete_data")
+LEAST = {"revision": 0, "history_limit": 1, "lock_timeout": 0, "wait_timeout": 0, "parallelism": 1}
+WISHES = ("name", "namespace", "objects", "wait", "wait_timeout", "force_conflicts", "parallelism", "delete_data",
+          "revision", "history_limit", "lock_timeout")  # fmt: skip
+
+
+def run(module: ClusterModule, release: Release) -> Outcome:
+    """Do what was asked for. Ends the module when that is not possible, or when it is told to stop."""
+    try:
+        with interruptible():
+            return release.present() if module.params["state"] == "present" else release.absent()
+    except Interrupted as stopped:
+        said = ClusterError(f"stopped by {stopped}. {release.outcome.standing}", "run again: it goes on from here")
+        module.refuse(said, **result(release.outcome, release.cluster, check=module.check_mode))
+    except ClusterError as error:
+        module.refuse(error, report=release.outcome.report)
 
 
 def main() -> None:
-    module = ClusterModule(OPTIONS, supports_check_mode=True, required_if=[("state", "present", ["objects"])])
+    module = ClusterModule(
+        OPTIONS,
+        supports_check_mode=True,
+        required_if=[("state", "present", ["objects", "revision"], True)],
+        mutually_exclusive=[("objects", "revision")],
+    )
+    for option, least in LEAST.items():
+        if module.params[option] is not None and module.params[option] < least:
+            module.refuse(ClusterError(f"{option} is {module.params[option]}", f"give {least} or more"))
     wish = Wish(
-        objects=module.params["objects"] or [], check=module.check_mode, **{key: module.params[key] for key in WISHES}
+        check=module.check_mode,
+        rollback_command=module.params["rollback_command"] or "",
+        **{key: module.params[key] for key in WISHES},
     )
     try:
         release = Release(module.connect(), wish, writer(module.params["progress_file"]))
-        outcome = release.present() if module.params["state"] == "present" else release.absent()
     except ClusterError as error:
         module.refuse(error)
+    outcome = run(module, release)
     answer = result(outcome, release.cluster, check=module.check_mode)
     for warning in release.cluster.warnings:
         module.warn(warning)

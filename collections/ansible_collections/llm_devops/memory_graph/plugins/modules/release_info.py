@@ -10,7 +10,7 @@ module: release_info
 short_description: Read what a release consists of and how its objects stand
 version_added: 0.1.0
 description:
-  - Reads the record of a release and the live state of its members.
+  - Reads the record of a release, the live state of its members, and what differs from its current revision.
 extends_documentation_fragment: [llm_devops.memory_graph.auth]
 author: [llm-devops (@llm-devops)]
 options:
@@ -22,6 +22,12 @@ options:
     description: Home of the release.
     type: str
     required: true
+  drift:
+    description:
+      - Whether to compare the current revision with what lives. This applies it as a dry run, for which the API server
+        wants the right to patch.
+    type: bool
+    default: true
 attributes:
   check_mode:
     support: full
@@ -61,16 +67,59 @@ objects:
   returned: always
   type: list
   elements: dict
-history:
-  description: Earlier revisions, oldest first.
+who:
+  description: User as the API server knew it, and person and machine, that made the current revision.
   returned: always
+  type: str
+note:
+  description: What the revision is beside a deployment, such as C(rollback to 3).
+  returned: always
+  type: str
+history:
+  description:
+    - Earlier revisions, oldest first, each with C(revision), C(state), C(when), C(who), C(note), C(digest), and with
+      C(kept), whether its objects are kept for a rollback.
+  returned: always
+  type: list
+  elements: dict
+lock:
+  description: C(holder) of the release's lock and C(since) when, empty when nobody deploys it.
+  returned: always
+  type: dict
+drift:
+  description:
+    - Fields of the current revision that live otherwise, each with C(what) (changed, missing, taken or unknown),
+      C(path), C(expected), C(live), C(manager) and C(when) it wrote, and all of it as C(text) for a person.
+    - Values of Secrets are not shown.
+  returned: when O(drift=true)
+  type: list
+  elements: dict
+  sample:
+    - kind: Deployment
+      namespace: demo
+      name: web
+      what: changed
+      path: spec.replicas
+      expected: 3
+      live: 5
+      manager: kubectl-edit
+      when: "2026-01-01T10:00:00Z"
+      text: "Deployment/web  spec.replicas: 3, live 5 — changed by kubectl-edit 2 h ago"
+drift_unknown:
+  description: Why drift cannot be told, empty when it can.
+  returned: when O(drift=true)
+  type: str
+orphans:
+  description: Objects that carry the label of the release and are not in its record.
+  returned: when O(drift=true)
   type: list
   elements: dict
 """
 
+import datetime as dt
 from typing import Any
 
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _history
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _drift, _history, _lease, _revisions
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
@@ -81,29 +130,67 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._predicate
 OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
     "namespace": {"type": "str", "required": True},
+    "drift": {"type": "bool", "default": True},
 }
+PARALLELISM = 8
 
 
 def standing(cluster: Cluster, discovery: Discovery, member: _history.Member) -> dict[str, Any]:
     """A member and how it stands."""
     resource = discovery.find(member.api_version, member.ref.kind)
     live = cluster.find(resource.path(member.ref.namespace, member.ref.name)) if resource else None
-    state, reason = judge({**live, "kind": member.ref.kind}) if live else ("missing", "it does not exist")
-    return {**member.as_dict(), "state": state, "reason": reason}
+    if live is None:
+        return {**member.as_dict(), "state": "missing", "reason": "it does not exist"}
+    verdict = judge({**live, "kind": member.ref.kind})
+    return {**member.as_dict(), "state": verdict.state, "reason": verdict.reason}
+
+
+def drifted(cluster: Cluster, discovery: Discovery, record: _history.Record) -> dict[str, Any]:
+    """What is not as the current revision says."""
+    answer: dict[str, Any] = {"drift": [], "drift_unknown": "", "orphans": []}
+    if not record.revision or record.state == "uninstalled":
+        return {**answer, "drift_unknown": f"{record.name} is not deployed in {record.namespace}"}
+    kept = _revisions.read(cluster, record, record.entry())
+    if kept is None:
+        answer["drift_unknown"] = f"the objects of revision {record.revision} were not kept; deploy once more"
+    else:
+        now = dt.datetime.now(dt.UTC)
+        found = _drift.found(cluster, discovery, record, kept, PARALLELISM)
+        answer["drift"] = [one.as_dict(now) for one in found]
+    parent = cluster.find(_history.path(record.name, record.namespace))
+    if parent:
+        left = _drift.orphans(cluster, discovery, record, parent, PARALLELISM)
+        answer["orphans"] = [{"kind": one.kind, "namespace": one.namespace, "name": one.name} for one in left]
+    return answer
+
+
+def lock(cluster: Cluster, name: str, namespace: str) -> dict[str, str]:
+    """Who deploys the release now."""
+    lease = cluster.find(_lease.path(name, namespace))
+    return _lease.held_by(lease) if lease else {}
+
+
+def shown(entry: dict[str, Any]) -> dict[str, Any]:
+    """A revision as a person wants to know it."""
+    return {**{key: value for key, value in entry.items() if key != "parts"}, "kept": entry["parts"] > 0}
 
 
 def main() -> None:
     module = ClusterModule(OPTIONS, supports_check_mode=True)
+    name, namespace = module.params["name"], module.params["namespace"]
     try:
         cluster = module.connect()
         discovery = Discovery(cluster)
-        record = _history.read(cluster, module.params["name"], module.params["namespace"])
-        objects = in_parallel(lambda member: standing(cluster, discovery, member), record.members, 8)
+        record = _history.read(cluster, name, namespace)
+        objects = in_parallel(lambda member: standing(cluster, discovery, member), record.members, PARALLELISM)
+        held = lock(cluster, name, namespace)
+        answer = drifted(cluster, discovery, record) if module.params["drift"] else {}
     except ClusterError as error:
         module.refuse(error)
     module.done(
         changed=False, exists=record.revision > 0, revision=record.revision, state=record.state, when=record.when,
-        digest=record.digest, objects=objects, history=list(record.history), api_calls=cluster.api_calls,
+        who=record.who, note=record.note, digest=record.digest, objects=objects, lock=held,
+        history=[shown(entry) for entry in record.history], api_calls=cluster.api_calls, **answer,
     )  # fmt: skip
 
 

@@ -210,7 +210,7 @@ def test_history_reads_what_it_wrote_and_stays_bounded():
         record = _history.advanced(record, revision, "deployed", "digest", members)
     secret = _history.manifest(record)
     assert _history.parsed(secret, "demo", "ns") == record
-    assert [entry["revision"] for entry in record.history] == list(range(29, 39))
+    assert [entry["revision"] for entry in record.history] == list(range(30, 39))
     assert secret["metadata"]["annotations"]["applyset.kubernetes.io/contains-group-kinds"] == "Deployment.apps"
 
 
