@@ -83,7 +83,8 @@ def memory_graph() -> Case:
         subprocess.run([*command, "--extra-vars", json.dumps(settings)], cwd=ROOT, check=True, capture_output=True)
         documents = [yaml.safe_load_all(path.read_text()) for path in sorted(Path(folder).rglob("*.yaml"))]
         objects = [document for group in documents for document in group if document]
-    kept = [document for document in objects if document["kind"] != "Namespace"]
+    # A Kustomization lists the files beside it, and is no object of the cluster.
+    kept = [document for document in objects if document["kind"] not in ("Namespace", "Kustomization")]
     for document in kept:
         if document["kind"] == "StatefulSet":
             document["spec"]["replicas"] = 0
