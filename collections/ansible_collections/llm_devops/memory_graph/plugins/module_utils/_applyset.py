@@ -1,69 +1,41 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""ApplySets as kubectl writes and reads them (KEP-3659): the parent's hints, and the members found by their label."""
+"""The members of an ApplySet, found by their label as kubectl finds them (KEP-3659)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from ._cluster import Cluster
 from ._discovery import Discovery, Resource
 from ._errors import ApiError
 from ._manifest import PART_OF, Object, Ref
+from ._parent import Hints, hints
 from ._plan import in_parallel
 
-PREFIX = "applyset.kubernetes.io/"
-ID_LABEL = f"{PREFIX}id"
-TOOLING_ANNOTATION = f"{PREFIX}tooling"
-KINDS_ANNOTATION = f"{PREFIX}contains-group-kinds"
-RESOURCES_ANNOTATION = f"{PREFIX}contains-group-resources"
-NAMESPACES_ANNOTATION = f"{PREFIX}additional-namespaces"
-
-
-@dataclass(frozen=True)
-class Hints:
-    """Where a parent says that its members may be.
-
-    ``kinds`` are ``Kind.group`` (``Kind`` alone in the core group). ``resources`` are ``plural.group``, from the
-    annotation that kubectl 1.27 wrote before there was one of kinds; they count only where ``kinds`` are not given.
-    """
-
-    tooling: str
-    kinds: tuple[str, ...]
-    resources: tuple[str, ...]
-    namespaces: tuple[str, ...]
-
-
-def hints(parent: Object) -> Hints:
-    """What the parent's annotations say. The parent's own namespace always belongs to the set. Pure."""
-    metadata = parent["metadata"]
-    annotations: dict[str, str] = metadata.get("annotations") or {}
-
-    def listed(annotation: str) -> tuple[str, ...]:
-        return tuple(sorted(item for item in (annotations.get(annotation) or "").split(",") if item))
-
-    kinds = listed(KINDS_ANNOTATION)
-    resources = () if KINDS_ANNOTATION in annotations else listed(RESOURCES_ANNOTATION)
-    home = metadata.get("namespace") or ""
-    namespaces = tuple(sorted({home, *listed(NAMESPACES_ANNOTATION)} - {""}))
-    return Hints(annotations.get(TOOLING_ANNOTATION, ""), kinds, resources, namespaces)
+__all__ = ["Hints", "group_kind", "hints", "members"]
 
 
 def group_kind(ref: Ref) -> str:
     """``Deployment.apps``, ``ConfigMap``: the form of the hint."""
-    return f"{ref.kind}.{ref.group}" if ref.group else ref.kind
+    return _group_kind(ref.group, ref.kind)
+
+
+def _group_kind(group: str, kind: str) -> str:
+    return f"{kind}.{group}" if group else kind
 
 
 def members(cluster: Cluster, discovery: Discovery, applyset: str, group_kinds: Iterable[str],
-            namespaces: Iterable[str], *, group_resources: Iterable[str] = (),
-            parallelism: int = 8) -> list[Object]:  # fmt: skip
+            namespaces: Iterable[str], *, group_resources: Iterable[str] = (), parallelism: int = 8,
+            except_in: frozenset[tuple[str, str]] = frozenset(), lenient: bool = False) -> list[Object]:  # fmt: skip
     """Every object that carries the set's label, ``apiVersion`` and ``kind`` filled in, whatever a record says.
 
     Kinds the cluster no longer serves have no objects and are passed over.
 
-    :param group_kinds: ``Kind.group``, as in the hint; :param namespaces: where the namespaced kinds are looked for.
+    :param group_kinds: ``Kind.group``, as in the hint; :param namespaces: where the namespaced kinds are looked for;
+    :param except_in: pairs of group kind and namespace that need no look; :param lenient: whether kinds that may
+    not be listed are passed over, too.
     :raises ApiError: when a kind may not be listed.
     """
     versions = _Versions(cluster)
@@ -72,10 +44,16 @@ def members(cluster: Cluster, discovery: Discovery, applyset: str, group_kinds: 
     known = sorted((one for one in resources if one and "list" in one.verbs), key=lambda one: (one.group, one.kind))
     homes = sorted(set(namespaces))
     places = [(one, home) for one in known for home in (homes if one.namespaced else [""])]
+    places = [(one, home) for one, home in places if (_group_kind(one.group, one.kind), home) not in except_in]
 
     def listed(place: tuple[Resource, str]) -> list[Object]:
         resource, namespace = place
-        found = cluster.list(resource.collection(namespace or None), selector=f"{PART_OF}={applyset}")
+        try:
+            found = list(cluster.list(resource.collection(namespace or None), selector=f"{PART_OF}={applyset}"))
+        except ApiError as error:
+            if not lenient or error.status != 403:
+                raise
+            return []
         return [{**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in found]
 
     return [item for items in in_parallel(listed, places, parallelism) for item in items]

@@ -22,6 +22,7 @@ from typing import Any
 from ._cluster import Cluster
 from ._errors import ClusterError
 from ._manifest import MANAGED_BY, Object, Ref, applyset_id, record_name
+from ._parent import Hints, hints
 
 TOOLING = "llm-devops-memory-graph/v1"
 TOOLING_ANNOTATION = "applyset.kubernetes.io/tooling"
@@ -69,6 +70,7 @@ class Record:
     who: str = ""
     note: str = ""
     parts: int = 0
+    hints: Hints = field(default=Hints(), compare=False)
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     @property
@@ -113,8 +115,12 @@ def parsed(found: Object, name: str, namespace: str) -> Record:
     tooling = ((found["metadata"].get("annotations")) or {}).get(TOOLING_ANNOTATION, "none")
     if tooling != TOOLING:
         raise ClusterError(
-            f"{where} belongs to other tooling ({TOOLING_ANNOTATION}: {tooling})", "give the release another name"
+            f"{where} belongs to other tooling ({TOOLING_ANNOTATION}: {tooling})",
+            f"give the release another name, or hand the set over: kubectl -n {namespace} annotate secret "
+            f"{record_name(name)} --overwrite {TOOLING_ANNOTATION}={TOOLING}",
         )
+    if "data" not in found:  # handed over by tooling that keeps no record: its members are found by their label
+        return Record(name, namespace, hints=hints(found))
     try:
         data = json.loads(base64.b64decode(found["data"]["release.json"]))
         return Record(
@@ -132,6 +138,7 @@ def parsed(found: Object, name: str, namespace: str) -> Record:
             str(data.get("who", "")),
             str(data.get("note", "")),
             int(data.get("parts", 0)),
+            hints(found),
             base64.b64decode(found["data"]["key"]),
         )
     except (KeyError, TypeError, ValueError, binascii.Error) as error:

@@ -81,8 +81,10 @@ def stamp(record: Record, manifest: Object, live: Object) -> str:
 
 
 def plan(cluster: Cluster, discovery: Discovery, objects: list[Object], record: Record, *, parallelism: int,
-         force: bool, absent_namespaces: set[str]) -> list[Step]:  # fmt: skip
+         force: bool, absent_namespaces: set[str], seen: list[Object] | None = None) -> list[Step]:  # fmt: skip
     """Steps for all objects, none of them written. Errors stay on their step, so that all are seen at once.
+
+    What was listed on the way is added to ``seen``, also objects that no step is about.
 
     An object is not asked about when it is sent as it was the last time and the fields we own in it have not moved
     since: the API server would only say so again.
@@ -92,6 +94,8 @@ def plan(cluster: Cluster, discovery: Discovery, objects: list[Object], record: 
         Step(manifest, ref(manifest), discovery.find(manifest["apiVersion"], manifest["kind"])) for manifest in objects
     ]
     live = _live(cluster, steps, applyset, parallelism, absent_namespaces)
+    if seen is not None:
+        seen.extend(live.values())
     for step in steps:
         _place(step)
         step.live = live.get(step.ref)
@@ -156,7 +160,7 @@ def _live(cluster: Cluster, steps: list[Step], applyset: str, parallelism: int, 
     """
     known = [step for step in steps if step.resource and step.ref.namespace not in absent]
     places = {
-        (step.resource, step.ref.namespace, step.ref.name if _alone(step.resource) else "")
+        (step.resource, step.ref.namespace, step.ref.name if by_name(step.resource) else "")
         for step in known if step.resource
     }  # fmt: skip
 
@@ -174,7 +178,8 @@ def _live(cluster: Cluster, steps: list[Step], applyset: str, parallelism: int, 
     return {ref(item): item for items in found for item in items}
 
 
-def _alone(resource: Resource) -> bool:
+def by_name(resource: Resource) -> bool:
+    """Whether planning reads such objects one by one."""
     return not resource.namespaced or (resource.group, resource.plural) == ("", "secrets")
 
 

@@ -1,18 +1,25 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which members go: those that left the release and still carry its label. Data is never among them by itself."""
+"""Which members go: those that left the release and still carry its label. Data is never among them by itself.
+
+Membership is the label's, as ApplySets have it (KEP-3659): what the record knows is looked at by name, and what carries
+the label is looked for where the record, the parent's hints and the new objects say that members may be.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from ._cluster import Cluster
+from . import _applyset
+from ._cluster import FIELD_MANAGER, Cluster
 from ._discovery import Discovery
-from ._history import Member
-from ._manifest import PART_OF, Object, Ref
-from ._plan import in_parallel
+from ._errors import ApiError
+from ._history import Member, Record
+from ._manifest import PART_OF, Object, Ref, ref
+from ._plan import Step, by_name, in_parallel
 from ._waves import wave_of
 
 DATA_KINDS = frozenset({"PersistentVolumeClaim", "Namespace"})
@@ -29,6 +36,31 @@ class Leaving:
     wave: int
 
 
+def members(cluster: Cluster, discovery: Discovery, record: Record, steps: Iterable[Step], *, seen: Iterable[Object],
+            parallelism: int) -> list[Member]:  # fmt: skip
+    """The release's members: those its record knows, and those that only their label tells.
+
+    Such are left where a record was lost, or written by other tooling that had the set. ``seen`` is what planning the
+    ``steps`` has listed already; Secrets and what lives at cluster scope, which it reads by name, are listed here as
+    far as that is allowed.
+    """
+    known, steps = {item.ref: item for item in record.members}, list(steps)
+    hints = record.hints
+    kinds = {_applyset.group_kind(one) for one in (*known, *(step.ref for step in steps))} | set(hints.kinds)
+    namespaces = {one.namespace for one in known} | set(hints.namespaces) | {record.namespace}
+    listed = {
+        (_applyset.group_kind(step.ref), step.ref.namespace)
+        for step in steps if step.resource and not by_name(step.resource)
+    }  # fmt: skip
+    labelled = _applyset.members(
+        cluster, discovery, record.id, kinds, namespaces - {""}, group_resources=hints.resources,
+        parallelism=parallelism, except_in=frozenset(listed), lenient=True,
+    )  # fmt: skip
+    for item in (*seen, *labelled):
+        known.setdefault(ref(item), Member(str(item["apiVersion"]), ref(item)))
+    return sorted(known.values(), key=lambda item: item.ref)
+
+
 def left(before: Iterable[Member], now: Iterable[Ref]) -> list[Member]:
     """Members of the last revision that are in the new one no more; the API version does not matter."""
     staying = set(now)
@@ -36,16 +68,32 @@ def left(before: Iterable[Member], now: Iterable[Ref]) -> list[Member]:
 
 
 def verdict(live: Object, applyset: str, delete_data: bool) -> str:
-    """pruned, kept or foreign. Only our own label makes an object ours; what a controller owns is its own."""
+    """pruned, kept or foreign.
+
+    Only our own label makes an object ours, and only where somebody put it who applies sets: a controller that copies
+    labels to what it makes, such as an Endpoints, puts it there as well. What a controller owns is its own.
+    """
     metadata = live["metadata"]
     if (metadata.get("labels") or {}).get(PART_OF) != applyset:
         return "foreign"
     if any(owner.get("controller") for owner in metadata.get("ownerReferences") or []):
         return "foreign"
+    labelling = _labelled_by(metadata)
+    if labelling and not any(manager == FIELD_MANAGER or manager.startswith("kubectl") for manager in labelling):
+        return "foreign"
     return "kept" if live["kind"] in DATA_KINDS and not delete_data else "pruned"
 
 
-def leaving(cluster: Cluster, discovery: Discovery, members: list[Member], applyset: str, *, delete_data: bool,
+def _labelled_by(metadata: dict[str, Any]) -> list[str]:
+    """The field managers that own the label; none where the API server does not say."""
+    entries = metadata.get("managedFields") or []
+    return [
+        str(entry.get("manager", "")) for entry in entries
+        if f"f:{PART_OF}" in (((entry.get("fieldsV1") or {}).get("f:metadata") or {}).get("f:labels") or {})
+    ]  # fmt: skip
+
+
+def leaving(cluster: Cluster, discovery: Discovery, candidates: list[Member], applyset: str, *, delete_data: bool,
             parallelism: int) -> list[Leaving]:  # fmt: skip
     """Look at each member that left; those already gone are not mentioned."""
 
@@ -60,7 +108,7 @@ def leaving(cluster: Cluster, discovery: Discovery, members: list[Member], apply
         live = {**live, "kind": item.ref.kind}
         return Leaving(item, verdict(live, applyset, delete_data), path, str(live["metadata"]["uid"]), wave_of(live))
 
-    return [found for found in in_parallel(look, members, parallelism) if found]
+    return [found for found in in_parallel(look, candidates, parallelism) if found]
 
 
 def delete(cluster: Cluster, items: list[Leaving], *, parallelism: int, dry_run: bool = False) -> None:
@@ -72,17 +120,27 @@ def delete(cluster: Cluster, items: list[Leaving], *, parallelism: int, dry_run:
 
 
 def await_gone(cluster: Cluster, items: list[Leaving], timeout: float) -> list[dict[str, str]]:
-    """Watch each deleted object until it is gone; what is still there after ``timeout`` seconds is a failure."""
+    """Watch each deleted object until it is gone; what is still there after ``timeout`` seconds is a failure.
+
+    A deleted Namespace takes along what is in it, which need not be waited for, and maybe the very permissions to look.
+    """
     deadline = time.monotonic() + timeout
+    doomed = [one for one in items if one.action == "pruned"]
+    going = {one.member.ref.name for one in doomed if one.member.ref.kind == "Namespace"}
     failures = []
-    for item in (one for one in items if one.action == "pruned"):
-        live = _last_seen(cluster, item, deadline)
+    for item in (one for one in doomed if one.member.ref.namespace not in going):
+        try:
+            live = _last_seen(cluster, item, deadline)
+        except ApiError as error:
+            if not going or error.status not in (401, 403):
+                raise
+            live = None
         if live is not None:
             finalizers = ", ".join(live["metadata"].get("finalizers") or []) or "none"
-            ref = item.member.ref
+            who = item.member.ref
             failures.append({
-                "kind": ref.kind, "namespace": ref.namespace, "name": ref.name,
-                "message": f"{ref} is still being deleted after {timeout:g} s (finalizers: {finalizers})",
+                "kind": who.kind, "namespace": who.namespace, "name": who.name,
+                "message": f"{who} is still being deleted after {timeout:g} s (finalizers: {finalizers})",
                 "way_out": "let the owner of the finalizer finish, then run again",
             })  # fmt: skip
     return failures

@@ -73,12 +73,15 @@ class Release(Run):
         return prepared(found.objects, record.name, record.namespace)
 
     def _plan(self, objects: list[Object], absent: set[str]) -> None:
-        wish, outcome = self.wish, self.outcome
+        wish, outcome, seen = self.wish, self.outcome, list[Object]()
         outcome.steps = _plan.plan(
             self.cluster, self.discovery, objects, outcome.record,
-            parallelism=wish.parallelism, force=wish.force_conflicts, absent_namespaces=absent,
+            parallelism=wish.parallelism, force=wish.force_conflicts, absent_namespaces=absent, seen=seen,
         )  # fmt: skip
-        gone = _prune.left(outcome.record.members, [step.ref for step in outcome.steps])
+        members = _prune.members(
+            self.cluster, self.discovery, outcome.record, outcome.steps, seen=seen, parallelism=wish.parallelism
+        )
+        gone = _prune.left(members, [step.ref for step in outcome.steps])
         outcome.leaving = _prune.leaving(
             self.cluster,
             self.discovery,
@@ -168,15 +171,17 @@ class Release(Run):
             outcome.record = replace(record, parts=0)
             self.say("note", f"revision {revision} will not be one to roll back to: {trouble}")
 
-    def _members(self, old: Iterable[_history.Member] = ()) -> list[_history.Member]:
+    def _members(self, old: Iterable[_history.Member] | None = None) -> list[_history.Member]:
         """Members of the new revision; with ``old`` also those that left, all of them with the stamps of before."""
-        record, stamps = self.outcome.record, {item.ref: item.stamp for item in old}
+        record, stamps = self.outcome.record, {item.ref: item.stamp for item in old or ()}
         members = [
             _history.Member(str(step.manifest["apiVersion"]), step.ref,
-                            stamps.get(step.ref, "") if stamps else step.stamp(record))
+                            stamps.get(step.ref, "") if old is not None else step.stamp(record))
             for step in self.outcome.steps
         ]  # fmt: skip
-        return members + ([one.member for one in self.outcome.leaving if one.action != "foreign"] if stamps else [])
+        return members + (
+            [one.member for one in self.outcome.leaving if one.action != "foreign"] if old is not None else []
+        )
 
     def _apply(self) -> None:
         outcome, start = self.outcome, time.monotonic()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -14,6 +15,7 @@ from ._errors import ApiError
 from ._manifest import Object
 
 T = TypeVar("T")
+_MAY_NOT = re.compile(r" may not (.+)$")
 Finding = dict[str, str]
 
 
@@ -70,5 +72,9 @@ class Survey:
         try:
             return ask()
         except ApiError as error:
-            self.note(f"{what} could not be checked: {error.message}")
+            lacking = _MAY_NOT.search(error.message)
+            if not lacking:
+                self.note(f"{what} could not be checked: {error.message}")
+            elif not any(lacking[1] in note["message"] for note in self.notes):  # the permissions were checked before
+                self.note(f"{what} could not be checked: you may not {lacking[1]}")
             return None

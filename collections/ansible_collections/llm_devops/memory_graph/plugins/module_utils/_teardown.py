@@ -27,8 +27,9 @@ def _absent(run: Run) -> Outcome:
     if outcome.record.revision and not wish.check:
         _lock_to_delete(run)
         outcome.record = _history.read(run.cluster, wish.name, wish.namespace)
+    members = _prune.members(run.cluster, run.discovery, outcome.record, (), seen=(), parallelism=wish.parallelism)
     outcome.leaving = _prune.leaving(
-        run.cluster, run.discovery, list(outcome.record.members), outcome.record.id,
+        run.cluster, run.discovery, members, outcome.record.id,
         delete_data=wish.delete_data, parallelism=wish.parallelism,
     )  # fmt: skip
     kept = [one.member for one in outcome.leaving if one.action == "kept"]

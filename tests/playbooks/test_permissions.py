@@ -1,0 +1,93 @@
+"""The whole deployment under a service account that may do what playbooks/permissions.yml prints, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
+
+Grant = Callable[..., Path]
+
+
+@pytest.fixture
+def grant(playbooks, cluster: Cluster, kubeconfig: Path, any_namespace: str, tmp_path: Path) -> Iterator[Grant]:
+    """Grants what the playbook prints, as an administrator does; gives the deployer's kubeconfig."""
+    made: list[str] = []
+
+    def granted(**variables: Any) -> Path:
+        printed = playbooks.run("permissions", **variables)
+        assert printed.returncode == 0, printed.stdout
+        discovery = Discovery(cluster)
+        for item in yaml.safe_load_all(printed.stdout):
+            resource = discovery.find(item["apiVersion"], item["kind"])
+            path = resource.path(item["metadata"].get("namespace"), item["metadata"]["name"])
+            how = {"fieldManager": "administrator", "force": "true"}
+            cluster.request("PATCH", path, how, item, "application/apply-patch+yaml")
+            if item["kind"] in ("ClusterRole", "ClusterRoleBinding"):
+                made.append(path)
+        account = f"/api/v1/namespaces/{any_namespace}/serviceaccounts/memory-graph-deployer"
+        token = cluster.request("POST", f"{account}/token", None, {"spec": {}})["status"]["token"]
+        config = yaml.safe_load(kubeconfig.read_text())
+        config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
+        file = tmp_path / "deployer.kubeconfig"
+        file.touch(mode=0o600)
+        file.write_text(yaml.safe_dump(config))
+        return file
+
+    yield granted
+    for path in made:
+        cluster.delete(path)
+
+
+def test_everything_runs_under_what_is_printed(playbooks, grant: Grant, objects_of, any_namespace, image: str) -> None:
+    ours = {"memory_graph_kubeconfig": str(grant(memory_graph_image=image)), "memory_graph_image": image}
+    preflight = playbooks.run("preflight", **ours)
+    assert preflight.returncode == 0, preflight.stdout
+    assert "you may not" not in preflight.stdout
+    first = playbooks.run("deploy", **ours)
+    assert first.returncode == 0, first.stdout
+    assert "revision 1 of memory-graph" in first.stdout, first.stdout
+    again = playbooks.run("deploy", "-v", **ours)
+    assert again.returncode == 0, again.stdout
+    assert "0 to create, 0 to change, 0 to prune" in again.stdout, again.stdout
+    assert " changed=0 " in again.stdout.splitlines()[-2], again.stdout
+    change = playbooks.run("diff", memory_graph_log_level="debug", **ours)
+    assert change.returncode == 0, change.stdout
+    assert "0 to create, 2 to change, 0 to prune" in change.stdout, change.stdout
+    verified = playbooks.run("verify", **ours)
+    assert verified.returncode == 0, verified.stdout
+    gone = playbooks.run("teardown", **ours)
+    assert gone.returncode == 0, gone.stdout
+    assert objects_of(any_namespace) == ["memory-graph-data"]
+
+
+def test_data_is_deleted_only_by_who_may(
+    playbooks, grant: Grant, cluster: Cluster, objects_of, any_namespace: str, image: str
+) -> None:
+    ours = {"memory_graph_kubeconfig": str(grant(memory_graph_image=image)), "memory_graph_image": image}
+    deployed = playbooks.run("deploy", memory_graph_verify=False, **ours)
+    assert deployed.returncode == 0, deployed.stdout
+    refused = playbooks.refused("teardown", memory_graph_teardown_delete_data=True, **ours)
+    assert "may not delete" in refused, refused
+    assert "memory-graph-data" in objects_of(any_namespace)
+    grant(memory_graph_image=image, memory_graph_deployer_delete_data=True)
+    deleted = playbooks.run("teardown", memory_graph_teardown_delete_data=True, **ours)
+    assert deleted.returncode == 0, deleted.stdout
+    assert cluster.find(f"/api/v1/namespaces/{any_namespace}") is None
+
+
+def test_without_a_namespace_of_its_own_nothing_is_needed_at_cluster_scope(
+    playbooks, grant: Grant, existing_namespace: str, image: str
+) -> None:
+    least = {"memory_graph_create_namespace": False, "memory_graph_image": image}
+    printed = playbooks.run("permissions", memory_graph_deployer_optional=False, **least)
+    assert "ClusterRole" not in printed.stdout
+    file = grant(memory_graph_deployer_optional=False, **least)
+    deployed = playbooks.run("deploy", memory_graph_kubeconfig=str(file), **least)
+    assert deployed.returncode == 0, deployed.stdout
+    assert "you may not list nodes at cluster scope" in " ".join(deployed.stdout.split()), deployed.stdout
