@@ -200,7 +200,8 @@ def orphans(cluster: Cluster, discovery: Discovery, record: Record, parent: Obje
     """Objects that carry the release's label and that its record does not know, where the ApplySet's hints look."""
     hints = _applyset.hints(parent)
     labelled = _applyset.members(cluster, discovery, record.id, hints.kinds, hints.namespaces,
-                                 group_resources=hints.resources, parallelism=parallelism)  # fmt: skip
+                                 group_resources=hints.resources, parallelism=parallelism,
+                                 lenient=True)  # fmt: skip
     known = {item.ref for item in record.members}
     ours = (item for item in labelled if _prune.verdict(item, record.id, delete_data=True) != "foreign")
     return sorted({ref(item) for item in ours} - known)
