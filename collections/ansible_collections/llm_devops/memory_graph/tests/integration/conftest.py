@@ -1,12 +1,70 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Makes ``ansible_collections`` importable for a plain pytest run; ansible-test brings its own importer."""
+"""Makes ``ansible_collections`` importable for a plain pytest run, and gives each test a namespace of its own."""
 
 from __future__ import annotations
 
+import os
 import sys
+import uuid
 from pathlib import Path
+
+import pytest
 
 root = Path(__file__).resolve().parents[5]
 if (root / "ansible_collections").is_dir() and str(root) not in sys.path:
     sys.path.insert(0, str(root))
+
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
+
+
+class Place:
+    """A namespace, the means to release ``demo`` into it, and its progress, as ``label text`` lines."""
+
+    def __init__(self, name):
+        self.name = name
+        self.cluster = connect({})
+        self.said = []
+
+    @property
+    def namespace(self):
+        return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name}}
+
+    def run(self, *objects, **wish):
+        """A release that was not started yet; with ``revision`` a rollback."""
+        given = {} if "revision" in wish else {"objects": [self.namespace, *objects]}
+        options = {"wait_timeout": 60, **given, **wish}
+        return Release(connect({}), Wish("demo", self.name, **options), lambda *line: self.said.append(" ".join(line)))
+
+    def release(self, *objects, **wish):
+        return self.run(*objects, **wish).present()
+
+    def config(self, name="settings", **data):
+        metadata = {"name": name, "namespace": self.name}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data or {"LOG_LEVEL": "info"}}
+
+    def path(self, path):
+        return f"/api/v1/namespaces/{self.name}/{path}"
+
+    def get(self, path):
+        return self.cluster.find(self.path(path))
+
+    def names(self, plural):
+        return sorted(item["metadata"]["name"] for item in self.cluster.list(self.path(plural)))
+
+    def edit(self, path, body, manager="kubectl-edit"):
+        """What ``kubectl edit`` does: a merge patch in its name."""
+        return self.cluster.request(
+            "PATCH", path if path.startswith("/") else self.path(path), {"fieldManager": manager}, body,
+            "application/merge-patch+json",
+        )  # fmt: skip
+
+
+@pytest.fixture
+def place():
+    if not os.environ.get("KUBECONFIG"):
+        pytest.fail("set KUBECONFIG to a cluster the tests may use")
+    made = Place(f"release-test-{uuid.uuid4().hex[:8]}")
+    yield made
+    made.cluster.delete(f"/api/v1/namespaces/{made.name}")
