@@ -48,7 +48,8 @@ def test_everything_runs_under_what_is_printed(playbooks, grant: Grant, objects_
     ours = {"memory_graph_kubeconfig": str(grant(memory_graph_image=image)), "memory_graph_image": image}
     preflight = playbooks.run("preflight", **ours)
     assert preflight.returncode == 0, preflight.stdout
-    assert "you may not" not in preflight.stdout
+    assert preflight.stdout.count("you may not ") == 1, preflight.stdout
+    assert "you may not list pods at cluster scope" in preflight.stdout, "other people's pods are not ours to read"
     first = playbooks.run("deploy", **ours)
     assert first.returncode == 0, first.stdout
     assert "revision 1 of memory-graph" in first.stdout, first.stdout

@@ -26,6 +26,8 @@ from ._parent import Hints, hints
 
 TOOLING = "llm-devops-memory-graph/v1"
 TOOLING_ANNOTATION = "applyset.kubernetes.io/tooling"
+RECORD_TYPE = "llm-devops.memory-graph/release.v1"
+"""Of records we create; a Secret's type never changes, so a parent that was handed over keeps its own."""
 HISTORY_LIMIT = 10
 """Revisions remembered, the current one among them."""
 
@@ -71,6 +73,7 @@ class Record:
     note: str = ""
     parts: int = 0
     hints: Hints = field(default=Hints(), compare=False)
+    record_type: str = field(default=RECORD_TYPE, compare=False)
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     @property
@@ -120,7 +123,7 @@ def parsed(found: Object, name: str, namespace: str) -> Record:
             f"{record_name(name)} --overwrite {TOOLING_ANNOTATION}={TOOLING}",
         )
     if "data" not in found:  # handed over by tooling that keeps no record: its members are found by their label
-        return Record(name, namespace, hints=hints(found))
+        return Record(name, namespace, hints=hints(found), record_type=str(found.get("type", "Opaque")))
     try:
         data = json.loads(base64.b64decode(found["data"]["release.json"]))
         return Record(
@@ -139,6 +142,7 @@ def parsed(found: Object, name: str, namespace: str) -> Record:
             str(data.get("note", "")),
             int(data.get("parts", 0)),
             hints(found),
+            str(found.get("type", RECORD_TYPE)),
             base64.b64decode(found["data"]["key"]),
         )
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
@@ -200,7 +204,7 @@ def manifest(record: Record) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "type": "llm-devops.memory-graph/release.v1",
+        "type": record.record_type,
         "metadata": {
             "name": record_name(record.name),
             "namespace": record.namespace,
