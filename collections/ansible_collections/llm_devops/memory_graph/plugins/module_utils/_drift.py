@@ -44,7 +44,7 @@ class Drift:
 
     def text(self, now: dt.datetime) -> str:
         """``Deployment/web  spec.replicas: 3, live 5 — changed by kubectl-edit 2 h ago``."""
-        by = f" by {self.manager} {ago(self.when, now)}" if self.manager else ""
+        by = f" by {self.manager} {ago(self.when, now) if self.when else ''}".rstrip() if self.manager else ""
         if self.what == "missing":
             return f"{self.ref}  {f'{self.path} is' if self.path else 'is'} missing"
         if self.what == "unknown":
@@ -129,10 +129,12 @@ def compared(identity: Ref, live: Object, after: Object, key: bytes) -> Iterator
     for change in changed:
         manager, when = writers.get(change["path"], ("", ""))
         yield Drift(identity, "changed", change["path"], change["after"], change["before"], manager, when)
-    for entry in _others(live):
+    for entry in (entry for entry in _others(live) if entry.get("subresource") != "scale"):  # an autoscaler may
         for path, field in leaves(lost(shared(entry["fieldsV1"], ours), _fields.owned(live, FIELD_MANAGER))):
             if not _differences(live, after, field, key):
-                yield Drift(identity, "taken", path, manager=str(entry.get("manager", "")), when=str(entry.get("time")))
+                yield Drift(
+                    identity, "taken", path, manager=str(entry.get("manager", "")), when=str(entry.get("time", ""))
+                )
 
 
 def _differences(live: Object, after: Object, fields: Fields, key: bytes) -> list[_diff.Change]:

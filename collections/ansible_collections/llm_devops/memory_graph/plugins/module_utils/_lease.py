@@ -179,8 +179,8 @@ class Lease:
         ours = before.get("holderIdentity") == self.identity
         metadata: dict[str, Any] = {"name": record_name(self.name), "namespace": self.namespace,
                                     "labels": {MANAGED_BY: FIELD_MANAGER}}  # fmt: skip
-        if found:
-            metadata["resourceVersion"] = found["metadata"]["resourceVersion"]
+        if found:  # the UID too: a Lease that was deleted would else be made again by the update
+            metadata |= {key: found["metadata"][key] for key in ("resourceVersion", "uid")}
         transitions = int(before.get("leaseTransitions") or 0) + int(bool(before) and not ours)
         spec = {"holderIdentity": self.identity, "leaseDurationSeconds": DURATION, "renewTime": now,
                 "acquireTime": before.get("acquireTime") if ours else now, "leaseTransitions": transitions}  # fmt: skip
