@@ -49,9 +49,10 @@ class Cluster:
     """Requests against one API server.
 
     Tries again what is safe, for as long as :class:`Patience` lasts: reads, server-side apply, deletes, dry runs and
-    reviews. Any other POST is repeated only when it cannot have been carried out. A refused connection is tried again
-    only after the server has answered once: a wrong address fails at once, while an API server that restarts in the
-    middle of a run is waited for, and ``warnings`` says how long.
+    reviews. What is created by name cannot be created twice: then the second try says 409. Any other POST is repeated
+    only when it cannot have been carried out. A refused connection is tried again only after the server has answered
+    once: a wrong address fails at once, while an API server that restarts in the middle of a run is waited for, and
+    ``warnings`` says how long.
     """
 
     def __init__(self, access: Access, connections: int = 16, patience: Patience | None = None) -> None:
@@ -133,7 +134,7 @@ class Cluster:
             self.guard(path)
         url = self._prefix + path + (f"?{urlencode(query)}" if query else "")
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
-        repeatable = verb != "POST" or path.endswith("reviews") or bool(query and query.get("dryRun"))
+        repeatable = verb != "POST" or path.endswith("reviews") or "dryRun" in (query or {}) or _named(body)
         if self._patience.exhausted():
             raise Unreachable(f"{self.access.server} is away", "run again when it is back: what is done stays done")
         attempt, renewed = self._patience.attempt(), False
@@ -272,16 +273,20 @@ class Cluster:
         response = self._send("PATCH", path, query, manifest, APPLY_PATCH, stream=False)
         return self._decoded("PATCH", path, response), response.status == 201
 
-    def delete(self, path: str, uid: str | None = None, *, dry_run: bool = False) -> None:
-        """Delete in the background; already gone is fine, another object of the same name is left alone."""
+    def delete(self, path: str, uid: str | None = None, *, dry_run: bool = False) -> Object:
+        """Delete in the background; already gone is fine, another object of the same name is left alone.
+
+        Returns the object when finalizers hold it, or its grace period; else nothing of worth.
+        """
         body: Object = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
         if uid:
             body["preconditions"] = {"uid": uid}
         try:
-            self.request("DELETE", path, {"dryRun": "All"} if dry_run else None, body)
+            return dict(self.request("DELETE", path, {"dryRun": "All"} if dry_run else None, body))
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
+            return {}
 
 
 def connect(options: Mapping[str, Any]) -> Cluster:
@@ -316,6 +321,10 @@ def _proxy_headers(proxy: Proxy) -> dict[str, str]:
     if proxy.user is None:
         return {}
     return dict(urllib3.make_headers(proxy_basic_auth=f"{proxy.user}:{proxy.password or ''}"))
+
+
+def _named(body: Any) -> bool:
+    return isinstance(body, dict) and bool((body.get("metadata") or {}).get("name"))
 
 
 def _retry_after(response: Any) -> float:

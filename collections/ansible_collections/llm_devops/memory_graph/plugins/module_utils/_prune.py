@@ -20,6 +20,7 @@ from ._errors import ApiError
 from ._history import Member, Record
 from ._manifest import PART_OF, Object, Ref, ref
 from ._plan import Step, by_name, in_parallel
+from ._terminating import held
 from ._waves import wave_of
 
 DATA_KINDS = frozenset({"PersistentVolumeClaim", "Namespace"})
@@ -111,12 +112,19 @@ def leaving(cluster: Cluster, discovery: Discovery, candidates: list[Member], ap
     return [found for found in in_parallel(look, candidates, parallelism) if found]
 
 
-def delete(cluster: Cluster, items: list[Leaving], *, parallelism: int, dry_run: bool = False) -> None:
-    """Delete what is marked pruned, last wave first, each only while it is still the object we looked at."""
+def delete(cluster: Cluster, items: list[Leaving], *, parallelism: int, dry_run: bool = False) -> list[str]:
+    """Delete what is marked pruned, last wave first, each only while it is still the object we looked at.
+
+    Returns a sentence about each object that goes only when somebody's finalizer lets it.
+    """
+    told = []
     doomed = [item for item in items if item.action == "pruned"]
     for wave in sorted({item.wave for item in doomed}, reverse=True):
         of_wave = [item for item in doomed if item.wave == wave]
-        in_parallel(lambda item: cluster.delete(item.path, item.uid, dry_run=dry_run), of_wave, parallelism)
+        rest = in_parallel(lambda item: cluster.delete(item.path, item.uid, dry_run=dry_run), of_wave, parallelism)
+        waits = ((item.member.ref, held(live)) for item, live in zip(of_wave, rest, strict=True))
+        told += [f"{who} is deleted and goes once its finalizer is done: {names}" for who, names in waits if names]
+    return told
 
 
 def await_gone(cluster: Cluster, items: list[Leaving], timeout: float) -> list[dict[str, str]]:
@@ -136,7 +144,7 @@ def await_gone(cluster: Cluster, items: list[Leaving], timeout: float) -> list[d
                 raise
             live = None
         if live is not None:
-            finalizers = ", ".join(live["metadata"].get("finalizers") or []) or "none"
+            finalizers = held(live) or ", ".join(live["metadata"].get("finalizers") or []) or "none"
             who = item.member.ref
             failures.append({
                 "kind": who.kind, "namespace": who.namespace, "name": who.name,

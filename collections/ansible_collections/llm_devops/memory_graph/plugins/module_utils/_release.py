@@ -126,7 +126,8 @@ class Release(Run):
                     ok = self._wait()
             if ok and self.outcome.pruned:
                 with self.timed("prune"):
-                    _prune.delete(self.cluster, self.outcome.leaving, parallelism=self.wish.parallelism)
+                    for line in _prune.delete(self.cluster, self.outcome.leaving, parallelism=self.wish.parallelism):
+                        self.say("prune", line)
                 self.outcome.deleted = self.outcome.pruned
         except ClusterError as error:
             self.fail("Release", self.wish.name, error)

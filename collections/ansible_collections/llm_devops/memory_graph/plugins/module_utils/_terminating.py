@@ -42,6 +42,22 @@ def absent_namespaces(cluster: Cluster, objects: Iterable[Object], home: str) ->
     return absent
 
 
+def held(live: dict[str, Any]) -> str:
+    """The finalizers a deleted object waits for, each with the manager that set it; empty when it waits for none. Pure.
+
+    Kubernetes' own are left out while they are about to go: every claim and every load balancer has one.
+    """
+    setters = {}
+    for entry in live.get("metadata", {}).get("managedFields") or []:
+        fields = entry.get("fieldsV1", {}).get("f:metadata", {}).get("f:finalizers", {})
+        setters |= {key: str(entry.get("manager")) for key in fields}
+    names = live.get("metadata", {}).get("finalizers") or []
+    foreign = [name for name in names if not name.partition("/")[0].endswith("kubernetes.io") and "/" in name]
+    return ", ".join(
+        f"{name} (set by {setters[key]})" if (key := f'v:"{name}"') in setters else name for name in foreign
+    )
+
+
 def stuck(namespace: dict[str, Any]) -> tuple[str, str]:
     """One sentence about a terminating namespace, naming the finalizers it waits for, and the way out. Pure."""
     name, metadata = namespace["metadata"]["name"], namespace["metadata"]
