@@ -23,7 +23,7 @@ ROWS = {
 }
 NOTES = (
     "Medians; in brackets how many times ours. Calls and memory are of a further pass that was not timed.",
-    f"The loop: once over {LOOP_OBJECTS} objects and not counted there; not over more, 1,000 would take 20 minutes a run.",
+    f"The loop: once over {LOOP_OBJECTS} objects, not counted; not over 1,000, which would take 20 minutes a run.",
     f"One call with server-side apply: up to {CALL_SSA_OBJECTS} objects.",
 )
 Case = Mapping[str, Any]
