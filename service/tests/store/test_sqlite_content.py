@@ -7,8 +7,8 @@ import pytest
 
 from memory_graph.model.kinds import Direction, EdgeType, EventType
 from memory_graph.model.queries import At, NodeFilter, Traversal
+from memory_graph.store.events import MOST_EVENTS
 from memory_graph.store.sqlite import open_store
-from memory_graph.store.sqlite.erase import MOST_EVENTS
 from store.graphs import TENANT, agent, delete, link, prompt, session, write
 
 

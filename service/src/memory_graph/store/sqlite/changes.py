@@ -1,81 +1,13 @@
-"""The durable half of the change feed: a row per commit, its events as fixed records.
-
-A record is 34 bytes: event type, kind, the subject's id, the session's id (zeros: none).
-"""
+"""The durable half of the change feed: a row per commit, its events packed (memory_graph.store.events)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import apsw
 
-from memory_graph.model.errors import FeedGap, Invalid, Violation
-from memory_graph.model.kinds import EdgeType, EventType, NodeType
+from memory_graph.model.errors import FeedGap
 from memory_graph.model.mutations import Event
-from memory_graph.store.sqlite.ids import to_bytes, to_text
-from memory_graph.store.sqlite.unit import Change
-
-_RECORD = 34
-_NO_SESSION = bytes(16)
-_OF_EDGES = (EventType.EDGE_CREATED, EventType.EDGE_DELETED)
-_EVENTS = {int(type): type for type in EventType}
-_NODE_NAMES = ["", *(type.name for type in NodeType)]
-_EDGE_NAMES = ["", *(type.name for type in EdgeType)]
-
-
-def encode(changes: Iterable[Change]) -> bytes:
-    """The events of a commit as `changes.events` holds them."""
-    sessions: dict[str | None, bytes] = {None: _NO_SESSION}
-    records = []
-    for event, kind, _, raw, session in changes:
-        of = sessions.get(session)
-        if of is None:
-            of = sessions[session] = to_bytes(session or "")
-        records.append(bytes((event, kind)) + raw + of)
-    return b"".join(records)
-
-
-def events_of(seq: int, at: int, changes: Iterable[Change]) -> tuple[Event, ...]:
-    """The events of a commit as its writer gets them."""
-    return tuple(
-        [
-            Event(
-                id=f"{seq}.{index}",
-                type=event,
-                at=at,
-                subject_id=subject,
-                kind=(_EDGE_NAMES if event in _OF_EDGES else _NODE_NAMES)[kind],
-                session_id=session,
-            )
-            for index, (event, kind, subject, _, session) in enumerate(changes)
-        ]
-    )
-
-
-def decode(seq: int, at: int, stored: bytes) -> Iterator[Event]:
-    """The events of a row of `changes`."""
-    for index in range(len(stored) // _RECORD):
-        record = stored[index * _RECORD : (index + 1) * _RECORD]
-        type = _EVENTS[record[0]]
-        session = record[18:]
-        yield Event(
-            id=f"{seq}.{index}",
-            type=type,
-            at=at,
-            subject_id=to_text(record[2:18]),
-            kind=(_EDGE_NAMES if type in _OF_EDGES else _NODE_NAMES)[record[1]],
-            session_id=None if session == _NO_SESSION else to_text(session),
-        )
-
-
-def position(event_id: str) -> tuple[int, int]:
-    """(commit, index) of an event id. Raises `Invalid` for other text."""
-    seq, dot, index = event_id.partition(".")
-    if not (dot and seq.isascii() and seq.isdecimal() and index.isascii() and index.isdecimal() and len(seq) < 19):
-        raise Invalid(
-            Violation("after", f"{event_id[:64]!r} is no event id; give the id of an event as it was received")
-        )
-    return int(seq), int(index)
+from memory_graph.store.events import decode, position
+from memory_graph.store.ids import to_bytes
 
 
 def read(

@@ -10,12 +10,10 @@ from memory_graph.model.errors import AlreadyExists, NotFound, SessionClosed
 from memory_graph.model.kinds import EdgeType, EventType, NodeType
 from memory_graph.model.mutations import CreateEdge, CreateNode
 from memory_graph.model.nodes import Edge, Node, NodeData, SessionData
-from memory_graph.store.sqlite.ids import storable
-from memory_graph.store.sqlite.rows import attribute_rows, text_row, without_count
+from memory_graph.store.ids import storable
+from memory_graph.store.sameness import PARENTS, same_edge, same_node, without_count
+from memory_graph.store.sqlite.rows import attribute_rows, text_row
 from memory_graph.store.sqlite.unit import EdgeRef, NodeRef, SessionRef, Unit
-
-_PARENTS = {NodeType.RESPONSE: NodeType.PROMPT, NodeType.TOOL_INVOCATION: NodeType.RESPONSE}
-"""What the parent of a node must be, where that is fixed."""
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -84,16 +82,9 @@ def create_edge(unit: Unit, scope: Scope, mutation: CreateEdge) -> tuple[Edge, i
 
 def _repeated(unit: Unit, scope: Scope, node: Node, known: NodeRef) -> Node:
     stored = unit.load(scope.name, known)
-    if stored.type is not node.type or _as_created(stored.data) != _as_created(node.data):
+    if not same_node(stored, node):
         raise AlreadyExists("node", node.id)
     return stored
-
-
-def _as_created(data: NodeData) -> NodeData:
-    """What a creation is compared by: whether a session has ended since is not part of it."""
-    if isinstance(data, SessionData) and not data.is_active:
-        return msgspec.structs.replace(data, is_active=True)
-    return without_count(data)
 
 
 def _required(unit: Unit, scope: Scope, id: str | None, type: NodeType | None) -> NodeRef | None:
@@ -110,7 +101,7 @@ def _session_of(unit: Unit, scope: Scope, mutation: CreateNode, n: int) -> Sessi
     if isinstance(node.data, SessionData):
         return SessionRef(n, scope.tenant, node.id, unit.raw[node.id], int(node.data.is_active), None)
     if mutation.parent_id is not None:
-        place = _required(unit, scope, mutation.parent_id, _PARENTS.get(node.type))
+        place = _required(unit, scope, mutation.parent_id, PARENTS.get(node.type))
     else:
         place = _required(unit, scope, node.session_id, NodeType.SESSION)
     if place is None or not place.session:
@@ -207,11 +198,6 @@ def _plan_edge(unit: Unit, scope: Scope, edge: Edge, session_id: str | None) -> 
 
 def _repeated_edge(unit: Unit, scope: Scope, edge: Edge, known: EdgeRef) -> Edge:
     stored = unit.load_edge(scope.name, known)
-    if stored is None or (stored.type, stored.from_id, stored.to_id, stored.properties) != (
-        edge.type,
-        edge.from_id,
-        edge.to_id,
-        edge.properties,
-    ):
+    if stored is None or not same_edge(stored, edge):
         raise AlreadyExists("edge", edge.id)
     return stored

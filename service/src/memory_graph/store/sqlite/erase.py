@@ -11,15 +11,12 @@ import apsw
 from memory_graph.model.attributes import text
 from memory_graph.model.errors import AlreadyExists, NotFound
 from memory_graph.model.kinds import EdgeType, EventType, NodeType
+from memory_graph.store.events import MOST_EVENTS
+from memory_graph.store.ids import to_bytes, to_text
 from memory_graph.store.sqlite.counts import ACTIVE_SESSIONS, EDGES, WHOLE_TENANT
 from memory_graph.store.sqlite.create import Scope
-from memory_graph.store.sqlite.ids import to_bytes, to_text
 from memory_graph.store.sqlite.rows import attribute_rows
 from memory_graph.store.sqlite.unit import Unit
-
-MOST_EVENTS = 10_000
-"""Up to this many ends are named one by one in the change feed. The end of a node with more is told by its own event
-alone, which stands for everything that ended with it."""
 
 _EDGE_COLUMNS = "e, tenant, id, type, src, dst, created_at, recorded_at, chain, properties"
 _NODE_COLUMNS = "n, tenant, id, type, session, created_at, updated_at, valid_from, recorded_at, uses, data"

@@ -10,8 +10,8 @@ import msgspec
 
 from memory_graph.model.kinds import NodeType
 from memory_graph.model.queries import NodeFilter
+from memory_graph.store.ids import bounded, to_bytes
 from memory_graph.store.sqlite.counts import WHOLE_TENANT
-from memory_graph.store.sqlite.ids import bounded, to_bytes
 from memory_graph.store.sqlite.rows import attribute_value, text_scope
 
 Key = tuple[int, int]

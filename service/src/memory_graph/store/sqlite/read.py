@@ -25,9 +25,10 @@ from memory_graph.model.queries import (
     Stats,
     Traversal,
 )
+from memory_graph.store.causal import Moment
+from memory_graph.store.ids import to_bytes
 from memory_graph.store.sqlite import changes, query, replay, walk
 from memory_graph.store.sqlite.counts import ACTIVE_SESSIONS, EDGES, WHOLE_TENANT
-from memory_graph.store.sqlite.ids import to_bytes
 from memory_graph.store.sqlite.query import Key
 from memory_graph.store.sqlite.rows import EDGE, NODE, Rows
 from memory_graph.store.sqlite.view import View
@@ -136,11 +137,11 @@ class Reader:
         with self.snapshot():
             return walk.lineage(self._view(tenant, at), asked)
 
-    def moments(self, tenant: str, at: At, session_id: str) -> list[replay.Moment]:
+    def moments(self, tenant: str, at: At, session_id: str) -> list[Moment[int]]:
         with self.snapshot():
             return replay.moments(self._view(tenant, at), session_id)
 
-    def steps(self, tenant: str, at: At, found: Sequence[replay.Moment]) -> list[ReplayStep]:
+    def steps(self, tenant: str, at: At, found: Sequence[Moment[int]]) -> list[ReplayStep]:
         with self.snapshot():
             return replay.steps(self._view(tenant, at), found)
 

@@ -7,12 +7,13 @@ import msgspec
 
 from memory_graph.model.errors import Invalid, NotFound, Violation
 from memory_graph.model.kinds import EventType
-from memory_graph.model.nodes import Node, NodeData, PromptData, SessionData
+from memory_graph.model.nodes import Node, NodeData, SessionData
+from memory_graph.store.ids import storable, to_bytes
+from memory_graph.store.sameness import updated
 from memory_graph.store.sqlite.counts import ACTIVE_SESSIONS, WHOLE_TENANT
 from memory_graph.store.sqlite.create import Scope
 from memory_graph.store.sqlite.erase import NODE_TO_HISTORY, unindex_node
-from memory_graph.store.sqlite.ids import storable, to_bytes
-from memory_graph.store.sqlite.rows import NODE, attribute_rows, text_row, without_count
+from memory_graph.store.sqlite.rows import NODE, attribute_rows, text_row
 from memory_graph.store.sqlite.unit import Unit, insert_attributes, insert_texts
 
 
@@ -35,7 +36,7 @@ def update_node(unit: Unit, scope: Scope, asked: Node) -> Node:
         )
     n, stored_before, uses = columns[0], columns[8], columns[7]
     starts = max(storable("node.updated_at", asked.updated_at), valid_from)
-    data = _kept(asked.data, before)
+    data = updated(asked.data, before)
     unit.connection.execute(f"{NODE_TO_HISTORY} WHERE n = :n", {"n": n, "at": starts, "closed_at": scope.recorded_at})
     unit.connection.execute(
         "UPDATE nodes SET data = ?, updated_at = ?, valid_from = ?, recorded_at = ? WHERE n = ?",
@@ -50,13 +51,6 @@ def update_node(unit: Unit, scope: Scope, asked: Node) -> Node:
     if uses:
         data = msgspec.structs.replace(data, usage_count=uses)
     return msgspec.structs.replace(before, data=data, updated_at=starts, recorded_at=scope.recorded_at)
-
-
-def _kept(data: NodeData, before: Node) -> NodeData:
-    """New data with what an update cannot change."""
-    if isinstance(data, PromptData) and isinstance(before.data, PromptData):
-        return msgspec.structs.replace(data, session_id=before.data.session_id)
-    return without_count(data)
 
 
 def _switched(unit: Unit, scope: Scope, n: int, data: NodeData, active: int) -> EventType:

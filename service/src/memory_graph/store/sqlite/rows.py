@@ -11,8 +11,9 @@ import msgspec
 from memory_graph.model.attributes import attributes, text
 from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.model.nodes import Edge, Node, NodeData, TemplateData
+from memory_graph.store.ids import to_text
 from memory_graph.store.protocol import Codec
-from memory_graph.store.sqlite.ids import to_text
+from memory_graph.store.sameness import without_count
 
 NODE = "v.n, v.id, v.type, s.id, v.created_at, v.updated_at, v.recorded_at, v.uses, v.data"
 """Columns `Rows.node` reads: v is a node or a version of one, s its row in sessions."""
@@ -89,13 +90,6 @@ class Rows:
             properties=self.decode_properties(tenant, id, properties),
             recorded_at=recorded_at,
         )
-
-
-def without_count(data: NodeData) -> NodeData:
-    """The data that a writer can set: usage_count is the store's."""
-    if isinstance(data, TemplateData) and data.usage_count:
-        return msgspec.structs.replace(data, usage_count=0)
-    return data
 
 
 def attribute_value(value: str) -> str | bytes:

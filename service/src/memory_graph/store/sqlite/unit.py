@@ -15,11 +15,12 @@ from typing import Any
 import apsw
 import msgspec
 
-from memory_graph.model.kinds import EdgeType, EventType, NodeType
+from memory_graph.model.kinds import NodeType
 from memory_graph.model.nodes import Edge, Node
+from memory_graph.store.events import Change
+from memory_graph.store.ids import to_bytes, to_text
 from memory_graph.store.sqlite.bulk import BulkInsert
 from memory_graph.store.sqlite.counts import ACTIVE_SESSIONS, EDGES, WHOLE_TENANT
-from memory_graph.store.sqlite.ids import to_bytes, to_text
 from memory_graph.store.sqlite.rows import EDGE, NODE, NODE_TYPES, Rows
 
 _NODES = """
@@ -75,10 +76,6 @@ class SessionRef(msgspec.Struct, gc=False):
     raw: bytes
     active: int
     last_prompt: int | None
-
-
-Change = tuple[EventType, NodeType | EdgeType, str, bytes, str | None]
-"""An event before its commit has a number: type, kind, subject and its bytes, session."""
 
 
 class Unit:

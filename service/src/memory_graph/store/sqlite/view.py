@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import apsw
 
 from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.model.queries import At
-from memory_graph.store.sqlite.ids import LATEST, bounded, to_bytes
+from memory_graph.store import causal
+from memory_graph.store.ids import LATEST, bounded, to_bytes
 from memory_graph.store.sqlite.rows import LINK, NODE, Rows
 
 _NODE_THEN = "v.recorded_at <= :known_at AND v.valid_from <= :as_of"
@@ -25,13 +26,8 @@ _NOT_ENDED = "(closed_at > :known_at OR :as_of < valid_to)"
 _SESSION_OF = "LEFT JOIN sessions s ON s.session = v.session"
 
 
-class Link(NamedTuple):
-    """An edge by numbers."""
-
-    e: int
-    type: int
-    src: int
-    dst: int
+Link = causal.Link[int]
+"""An edge by numbers."""
 
 
 class View:
@@ -126,7 +122,8 @@ class View:
     def _select_links(
         self, where: str, driver: str = "", on: str = "", wanted: array[int] | None = None, **values: int | bytes
     ) -> Iterator[Link]:
-        return map(Link._make, self._select_edges("g.e, g.type, g.src, g.dst", where, driver, on, wanted, **values))
+        columns = "g.e, g.type, g.src, g.dst"
+        return map(causal.Link._make, self._select_edges(columns, where, driver, on, wanted, **values))
 
     def _select_edges(
         self,

@@ -6,16 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from memory_graph.model.errors import NotFound
-from memory_graph.model.kinds import CAUSE_IS_TARGET, Direction, EdgeType, LineageDirection
+from memory_graph.model.kinds import LineageDirection
 from memory_graph.model.queries import LineageQuery, LineageStep, Path, Traversal
+from memory_graph.store.causal import DOWNSTREAM, MOST_STEPS, UPSTREAM, Ways
 from memory_graph.store.sqlite.view import Link, View
 
-MOST_STEPS = 10_000
-"""The nearest nodes a lineage names in each direction."""
-
-_CAUSE_IS_SOURCE = frozenset(EdgeType) - CAUSE_IS_TARGET
-_UPSTREAM = ((Direction.OUTGOING, CAUSE_IS_TARGET), (Direction.INCOMING, _CAUSE_IS_SOURCE))
-_DOWNSTREAM = ((Direction.INCOMING, CAUSE_IS_TARGET), (Direction.OUTGOING, _CAUSE_IS_SOURCE))
 _AT_ONCE = 256
 
 
@@ -87,10 +82,10 @@ def lineage(view: View, asked: LineageQuery) -> list[LineageStep]:
     (start,) = _starts(view, (asked.node_id,))
     reached: dict[int, tuple[int, Link | None]] = {start: (0, None)}
     if asked.direction is not LineageDirection.DOWNSTREAM:
-        _reach(view, start, asked.depth, _UPSTREAM, -1, reached)
+        _reach(view, start, asked.depth, UPSTREAM, -1, reached)
     if asked.direction is not LineageDirection.UPSTREAM:
         effects: dict[int, tuple[int, Link | None]] = {start: (0, None)}
-        _reach(view, start, asked.depth, _DOWNSTREAM, 1, effects)
+        _reach(view, start, asked.depth, DOWNSTREAM, 1, effects)
         for n, (distance, link) in effects.items():
             if n not in reached or distance < -reached[n][0]:
                 reached[n] = (distance, link)
@@ -108,7 +103,7 @@ def _reach(
     view: View,
     start: int,
     depth: int,
-    ways: tuple[tuple[Direction, frozenset[EdgeType]], ...],
+    ways: Ways,
     sign: int,
     reached: dict[int, tuple[int, Link | None]],
 ) -> None:

@@ -21,11 +21,12 @@ from memory_graph.model.mutations import (
     Write,
 )
 from memory_graph.model.nodes import Edge, Node
+from memory_graph.store.events import encode, events_of
+from memory_graph.store.ids import storable
 from memory_graph.store.sqlite import changes
 from memory_graph.store.sqlite.connection import failures
 from memory_graph.store.sqlite.create import Scope, create_edge, create_node, named_edges, named_nodes
 from memory_graph.store.sqlite.erase import delete_edge, delete_node
-from memory_graph.store.sqlite.ids import storable
 from memory_graph.store.sqlite.revise import update_node
 from memory_graph.store.sqlite.rows import Rows
 from memory_graph.store.sqlite.unit import Unit
@@ -181,11 +182,11 @@ class _Batch:
             self.seq += 1
             sessions = {session for *_, session in told}
             shared = self._session_number(scope, sessions.pop()) if len(sessions) == 1 else None
-            self.unit.change_rows.append((self.seq, scope.tenant, shared, scope.recorded_at, changes.encode(told)))
+            self.unit.change_rows.append((self.seq, scope.tenant, shared, scope.recorded_at, encode(told)))
         return Applied(
             results=tuple(result for result, _ in results),
             created=sum(new for _, new in results),
-            events=changes.events_of(self.seq, scope.recorded_at, told),
+            events=events_of(self.seq, scope.recorded_at, told),
         )
 
     def _session_number(self, scope: Scope, id: str | None) -> int | None:

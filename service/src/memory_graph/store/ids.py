@@ -1,4 +1,4 @@
-"""Ids and times on their way to the file: a UUID is 16 bytes there, a third of its text; a time is a 64-bit integer."""
+"""Ids and times on their way into a store: a UUID is 16 bytes there, a time a 64-bit integer."""
 
 from __future__ import annotations
 
