@@ -47,7 +47,7 @@ def held(live: dict[str, Any]) -> str:
 
     Kubernetes' own are left out while they are about to go: every claim and every load balancer has one.
     """
-    setters = {}
+    setters: dict[str, str] = {}
     for entry in live.get("metadata", {}).get("managedFields") or []:
         fields = entry.get("fieldsV1", {}).get("f:metadata", {}).get("f:finalizers", {})
         setters |= {key: str(entry.get("manager")) for key in fields}

@@ -1,0 +1,288 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""Releases on a bad day: an API server that throttles, fails, drops connections, goes away and comes back."""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+
+import pytest
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _cluster
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster, connect
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, ClusterError, Unreachable
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kubeconfig import access
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._patience import Patience
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.tests.integration.fault_proxy import Fault, FaultProxy
+
+FINALIZER = "example.com/keep"
+
+
+def silent(_label, _text):
+    """Progress nobody looks at."""
+
+
+@pytest.fixture(scope="module")
+def real():
+    if not os.environ.get("KUBECONFIG"):
+        pytest.fail("set KUBECONFIG to a cluster the tests may use")
+    return connect({})
+
+
+@pytest.fixture
+def namespace(real):
+    name = f"robust-{uuid.uuid4().hex[:8]}"
+    yield name
+    real.delete(f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def proxy(real, tmp_path):
+    with FaultProxy(real, tmp_path) as made:
+        yield made
+
+
+def release(cluster, namespace, objects, say=silent, **wish):
+    home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    options = {"wait_timeout": 180, **wish}
+    return Release(cluster, Wish("demo", namespace, [home, *objects], **options), say).present()
+
+
+def configs(count, text="1"):
+    return [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"settings-{number}"}, "data": {"text": text}}
+        for number in range(count)
+    ]
+
+
+def secrets(count):
+    return [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"keys-{number}"}, "stringData": {"key": "value"}}
+        for number in range(count)
+    ]
+
+
+def deployment(name="demo", image="nowhere.invalid/none:1", replicas=0):
+    labels = {"app": name}
+    pod = {"terminationGracePeriodSeconds": 0,
+           "containers": [{"name": "main", "image": image, "imagePullPolicy": "Never"}]}  # fmt: skip
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod}}  # fmt: skip
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+
+
+def running(cluster):
+    """A Deployment whose pod starts: the pause image is on every node."""
+    names = [name for node in cluster.list("/api/v1/nodes") for image in node["status"]["images"]
+             for name in image["names"] if "/pause:" in name]  # fmt: skip
+    return deployment(image=names[0], replicas=1)
+
+
+def fifty():
+    return [*configs(30), *secrets(15), *(deployment(f"demo-{number}") for number in range(5))]
+
+
+def steady(cluster, namespace, objects):
+    """Asserts that a run through ``cluster`` finds nothing to do."""
+    again = release(cluster, namespace, objects)
+    assert not again.failures
+    assert not again.differs
+    assert not again.written
+
+
+def some(_verb, path):
+    return "/namespaces/robust-" in path and "-1" in path.rpartition("/")[2]
+
+
+SCENARIOS = {
+    "throttled": Fault("status", 429, {"Retry-After": "1"}, matches=some),
+    "internal error": Fault("status", 500, times=2),
+    "bad gateway": Fault("status", 502, times=2),
+    "unavailable": Fault("status", 503, times=2),
+    "gateway timeout": Fault("status", 504),
+    "etcd without a leader": Fault("status", 500, message="etcdserver: leader changed", times=5,
+                                   matches=lambda _verb, path: path.endswith("settings-7")),
+    "optimistic conflict": Fault("status", 409, message="the object has been modified",
+                                 matches=lambda verb, _path: verb == "PATCH"),
+    "dropped before it was carried out": Fault("drop"),
+    "carried out, but the answer lost": Fault("lose"),
+    "cut in the middle of the body": Fault("cut"),
+    "slow": Fault("slow"),
+    "idle connections closed": Fault("hang-up", times=1000, matches=lambda _verb, path: "watch=1" not in path),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_release_of_fifty_objects_ends_well(real, proxy, namespace, scenario):
+    proxy.fault = SCENARIOS[scenario]
+    outcome = release(connect(proxy.options()), namespace, fifty())
+    assert proxy.hits > 0
+    assert not outcome.failures
+    assert outcome.count("created") == 51
+    assert len(list(real.list(f"/api/v1/namespaces/{namespace}/configmaps", "applyset.kubernetes.io/part-of"))) == 30
+    steady(connect(proxy.options()), namespace, fifty())
+    steady(connect({}), namespace, fifty())
+
+
+@pytest.mark.parametrize("kind", ["end", "cut", "gone"])
+def test_a_watch_that_breaks_is_begun_again(real, proxy, namespace, kind):
+    proxy.fault = Fault(kind, matches=lambda _verb, path: "watch=1" in path, times=3)
+    outcome = release(connect(proxy.options()), namespace, [running(real)])
+    assert not outcome.failures
+    assert proxy.hits >= 3
+    assert "1/1 ready" in [status.reason for status in outcome.statuses]
+    steady(connect({}), namespace, [running(real)])
+
+
+def test_a_watch_refused_with_410_is_begun_again(real, proxy, namespace):
+    release(connect({}), namespace, [running(real), *configs(2)])
+    proxy.fault = Fault("gone", matches=lambda _verb, path: "watch=1" in path)
+    outcome = release(connect(proxy.options()), namespace, [])
+    assert not outcome.failures
+    assert outcome.pruned == 3
+
+
+def test_what_stays_broken_is_told_with_how_often_it_was_tried(proxy, namespace):
+    proxy.fault = Fault(
+        "status", 500, times=1000, matches=lambda _verb, path: path.split("?")[0].endswith("settings-1")
+    )
+    outcome = release(connect(proxy.options()), namespace, configs(3))
+    (failure,) = outcome.failures
+    assert failure["name"] == "settings-1"
+    assert "injected (tried 4 times in" in failure["message"]
+
+
+def impatient(proxy, seconds):
+    return Cluster(access(proxy.options(), {}), patience=Patience(seconds))
+
+
+def test_a_server_that_stays_away_is_given_up(proxy, namespace):
+    cluster = impatient(proxy, 4)
+    cluster.request("GET", "/version")
+    proxy.fault = Fault("drop", times=10**6)
+    with pytest.raises(Unreachable, match=r"the connection was dropped \(tried \d+ times in [34] s\)"):
+        cluster.request("GET", "/version")
+    tries = proxy.hits
+    for _object in range(100):  # whoever comes after that is not made to wait as long again
+        with pytest.raises(Unreachable, match="is away"):
+            cluster.request("GET", "/version")
+    assert proxy.hits == tries
+
+
+def test_the_wait_for_a_server_is_told(proxy):
+    cluster = connect(proxy.options())
+    cluster.request("GET", "/version")
+    proxy.fault = Fault("status", 503, {"Retry-After": "4"})
+    cluster.request("GET", "/version")
+    assert cluster.warnings == [f"{proxy.url}: waited 4 s for it (HTTP 503); 1 request was sent again"]
+
+
+def test_an_aggregated_api_that_is_away_does_not_cost_a_minute(proxy):
+    cluster = connect(proxy.options())
+    metrics = "/apis/metrics.k8s.io/v1beta1"
+    proxy.fault = Fault("status", 503, times=10**6, matches=lambda _verb, path: path.startswith(metrics))
+    with pytest.raises(ApiError, match=r"injected \(tried 4 times in \d s\) — kubectl get apiservices tells"):
+        cluster.request("GET", metrics)
+
+
+def test_a_post_is_repeated_only_when_that_is_safe(real, proxy, namespace):
+    real.request("POST", "/api/v1/namespaces", None, {"metadata": {"name": namespace}})
+    cluster = connect(proxy.options())
+    proxy.fault = Fault("lose", matches=lambda verb, _path: verb == "POST")
+    review = {"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}}
+    answer = cluster.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", None, review)
+    assert answer["status"]["allowed"]
+    with pytest.raises(Unreachable, match="and the request may have been carried out"):
+        cluster.request(
+            "POST", f"/api/v1/namespaces/{namespace}/configmaps", None, {"metadata": {"generateName": "x-"}}
+        )
+    made = [item["metadata"]["name"] for item in real.list(f"/api/v1/namespaces/{namespace}/configmaps")]
+    assert len([name for name in made if name.startswith("x-")]) == 1
+
+
+def test_a_login_page_is_no_api_server(proxy):
+    proxy.fault = Fault("status", 302, {"Location": "https://login.example/"})
+    with pytest.raises(Unreachable, match=r"a redirect to https://login\.example/ \(HTTP 302\)"):
+        connect(proxy.options()).request("GET", "/version")
+
+
+def test_a_wrong_address_fails_at_once():
+    cluster = connect({"host": "https://127.0.0.1:1", "api_key": "x"})
+    with pytest.raises(ClusterError, match=r"connection refused — is the cluster running"):
+        cluster.request("GET", "/version")
+    assert cluster.api_calls == 1
+
+
+def test_silence_is_not_waited_for_without_end(proxy, monkeypatch):
+    monkeypatch.setattr(_cluster, "READ_TIMEOUT", 0.2)
+    proxy.fault = Fault("slow")
+    cluster = connect(proxy.options())
+    with pytest.raises(Unreachable, match="no answer in time"):
+        cluster.request("GET", "/version")
+
+
+def many(text="1"):
+    return [*configs(500, text), *secrets(300), *(deployment(f"demo-{number}") for number in range(200))]
+
+
+@pytest.mark.timeout(480)
+def test_a_thousand_objects(real, namespace):
+    first = connect({})
+    outcome = release(first, namespace, many(), wait_timeout=300)
+    assert not outcome.failures
+    assert outcome.count("created") == 1001
+    assert first.api_calls < 2 * 1001 + 100
+    second = connect({})
+    steady(second, namespace, many())
+    assert second.api_calls < 1001 + 100
+    changed = release(connect({}), namespace, many("2"))
+    assert changed.count("configured") == 500
+    assert changed.count("unchanged") == 501
+    fewer = release(connect({}), namespace, many("2")[500:])
+    assert not fewer.failures
+    assert fewer.pruned == 500
+    assert not list(real.list(f"/api/v1/namespaces/{namespace}/configmaps", "applyset.kubernetes.io/part-of"))
+
+
+def hold(real, namespace, name, finalizers):
+    patch = {"metadata": {"finalizers": finalizers}}
+    path = f"/api/v1/namespaces/{namespace}/configmaps/{name}"
+    real.request("PATCH", path, {"fieldManager": "someone"}, patch, "application/merge-patch+json")
+
+
+def test_an_object_held_by_a_finalizer_is_named_and_the_next_run_goes_on(real, namespace):
+    release(real, namespace, configs(3))
+    hold(real, namespace, "settings-1", [FINALIZER])
+    stuck = release(connect({}), namespace, configs(1))
+    assert not stuck.failures
+    line = f"ConfigMap/settings-1 is deleted and goes once its finalizer is done: {FINALIZER} (set by someone)"
+    assert {"label": "prune", "text": line} in stuck.report
+    steady(connect({}), namespace, configs(1))
+    hold(real, namespace, "settings-1", [])
+    steady(connect({}), namespace, configs(1))
+    assert real.find(f"/api/v1/namespaces/{namespace}/configmaps/settings-1") is None
+
+
+def test_a_teardown_held_by_a_finalizer_is_named_and_the_next_run_goes_on(real, namespace):
+    release(real, namespace, configs(2))
+    hold(real, namespace, "settings-1", [FINALIZER])
+    stuck = Release(connect({}), Wish("demo", namespace, [], wait_timeout=2), silent).absent()
+    (failure,) = stuck.failures
+    assert f"(finalizers: {FINALIZER} (set by someone))" in failure["message"]
+    hold(real, namespace, "settings-1", [])
+    assert not Release(connect({}), Wish("demo", namespace, [], wait_timeout=30), silent).absent().failures
+    assert not list(real.list(f"/api/v1/namespaces/{namespace}/configmaps", "applyset.kubernetes.io/part-of"))
+
+
+def test_many_threads_see_one_outage(proxy):
+    cluster = connect(proxy.options())
+    cluster.request("GET", "/version")
+    proxy.fault = Fault("status", 503, {"Retry-After": "4"}, times=8)
+    threads = [threading.Thread(target=cluster.request, args=("GET", "/version")) for _number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(cluster.warnings) == 1
