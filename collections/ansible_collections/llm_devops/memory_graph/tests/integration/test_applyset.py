@@ -160,7 +160,7 @@ def test_set_of_kubectl_is_pruned_when_it_is_given_to_us(place, kubectl, foreign
 def test_hint_is_wide_until_what_left_is_pruned(place):
     """A run that fails between leaves a parent that still leads to everything."""
     place.release(place.config(), service("old"))
-    failed = place.release(place.config(), unstartable())
+    failed = place.release(place.config(), unstartable(), wait_timeout=1)
     assert failed.failures
     assert hint(place) == "ConfigMap,Deployment.apps,Namespace,Service"
     assert place.get("services/old")

@@ -1,0 +1,183 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""A deployer's manifest on the real API server: it suffices, and preflight names whatever is taken away from it."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _check_access
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import prepared
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._permissions import Plan, manifest
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._preflight import Preflight
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._survey import Survey
+
+SECONDS = 15
+"""How long the API server's authoriser may take to hear of a changed Role; usually milliseconds."""
+
+SENTENCE = re.compile(r"you may not ([a-z]+(?:, [a-z]+)*) ([a-z0-9./]+) ")
+
+
+def workload(kind, name):
+    labels = {"app": name}
+    pod = {"serviceAccountName": "demo", "priorityClassName": "system-cluster-critical",
+           "volumes": [{"name": "keys", "secret": {"secretName": "brought-by-hand"}}],
+           "containers": [{"name": "main", "image": "nowhere.invalid/none:1"}]}  # fmt: skip
+    spec = {"replicas": 0, "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod}}  # fmt: skip
+    if kind == "StatefulSet":
+        spec["serviceName"] = name
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def objects(place):
+    rbac = "rbac.authorization.k8s.io"
+    subject = {"kind": "ServiceAccount", "name": "demo", "namespace": place.name}
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    pods = {"apiGroups": [""], "resources": ["pods"], "resourceNames": ["demo-0"], "verbs": ["get"]}
+    return [
+        place.namespace,
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "demo"}},
+        {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": {"name": "demo"}, "rules": [pods]},
+        {"apiVersion": f"{rbac}/v1", "kind": "RoleBinding", "metadata": {"name": "demo"}, "subjects": [subject],
+         "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "demo"}},
+        {"apiVersion": f"{rbac}/v1", "kind": "RoleBinding", "metadata": {"name": "viewer"}, "subjects": [subject],
+         "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "view"}},
+        {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": {"name": f"{place.name}-scraper"},
+         "rules": [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]},
+        place.config(),
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "stringData": {"KEY": "value"}},
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": claim},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "demo"}, "spec": {"ports": [{"port": 80}]}},
+        workload("StatefulSet", "demo"),
+        workload("Deployment", "other"),
+    ]  # fmt: skip
+
+
+class Deployer:
+    """A ServiceAccount with what the manifest grants, the Roles of which can be changed."""
+
+    def __init__(self, place):
+        self.place = place
+        self.objects = objects(place)
+        known = prepared(self.objects, "demo", place.name)
+        self.granted = manifest(Plan("demo", place.name, known, Discovery(place.cluster).find), "deployer")
+        for item in self.granted:
+            self.write(item)
+        self.write(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "brought-by-hand", "namespace": place.name}}
+        )
+        token = place.cluster.request("POST", place.path("serviceaccounts/deployer/token"), None, {"spec": {}})
+        config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
+        config["users"] = [{**user, "user": {"token": token["status"]["token"]}} for user in config["users"]]
+        self.options = {"kubeconfig": config}
+
+    def write(self, item):
+        resource = Discovery(self.place.cluster).find(item["apiVersion"], item["kind"])
+        path = resource.path(item["metadata"].get("namespace"), item["metadata"]["name"])
+        how = {"fieldManager": "administrator", "force": "true"}
+        self.place.cluster.request("PATCH", path, how, item, "application/apply-patch+yaml")
+
+    def release(self, *given, **wish):
+        return Release(connect(self.options), Wish("demo", self.place.name, list(given), **wish), lambda *_line: None)
+
+    def lacking(self):
+        """What preflight says it may not do."""
+        cluster = connect(self.options)
+        known = prepared(self.objects, "demo", self.place.name)
+        survey = Survey(cluster, "demo", self.place.name, known, Discovery(cluster))
+        _check_access.permissions(survey)
+        return [item["message"] for item in (*survey.problems, *survey.notes)]
+
+    def roles(self):
+        return [item for item in self.granted if item["kind"] in ("Role", "ClusterRole")]
+
+
+@pytest.fixture
+def deployer(place):
+    made = Deployer(place)
+    yield made
+    root = "/apis/rbac.authorization.k8s.io/v1"
+    for plural in ("clusterroles", "clusterrolebindings"):
+        place.cluster.delete(f"{root}/{plural}/{place.name}-deployer")
+    place.cluster.delete(f"{root}/clusterroles/{place.name}-scraper")
+
+
+def test_manifest_suffices_from_the_first_release_to_its_end(deployer, place):
+    preflight = Preflight(connect(deployer.options), place.name, prepared(deployer.objects, "demo", place.name), "demo")
+    preflight.run()
+    assert preflight.problems == []
+    first = deployer.release(*deployer.objects).present()
+    assert first.failures == []
+    second = deployer.release(*deployer.objects).present()
+    assert (second.failures, second.differs, second.written) == ([], False, False)
+    third = deployer.release(*(item for item in deployer.objects if item["kind"] != "ConfigMap")).present()
+    assert (third.failures, third.pruned) == ([], 1)
+    gone = deployer.release(wait_timeout=30).absent()
+    assert gone.failures == []
+    assert {str(one.member.ref) for one in gone.leaving if one.action == "kept"} == {
+        f"Namespace/{place.name}",
+        "PersistentVolumeClaim/data",
+    }
+    assert place.get("services/demo") is None
+
+
+def test_preflight_names_every_rule_that_is_taken_away(deployer):
+    """So no rule is more than the release needs, and none that it needs is missing from what preflight asks after."""
+    assert deployer.lacking() == []
+    tried = 0
+    for role in deployer.roles():
+        for position, rule in enumerate(role["rules"]):
+            less = copy.deepcopy(role)
+            del less["rules"][position]
+            deployer.write(less)
+            expected = set(told(rule))
+            found = eventually(deployer, expected.issubset)
+            assert expected <= found, f"{rule}: {deployer.lacking()}"
+            tried += 1
+        deployer.write(role)
+    assert tried > 20
+    assert eventually(deployer, lambda found: not found) == set()
+
+
+def told(rule):
+    """``(verb, resource)`` pairs of a rule as a sentence says them."""
+    for verb in rule["verbs"]:
+        yield from ((verb, path) for path in rule.get("nonResourceURLs") or [])
+        for group in rule.get("apiGroups") or []:
+            yield from ((verb, f"{one}.{group}" if group else one) for one in rule["resources"])
+
+
+def eventually(deployer, wanted):
+    """What preflight names, as ``(verb, resource)`` pairs, once it is as wanted or the time is over."""
+    end = time.monotonic() + SECONDS
+    while True:
+        said = [SENTENCE.match(f"{message} ") for message in deployer.lacking()]
+        found = {(verb, one[2]) for one in said if one for verb in one[1].split(", ")}
+        if wanted(found) or time.monotonic() > end:
+            return found
+
+
+def test_what_others_own_is_out_of_reach(deployer, place):
+    """Names hold: the same verbs on another object of the same kind are refused."""
+    place.cluster.request("POST", place.path("configmaps"), None, {"metadata": {"name": "theirs"}})
+    others = connect(deployer.options)
+    for verb, path, body in (
+        ("GET", "configmaps/theirs", None),
+        ("DELETE", "configmaps/theirs", {}),
+        ("DELETE", "persistentvolumeclaims/data", {}),
+        ("POST", "configmaps", {"metadata": {"name": "new"}}),
+    ):
+        with pytest.raises(_check_access.ApiError) as caught:
+            others.request(verb, place.path(path), None, body)
+        assert caught.value.status == 403, path
+    assert place.get("configmaps/theirs")
