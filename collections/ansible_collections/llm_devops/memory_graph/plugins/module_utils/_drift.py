@@ -198,9 +198,9 @@ def leaves(fields: Fields, path: str = "") -> Iterator[tuple[str, Fields]]:
             yield step, {name: {}}
 
 
-def orphans(cluster: Cluster, discovery: Discovery, record: Record, parent: Object, parallelism: int) -> list[Ref]:
+def orphans(cluster: Cluster, discovery: Discovery, record: Record, parallelism: int) -> list[Ref]:
     """Objects that carry the release's label and that its record does not know, where the ApplySet's hints look."""
-    hints = _applyset.hints(parent)
+    hints = record.hints
     labelled = _applyset.members(cluster, discovery, record.id, hints.kinds, hints.namespaces,
                                  group_resources=hints.resources, parallelism=parallelism,
                                  lenient=True)  # fmt: skip

@@ -24,7 +24,7 @@ def absent(run: Run) -> Outcome:
 def _absent(run: Run) -> Outcome:
     wish, outcome = run.wish, run.outcome
     outcome.record = _history.read(run.cluster, wish.name, wish.namespace)
-    if outcome.record.revision and not wish.check:
+    if (outcome.record.revision or outcome.record.hints.kinds) and not wish.check:
         _lock_to_delete(run)
         outcome.record = _history.read(run.cluster, wish.name, wish.namespace)
     members = _prune.members(run.cluster, run.discovery, outcome.record, (), seen=(), parallelism=wish.parallelism)

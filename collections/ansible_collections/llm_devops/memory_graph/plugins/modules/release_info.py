@@ -157,10 +157,8 @@ def drifted(cluster: Cluster, discovery: Discovery, record: _history.Record) -> 
         now = dt.datetime.now(dt.UTC)
         found = _drift.found(cluster, discovery, record, kept, PARALLELISM)
         answer["drift"] = [one.as_dict(now) for one in found]
-    parent = cluster.find(_history.path(record.name, record.namespace))
-    if parent:
-        left = _drift.orphans(cluster, discovery, record, parent, PARALLELISM)
-        answer["orphans"] = [{"kind": one.kind, "namespace": one.namespace, "name": one.name} for one in left]
+    left = _drift.orphans(cluster, discovery, record, PARALLELISM)
+    answer["orphans"] = [{"kind": one.kind, "namespace": one.namespace, "name": one.name} for one in left]
     return answer
 
 
