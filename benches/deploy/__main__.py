@@ -34,16 +34,19 @@ def main() -> None:
     whole = None if given.sizes else whole_deployment(cluster, given.rounds, say)
     bench = Bench(cluster, all_sides(kubectl, helm), given.rounds, say)
     cases = [] if given.sizes else [memory_graph()]
-    figures = {case.title: bench.measured(case) for case in [*cases, *map(synthetic, given.sizes or SIZES)]}
+    figures: dict[str, Any] = {}
+    try:
+        for case in [*cases, *map(synthetic, given.sizes or SIZES)]:
+            figures[case.title] = bench.measured(case)
+    finally:
+        # Also when a later case fails: the earlier ones took minutes.
+        say("\n".join(["", *table(figures, bench.sides)]))
     reached = goals(figures, whole)
-    found: dict[str, Any] = {
-        "versions": {"Kubernetes": cluster.version, "kubectl": KUBECTL.version, "helm": HELM.version, **_community()},
-        "cases": figures,
-        "whole": whole,
-        "goals": [asdict(goal) for goal in reached],
-    }
-    say("\n".join(_readable(found, figures, bench, goal_lines(reached))))
-    print(json.dumps(found, indent=2))
+    versions = {"Kubernetes": cluster.version, "kubectl": KUBECTL.version, "helm": HELM.version, **_community()}
+    say("\n".join(["", *_whole_line(whole), *goal_lines(reached)]))
+    say(", ".join(f"{name} {version}" for name, version in versions.items()))
+    goals_found = [asdict(goal) for goal in reached]
+    print(json.dumps({"versions": versions, "cases": figures, "whole": whole, "goals": goals_found}, indent=2))
 
 
 def say(text: str) -> None:
@@ -80,14 +83,11 @@ def _community() -> dict[str, str]:
     }
 
 
-def _readable(found: dict[str, Any], figures: dict[str, Any], bench: Bench, reached: list[str]) -> list[str]:
-    lines = ["", ", ".join(f"{name} {version}" for name, version in found["versions"].items())]
-    lines += table(figures, bench.sides)
-    if found["whole"]:
-        whole = found["whole"]
-        lines += ["", f"playbooks/deploy.yml, waited for: first {whole['first']:.1f} s, again {whole['again']:.1f} s,"]
-        lines[-1] += f" changed={whole['changed_again']}"
-    return [*lines, "", *reached]
+def _whole_line(whole: dict[str, Any] | None) -> list[str]:
+    if not whole:
+        return []
+    times = f"first {whole['first']:.1f} s, again {whole['again']:.1f} s"
+    return [f"playbooks/deploy.yml, waited for: {times}, changed={whole['changed_again']}"]
 
 
 if __name__ == "__main__":
