@@ -38,8 +38,9 @@ test-collection: setup ## the collection's unit and sanity tests
 test-playbooks: setup ## playbooks and roles of the checkout refuse bad input
 	pytest tests --numprocesses auto
 
-molecule: setup ## deploy, verify and destroy on a kind cluster of its own
+molecule: setup ## deploy and verify on a kind cluster of its own, and fail in every way on another
 	molecule test --scenario-name default
+	molecule test --scenario-name failure
 
 lint: setup ## ruff, mypy, shellcheck, yamllint, ansible-lint, antsibull
 	@bin/lint

@@ -12,7 +12,16 @@ from typing import Any
 Object = dict[str, Any]
 PATIENCE = 15.0  # seconds for what sometimes heals: a registry that hiccups, capacity a dying pod still holds
 REFERENCE_PATIENCE = 5.0  # for a name that is not there: what comes with the same release was applied before
-CRASHES = 2  # restarts after which a crash is a loop; the first restart has no back-off
+# Restarts after which a crash is a loop. The first restart of a container has no back-off; of an init container it has.
+CRASHES = {"container": 2, "init container": 1}
+_PULLS = (
+    (re.compile("no such host"), "the registry's name has no address"),
+    (
+        re.compile("unauthorized|forbidden|denied|no basic auth", re.IGNORECASE),
+        "the registry does not let the node pull",
+    ),
+    (re.compile("not found|manifest unknown", re.IGNORECASE), "the image or its tag does not exist"),
+)
 _MAY_HEAL = re.compile(
     r"timeout|timed out|toomanyrequests|429|50[0234]|connection (refused|reset)|i/o|EOF", re.IGNORECASE
 )
@@ -84,7 +93,7 @@ def _container(pod: Object, item: Object, role: str) -> Trouble | None:
             item["name"],
             missing=missing,
         )
-    if reason == "CrashLoopBackOff" and int(item.get("restartCount", 0)) >= CRASHES:
+    if reason == "CrashLoopBackOff" and int(item.get("restartCount", 0)) >= CRASHES[role]:
         return _crash_loop(pod, item, role)
     return None
 
@@ -94,7 +103,7 @@ def _pull(pod: Object, item: Object, reason: str, message: str) -> Trouble:
     heals = not detail or bool(_MAY_HEAL.search(detail))
     return Trouble(
         f"{reason}: {image}: {detail or 'cannot be pulled'}",
-        "the image or its tag does not exist, or the node may not pull it",
+        next((why for known, why in _PULLS if known.search(detail)), "the node cannot pull the image"),
         f"correct the image  ·  {_describe(pod)}",
         PATIENCE if heals else 0,
         item["name"],

@@ -75,21 +75,23 @@ def _workload(obj: Object, verdict: Verdict, evidence: Evidence) -> Finding:
     serves = serving(obj, former)
     if verdict.state == "failed":
         trouble, pod = _failure(obj, verdict, current, f"{word}: {detail}" if detail else "")
-        return Finding(verdict, verdict.reason.split(":", maxsplit=1)[0], troubles=[(trouble, pod)], serving=serves)
+        return Finding(verdict, f"{count} {word}".strip(), troubles=[(trouble, pod)], serving=serves)
     troubles: list[tuple[Trouble, Object | None]] = []
     if len(current) < wanted_replicas(obj) or obj["kind"] == "DaemonSet":
         troubles += [(found, None) for found in _refusals(obj, evidence)]
     for pod in current:
         found = _diagnose.trouble(pod, evidence.events(pod)) or _unbound(pod, evidence)
         if found and not (found.crashed and obj["kind"] == "Job"):  # how often to try again is the Job's own policy
-            troubles.append((found, pod))
+            troubles.append((_probed(found, evidence.events(pod)), pod))
     stuck = [pod for pod in former if obj["kind"] == "StatefulSet" and _diagnose.trouble(pod)]
+    if not current and not word and obj["kind"] != "Job" and wanted_replicas(obj):
+        word = "replacing pods" if former else "creating pods"
     text = f"{count} {word}".strip() if word else verdict.reason
     return Finding(verdict, text, detail, troubles, stuck, serves)
 
 
 def _count(obj: Object, verdict: Verdict, current: list[Object]) -> str:
-    """``1/3``. The status of a Deployment counts ready pods of earlier revisions too, so its present pods are counted."""
+    """``1/3``; of present pods, since the status of a Deployment counts ready ones of earlier revisions too."""
     if group_of(obj) == "apps" and current:
         return f"{sum(judge(pod).state == 'ready' for pod in current)}/{wanted_replicas(obj)}"
     return verdict.reason.split(" ", maxsplit=1)[0] if verdict.reason[:1].isdigit() else ""
@@ -110,6 +112,15 @@ def _refusals(obj: Object, evidence: Evidence) -> Iterable[Trouble]:
         if found:
             yield found
             return
+
+
+def _probed(trouble: Trouble, events: list[Object]) -> Trouble:
+    """A container that the kubelet kills for its probe does not end by itself."""
+    for kind in ("Liveness", "Startup") if trouble.crashed else ():
+        told = _phase.probe(events, kind)
+        if told:
+            return replace(trouble, why=f"its {kind.lower()} probe fails: {told}")
+    return trouble
 
 
 def _unbound(pod: Object, evidence: Evidence) -> Trouble | None:

@@ -91,3 +91,15 @@ def claims_of(pod_spec: Object) -> list[str]:
     """Names of the PersistentVolumeClaims a pod mounts."""
     claims = [volume.get("persistentVolumeClaim") or {} for volume in pod_spec.get("volumes") or []]
     return [str(one["claimName"]) for one in claims if one.get("claimName")]
+
+
+def unproven(workload: Object, before: Object | None) -> bool:
+    """Whether new pods count as ready the moment their program starts, also when it is about to end.
+
+    So it is where no container has a readiness probe and the workload has no minReadySeconds.
+    """
+    spec, specs = workload.get("spec") or {}, pod_specs(workload)
+    if not specs or workload["kind"] == "Job" or spec.get("minReadySeconds") or spec.get("paused"):
+        return False
+    same = before is not None and (before.get("spec") or {}).get("template") == spec.get("template")
+    return not same and not any("readinessProbe" in one for one in specs[0].get("containers") or [])

@@ -19,8 +19,8 @@ from ._evidence import Evidence
 from ._finding import Finding, find
 from ._manifest import Object, Ref
 from ._plan import Step
-from ._pods import claims_of, is_workload, pod_specs
-from ._predicates import judge
+from ._pods import claims_of, is_workload, pod_specs, unproven
+from ._predicates import UNSEEN, judge
 from ._watch import Lost, Opened, Refused, Watch
 
 Say = Callable[[str, str], None]
@@ -28,6 +28,8 @@ GATHER_SECONDS = 0.1  # events come in bursts; judging once a burst keeps a thou
 TOGETHER_SECONDS = 1.0  # a moment more after the first failure, so that what fails for the same reason is told with it
 COMPANY_SECONDS = 60.0  # how long a crash loop is borne while other workloads of the release, its database say, start
 REPLACE_SECONDS = 2.0
+SETTLE_SECONDS = 3.0  # how long new pods without a readiness probe must run; a program that cannot start ends before
+UNSEEN_SECONDS = 2.0  # a controller takes a moment, which is not worth a line
 LOG_LINES = 10
 EVENTS = 5
 # What cluster-autoscaler and Karpenter say of a pod for which a node is on its way.
@@ -67,10 +69,11 @@ class _Waiter:
         self.findings: dict[Ref, Finding] = {}
         self.since: dict[Ref, dict[str, float]] = {}
         self.stuck: dict[str, float] = {}
+        self.ready_since: dict[Ref, float] = {}
         self.sink: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.watches: dict[Watch, tuple[str, str]] = {}
         self.unreadable: set[str] = set()
-        self.lost = False
+        self.heard = self.lost = False
         self.binding: dict[str, str] = {}
         self.node_comes: dict[str, bool] = {}
 
@@ -135,9 +138,10 @@ class _Waiter:
             try:
                 self._note(self.sink.get(timeout=left))
             except queue.Empty:
-                return
+                break
             if not heard:
                 heard, until = True, min(until, time.monotonic() + GATHER_SECONDS)
+        self.heard = True
 
     def _note(self, told: Any) -> None:
         if isinstance(told, Opened):
@@ -172,6 +176,9 @@ class _Waiter:
         if status.ref.kind == "PersistentVolumeClaim" and state == "progressing" and self._first_consumer(obj):
             status.state, status.reason = "ready", "waits for its first consumer"
             return self._tell(status, status.reason)
+        if self._settling(status.ref, obj, state):
+            status.reason = f"{found.text}, but not for {SETTLE_SECONDS:g} s yet"
+            return None
         for pod in found.stuck:
             self._replace(status, pod)
         ends = self._lasting(status.ref, found)
@@ -182,10 +189,22 @@ class _Waiter:
             self._tell(status, found.text, found.detail)
         return None
 
+    def _settling(self, ref: Ref, obj: Object, state: str) -> bool:
+        if state != "ready" or not unproven(obj, self.steps[ref].live) or self.steps[ref].action == "unchanged":
+            self.ready_since.pop(ref, None)
+            return False
+        now = time.monotonic()
+        return now - self.ready_since.setdefault(ref, now) < SETTLE_SECONDS
+
     def _tell(self, status: Status, text: str, detail: str = "") -> None:
-        """One line a change of state; a detail is told with it, and once more when it comes later."""
+        """One line a change of state; a detail is told with it, once, also when it comes later."""
         last = status.trail[-1] if status.trail else ""
         same = last == text or last.startswith(f"{text}: ")
+        if not same and last.endswith(f": {detail}"):
+            detail = ""
+        early = UNSEEN in text and time.monotonic() - self.start < UNSEEN_SECONDS
+        if status.state == "progressing" and (early or not self.heard):
+            return
         if (same and (not detail or last != text)) or not text or (not status.trail and status.state == "ready"):
             return
         line = f"{text}: {detail}" if detail else text

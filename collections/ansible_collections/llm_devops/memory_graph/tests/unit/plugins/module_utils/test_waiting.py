@@ -1,104 +1,11 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""When an object is ready, and why a pod never will be: judged from objects as the API server showed them."""
+"""Why a pod never becomes ready, and whether waiting can help."""
 
 from __future__ import annotations
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _diagnose, _predicates, _terminating
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._predicates import judge
-
-
-def workload(kind, spec=None, generation=1, **status):
-    status.setdefault("observedGeneration", generation)
-    return {
-        "kind": kind,
-        "metadata": {"name": "x", "generation": generation},
-        "spec": spec or {"replicas": 3},
-        "status": status,
-    }
-
-
-def conditions(**states):
-    return [{"type": key, "status": value, "reason": "R", "message": "m"} for key, value in states.items()]
-
-
-@pytest.mark.parametrize(
-    ("obj", "state"),
-    [
-        (workload("Deployment", replicas=3, updatedReplicas=3, availableReplicas=3), "ready"),
-        (workload("Deployment", replicas=4, updatedReplicas=3, availableReplicas=4), "progressing"),
-        (workload("Deployment", replicas=3, updatedReplicas=1, availableReplicas=3), "progressing"),
-        (
-            workload(
-                "Deployment", generation=2, observedGeneration=1, replicas=3, updatedReplicas=3, availableReplicas=3
-            ),
-            "progressing",
-        ),
-        (workload("Deployment", conditions=conditions(ReplicaFailure="True")), "failed"),
-        (workload("Deployment", {"replicas": 0}), "ready"),
-        (
-            workload(
-                "StatefulSet",
-                {"replicas": 1},
-                replicas=1,
-                updatedReplicas=1,
-                availableReplicas=1,
-                currentRevision="a",
-                updateRevision="a",
-            ),
-            "ready",
-        ),
-        (
-            workload(
-                "StatefulSet",
-                {"replicas": 1},
-                replicas=1,
-                currentReplicas=1,
-                availableReplicas=1,
-                currentRevision="a",
-                updateRevision="b",
-            ),
-            "progressing",
-        ),
-        (workload("DaemonSet", {}, desiredNumberScheduled=2, updatedNumberScheduled=2, numberAvailable=2), "ready"),
-        (
-            workload("DaemonSet", {}, desiredNumberScheduled=2, updatedNumberScheduled=2, numberAvailable=1),
-            "progressing",
-        ),
-        (workload("Job", {}, conditions=conditions(Complete="True")), "ready"),
-        (workload("Job", {}, conditions=conditions(Failed="True")), "failed"),
-        (workload("Job", {}, active=1), "progressing"),
-        (workload("Pod", {}, phase="Running", conditions=conditions(Ready="True")), "ready"),
-        (workload("Pod", {}, phase="Running", conditions=conditions(Ready="False")), "progressing"),
-        (workload("Pod", {}, phase="Failed", reason="Evicted"), "failed"),
-        (workload("PersistentVolumeClaim", {}, phase="Bound"), "ready"),
-        (workload("PersistentVolumeClaim", {}, phase="Pending"), "progressing"),
-        (workload("PersistentVolumeClaim", {}, phase="Lost"), "failed"),
-        (workload("Service", {"type": "ClusterIP"}), "ready"),
-        (workload("Service", {"type": "LoadBalancer"}), "progressing"),
-        (workload("Service", {"type": "LoadBalancer"}, loadBalancer={"ingress": [{"ip": "10.0.0.1"}]}), "ready"),
-        (workload("Namespace", {}, phase="Active"), "ready"),
-        (workload("CustomResourceDefinition", {}), "progressing"),
-        (workload("CustomResourceDefinition", {}, conditions=conditions(Established="True")), "ready"),
-        (workload("HorizontalPodAutoscaler", {}), "progressing"),
-        (
-            workload("HorizontalPodAutoscaler", {}, conditions=conditions(AbleToScale="True", ScalingActive="False")),
-            "ready",
-        ),
-        (workload("PodDisruptionBudget", {}, generation=2, observedGeneration=1), "progressing"),
-        (workload("ConfigMap", {}), "ready"),
-        (workload("Certificate", {}, conditions=conditions(Ready="False")), "progressing"),
-        (workload("Certificate", {}, conditions=conditions(Ready="True")), "ready"),
-    ],
-)
-def test_predicates(obj, state):
-    assert judge(obj).state == state
-
-
-def test_every_rule_survives_an_object_without_status():
-    for kind in _predicates._RULES:
-        assert judge({"kind": kind, "metadata": {"name": "x"}, "spec": {}}).state in ("ready", "progressing")
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _diagnose, _phase, _terminating
 
 
 def pod(state, restarts=0, last=None, **status):
@@ -168,10 +75,107 @@ def test_refused_pods_name_who_refuses(message, why):
     assert why in found.why
 
 
-def test_a_healthy_pod_is_no_trouble_and_has_a_word():
+def test_an_init_container_loops_one_restart_sooner():
+    """Unlike a container it has a back-off before its first restart."""
+    told = pod({"running": {}})
+    ended = {"terminated": {"exitCode": 4}}
+    state = {"name": "first", "restartCount": 1, "state": waiting("CrashLoopBackOff"), "lastState": ended}
+    told["status"]["initContainerStatuses"] = [state]
+    found = _diagnose.trouble(told)
+    assert found is not None
+    assert "init container first ended 2 times (exit code 4)" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("message", "patience"),
+    [
+        ('Back-off pulling image "x:1"', _diagnose.PATIENCE),
+        ('Back-off pulling image "x:1": ErrImagePull: failed to resolve reference "x:1": x:1: not found', 0),
+    ],
+)
+def test_a_back_off_is_judged_by_its_cause(message, patience):
+    found = _diagnose.trouble(pod(waiting("ImagePullBackOff", message)))
+    assert found is not None
+    assert found.patience == patience
+
+
+def test_a_volume_of_a_missing_secret_is_named_by_the_event_alone():
+    event = {"reason": "FailedMount", "message": 'MountVolume.SetUp failed for volume "k" : secret "no-such" not found'}
+    stuck = pod(waiting("ContainerCreating"))
+    found = _diagnose.trouble(stuck, [event])
+    assert found is not None
+    assert found.missing
+    stuck["status"]["conditions"] = [{"type": "PodReadyToStartContainers", "status": "True"}]
+    assert _diagnose.trouble(stuck, [event]) is None
+
+
+def test_a_volume_that_is_slow_is_no_trouble():
+    event = {"reason": "FailedMount", "message": "failed to sync secret cache: timed out waiting for the condition"}
+    assert _diagnose.trouble(pod(waiting("ContainerCreating")), [event]) is None
+
+
+def test_a_pod_for_which_others_are_preempted_is_not_unschedulable():
+    told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 Insufficient cpu"}
+    status = {"conditions": [told], "nominatedNodeName": "node-1"}
+    assert _diagnose.trouble({"metadata": {"name": "p"}, "status": status}) is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "stops"),
+    [
+        ("ProvisioningFailed", 'storageclass.storage.k8s.io "x" not found', True),
+        ("ProvisioningFailed", "no volume plugin matched name: kubernetes.io/no-provisioner", True),
+        ("FailedBinding", "no persistent volumes available for this claim and no storage class is set", True),
+        ("ExternalProvisioning", "Waiting for a volume to be created by the external provisioner", False),
+        ("WaitForFirstConsumer", "waiting for first consumer to be created before binding", False),
+    ],
+)
+def test_a_claim_that_nobody_provides_for(reason, message, stops):
+    assert (_diagnose.claim_trouble({"reason": reason, "message": message}) is not None) == stops
+
+
+def unhealthy(kind, count):
+    return {"reason": "Unhealthy", "message": f"{kind} probe failed: no database", "count": count}
+
+
+@pytest.mark.parametrize(
+    ("told", "events", "word", "detail"),
+    [
+        (pod(waiting("ContainerCreating")), [], "pulling", ""),
+        (pod(waiting("PodInitializing")), [], "pulling", ""),
+        (pod({"running": {}}), [], "starting", ""),
+        (pod({"running": {}}), [unhealthy("Readiness", 1)], "starting", ""),
+        (pod({"running": {}}), [unhealthy("Readiness", 2)], "not ready", "Readiness probe failed: no database"),
+        (
+            pod({"running": {}}, 1, {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}),
+            [],
+            "starting again (1. restart, exit code 137, OOMKilled)",
+            "",
+        ),
+        (pod(waiting("ErrImagePull")), [], "ErrImagePull", ""),
+    ],
+)
+def test_what_a_pod_does_is_said_in_a_word_that_stays(told, events, word, detail):
+    assert _phase.phase(told, events) == (word, detail)
+
+
+def test_volumes_are_prepared_before_an_image_is_pulled():
+    early = pod(waiting("ContainerCreating"))
+    early["status"]["conditions"] = [{"type": "PodReadyToStartContainers", "status": "False"}]
+    assert _phase.phase(early) == ("preparing", "")
+    mounts = {"reason": "FailedAttachVolume", "message": "Multi-Attach error for volume"}
+    assert _phase.phase(early, [mounts]) == ("preparing", "FailedAttachVolume: Multi-Attach error for volume")
+
+
+def test_a_failed_pod_names_its_container_and_exit_code():
+    assert _diagnose.ended(pod({"terminated": {"exitCode": 2, "reason": "Error"}})) == (
+        "c",
+        "container c ended with exit code 2",
+    )
+
+
+def test_a_healthy_pod_is_no_trouble():
     assert _diagnose.trouble(pod({"running": {}})) is None
-    assert _diagnose.phase(pod({"running": {}})) == "starting"
-    assert _diagnose.phase(pod(waiting("ContainerCreating"))) == "pulling"
 
 
 def test_a_terminating_namespace_names_its_finalizers():
