@@ -93,7 +93,7 @@ class Cluster:
         if url.scheme == "https":
             settings["ssl_context"] = self.ssl_context()
             if access.tls_server_name:
-                settings["server_hostname"] = settings["assert_hostname"] = access.tls_server_name
+                settings["server_hostname"] = access.tls_server_name
             if not access.verify:
                 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         if self.proxy:

@@ -55,6 +55,11 @@ class Authority:
         )
         return file
 
+    def issued(self, user):
+        """Key and certificate of a client no cluster knows."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        return pem(key), self._signed(self._begun(named(user), key.public_key()))
+
 
 def signing_request(user, group):
     """A user's key, and the request for a certificate, both PEM."""

@@ -68,3 +68,60 @@ def place():
     made = Place(f"release-test-{uuid.uuid4().hex[:8]}")
     yield made
     made.cluster.delete(f"/api/v1/namespaces/{made.name}")
+
+
+@pytest.fixture(scope="module")
+def admin():
+    if not os.environ.get("KUBECONFIG"):
+        pytest.fail("set KUBECONFIG to a cluster the tests may use")
+    return connect({})
+
+
+@pytest.fixture(scope="module")
+def namespace(admin):
+    name = f"auth-{uuid.uuid4().hex[:8]}"
+    admin.request("POST", "/api/v1/namespaces", None, {"metadata": {"name": name}})
+    for account in ("one", "two"):
+        path = f"/api/v1/namespaces/{name}/serviceaccounts"
+        admin.request("POST", path, None, {"metadata": {"name": account}})
+    role = {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+            "subjects": [{"kind": "ServiceAccount", "name": "one", "namespace": name}],
+            "metadata": {"name": "one"}}  # fmt: skip
+    admin.request("POST", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{name}/rolebindings", None, role)
+    yield name
+    admin.delete(f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture(scope="module")
+def token(admin, namespace):
+    def issue(account="one"):
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+        return admin.request("POST", path, None, {"spec": {"expirationSeconds": 3600}})["status"]["token"]
+
+    return issue
+
+
+@pytest.fixture
+def config(admin):
+    """Makes kubeconfigs of the real cluster for another user."""
+
+    def make(*, name="main", cluster=None, **user):
+        server = {
+            "server": admin.access.server,
+            "certificate-authority-data": base64.b64encode(admin.access.ca).decode(),
+        }
+        return {
+            "current-context": name,
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+            "clusters": [{"name": name, "cluster": {**server, **(cluster or {})}}],
+            "users": [{"name": name, "user": user}],
+        }
+
+    return make
+
+
+@pytest.fixture
+def ca_file(admin, tmp_path):
+    path = tmp_path / "ca.pem"
+    path.write_bytes(admin.access.ca)
+    return path

@@ -1,0 +1,22 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""Asks the API server whom it takes us for."""
+
+from __future__ import annotations
+
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
+
+
+def whoami(options):
+    """What the API server takes us for (SelfSubjectReview)."""
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    answer = connect(options).request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", None, body)
+    return answer["status"]["userInfo"]
+
+
+def user(options):
+    return whoami(options)["username"]
+
+
+def account(namespace, name="one"):
+    return f"system:serviceaccount:{namespace}:{name}"
