@@ -1,9 +1,10 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Makes ``ansible_collections`` importable for a plain pytest run, and gives each test a namespace of its own."""
+"""Makes ``ansible_collections`` importable for a plain pytest run; namespaces and users of the cluster under test."""
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 import uuid
@@ -106,10 +107,8 @@ def config(admin):
     """Makes kubeconfigs of the real cluster for another user."""
 
     def make(*, name="main", cluster=None, **user):
-        server = {
-            "server": admin.access.server,
-            "certificate-authority-data": base64.b64encode(admin.access.ca).decode(),
-        }
+        ca = base64.b64encode(admin.access.ca).decode()
+        server = {"server": admin.access.server, "certificate-authority-data": ca}
         return {
             "current-context": name,
             "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
