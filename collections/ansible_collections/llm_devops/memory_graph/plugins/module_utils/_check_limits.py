@@ -119,8 +119,9 @@ def quota(survey: Survey) -> None:
     if not quotas:
         return
     running, defaults = _running(survey), _defaults(survey)
-    surging = frozenset(f"{item['kind']}/{item['metadata']['name']}" for item in running)
-    demand = _demand.total(survey.objects, survey.namespace, defaults, surging)
+    demand = _demand.total(survey.objects, survey.namespace, defaults)
+    updated = frozenset(f"{item['kind']}/{item['metadata']['name']}" for item in running)
+    peak = _demand.total(survey.objects, survey.namespace, defaults, updated)
     mine = _demand.total(running, survey.namespace, {})
     for item, live in quotas:
         name, spec = item["metadata"]["name"], item["spec"]
@@ -134,12 +135,15 @@ def quota(survey: Survey) -> None:
             asked = demand.get(resource, Decimal(0))
             others = max(parse(used.get(resource, "0")) - mine.get(resource, Decimal(0)), Decimal(0))
             left = max(parse(limit) - others, Decimal(0))
+            leaves = f"ResourceQuota {name!r} leaves {show(left, resource)}"
             if asked > left:
-                would, leaves = show(asked, resource), show(left, resource)
                 survey.problem(
-                    f"{resource} would be {would}, ResourceQuota {name!r} leaves {leaves}",
+                    f"{resource} would be {show(asked, resource)}, {leaves}",
                     "lower requests or replicas, or raise the quota",
                 )
+            elif peak.get(resource, asked) > left:  # whether the pods change is known after the plan only
+                most = show(peak[resource], resource)
+                survey.note(f"a rolling update needs {resource} {most}, {leaves}: it stands still if the pods change")
             for owner in _demand.unstated(survey.objects, survey.namespace, resource, defaults):
                 survey.problem(
                     f"a container of {owner} says no {resource}, which ResourceQuota {name!r} then refuses",
