@@ -1,0 +1,374 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting, against the real API server of KUBECONFIG: every kind becomes ready, or says why it does not."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+import pytest
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import CLUSTER_SCOPED, ref
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._plan import Step
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._wait import await_all
+
+LONG = 100
+"""Seconds; no failure that is told at once takes half of it."""
+CLASS = "storage.k8s.io/v1"
+
+
+class Place:
+    """A namespace of its own, objects applied in it, and the wait for them with what it said."""
+
+    def __init__(self):
+        self.name = f"wait-test-{uuid.uuid4().hex[:8]}"
+        self.cluster, self.discovery = connect({}), None
+        self.said, self.hear = [], {}
+        self.made = []
+
+    def apply(self, *objects):
+        steps = []
+        for manifest in objects:
+            if manifest["kind"] not in CLUSTER_SCOPED:
+                manifest["metadata"]["namespace"] = self.name
+            self.discovery = Discovery(self.cluster)
+            resource = self.discovery.find(manifest["apiVersion"], manifest["kind"])
+            step = Step(manifest, ref(manifest), resource)
+            step.live = self.cluster.find(step.path)
+            step.after, created = self.cluster.apply(step.path, manifest)
+            step.action = "created" if created else "configured"
+            self.made.append(step.path)
+            steps.append(step)
+        return steps
+
+    def say(self, _label, text):
+        self.said.append(text)
+        for heard in [heard for heard in self.hear if heard in text]:
+            self.hear.pop(heard)()
+
+    def wait(self, *objects, timeout=LONG, cluster=None):
+        """Statuses by ``Kind/name``."""
+        steps = self.apply(*objects)
+        return {
+            str(one.ref): one for one in await_all(cluster or self.cluster, self.discovery, steps, timeout, self.say)
+        }
+
+    def patch_status(self, manifest, **status):
+        resource = Discovery(self.cluster).find(manifest["apiVersion"], manifest["kind"])
+        path = resource.path(self.name, manifest["metadata"]["name"]) + "/status"
+        self.cluster.request("PATCH", path, None, {"status": status}, "application/merge-patch+json")
+
+    def clear(self):
+        for path in [f"/api/v1/namespaces/{self.name}", *(path for path in self.made if "/namespaces/" not in path)]:
+            self.cluster.delete(path)
+
+
+@pytest.fixture
+def place():
+    if not os.environ.get("KUBECONFIG"):
+        pytest.fail("set KUBECONFIG to a cluster the tests may use")
+    made = Place()
+    made.cluster.request("POST", "/api/v1/namespaces", None, {"metadata": {"name": made.name}})
+    yield made
+    made.clear()
+
+
+@pytest.fixture(scope="session")
+def image():
+    """An image with a shell that the nodes have: Molecule's, the one MEMORY_GRAPH_IMAGE names, or a busybox."""
+    if folder := os.environ.get("MOLECULE_EPHEMERAL_DIRECTORY"):
+        return (Path(folder) / "image").read_text()
+    images = [one for node in connect({}).list("/api/v1/nodes") for one in node["status"]["images"]]
+    found = [name for one in images for name in one["names"] if "/busybox:" in name]
+    name = os.environ.get("MEMORY_GRAPH_IMAGE") or next(iter(found), None)
+    return name or pytest.fail("set MEMORY_GRAPH_IMAGE to an image that the nodes of the cluster have")
+
+
+def obj(api_version, kind, name, spec=None, **more):
+    body = {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, **more}
+    return body if spec is None else {**body, "spec": spec}
+
+
+def pod(image, *command, policy="Always", volumes=(), **container):
+    main = {"name": "main", "image": image, "command": list(command or ("sleep", "infinity")), **container}
+    return {"terminationGracePeriodSeconds": 0, "restartPolicy": policy, "containers": [main],
+            "volumes": [{"name": one, "persistentVolumeClaim": {"claimName": one}} for one in volumes]}  # fmt: skip
+
+
+def workload(kind, name, pod_spec, mark="1", **spec):
+    template = {"metadata": {"labels": {"app": name}, "annotations": {"mark": mark}}, "spec": pod_spec}
+    if kind == "StatefulSet":
+        spec["serviceName"] = name
+    return obj("apps/v1", kind, name, {"selector": {"matchLabels": {"app": name}}, "template": template, **spec})
+
+
+def job(name, pod_spec, **spec):
+    return obj("batch/v1", "Job", name, {"template": {"spec": pod_spec}, **spec})
+
+
+def claim(name, **spec):
+    asked = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}, **spec}
+    return obj("v1", "PersistentVolumeClaim", name, asked)
+
+
+def storage_class(place, mode):
+    """A class like the cluster's default one, with that binding mode."""
+    (default,) = [
+        one for one in place.cluster.list("/apis/storage.k8s.io/v1/storageclasses")
+        if one["metadata"].get("annotations", {}).get("storageclass.kubernetes.io/is-default-class") == "true"
+    ]  # fmt: skip
+    named = f"{place.name}-{mode}".lower()
+    return obj(CLASS, "StorageClass", named, provisioner=default["provisioner"], volumeBindingMode=mode)
+
+
+def ready(statuses):
+    return {name: status.reason for name, status in statuses.items() if status.state == "ready"}
+
+
+def test_every_kind_becomes_ready(place, image):
+    late = storage_class(place, "WaitForFirstConsumer")
+    place.apply(late)
+    late_claim = {"storageClassName": late["metadata"]["name"]}
+    scaled = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    once = pod(image, "true", policy="Never")
+    backend = {"service": {"name": "web", "port": {"number": 80}}}
+    statuses = place.wait(
+        workload("Deployment", "web", pod(image, volumes=["mounted"])),
+        workload("Deployment", "paused", pod(image), paused=True),
+        workload("ReplicaSet", "bare-set", pod(image)),
+        workload("StatefulSet", "store", pod(image)),
+        workload("DaemonSet", "agent", pod(image)),
+        workload("DaemonSet", "nowhere", {**pod(image), "nodeSelector": {"no": "such"}}),
+        obj("v1", "Pod", "lone", pod(image)),
+        obj("v1", "Pod", "done", once),
+        job("migrate", once),
+        job("suspended", once, suspend=True),
+        obj(
+            "batch/v1",
+            "CronJob",
+            "nightly",
+            {"schedule": "0 2 * * *", "jobTemplate": {"spec": {"template": {"spec": once}}}},
+        ),
+        claim("mounted", **late_claim),
+        claim("for-later", **late_claim),
+        obj("v1", "Service", "web", {"selector": {"app": "web"}, "ports": [{"port": 80}]}),
+        obj("networking.k8s.io/v1", "Ingress", "web", {"defaultBackend": backend}),
+        obj(
+            "policy/v1", "PodDisruptionBudget", "web", {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}
+        ),
+        obj("autoscaling/v2", "HorizontalPodAutoscaler", "web", {"maxReplicas": 1, "scaleTargetRef": scaled}),
+        obj("v1", "Namespace", place.name),
+        obj("v1", "ConfigMap", "settings", data={"LOG_LEVEL": "info"}),
+    )
+    assert {name: status for name, status in statuses.items() if status.state != "ready"} == {}
+    reasons = ready(statuses)
+    assert reasons["Deployment/web"] == reasons["StatefulSet/store"] == reasons["ReplicaSet/bare-set"] == "1/1 ready"
+    assert reasons["Deployment/paused"] == "0/1 ready, paused"
+    assert reasons["DaemonSet/nowhere"] == "0/0 ready, no node may take its pods"
+    assert reasons["PersistentVolumeClaim/mounted"] == "bound"
+    assert reasons["PersistentVolumeClaim/for-later"] == "waits for its first consumer"
+    assert reasons["Job/migrate"] == "complete"
+    assert reasons["Pod/done"] == "succeeded"
+
+
+def test_an_update_that_somebody_else_drives_is_not_waited_for(place, image):
+    def objects(mark):
+        partition = {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}
+        return [
+            workload("StatefulSet", "parted", pod(image), mark, replicas=2, updateStrategy=partition),
+            workload("StatefulSet", "by-hand", pod(image), mark, updateStrategy={"type": "OnDelete"}),
+            workload("DaemonSet", "agent", pod(image), mark, updateStrategy={"type": "OnDelete"}),
+        ]
+
+    assert len(ready(place.wait(*objects("1")))) == 3
+    reasons = ready(place.wait(*objects("2")))
+    assert reasons == {
+        "StatefulSet/parted": "2/2 ready, 1/1 updated (partition 1)",
+        "StatefulSet/by-hand": "1/1 ready, 1 updated when deleted",
+        "DaemonSet/agent": "1/1 ready, 1 updated when deleted",
+    }
+
+
+def balanced():
+    return obj("v1", "Service", "public", {"type": "LoadBalancer", "ports": [{"port": 80}], "selector": {"app": "x"}})
+
+
+def test_a_load_balancer_is_awaited_and_says_so(place):
+    public = balanced()
+    address = {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}]}}
+    place.hear["no load balancer address yet"] = lambda: place.patch_status(public, **address)
+    statuses = place.wait(public)
+    assert statuses["Service/public"].reason == "192.0.2.7"
+    assert statuses["Service/public"].trail == ["no load balancer address yet", "192.0.2.7"]
+
+
+def test_a_load_balancer_that_never_comes_says_what_was_missing(place):
+    status = place.wait(balanced(), timeout=2)["Service/public"]
+    assert (status.state, status.reason) == ("progressing", "no load balancer address yet")
+    assert status.why == "nothing in the cluster has given the Service an address"
+    assert "NodePort" in status.way_out
+
+
+def definition(place, kind="Widget"):
+    group, plural = f"{place.name}.example.dev", f"{kind.lower()}s"
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": schema, "subresources": {"status": {}}}
+    names = {"kind": kind, "plural": plural, "singular": kind.lower()}
+    spec = {"group": group, "scope": "Namespaced", "names": names, "versions": [version]}
+    return obj("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"{plural}.{group}", spec)
+
+
+def condition(kind, status, **more):
+    return {"type": kind, "status": status, "reason": "Because", "message": "of this", **more}
+
+
+@pytest.fixture
+def widget(place):
+    """A custom resource of a kind defined for this test."""
+    defined = place.wait(definition(place))
+    assert list(ready(defined).values()) == ["established"]
+    return obj(f"{place.name}.example.dev/v1", "Widget", "demo", {"size": 1})
+
+
+def test_a_custom_resource_is_awaited_by_its_conditions(place, widget):
+    place.apply(widget)
+    place.patch_status(widget, observedGeneration=1, conditions=[condition("Ready", "False")])
+    ready_now = [condition("Ready", "True")]
+    place.hear["Because: of this"] = lambda: place.patch_status(widget, observedGeneration=2, conditions=ready_now)
+    status = place.wait({**widget, "spec": {"size": 1}})["Widget/demo"]
+    assert status.state == "ready"
+    assert status.trail == ["Because: of this"]
+
+
+def test_what_the_controller_said_of_an_older_generation_does_not_count(place, widget):
+    place.apply(widget)
+    place.patch_status(widget, observedGeneration=1, conditions=[condition("Ready", "True")])
+    place.hear["not seen by its controller yet"] = lambda: place.patch_status(widget, observedGeneration=2)
+    status = place.wait({**widget, "spec": {"size": 2}})["Widget/demo"]
+    assert status.state == "ready"
+    assert status.trail[0] == "not seen by its controller yet"
+
+
+def test_a_stalled_custom_resource_ends_the_wait(place, widget):
+    place.apply(widget)
+    place.patch_status(widget, observedGeneration=1, conditions=[condition("Reconciling", "True")])
+    stalled = [condition("Reconciling", "False"), condition("Stalled", "True")]
+    place.hear["Because: of this"] = lambda: place.patch_status(widget, observedGeneration=1, conditions=stalled)
+    status = place.wait({**widget})["Widget/demo"]
+    assert (status.state, status.reason) == ("failed", "Because: of this")
+    assert status.seconds < LONG / 2
+
+
+def test_an_api_service_of_nothing_ends_the_wait(place):
+    group = f"{place.name}.example.dev"
+    spec = {"group": group, "version": "v1", "groupPriorityMinimum": 100, "versionPriority": 100,
+            "insecureSkipTLSVerify": True, "service": {"namespace": place.name, "name": "no-such"}}  # fmt: skip
+    status = place.wait(obj("apiregistration.k8s.io/v1", "APIService", f"v1.{group}", spec))[f"APIService/v1.{group}"]
+    assert status.state == "failed"
+    assert status.reason == f'ServiceNotFound: service/no-such in "{place.name}" is not present'
+    assert status.seconds < LONG / 2
+
+
+FAILURES = {
+    "a job": (
+        lambda image: job("x", pod(image, "sh", "-c", "echo newer schema; exit 2", policy="Never"), backoffLimit=0),
+        "BackoffLimitExceeded: ",
+        "its pods ended in failure: container main ended with exit code 2",
+        ["newer schema"],
+    ),
+    "a pod that ends": (
+        lambda image: obj("v1", "Pod", "x", pod(image, "sh", "-c", "echo no; exit 5", policy="Never")),
+        "the pod failed",
+        "container main ended with exit code 5",
+        ["no"],
+    ),
+    "a pod without an image": (
+        lambda _image: obj("v1", "Pod", "x", pod("no:such", imagePullPolicy="Never")),
+        "ErrImageNeverPull: no:such",
+        "imagePullPolicy is Never and the node does not have the image",
+        [],
+    ),
+    "a job without an image": (
+        lambda _image: job("x", pod("no:such", imagePullPolicy="Never", policy="Never")),
+        "ErrImageNeverPull: no:such",
+        "imagePullPolicy is Never and the node does not have the image",
+        [],
+    ),
+    "a daemon set without an image": (
+        lambda _image: workload("DaemonSet", "x", pod("no:such", imagePullPolicy="Never")),
+        "ErrImageNeverPull: no:such",
+        "imagePullPolicy is Never and the node does not have the image",
+        [],
+    ),
+    "a program that ends at once, without a readiness probe": (
+        lambda image: workload("Deployment", "x", pod(image, "sh", "-c", "echo cannot start; exit 3")),
+        "CrashLoopBackOff: container main ended 3 times (exit code 3)",
+        "the program ends right after it starts",
+        ["cannot start"],
+    ),
+    "a claim without a class": (
+        lambda _image: claim("x", storageClassName=""),
+        "FailedBinding: ",
+        "it names no storage class and the cluster has no default one, and no PersistentVolume fits",
+        [],
+    ),
+    "a claim from a template, of a class that is not there": (
+        lambda image: workload(
+            "StatefulSet", "x", pod(image), volumeClaimTemplates=[claim("data", storageClassName="no-such")]
+        ),
+        'storageclass.storage.k8s.io "no-such" not found',
+        "its storage class does not exist",
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_what_cannot_heal_ends_the_wait_at_once(place, image, name):
+    make, reason, why, log = FAILURES[name]
+    (status,) = place.wait(make(image)).values()
+    assert status.state == "failed", status
+    assert reason in status.reason
+    assert status.why == why
+    assert status.log == log
+    assert status.seconds < LONG / 2
+
+
+def test_a_probe_that_fails_is_said_once_while_it_does(place, image):
+    probe = {"exec": {"command": ["sh", "-c", "echo no database; exit 1"]}, "periodSeconds": 1}
+    web = workload("Deployment", "web", pod(image, "sh", "-c", "echo asking; sleep infinity", readinessProbe=probe))
+    status = place.wait(web, timeout=8)["Deployment/web"]
+    assert status.reason == "0/1 not ready: Readiness probe failed: no database"
+    assert status.log == ["asking"]
+    assert [line for line in place.said if "Readiness" in line] == [f"Deployment/web  {status.reason}"]
+
+
+def powerless(place, *rules):
+    """The cluster as a service account with these rights in the namespace sees it."""
+    named = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "weak", "namespace": place.name}}
+    subject = {"kind": "ServiceAccount", "name": "weak", "namespace": place.name}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "weak"}
+    binding = {**named, "kind": "RoleBinding", "roleRef": role, "subjects": [subject]}
+    account = obj("v1", "ServiceAccount", "weak")
+    place.apply(account, {**named, "kind": "Role", "rules": list(rules)}, binding)
+    path = f"/api/v1/namespaces/{place.name}/serviceaccounts/weak/token"
+    return connect({"api_key": place.cluster.request("POST", path, None, {"spec": {}})["status"]["token"]})
+
+
+def test_without_the_right_to_see_pods_only_the_reasons_are_missing(place, image):
+    weak = powerless(place, {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch"]})
+    assert ready(place.wait(workload("Deployment", "web", pod(image)), cluster=weak)) == {"Deployment/web": "1/1 ready"}
+    broken = workload("Deployment", "web", pod("no:such", imagePullPolicy="Never"))
+    status = place.wait(broken, cluster=weak, timeout=3)["Deployment/web"]
+    assert status.state == "progressing"
+    assert any("weak may not watch pods in namespace" in line for line in status.events)
+
+
+def test_without_the_right_to_watch_an_object_the_wait_says_so(place):
+    weak = powerless(place)
+    status = place.wait(balanced(), cluster=weak)["Service/public"]
+    assert status.state == "failed"
+    assert f"weak may not watch services in namespace {place.name}" in status.reason
