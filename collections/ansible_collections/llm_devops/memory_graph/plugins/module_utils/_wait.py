@@ -168,10 +168,12 @@ class _Waiter:
 
     def _judge_all(self) -> None:
         for ref in self._open():
+            self.findings[ref] = find(self.evidence.live[ref], self.evidence)
+        for ref in self._open():
             self._judge(self.status[ref], self.evidence.live[ref])
 
     def _judge(self, status: Status, obj: Object) -> None:
-        found = self.findings[status.ref] = find(obj, self.evidence)
+        found = self.findings[status.ref]
         state = found.verdict.state
         if status.ref.kind == "PersistentVolumeClaim" and state == "progressing" and self._first_consumer(obj):
             status.state, status.reason = "ready", "waits for its first consumer"
@@ -186,7 +188,7 @@ class _Waiter:
             self._fail(status, found, *ends)
         else:  # a failure that has not lasted long enough is no failure yet
             status.state, status.reason = ("ready" if state == "ready" else "progressing"), found.sentence
-            self._tell(status, found.text, found.detail)
+            self._tell(status, found.text or status.state, found.detail)
         return None
 
     def _settling(self, ref: Ref, obj: Object, state: str) -> bool:
@@ -205,7 +207,7 @@ class _Waiter:
         early = UNSEEN in text and time.monotonic() - self.start < UNSEEN_SECONDS
         if status.state == "progressing" and (early or not self.heard):
             return
-        if (same and (not detail or last != text)) or not text or (not status.trail and status.state == "ready"):
+        if (same and (not detail or last != text)) or (not status.trail and status.state == "ready"):
             return
         line = f"{text}: {detail}" if detail else text
         if same:
@@ -226,8 +228,8 @@ class _Waiter:
         return None
 
     def _patience(self, ref: Ref, trouble: Trouble) -> float:
-        others = [self.findings.get(one) for one in self._open() if one != ref and is_workload(self.evidence.live[one])]
-        if trouble.crashed and any(other and not other.troubles for other in others):
+        others = [self.findings[one] for one in self._open() if one != ref and is_workload(self.evidence.live[one])]
+        if trouble.crashed and any(not other.troubles for other in others):
             return COMPANY_SECONDS
         if trouble.missing and any(_operated(one) for one in self._open()):
             return float("inf")

@@ -240,7 +240,7 @@ def test_a_custom_resource_is_awaited_by_its_conditions(place, widget):
     place.hear["Because: of this"] = lambda: place.patch_status(widget, observedGeneration=2, conditions=ready_now)
     status = place.wait({**widget, "spec": {"size": 1}})["Widget/demo"]
     assert status.state == "ready"
-    assert status.trail == ["Because: of this"]
+    assert status.trail == ["Because: of this", "ready"]
 
 
 def test_what_the_controller_said_of_an_older_generation_does_not_count(place, widget):
