@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 
 def test_good_release_follows_one_that_could_not_start(playbooks, any_namespace: str, image: str) -> None:
     """A StatefulSet does not by itself replace a pod that never became ready."""
@@ -44,3 +46,66 @@ def test_deployment_finds_the_data_a_teardown_kept(playbooks, cluster, any_names
         assert result.returncode == 0, result.stdout
         uids.add(cluster.find(path)["metadata"]["uid"])
     assert len(uids) == 1
+
+
+def test_rollback_brings_the_revision_before_back(playbooks, cluster, any_namespace: str, image: str) -> None:
+    """By number, without one, in check mode; and refuses what is no revision."""
+    path = f"/api/v1/namespaces/{any_namespace}/configmaps/memory-graph-config"
+
+    def level() -> str:
+        return str(cluster.find(path)["data"]["LOG_LEVEL"])
+
+    for wanted in ("info", "debug"):
+        deployed = playbooks.run("deploy", memory_graph_image=image, memory_graph_log_level=wanted)
+        assert deployed.returncode == 0, deployed.stdout
+    planned = playbooks.run("rollback", "--check", "--diff", revision=1)
+    assert planned.returncode == 0, planned.stdout
+    assert "+  LOG_LEVEL: info" in planned.stdout, planned.stdout
+    assert level() == "debug"
+    back = playbooks.run("rollback", revision=1)
+    assert back.returncode == 0, back.stdout
+    assert f"revision 3 of memory-graph in {any_namespace} (rollback to 1)" in back.stdout, back.stdout
+    assert "write+read through Service/memory-graph-internal ok" in back.stdout, back.stdout
+    assert level() == "info"
+    forth = playbooks.run("rollback")
+    assert forth.returncode == 0, forth.stdout
+    assert "from revision 3 to the objects of revision 2" in forth.stdout, forth.stdout
+    assert level() == "debug"
+    assert "'three' is not the number of a revision" in playbooks.refused("rollback", revision="three")
+    assert "has no revision 9 — it remembers 1 deployed, 2 deployed, 3 deployed" in playbooks.refused(
+        "rollback", revision=9
+    )
+
+
+def test_failed_deployment_names_the_rollback(playbooks, any_namespace: str, image: str) -> None:
+    deployed = playbooks.run("deploy", memory_graph_image=image)
+    assert deployed.returncode == 0, deployed.stdout
+    said = playbooks.refused(memory_graph_image="host.invalid/memory-graph:9.9.9")
+    assert "ansible-playbook playbooks/rollback.yml -e revision=1" in said, said
+    back = playbooks.run("rollback", revision=1)
+    assert back.returncode == 0, back.stdout
+
+
+def test_drift_exits_with_2_and_names_the_hand(playbooks, cluster, any_namespace: str, image: str, tmp_path) -> None:
+    deployed = playbooks.run("deploy", memory_graph_image=image)
+    assert deployed.returncode == 0, deployed.stdout
+    none = playbooks.run("drift")
+    assert none.returncode == 0, none.stdout
+    assert "local       no drift\n" in none.stdout, none.stdout
+    path = f"/api/v1/namespaces/{any_namespace}/configmaps/memory-graph-config"
+    cluster.request("PATCH", path, {"fieldManager": "kubectl-edit"}, {"data": {"MAX_CONNECTIONS": "7"}},
+                    "application/merge-patch+json")  # fmt: skip
+    report = tmp_path / "drift.json"
+    some = playbooks.run("drift", memory_graph_drift_report=str(report))
+    assert some.returncode == 2, some.stdout
+    line = "local       ConfigMap/memory-graph-config  data.MAX_CONNECTIONS: 1000, live 7 — changed by kubectl-edit "
+    assert line in some.stdout, some.stdout
+    found = json.loads(report.read_text())["local"]
+    assert [(item["path"], item["live"]) for item in found["drift"]] == [("data.MAX_CONNECTIONS", "7")]
+    undone = playbooks.run("deploy", memory_graph_image=image, memory_graph_force_conflicts=True)
+    assert undone.returncode == 0, undone.stdout
+    assert playbooks.run("drift").returncode == 0
+
+
+def test_drift_of_what_was_never_deployed_is_refused(playbooks, namespace: str) -> None:
+    assert f"memory-graph is not deployed in {namespace}" in playbooks.refused("drift")
