@@ -1,0 +1,127 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""Preflight against a real cluster: what it calls a problem, the cluster then really refuses, or leaves standing."""
+
+from __future__ import annotations
+
+import json
+
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import prepared
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._preflight import CHECKS, Preflight, table
+
+
+def preflight(place, *objects):
+    found = Preflight(place.cluster, place.name, prepared([place.namespace, *objects], "demo", place.name), "demo")
+    found.run()
+    return found
+
+
+def said(findings):
+    return {item["check"]: item["message"] for item in findings}
+
+
+def workload(replicas=1, kind="Deployment", pod=None, **container):
+    labels = {"app": "demo"}
+    spec = {"containers": [{"name": "main", "image": "nowhere.invalid/none:1", **container}], **(pod or {})}
+    template = {"metadata": {"labels": labels}, "spec": spec}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "demo"},
+            "spec": {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}}  # fmt: skip
+
+
+def test_nothing_is_wrong_with_little(place):
+    found = preflight(place, place.config())
+    assert (found.problems, found.notes) == ([], [])
+    assert {item["check"] for item in found.passed} == {"api", *dict(CHECKS)}
+
+
+def test_everything_is_told_at_once_and_nothing_written(place):
+    autoscaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "demo"},
+                  "spec": {"maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "demo"},
+                           "metrics": [{"type": "External", "external": {}}]}}  # fmt: skip
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "shared"},
+             "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Mi"}}}}  # fmt: skip
+    secured = {**place.namespace, "metadata": {"name": place.name, "labels": {
+        "pod-security.kubernetes.io/enforce": "baseline"}}}  # fmt: skip
+    pod = {"nodeSelector": {"of-no-node": "true"}, "hostNetwork": True, "serviceAccountName": "nobody",
+           "priorityClassName": "no-such-class", "imagePullSecrets": [{"name": "no-such-secret"}]}  # fmt: skip
+    unknown = {"apiVersion": "example.org/v1", "kind": "Pancake", "metadata": {"name": "one"}}
+    objects = [secured, workload(pod=pod, imagePullPolicy="Never"), claim, autoscaler, unknown]
+    found = Preflight(place.cluster, place.name, prepared(objects, "demo", place.name), "demo")
+    found.run()
+    problems = said(found.problems)
+    assert problems["kinds"] == "the cluster does not know Pancake of example.org/v1"
+    assert problems["storage"] == "class 'standard' has no ReadWriteMany for shared"
+    assert "level baseline: hostNetwork: false" in problems["pod-security"]
+    assert problems["capacity"].endswith("no node matches its node selector of-no-node=true")
+    references = {item["message"] for item in found.problems if item["check"] == "references"}
+    assert f"Deployment/demo needs ServiceAccount 'nobody' in {place.name}, which does not exist" in references
+    assert "Deployment/demo needs PriorityClass 'no-such-class', which does not exist" in references
+    assert "no-such-secret" in said(found.notes)["references"]
+    assert "no API external.metrics.k8s.io" in said(found.notes)["metrics"]
+    assert all(item["way_out"] for item in found.problems)
+    assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
+    assert table(found.problems, found.notes, found.passed).count("✗") == len(found.problems)
+
+
+def test_image_that_is_never_pulled_must_be_on_a_node(place):
+    missing = preflight(place, workload(imagePullPolicy="Never"))
+    assert "never pulls image nowhere.invalid/none:1" in said(missing.problems)["images"]
+    nodes = list(place.cluster.list("/api/v1/nodes"))
+    names = [name for image in nodes[0]["status"]["images"] for name in image["names"] if "@" not in name]
+    present = preflight(place, workload(imagePullPolicy="Never", image=names[0]))
+    assert "images" not in said(present.problems)
+
+
+def test_pods_that_do_not_all_fit_are_counted(place):
+    """What preflight says of the replicas is what the scheduler then does with them."""
+    node = next(iter(place.cluster.list("/api/v1/nodes")))
+    memory = int(node["status"]["allocatable"]["memory"].removesuffix("Ki")) * 1024
+    wanted = workload(5, resources={"requests": {"memory": str(memory // 3)}})
+    first = said(preflight(place, wanted).problems)["capacity"]
+    fit = int(first.split(" of 5 pods ")[0])
+    assert 0 < fit < 5
+    place.release(wanted, wait=False)
+    scheduled = unscheduled = 0
+    for event in watched(place):
+        conditions = {one["type"]: one for one in event["status"].get("conditions") or []}
+        state = conditions.get("PodScheduled", {})
+        scheduled += state.get("status") == "True"
+        unscheduled += state.get("reason") == "Unschedulable"
+    assert (scheduled, unscheduled) == (fit, 5 - fit)
+    assert said(preflight(place, wanted).problems)["capacity"] == first, "its own pods are not counted twice"
+
+
+def watched(place):
+    """The five pods, once the scheduler has judged each."""
+    pods = {}
+    response = place.cluster.stream(place.path("pods"), {"watch": "1", "timeoutSeconds": 60})
+    for line in response:
+        pod = json.loads(line)["object"]
+        if any(one["type"] == "PodScheduled" for one in pod["status"].get("conditions") or []):
+            pods[pod["metadata"]["uid"]] = pod
+        if len(pods) == 5:
+            break
+    response.close()
+    return pods.values()
+
+
+def test_quota_that_wants_limits_refuses_as_preflight_says(place):
+    place.cluster.request("POST", "/api/v1/namespaces", None, place.namespace)
+    quota = {"metadata": {"name": "team"}, "spec": {"hard": {"limits.memory": "1Gi"}}}
+    place.cluster.request("POST", place.path("resourcequotas"), None, quota)
+    message = said(preflight(place, workload()).problems)["quota"]
+    assert message == "a container of Deployment/demo says no limits.memory, which ResourceQuota 'team' then refuses"
+    outcome = place.release(workload(), wait_timeout=30)
+    assert "limits.memory" in outcome.failures[0]["message"], outcome.failures
+
+
+def test_same_release_again_passes_where_it_just_fits(place):
+    limits = {"limits": {"memory": "64Mi"}}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "own"},
+             "spec": {"hard": {"limits.memory": "128Mi", "pods": "2"}}}  # fmt: skip
+    objects = [quota, workload(2, resources=limits)]
+    assert "quota" not in said(preflight(place, *objects).problems)
+    place.release(*objects, wait=False)
+    again = preflight(place, *objects)
+    assert "quota" not in said(again.problems)
+    assert "a rolling update needs" in said(again.notes)["quota"]

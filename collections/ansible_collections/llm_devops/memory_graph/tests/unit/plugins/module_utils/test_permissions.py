@@ -1,0 +1,156 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a deployer needs, and the RBAC manifest that says exactly that."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _permissions
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Resource
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._permissions import (
+    Need,
+    Plan,
+    manifest,
+    needs,
+    rules,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+CLUSTER_WIDE = ("Namespace", "ClusterRole")
+
+
+def served(api_version, kind):
+    return Resource(api_version, kind, f"{kind.lower()}s", kind not in CLUSTER_WIDE, frozenset())
+
+
+def thing(kind, name, api_version="v1", namespace="home", **more):
+    metadata = {"name": name} if kind in CLUSTER_WIDE else {"name": name, "namespace": namespace}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **more}
+
+
+def workload(kind, name="api", replicas=1):
+    template = {"metadata": {}, "spec": {"containers": [{"name": "main", "image": "a:1"}]}}
+    return thing(kind, name, "apps/v1", spec={"replicas": replicas, "template": template})
+
+
+def plan(*objects, **more):
+    return Plan("demo", "home", list(objects), served, **more)
+
+
+def verbs(found, resource, name="", namespace="home"):
+    return {one.verb for one in found if (one.resource, one.name, one.namespace) == (resource, name, namespace)}
+
+
+def test_writes_are_restricted_to_names_and_lists_cannot_be():
+    found = needs(plan(thing("ConfigMap", "settings")))
+    assert verbs(found, "configmaps", "settings") == {"get", "create", "patch", "delete"}
+    assert verbs(found, "configmaps") == {"list", "watch"}
+
+
+def test_nobody_needs_to_list_secrets_or_namespaces():
+    found = needs(plan(thing("Namespace", "home"), thing("Secret", "keys"), thing("ConfigMap", "settings")))
+    listed = {one.resource for one in found if one.verb == "list"}
+    assert listed == {"configmaps", "limitranges", "resourcequotas"}
+    assert verbs(found, "namespaces", "home", "") == {"get", "create", "patch", "watch"}
+
+
+@pytest.mark.parametrize("delete_data", [True, False])
+def test_data_may_be_deleted_only_when_that_is_wanted(delete_data):
+    found = needs(
+        plan(thing("Namespace", "home"), thing("PersistentVolumeClaim", "data", spec={}), delete_data=delete_data)
+    )
+    assert ("delete" in verbs(found, "persistentvolumeclaims", "data")) is delete_data
+    assert ("delete" in verbs(found, "namespaces", "home", "")) is delete_data
+
+
+def test_pods_of_a_stateful_set_have_names():
+    found = needs(plan(workload("StatefulSet", replicas=2)))
+    assert verbs(found, "pods/portforward") == set()
+    for name in ("api-0", "api-1"):
+        assert verbs(found, "pods/portforward", name) == {"get", "create"}
+        assert verbs(found, "pods", name) == {"delete"}
+
+
+@pytest.mark.parametrize(
+    "other", [workload("Deployment", "web"), thing("HorizontalPodAutoscaler", "api", "autoscaling/v2", spec={})]
+)
+def test_pods_whose_names_nobody_knows_are_not_restricted(other):
+    found = needs(plan(workload("StatefulSet"), other))
+    assert verbs(found, "pods/portforward") == {"get", "create"}
+    assert verbs(found, "pods") == {"list", "watch", "delete"}
+
+
+def test_deployments_pods_are_not_deleted():
+    assert "delete" not in verbs(needs(plan(workload("Deployment"))), "pods")
+
+
+def test_what_the_roles_of_the_release_grant_is_held():
+    """RBAC refuses a Role with more than its author has, and a binding likewise; escalate is never asked for."""
+    rule = {"apiGroups": [""], "resources": ["pods", "pods/log"], "resourceNames": ["a"], "verbs": ["get"]}
+    reference = {"apiGroup": _permissions.RBAC, "kind": "Role", "name": "own"}
+    found = needs(
+        plan(
+            thing("Role", "own", f"{_permissions.RBAC}/v1", rules=[rule]),
+            thing("RoleBinding", "own", f"{_permissions.RBAC}/v1", roleRef=reference),
+            thing(
+                "RoleBinding",
+                "other",
+                f"{_permissions.RBAC}/v1",
+                roleRef={**reference, "kind": "ClusterRole", "name": "view"},
+            ),
+            thing(
+                "ClusterRole",
+                "scrape",
+                f"{_permissions.RBAC}/v1",
+                rules=[{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}],
+            ),
+        )
+    )
+    granted = {(one.namespace, one.resource, one.name, one.path) for one in found if one.granted}
+    assert granted == {("home", "pods", "a", ""), ("home", "pods/log", "a", ""), ("", "", "", "/metrics")}
+    assert [(one.resource, one.name) for one in found if one.verb == "bind"] == [("clusterroles", "view")]
+    assert not any(one.verb == "escalate" for one in found)
+
+
+def test_what_is_asked_for_all_names_is_not_asked_for_one():
+    found = needs(plan(thing("Secret", "keys")))
+    assert verbs(found, "secrets") == {"get", "create", "patch", "delete"}, "revisions have names nobody knows"
+    assert verbs(found, "secrets", "keys") == {"watch"}
+
+
+words = st.sampled_from(["a", "b", "c"])
+NEEDS = st.lists(st.builds(Need, st.sampled_from(["", "home"]), words, words, words, st.sampled_from(["", "x", "y"])))
+
+
+def said(namespace, rule):
+    """Every single permission a rule gives."""
+    for group in rule["apiGroups"]:
+        for resource in rule["resources"]:
+            for name in rule.get("resourceNames", [""]):
+                yield from (Need(namespace, group, resource, verb, name) for verb in rule["verbs"])
+
+
+@given(NEEDS)
+def test_rules_say_what_is_needed_and_nothing_else(wanted):
+    given_rules = [one for namespace, held in rules(wanted).items() for rule in held for one in said(namespace, rule)]
+    assert sorted(given_rules) == sorted(set(wanted))
+
+
+def test_manifest_brings_the_namespace_only_where_the_release_does():
+    kinds = [item["kind"] for item in manifest(plan(thing("Namespace", "home")), "deployer")]
+    assert kinds[:2] == ["Namespace", "ServiceAccount"]
+    least = manifest(plan(thing("ConfigMap", "settings")), "deployer", optional=False)
+    assert [item["kind"] for item in least] == ["ServiceAccount", "Role", "RoleBinding"]
+    assert least[0]["automountServiceAccountToken"] is False
+    assert least[2]["subjects"] == [{"kind": "ServiceAccount", "name": "deployer", "namespace": "home"}]
+
+
+def test_cluster_roles_of_two_releases_do_not_meet():
+    def cluster_roles(home):
+        found = manifest(Plan("demo", home, [thing("Namespace", home)], served), "deployer")
+        return {item["metadata"]["name"] for item in found if item["kind"] == "ClusterRole"}
+
+    one, two = cluster_roles("one"), cluster_roles("two")
+    assert one
+    assert not one & two
