@@ -42,13 +42,19 @@ class ClusterModule(AnsibleModule):  # type: ignore[misc]
     """AnsibleModule that never writes manifests to syslog, and hides secrets in the invocation it returns."""
 
     def __init__(self, options: dict[str, dict[str, Any]], **more: Any) -> None:
+        self._reached: Cluster | None = None
         super().__init__(argument_spec={**auth_options(), **options}, no_log=True, **more)
         for library, present in (("urllib3", _cluster.urllib3), ("PyYAML", _kubeconfig.yaml)):
             if present is None:
                 self.fail_json(msg=missing_required_lib(library))
 
     def connect(self) -> Cluster:
-        return connect(self.params)
+        self._reached = connect(self.params)
+        return self._reached
+
+    def _pass_on_warnings(self) -> None:
+        for warning in self._reached.warnings if self._reached else ():
+            self.warn(warning)
 
     def invocation(self) -> dict[str, Any]:
         shown = dict(self.params)
@@ -58,10 +64,12 @@ class ClusterModule(AnsibleModule):  # type: ignore[misc]
         return {"module_args": shown}
 
     def done(self, **result: Any) -> NoReturn:
+        self._pass_on_warnings()
         self.exit_json(invocation=self.invocation(), **result)
         raise SystemExit(0)
 
     def refuse(self, error: ClusterError, **result: Any) -> NoReturn:
+        self._pass_on_warnings()
         self.fail_json(msg=str(error), invocation=self.invocation(), **result)
         raise SystemExit(1)
 

@@ -59,6 +59,7 @@ class Cluster:
         self.access = access
         self.api_calls = 0
         self.warnings: list[str] = []
+        self.tell: Callable[[str], None] | None = None  # told while the server is away, for people who watch
         self.guard: Callable[[str], None] | None = None  # asked before every write; what it raises prevents it
         self._patience = patience or Patience()
         self._lock = threading.Lock()
@@ -153,7 +154,10 @@ class Cluster:
                     renewed = True
                     continue
                 trouble = self._refusal(response, verb, path, content_type, repeatable)
-            time.sleep(attempt.pause(trouble))
+            pause, news = attempt.pause(trouble), self._patience.news()
+            if news and self.tell:
+                self.tell(f"{self.access.server} {news}")
+            time.sleep(pause)
 
     def _headers_for(self, content_type: str) -> tuple[Any, int]:
         identity, generation = self._identity.headers()

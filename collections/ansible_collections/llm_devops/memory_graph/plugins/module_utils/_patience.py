@@ -47,6 +47,7 @@ class Patience:
         self._seen = 0.0
         self._what = ""
         self._again = 0
+        self._told = False
 
     def exhausted(self) -> bool:
         """Whether the server has been away for too long, as somebody saw only just now."""
@@ -59,10 +60,18 @@ class Patience:
         with self._lock:
             now = self._clock()
             if self._since is None or now - self._seen > GAP:
-                self._since, self._again = now, 0
+                self._since, self._again, self._told = now, 0, False
             self._seen = now
             self._what, self._again = what, self._again + 1
             return self._seen - self._since
+
+    def news(self) -> str:
+        """Once for each absence, as soon as it is worth mentioning: a sentence, else nothing."""
+        with self._lock:
+            if self._told or self._since is None or self._seen - self._since < NOTICEABLE:
+                return ""
+            self._told = True
+            return f"does not answer ({self._what}); it is waited for, {self.seconds:.0f} s at most"
 
     def answered(self) -> str:
         """Note a try that worked; returns a sentence when it ended an absence worth mentioning."""

@@ -252,8 +252,6 @@ def main() -> None:
         module.refuse(error)
     outcome = run(module, release)
     answer = result(outcome, release.cluster, check=module.check_mode)
-    for warning in release.cluster.warnings:
-        module.warn(warning)
     if outcome.failures:
         module.refuse(ClusterError(failure_text(outcome)), **answer)
     if module._diff:

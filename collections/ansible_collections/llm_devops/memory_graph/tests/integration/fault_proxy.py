@@ -124,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "status":
             return self._answer(fault.status, json.dumps(_failure(fault)).encode(), fault.headers)
         if kind == "slow":
-            time.sleep(0.5)
+            time.sleep(0.3)
         upstream = self.proxy.upstream()
         headers = {key: value for key, value in self.headers.items() if key.lower() not in HOP_BY_HOP}
         upstream.request(self.command, self.path, body or None, headers)

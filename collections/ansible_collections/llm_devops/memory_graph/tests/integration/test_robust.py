@@ -174,9 +174,21 @@ def test_a_server_that_stays_away_is_given_up(proxy, namespace):
 def test_the_wait_for_a_server_is_told(proxy):
     cluster = connect(proxy.options())
     cluster.request("GET", "/version")
-    proxy.fault = Fault("status", 503, {"Retry-After": "4"})
+    said = []
+    cluster.tell = said.append
+    proxy.fault = Fault("status", 503, {"Retry-After": "4"}, times=2)
     cluster.request("GET", "/version")
-    assert cluster.warnings == [f"{proxy.url}: waited 4 s for it (HTTP 503); 1 request was sent again"]
+    assert said == [f"{proxy.url} does not answer (HTTP 503); it is waited for, 60 s at most"]
+    assert cluster.warnings == [f"{proxy.url}: waited 8 s for it (HTTP 503); 2 requests were sent again"]
+
+
+def test_a_release_that_waits_for_the_server_says_so_in_its_report(proxy, namespace):
+    proxy.fault = Fault("status", 429, {"Retry-After": "4"}, times=2, matches=lambda verb, _path: verb == "PATCH")
+    cluster = connect(proxy.options())
+    outcome = release(cluster, namespace, [], parallelism=1)
+    assert not outcome.failures
+    text = f"{proxy.url} does not answer (HTTP 429); it is waited for, 60 s at most"
+    assert {"label": "server", "text": text} in outcome.report
 
 
 def test_an_aggregated_api_that_is_away_does_not_cost_a_minute(proxy):

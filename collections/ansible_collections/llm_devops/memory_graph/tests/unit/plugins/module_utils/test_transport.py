@@ -141,6 +141,18 @@ def test_an_absence_is_told_once_when_it_ends():
     assert not patience.answered()
 
 
+def test_an_absence_is_told_once_while_it_lasts():
+    clock = Clock()
+    patience = Patience(60, clock)
+    attempt = patience.attempt()
+    attempt.pause(trouble())
+    assert not patience.news()
+    clock.wait(4)
+    attempt.pause(trouble())
+    assert patience.news() == "does not answer (connection refused); it is waited for, 60 s at most"
+    assert not patience.news()
+
+
 def test_a_hiccup_is_not_told():
     patience = Patience(60, Clock())
     patience.attempt().pause(trouble())
