@@ -9,7 +9,6 @@ import datetime as dt
 import json
 import os
 import signal
-import threading
 import zlib
 
 import pytest
@@ -66,9 +65,7 @@ def test_history_forgets_the_oldest():
 def test_history_never_forgets_the_last_deployed_revision():
     """However often one tried since: it is the one to go back to."""
     made = record("deployed", "deployed", "failed", "failed", "failed", "failed")
-    assert revisions(made) == [(2, "deployed"), (5, "failed"), (6, "failed")] or revisions(made) == [
-        (2, "deployed"), (4, "failed"), (5, "failed"), (6, "failed"),
-    ]  # fmt: skip
+    assert revisions(made) == [(2, "deployed"), (4, "failed"), (5, "failed"), (6, "failed")]
     assert made.last_deployed == 2
     assert [item["revision"] for item in _revisions.dropped(record(*["deployed"] * 3), record(*["deployed"] * 5))] == [
         1, 2,
@@ -120,7 +117,7 @@ def test_a_thousand_objects_fit_one_secret():
         "resources": {"requests": {"cpu": "1"}},
     }
     objects = [
-        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": f"d{number}", "labels": {"n": str(number)}},
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": f"d{number}"},
          "spec": {"template": {"spec": {"containers": [container]}}}}
         for number in range(1000)
     ]  # fmt: skip
@@ -128,11 +125,10 @@ def test_a_thousand_objects_fit_one_secret():
 
 
 def test_what_eight_secrets_cannot_hold_is_not_kept():
-    data = {"noise": base64.b85encode(os.urandom(_revisions.PART_BYTES * (_revisions.MOST_PARTS + 1))).decode()}
-    assert (
-        _revisions.encoded([{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": data}], KEY)
-        == []
-    )
+    noise = os.urandom(_revisions.PART_BYTES * (_revisions.MOST_PARTS + 1))
+    data = {"noise": base64.b85encode(noise).decode()}
+    objects = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": data}]
+    assert _revisions.encoded(objects, KEY) == []
 
 
 def test_a_secret_comes_back_with_its_live_values_and_without_those_of_others():
@@ -278,13 +274,16 @@ def test_a_failure_says_what_was_written():
     assert outcome.standing == "1 of 1 objects that differ were written."
 
 
-def test_a_signal_interrupts_once_and_its_handler_comes_back():
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(_interrupt.Interrupted, match="SIGTERM"), _interrupt.interruptible():
+def interrupted_twice():
+    with _interrupt.interruptible():
         try:
             signal.raise_signal(signal.SIGTERM)
         finally:
             signal.raise_signal(signal.SIGINT)  # while the first one is being cleaned up after
+
+
+def test_a_signal_interrupts_once_and_its_handler_comes_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(_interrupt.Interrupted, match="SIGTERM"):
+        interrupted_twice()
     assert signal.getsignal(signal.SIGTERM) is before
-    assert issubclass(_interrupt.Interrupted, KeyboardInterrupt)
-    assert threading.current_thread() is threading.main_thread()
