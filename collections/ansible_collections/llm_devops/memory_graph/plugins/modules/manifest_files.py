@@ -1,0 +1,148 @@
+#!/usr/bin/python
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+# Apache-2.0 may be combined with ansible-core, which is under the GNU General Public License v3.0 or later.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: manifest_files
+short_description: Write the objects of a release to a directory for GitOps
+version_added: 0.1.0
+description:
+  - Writes each object to a YAML file C(<kind>-<name>.yaml), and a C(kustomization.yaml) that lists them in the order in
+    which they are applied. Asks no cluster.
+  - Equal objects give equal bytes, so that a commit shows what changed and nothing else.
+  - Files of an earlier run whose objects left the release are removed. Files of others are left alone.
+  - Secrets are not written, as a file would show their values. They are named in the result.
+author: [llm-devops (@llm-devops)]
+options:
+  path:
+    description: The directory; made when missing.
+    type: path
+    required: true
+  namespace:
+    description: Namespace of objects that name none.
+    type: str
+    required: true
+  objects:
+    description:
+      - The manifests.
+      - Each is a dictionary, a C(List) object, or YAML text of one or more documents, as a template gives it.
+    type: raw
+    required: true
+attributes:
+  check_mode:
+    support: full
+    description: Writes nothing and says which files would differ.
+  diff_mode:
+    support: full
+    description: Shows each file that differs.
+requirements:
+  - python >= 3.11
+  - PyYAML >= 6.0
+"""
+
+EXAMPLES = r"""
+- name: Render what a template describes
+  llm_devops.memory_graph.manifest_files:
+    path: rendered/demo
+    namespace: demo
+    objects: "{{ lookup('ansible.builtin.template', 'demo.yaml.j2') }}"
+"""
+
+RETURN = r"""
+files:
+  description: Names of the files in the order of applying, without C(kustomization.yaml).
+  returned: success
+  type: list
+  elements: str
+  sample: [namespace-demo.yaml, configmap-settings.yaml]
+written:
+  description: Names of the files that were not as they should be.
+  returned: success
+  type: list
+  elements: str
+removed:
+  description: Names of the files of an earlier run that were removed.
+  returned: success
+  type: list
+  elements: str
+left_out:
+  description: Secrets that the release has and the directory has not, each as C(Secret/<name>).
+  returned: success
+  type: list
+  elements: str
+report:
+  description: Lines for a person, each a C(label) and a C(text).
+  returned: success
+  type: list
+  elements: dict
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _kubeconfig
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ManifestError
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest_files import (
+    LIST,
+    Change,
+    changes,
+    manifests,
+    texts,
+    write,
+)
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "path": {"type": "path", "required": True},
+    "namespace": {"type": "str", "required": True},
+    "objects": {"type": "raw", "required": True},
+}
+
+
+def report(folder: Path, files: int, found: list[Change], left_out: list[str]) -> list[dict[str, str]]:
+    """Lines for a person."""
+    removed = sum(not change.after for change in found)
+    counts = f"{len(found) - removed} written, {removed} removed" if found else "nothing to do"
+    lines = [{"label": "render", "text": f"{files} objects in {folder}: {counts}"}]
+    if left_out:
+        names = ", ".join(left_out)
+        lines.append({"label": "note", "text": f"{names}: not written, as a file shows its values; bring it otherwise"})
+    return lines
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True, no_log=True)
+    if _kubeconfig.yaml is None:
+        module.fail_json(msg=missing_required_lib("PyYAML"))
+    folder = Path(module.params["path"])
+    # not the objects: among them are Secrets
+    invocation = {"module_args": {key: module.params[key] for key in ("path", "namespace")}}
+    try:
+        kept, secrets = manifests(module.params["objects"], module.params["namespace"])
+        wanted = texts(kept)
+        found = changes(folder, wanted)
+        if not module.check_mode:
+            write(folder, found)
+    except (ManifestError, OSError) as error:
+        module.fail_json(msg=str(error), invocation=invocation)
+    left_out = [str(at) for at in secrets]
+    answer: dict[str, Any] = {
+        "changed": bool(found),
+        "files": [name for name in wanted if name != LIST],
+        "written": [change.name for change in found if change.after],
+        "removed": [change.name for change in found if not change.after],
+        "left_out": left_out,
+        "report": report(folder, len(kept), found, left_out),
+    }
+    if module._diff:
+        answer["diff"] = [
+            {"before_header": at.name, "after_header": at.name, "before": at.before, "after": at.after} for at in found
+        ]
+    module.exit_json(invocation=invocation, **answer)
+
+
+if __name__ == "__main__":
+    main()
