@@ -56,10 +56,9 @@ def permissions(survey: Survey) -> None:
     granted = [need for need in denied if need.granted]
     if granted and _may_escalate(survey):
         denied = [need for need in denied if not need.granted]
+    way_out = "have a Role granted that allows it: permissions_info prints it (playbooks/permissions.yml)"
     for purpose, said in _said(need for need in denied if need.essential):
-        survey.problem(
-            f"you may not {said}, to {purpose}", "have it granted: ansible-playbook playbooks/permissions.yml"
-        )
+        survey.problem(f"you may not {said}, to {purpose}", way_out)
     for purpose, said in _said(need for need in denied if not need.essential):
         survey.note(f"you may not {said}: without it the release cannot {purpose}")
 
