@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,50 +18,86 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 display = Display()
+MODULE = "llm_devops.memory_graph.release"
+# Strategies load this file before they fork; the worker that runs the task has no terminal any more.
+TERMINAL = sys.stdout.isatty()
+PAUSE = 0.2
+"""Seconds between two looks at the progress."""
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
     """The module appends JSON lines to a file beside us; a thread shows them as they come."""
 
     _requires_connection = True
+    _supports_check_mode = True
+    _supports_async = True
     supports_raw_params = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        if not _shown() or self._connection.transport not in ("local", "ansible.builtin.local"):
-            result.update(self._execute_module("llm_devops.memory_graph.release", arguments, task_vars=task_vars))
+        if not self._can_show(arguments):
+            in_background = bool(self._task.async_val) and not self._connection.has_native_async
+            result.update(self._execute_module(MODULE, arguments, task_vars=task_vars, wrap_async=in_background))
             return result
         with tempfile.TemporaryDirectory() as folder:
-            arguments["progress_file"] = str(Path(folder) / "progress")
+            progress = Path(folder) / "progress"
             done = threading.Event()
-            tail = threading.Thread(target=_show, args=(arguments["progress_file"], done))
+            tail = threading.Thread(target=_show, args=(progress, _host(task_vars or {}), done), daemon=True)
             tail.start()
             try:
-                result.update(self._execute_module("llm_devops.memory_graph.release", arguments, task_vars=task_vars))
-            finally:
+                ours = {**arguments, "progress_file": str(progress)}
+                result.update(self._execute_module(MODULE, ours, task_vars=task_vars))
+            finally:  # also when the run is interrupted
                 done.set()
                 tail.join()
-        result["report_shown"] = True
+            result["report_shown"] = progress.exists()
         return result
 
+    def _can_show(self, arguments: Mapping[str, Any]) -> bool:
+        """The file must be ours, and the module must run where we do, as who we are, and now."""
+        return (
+            _wanted()
+            and not arguments.get("progress_file")
+            and self._connection.transport in ("local", "ansible.builtin.local")
+            and self._connection.become is None
+            and not self._task.async_val
+        )
 
-def _shown() -> bool:
+
+def _wanted() -> bool:
     """On a terminal always; in AWX (JOB_ID) and other pipelines, which keep every line, only with -v."""
-    return display.verbosity > 0 or (sys.stdout.isatty() and not os.environ.get("JOB_ID"))
+    return bool(display.verbosity > 0) or (TERMINAL and not os.environ.get("JOB_ID"))
 
 
-def _show(path: str, done: threading.Event) -> None:
+def _host(variables: Mapping[str, Any]) -> str:
+    """Which host a line is about, where there are several."""
+    several = len(variables.get("ansible_play_hosts_all") or []) > 1
+    return f"{variables['inventory_hostname']}: " if several else ""
+
+
+def _show(file: Path, host: str, done: threading.Event) -> None:
     position, last = 0, False
     while not last:
-        last = done.wait(0.2)
-        if not Path(path).exists():
+        last = done.wait(PAUSE)
+        try:
+            with file.open("rb") as stream:
+                stream.seek(position)
+                added = stream.read()
+        except OSError:  # not there yet: progress is a comfort, and no reason to fail
             continue
-        with Path(path).open(encoding="utf-8") as stream:
-            stream.seek(position)
-            lines = stream.read()
-        complete = lines.rfind("\n") + 1
-        position += len(lines[:complete].encode())
-        for line in lines[:complete].splitlines():
+        complete = added[: added.rfind(b"\n") + 1]
+        position += len(complete)
+        for label, text in _entries(complete):
+            display.display(f"{label:<11} {host}{text}")
+
+
+def _entries(lines: bytes) -> Iterator[tuple[str, str]]:
+    """Label and text of each line that has both."""
+    for line in lines.splitlines():
+        try:
             entry = json.loads(line)
-            display.display(f"{entry['label']:<11} {entry['text']}")
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and {"label", "text"} <= entry.keys():
+            yield str(entry["label"]), str(entry["text"])
