@@ -153,11 +153,11 @@ def quota(survey: Survey) -> None:
 
 def _running(survey: Survey) -> list[Object]:
     """The objects of the release as they are now, whose use an update does not ask for again."""
-    found = []
-    for item in survey.objects:
+    found: list[Object] = []
+    for item in survey.objects if survey.namespace not in survey.absent else []:
         resource = survey.served(item["apiVersion"], item["kind"])
         counted = item["kind"] in (*_demand.WORKLOADS, "PersistentVolumeClaim", "Service", "Secret", "ConfigMap")
-        if resource and counted and item["metadata"].get("namespace") == survey.namespace not in survey.absent:
+        if resource and counted and item["metadata"].get("namespace") == survey.namespace:
             path = resource.path(survey.namespace, item["metadata"]["name"])
             live = survey.found(path, f"what {item['kind']}/{item['metadata']['name']} uses already")
             found += [{**live, "kind": item["kind"]}] if live else []

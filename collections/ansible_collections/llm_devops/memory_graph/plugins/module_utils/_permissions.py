@@ -8,8 +8,9 @@ than a POST's: so every write can be restricted to the names of the release, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from . import _demand, _references
 from ._discovery import Resource
@@ -17,7 +18,12 @@ from ._manifest import Object, record_name
 
 RBAC = "rbac.authorization.k8s.io"
 DATA_RESOURCES = frozenset({"persistentvolumeclaims", "namespaces"})
-Served = Callable[[str, str], Resource | None]
+
+
+class Served(Protocol):
+    """Finds the resource of a kind, as discovery does; None when the cluster does not serve it."""
+
+    def __call__(self, api_version: str, kind: str, /) -> Resource | None: ...
 
 
 @dataclass(frozen=True, order=True)
@@ -42,7 +48,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Plan:
-    """The release somebody is to be allowed to make. ``served`` finds a kind's resource, as discovery does.
+    """The release somebody is to be allowed to make.
 
     ``delete_data``: also to delete the PersistentVolumeClaims and the Namespace of the release.
     """
