@@ -45,10 +45,18 @@ def find(obj: Object, evidence: Evidence) -> Finding:
     if obj.get("kind") == "PersistentVolumeClaim" and verdict.state == "progressing":
         return _claim(verdict, evidence.events(obj))
     if verdict.state == "failed":
-        # an APIService is judged a moment after its Service was applied, and not always told of it at once
-        patience = _diagnose.REFERENCE_PATIENCE if obj.get("kind") == "APIService" else 0.0
-        return Finding(verdict, verdict.reason, troubles=[(Trouble(verdict.reason, "", "", patience), None)])
+        return Finding(verdict, verdict.reason, troubles=[(_own_failure(obj, verdict), None)])
     return Finding(verdict, *_parted(verdict.reason))
+
+
+def _own_failure(obj: Object, verdict: Verdict) -> Trouble:
+    """What an object's own status says; of an APIService a moment later, since its Service may just have come."""
+    if obj.get("kind") == "APIService":
+        service = (obj.get("spec") or {}).get("service") or {}
+        why = "it points to a Service that does not exist; until it does, no namespace of the cluster can be deleted"
+        way_out = f"create Service {service.get('name')} in {service.get('namespace')}, or correct spec.service"
+        return Trouble(verdict.reason, why, way_out, _diagnose.REFERENCE_PATIENCE)
+    return Trouble(verdict.reason, "", "")
 
 
 def _parted(reason: str) -> tuple[str, str]:

@@ -262,16 +262,6 @@ def test_a_stalled_custom_resource_ends_the_wait(place, widget):
     assert status.seconds < LONG / 2
 
 
-def test_an_api_service_of_nothing_ends_the_wait(place):
-    group = f"{place.name}.example.dev"
-    spec = {"group": group, "version": "v1", "groupPriorityMinimum": 100, "versionPriority": 100,
-            "insecureSkipTLSVerify": True, "service": {"namespace": place.name, "name": "no-such"}}  # fmt: skip
-    status = place.wait(obj("apiregistration.k8s.io/v1", "APIService", f"v1.{group}", spec))[f"APIService/v1.{group}"]
-    assert status.state == "failed"
-    assert status.reason == f'ServiceNotFound: service/no-such in "{place.name}" is not present'
-    assert status.seconds < LONG / 2
-
-
 FAILURES = {
     "a job": (
         lambda image: job("x", pod(image, "sh", "-c", "echo newer schema; exit 2", policy="Never"), backoffLimit=0),
