@@ -32,7 +32,7 @@ except ImportError:  # the module names the missing library
 
 FIELD_MANAGER = "llm-devops-memory-graph"
 APPLY_PATCH = "application/apply-patch+yaml"
-CONNECT_TIMEOUT = 5.0
+CONNECT_TIMEOUT = 10.0  # a busy API server takes seconds for a TLS handshake
 READ_TIMEOUT = 65.0  # more than the API server's own request timeout: its 504 says more than our giving up
 WATCH_TIMEOUT = 330.0
 # A peer that vanished without a word is noticed within a minute, in the middle of a silent watch too.
@@ -131,8 +131,6 @@ class Cluster:
 
     def _send(self, verb: str, path: str, query: Mapping[str, Any] | None, body: Any, content_type: str,
               stream: bool) -> Any:  # fmt: skip
-        if self.guard and verb != "GET" and "dryRun" not in (query or {}):
-            self.guard(path)
         url = self._prefix + path + (f"?{urlencode(query)}" if query else "")
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         repeatable = verb != "POST" or path.endswith("reviews") or "dryRun" in (query or {}) or _named(body)
@@ -140,6 +138,8 @@ class Cluster:
             raise Unreachable(f"{self.access.server} is away", "run again when it is back: what is done stays done")
         attempt, renewed = self._patience.attempt(), False
         while True:
+            if self.guard and verb != "GET" and "dryRun" not in (query or {}):  # each time: a pause may have been long
+                self.guard(path)
             headers, generation = self._headers_for(content_type if data is not None else "")
             try:
                 response = self._try(verb, url, data, headers, stream)
