@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _applyset
-from ._cluster import FIELD_MANAGER, Cluster
+from ._cluster import FIELD_MANAGER, Cluster, TransportError
 from ._discovery import Discovery
 from ._errors import ApiError
 from ._history import Member, Record
@@ -166,8 +166,14 @@ def _last_seen(cluster: Cluster, item: Leaving, deadline: float) -> Object | Non
             return live
         query = {"watch": "1", "fieldSelector": f"metadata.name={name}", "timeoutSeconds": left,
                  "resourceVersion": live["metadata"]["resourceVersion"]}  # fmt: skip
-        response = cluster.stream(collection, query)
-        for line in response:
-            if b'"type":"DELETED"' in line[:40]:
-                break
-        response.close()
+        try:
+            response = cluster.stream(collection, query)
+            for line in response:
+                if b'"type":"DELETED"' in line[:40]:
+                    break
+            response.close()
+        except TransportError:  # dropped: looking again waits for the API server to come back
+            continue
+        except ApiError as error:
+            if error.status != 410:  # the version we looked at is too old to watch from
+                raise

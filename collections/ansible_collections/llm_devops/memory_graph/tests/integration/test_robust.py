@@ -7,7 +7,9 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 import uuid
+from dataclasses import replace
 
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _cluster
@@ -137,12 +139,26 @@ def test_a_watch_that_breaks_is_begun_again(real, proxy, namespace, kind):
     steady(connect({}), namespace, [running(real)])
 
 
-def test_a_watch_refused_with_410_is_begun_again(real, proxy, namespace):
-    release(connect({}), namespace, [running(real), *configs(2)])
-    proxy.fault = Fault("gone", matches=lambda _verb, path: "watch=1" in path)
-    outcome = release(connect(proxy.options()), namespace, [])
+@pytest.mark.parametrize("fault", [Fault("status", 410, message="too old"), Fault("cut"), Fault("drop", times=2)])
+def test_a_teardown_whose_watches_break_ends_well(real, proxy, namespace, fault):
+    release(real, namespace, configs(2))
+    hold(real, namespace, "settings-1", [FINALIZER])
+    proxy.fault = replace(fault, matches=lambda _verb, path: "watch=1" in path)
+    freed = threading.Thread(target=free_once_watched, args=(real, proxy, namespace))
+    freed.start()
+    outcome = Release(connect(proxy.options()), Wish("demo", namespace, [], wait_timeout=120), silent).absent()
+    freed.join()
+    assert proxy.hits > 0
     assert not outcome.failures
-    assert outcome.pruned == 3
+    assert real.find(f"/api/v1/namespaces/{namespace}/configmaps/settings-1") is None
+
+
+def free_once_watched(real, proxy, namespace):
+    """Lets the object go after a watch for its end has broken."""
+    deadline = time.monotonic() + 60
+    while not proxy.hits and time.monotonic() < deadline:
+        time.sleep(0.05)
+    hold(real, namespace, "settings-1", [])
 
 
 def test_what_stays_broken_is_told_with_how_often_it_was_tried(proxy, namespace):
