@@ -6,6 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from neo4j import GraphDatabase
+
 from support.maven import JarSet, jars, program
 from support.processes import Server, free_port
 
@@ -81,3 +83,16 @@ class Neo4jServer:
 
     def _environment(self) -> dict[str, str]:
         return os.environ | {"NEO4J_HOME": str(self.home), "NEO4J_CONF": str(self.home / "conf")}
+
+
+def settings(uri: str) -> dict[str, str]:
+    """How a store connects to a server of ours."""
+    return {"uri": uri, "username": USERNAME, "password": PASSWORD}
+
+
+def wipe(uri: str) -> None:
+    """Deletes every node but the one that says which schema there is."""
+    with GraphDatabase.driver(uri, auth=(USERNAME, PASSWORD)) as driver:
+        driver.session().run(
+            "MATCH (n) WHERE NOT n:SchemaVersion CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS"
+        )

@@ -1,0 +1,162 @@
+"""The connection to the database: transactions by access mode, and what its failures mean.
+
+A transaction is never cancelled half way: a caller that goes away leaves it to end by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from neo4j import (
+    READ_ACCESS,
+    WRITE_ACCESS,
+    AsyncDriver,
+    AsyncGraphDatabase,
+    AsyncManagedTransaction,
+    AsyncSession,
+    SummaryCounters,
+)
+from neo4j.exceptions import (
+    AuthError,
+    ClientError,
+    ConnectionPoolError,
+    DatabaseError,
+    Forbidden,
+    IncompleteCommit,
+    ServiceUnavailable,
+    SessionExpired,
+    TransientError,
+)
+
+from memory_graph.model.errors import StoreUnavailable
+
+RETRY_S = 15.0
+"""How long a transaction is tried again after what passes: a deadlock, a new leader, a restart."""
+_CONNECT_S = 5.0
+_ACQUIRE_S = 10.0
+
+T = TypeVar("T")
+Work = Callable[[AsyncManagedTransaction], Awaitable[T]]
+
+_NO_DATABASE = "Neo.ClientError.Database.DatabaseNotFound"
+_PASSING = (ConnectionPoolError, DatabaseError, ServiceUnavailable, SessionExpired, TransientError, OSError)
+"""What the outside does to a connection. Any other error of the driver is a mistake of ours, and is not dressed up."""
+
+
+async def ask(tx: AsyncManagedTransaction, statement: str, **values: Any) -> list[list[Any]]:  # noqa: ANN401
+    """The rows of a statement, which is composed of constants of this package."""
+    result = await tx.run(statement, values)
+    return await result.values()
+
+
+async def do(tx: AsyncManagedTransaction, statement: str, **values: Any) -> SummaryCounters:  # noqa: ANN401
+    """What a statement changed."""
+    result = await tx.run(statement, values)
+    return (await result.consume()).counters
+
+
+class CommitUnknown(StoreUnavailable):
+    """The connection broke while a commit was on its way: the database may have kept the writes, or not."""
+
+
+class Database:
+    """One database of a server or cluster.
+
+    Reads see what this process has written, on replicas too: all its transactions share their bookmarks.
+    """
+
+    def __init__(
+        self, uri: str, *, username: str | None, password: str | None, database: str, max_connections: int
+    ) -> None:
+        self._uri = uri
+        self._name = database
+        self._driver: AsyncDriver = AsyncGraphDatabase.driver(
+            uri,
+            auth=(username, password or "") if username else None,
+            max_connection_pool_size=max_connections,
+            connection_timeout=_CONNECT_S,
+            connection_acquisition_timeout=_ACQUIRE_S,
+            max_transaction_retry_time=RETRY_S,
+            notifications_min_severity="OFF",
+            user_agent="memory-graph",
+        )
+        self._bookmarks = AsyncGraphDatabase.bookmark_manager()
+        self._running: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    async def read(self, work: Work[T]) -> T:
+        """What `work` yields, read where reads are served. Raises `StoreUnavailable`."""
+        return await self._run(self._managed(READ_ACCESS, work))
+
+    async def read_newest(self, work: Work[T]) -> T:
+        """The same, read where writes are served: it sees what any process has committed."""
+        return await self._run(self._managed(WRITE_ACCESS, work))
+
+    async def write(self, work: Work[T]) -> T:
+        """What `work` yields, committed. `work` runs again after what passes. Raises `StoreUnavailable`, and
+        `CommitUnknown` where that cannot be told."""
+        return await self._run(self._managed(WRITE_ACCESS, work))
+
+    async def in_session(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+        """What `work` yields: statements outside a managed transaction, each once."""
+        return await self._run(self._bare(work))
+
+    async def close(self) -> None:
+        """Waits for what is running."""
+        self._closed = True
+        if self._running:
+            await asyncio.wait(self._running)
+        await self._driver.close()
+
+    async def _managed(self, mode: str, work: Work[T]) -> T:
+        async with self._session(mode) as session:
+            return await (session.execute_read(work) if mode == READ_ACCESS else session.execute_write(work))
+
+    async def _bare(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+        async with self._session(WRITE_ACCESS) as session:
+            return await work(session)
+
+    @asynccontextmanager
+    async def _session(self, mode: str) -> AsyncIterator[AsyncSession]:
+        try:
+            async with self._driver.session(
+                database=self._name, default_access_mode=mode, bookmark_manager=self._bookmarks
+            ) as session:
+                yield session
+        except IncompleteCommit as error:
+            raise CommitUnknown(
+                f"{self._uri} went away during a commit ({error}), which it may have kept; read before you repeat it"
+            ) from error
+        except (AuthError, Forbidden) as error:
+            raise StoreUnavailable(
+                f"{self._uri} refuses this user ({error.message}); set NEO4J_USERNAME and NEO4J_PASSWORD to one that"
+                " may read and write"
+            ) from error
+        except ClientError as error:
+            if error.code != _NO_DATABASE:
+                raise
+            raise StoreUnavailable(
+                f"{self._uri} has no database {self._name}; create it, or set NEO4J_DATABASE"
+            ) from error
+        except _PASSING as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise StoreUnavailable(
+                f"{self._uri} cannot be used now ({reason}); retry, and check the database if this goes on"
+            ) from error
+
+    async def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._closed:
+            work.close()
+            raise StoreUnavailable("the store is closed; ask a running service")
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # heard, also where the caller has gone

@@ -1,0 +1,17 @@
+"""What nodes and edges are called in the database, so that it reads as contracts §1 in Neo4j Browser."""
+
+from __future__ import annotations
+
+from memory_graph.model.kinds import EdgeType, NodeType
+
+LABELS = {type: "".join(word.capitalize() for word in type.name.split("_")) for type in NodeType}
+"""The second label of a node, beside `Node`: `PERFORMANCE_METRIC` is `PerformanceMetric`."""
+RELATIONSHIPS = {type.name: type for type in EdgeType}
+"""Edge types by the relationship type that stands for them, which is their own name."""
+NODE_TYPES = {int(type): type for type in NodeType}
+EDGE_NUMBERS = {type.name: int(type) for type in EdgeType}
+
+EDGES = 0
+ACTIVE_SESSIONS = 12
+COUNTS = 13
+"""Length of a `counts` property: [EDGES] edges, [a node type's number] nodes of it, [ACTIVE_SESSIONS] open sessions."""

@@ -1,0 +1,120 @@
+"""A NodeFilter as Cypher. The index each kind of query reads is named, so that no planner's guess can make it slow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from neo4j import AsyncManagedTransaction
+
+from memory_graph.model.kinds import NodeType
+from memory_graph.model.nodes import Node
+from memory_graph.model.queries import NodeFilter
+from memory_graph.store.ids import EARLIEST, LATEST, bounded
+from memory_graph.store.neo4j.connection import ask
+from memory_graph.store.neo4j.names import ACTIVE_SESSIONS
+from memory_graph.store.neo4j.rows import NODE, Rows
+from memory_graph.store.neo4j.schema import SEARCH
+from memory_graph.store.neo4j.words import search
+
+Key = tuple[int, int, str]
+"""Where a page ends: created_at, n and id of its last node."""
+
+_INDEXES = {
+    (False, False): "(tenant, created_ns, n)",
+    (False, True): "(tenant, type, created_ns, n)",
+    (True, False): "(tenant, session_id, created_ns, n)",
+    (True, True): "(tenant, session_id, type, created_ns, n)",
+}
+_TIME = "v.created_ns >= $after AND v.created_ns <= $before"
+_REST = "all(word IN $rest WHERE (' ' + v.words + ' ') CONTAINS word)"
+_ORDER = "ORDER BY v.created_ns DESC, v.n DESC, v.id DESC"
+_OLDER = "(v.created_ns < $at OR v.n < $n OR (v.n = $n AND v.id < $id))"
+_OF_TENANT = "MATCH (c:Tenant {name: $tenant}) RETURN c.counts"
+_OF_SESSION = "MATCH (c:Node {tenant: $tenant, id: $session}) RETURN c.counts"
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """A filter ready to be asked: what it matches, with its values. counted: it has no condition but session and
+    type, of which there are counts."""
+
+    source: str
+    values: dict[str, Any]
+    counted: bool
+
+
+def condition(tenant: str, asked: NodeFilter) -> Condition | None:
+    """The filter as Cypher; None where nothing can match."""
+    if asked.session_id is not None and asked.type is NodeType.SESSION:
+        return None
+    values: dict[str, Any] = {
+        "tenant": tenant,
+        "session": asked.session_id,
+        "type": asked.type and int(asked.type),
+        "after": EARLIEST if asked.after is None else bounded(asked.after),
+        "before": LATEST if asked.before is None else bounded(asked.before),
+    }
+    if asked.text is None and not asked.attributes:
+        return Condition(_by_index(asked), values, asked.after is None and asked.before is None)
+    found = search(tenant, asked)
+    if found is None:
+        return None
+    values |= {"terms": found.terms, "rest": found.rest}
+    source = f"CALL db.index.fulltext.queryNodes('{SEARCH}', $terms) YIELD node AS v WHERE {_TIME}"
+    if asked.session_id is not None:
+        source += " AND v.id <> $session"
+    if found.rest:
+        source += f" AND {_REST}"
+    return Condition(source, values, False)
+
+
+def _by_index(asked: NodeFilter) -> str:
+    index = _INDEXES[asked.session_id is not None, asked.type is not None]
+    where = ["v.tenant = $tenant"]
+    if asked.session_id is not None:
+        where.append("v.session_id = $session AND v.id <> $session")
+    if asked.type is not None:
+        where.append("v.type = $type")
+    return f"MATCH (v:Node) USING INDEX v:Node{index} WHERE {' AND '.join(where)} AND {_TIME} AND v.n IS NOT NULL"
+
+
+async def page(
+    tx: AsyncManagedTransaction, rows: Rows, tenant: str, asked: Condition, limit: int, offset: int
+) -> list[Node]:
+    """The nodes of a page, newest first."""
+    statement = f"{asked.source} WITH v {_ORDER} SKIP $offset LIMIT $limit RETURN {NODE}"
+    found = await ask(tx, statement, **asked.values, offset=offset, limit=limit)
+    return [rows.node(tenant, row) for row in found]
+
+
+async def page_before(
+    tx: AsyncManagedTransaction, rows: Rows, tenant: str, asked: Condition, limit: int, key: Key | None
+) -> tuple[list[Node], Key | None]:
+    """The page that comes after a key, and its own key; None at the end."""
+    source, values = asked.source, dict(asked.values)
+    if key is not None:
+        at, n, id = key
+        source = f"{source} AND {_OLDER}"
+        values |= {"before": at, "at": at, "n": n, "id": id}
+    found = await ask(tx, f"{source} WITH v {_ORDER} LIMIT $limit RETURN {NODE}", **values, limit=limit)
+    nodes = [rows.node(tenant, row) for row in found]
+    if len(found) < limit:
+        return nodes, None
+    id, n, _, _, created_ns, *_ = found[-1]
+    return nodes, (created_ns, n, id)
+
+
+async def total(tx: AsyncManagedTransaction, asked: Condition) -> int:
+    """How many nodes match."""
+    if not asked.counted:
+        ((found,),) = await ask(tx, f"{asked.source} RETURN count(v)", **asked.values)
+        assert isinstance(found, int)
+        return found
+    session, type = asked.values["session"], asked.values["type"]
+    counts = await ask(tx, _OF_TENANT if session is None else _OF_SESSION, **asked.values)
+    if not counts or counts[0][0] is None:
+        return 0
+    of_type: list[int] = counts[0][0]
+    if isinstance(type, int):
+        return of_type[type]
+    return sum(of_type[1:ACTIVE_SESSIONS]) - (of_type[NodeType.SESSION] if session is not None else 0)

@@ -1,0 +1,60 @@
+"""Reads of the present by key: nodes, edges, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from neo4j import AsyncManagedTransaction
+
+from memory_graph.model.kinds import Direction, EdgeType
+from memory_graph.model.nodes import Edge, Node
+from memory_graph.store.neo4j.connection import ask
+from memory_graph.store.neo4j.names import COUNTS
+from memory_graph.store.neo4j.rows import EDGE, NODE, Rows
+from memory_graph.store.neo4j.statements import ANY_EDGE
+
+PROBE = "MERGE (p:Probe) SET p.at = $at"
+_NODES = f"UNWIND $ids AS id MATCH (v:Node {{tenant: $tenant, id: id}}) RETURN {NODE}"
+_EDGE = f"WITH [$tenant, $id] AS key CALL (key) {{ {ANY_EDGE} }} RETURN {EDGE}"
+_NODE = "MATCH (v:Node {tenant: $tenant, id: $id})"
+_OF_TYPE = "WHERE $type IS NULL OR type(r) = $type"
+_OUT = f"{_NODE} MATCH (v)-[r]->(o) {_OF_TYPE} WITH r, v AS a, o AS b RETURN r.n, {EDGE}"
+_IN = f"{_NODE} MATCH (v)<-[r]-(o) {_OF_TYPE} WITH r, o AS a, v AS b RETURN r.n, {EDGE}"
+_COUNTS = "MATCH (t:Tenant {name: $tenant}) RETURN t.counts"
+
+
+async def nodes(tx: AsyncManagedTransaction, rows: Rows, tenant: str, ids: Sequence[str]) -> list[Node]:
+    found = {}
+    for row in await ask(tx, _NODES, tenant=tenant, ids=list(dict.fromkeys(ids))):
+        found[row[0]] = rows.node(tenant, row)
+    return [found[id] for id in ids if id in found]
+
+
+async def edge(tx: AsyncManagedTransaction, rows: Rows, tenant: str, id: str) -> Edge | None:
+    found = await ask(tx, _EDGE, tenant=tenant, id=id)
+    return rows.edge(tenant, found[0]) if found else None
+
+
+async def edges(
+    tx: AsyncManagedTransaction, rows: Rows, tenant: str, node_id: str, direction: Direction, type: EdgeType | None
+) -> list[Edge] | None:
+    """Edges of a node, oldest first; None for an unknown node."""
+    if not await ask(tx, f"{_NODE} RETURN v.n", tenant=tenant, id=node_id):
+        return None
+    found: dict[str, tuple[int, Edge]] = {}
+    for wanted, statement in ((Direction.OUTGOING, _OUT), (Direction.INCOMING, _IN)):
+        if direction not in (wanted, Direction.BOTH):
+            continue
+        of_type = None if type is None else type.name
+        for n, *row in await ask(tx, statement, tenant=tenant, id=node_id, type=of_type):
+            one = rows.edge(tenant, row)
+            found[one.id] = (n, one)
+    return [one for _, one in sorted(found.values(), key=lambda item: (item[1].created_at, item[0]))]
+
+
+async def counts(tx: AsyncManagedTransaction, tenant: str) -> list[int]:
+    """The counts of a tenant (names.COUNTS)."""
+    found: list[list[Any]] = await ask(tx, _COUNTS, tenant=tenant)
+    of_tenant: list[int] = found[0][0] if found and found[0][0] else [0] * COUNTS
+    return of_tenant

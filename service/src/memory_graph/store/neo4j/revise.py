@@ -1,0 +1,72 @@
+"""Replacing the data of a node; the version before it becomes a :NodeVersion."""
+
+from __future__ import annotations
+
+import msgspec
+
+from memory_graph.model.errors import Invalid, NotFound, Violation
+from memory_graph.model.kinds import EventType, NodeType
+from memory_graph.model.nodes import Node, SessionData
+from memory_graph.store.ids import storable, to_bytes
+from memory_graph.store.neo4j.connection import ask, do
+from memory_graph.store.neo4j.create import Scope
+from memory_graph.store.neo4j.names import ACTIVE_SESSIONS
+from memory_graph.store.neo4j.rows import NODE
+from memory_graph.store.neo4j.unit import Unit
+from memory_graph.store.sameness import updated
+
+LOCKED = """
+MATCH (v:Node {tenant: $tenant, id: $id}) SET v.type = v.type
+WITH collect(v) AS locked UNWIND locked AS v WITH v WHERE v:Node
+"""
+"""Takes a node's lock, then reads it."""
+VERSION_OF_NODE = """
+CREATE (w:NodeVersion) SET w = properties(v),
+  w.words = null, w.tags = null, w.counts = null, w.active = null, w.last_prompt = null,
+  w.valid_to = CASE WHEN v.valid_from > $at THEN v.valid_from ELSE $at END, w.closed_at = $closed_at
+"""
+"""Keeps v as it was until `at`."""
+_READ = f"{LOCKED} RETURN v.valid_from, v.active, {NODE}"
+_REPLACE = f"""
+MATCH (v:Node {{tenant: $tenant, id: $id}})
+{VERSION_OF_NODE}
+SET v += $properties
+"""
+
+
+async def update_node(unit: Unit, scope: Scope, asked: Node) -> Node:
+    """Makes `asked.data` the data of the node from asked.updated_at on, but never from before the version it
+    replaces. Raises `NotFound`, and `Invalid` for data of another type of node."""
+    found = await ask(unit.tx, _READ, tenant=scope.tenant, id=asked.id)
+    if not found:
+        raise NotFound("node", asked.id)
+    valid_from, active, *row = found[0]
+    before = unit.rows.node(scope.tenant, row)
+    if asked.type is not before.type or type(asked.data) is not type(before.data):
+        raise Invalid(
+            Violation("node.type", f"node {asked.id} is a {before.type.name}; create a node to have another type")
+        )
+    starts = max(storable("node.updated_at", asked.updated_at), valid_from)
+    data = updated(asked.data, before)
+    after = msgspec.structs.replace(before, data=data, updated_at=starts, recorded_at=scope.recorded_at)
+    properties = unit.rows.content(scope.tenant, after)
+    properties |= {"updated_ns": starts, "valid_from": starts, "recorded_at": scope.recorded_at}
+    changed = EventType.NODE_UPDATED
+    if isinstance(data, SessionData) and data.is_active != active:
+        properties["active"] = data.is_active
+        unit.count(scope.tenant, ACTIVE_SESSIONS, 1 if data.is_active else -1)
+        changed = EventType.NODE_UPDATED if data.is_active else EventType.SESSION_CLOSED
+    await do(
+        unit.tx,
+        _REPLACE,
+        tenant=scope.tenant,
+        id=asked.id,
+        at=starts,
+        closed_at=scope.recorded_at,
+        properties=properties,
+    )
+    unit.changes.append((changed, before.type, asked.id, to_bytes(asked.id), before.session_id))
+    uses = row[7]
+    if uses and before.type is NodeType.TEMPLATE:
+        return msgspec.structs.replace(after, data=msgspec.structs.replace(data, usage_count=uses))
+    return after

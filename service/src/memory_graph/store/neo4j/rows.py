@@ -1,0 +1,113 @@
+"""Nodes and edges as property maps. Content passes the codec on its way in and out, here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from memory_graph.model.nodes import Edge, Node, NodeData, SessionData, TemplateData
+from memory_graph.store.neo4j.names import COUNTS, NODE_TYPES, RELATIONSHIPS
+from memory_graph.store.neo4j.words import tags_of, words_of
+from memory_graph.store.protocol import Codec
+from memory_graph.store.sameness import without_count
+
+NODE = "v.id, v.n, v.type, v.session_id, v.created_ns, v.updated_ns, v.recorded_at, v.uses, v.data"
+"""Columns `Rows.node` reads: v is a :Node or a :NodeVersion."""
+EDGE = "r.id, type(r), r.created_ns, r.recorded_at, r.properties, a.id, b.id"
+"""Columns `Rows.edge` reads: a and b are the ends of r."""
+EDGE_THEN = "r.id, r.type, r.created_ns, r.recorded_at, r.properties, r.from_id, r.to_id"
+"""The same of an :EdgeVersion."""
+
+Properties = dict[str, Any]
+_SECOND = 1_000_000_000
+
+
+class Rows:
+    """Encodes and decodes with one codec."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._encoder = msgspec.msgpack.Encoder()
+        self._data: msgspec.msgpack.Decoder[NodeData] = msgspec.msgpack.Decoder(NodeData)
+        self._properties = msgspec.msgpack.Decoder(dict[str, str])
+
+    def content(self, tenant: str, node: Node) -> Properties:
+        """The properties that change when a node's data does."""
+        return {
+            "data": self._codec.encode(tenant, node.id, self._encoder.encode(without_count(node.data))),
+            "tags": tags_of(tenant, node.session_id, node.type, node.data),
+            "words": words_of(node.data),
+        }
+
+    def new_node(self, tenant: str, node: Node, n: int) -> Properties:
+        """All properties of a node that is created."""
+        made = {
+            "tenant": tenant,
+            "id": node.id,
+            "n": n,
+            "type": int(node.type),
+            "created_ns": node.created_at,
+            "created_at": instant(node.created_at),
+            "updated_ns": node.updated_at,
+            "valid_from": node.created_at,
+            "recorded_at": node.recorded_at,
+            **self.content(tenant, node),
+        }
+        if node.session_id is not None:
+            made["session_id"] = node.session_id
+        if isinstance(node.data, SessionData):
+            made["active"] = node.data.is_active
+            made["counts"] = [0] * COUNTS
+        return made
+
+    def new_edge(self, tenant: str, edge: Edge, n: int) -> Properties:
+        """All properties of an edge that is created."""
+        made = {
+            "tenant": tenant,
+            "id": edge.id,
+            "n": n,
+            "created_ns": edge.created_at,
+            "created_at": instant(edge.created_at),
+            "recorded_at": edge.recorded_at,
+        }
+        if edge.properties:
+            made["properties"] = self._codec.encode(tenant, edge.id, self._encoder.encode(edge.properties))
+        return made
+
+    def node(self, tenant: str, row: Sequence[Any]) -> Node:
+        """The node of a row of `NODE` columns."""
+        id, _, type, session_id, created_ns, updated_ns, recorded_at, uses, stored = row
+        data = self._data.decode(self._codec.decode(tenant, id, stored))
+        if uses and isinstance(data, TemplateData):
+            data = msgspec.structs.replace(data, usage_count=uses)
+        return Node(
+            id=id,
+            type=NODE_TYPES[type],
+            data=data,
+            created_at=created_ns,
+            updated_at=updated_ns,
+            session_id=session_id,
+            recorded_at=recorded_at,
+        )
+
+    def edge(self, tenant: str, row: Sequence[Any]) -> Edge:
+        """The edge of a row of `EDGE` columns."""
+        id, type, created_ns, recorded_at, stored, from_id, to_id = row
+        properties = {} if stored is None else self._properties.decode(self._codec.decode(tenant, id, stored))
+        return Edge(
+            id=id,
+            type=RELATIONSHIPS[type],
+            from_id=from_id,
+            to_id=to_id,
+            created_at=created_ns,
+            properties=properties,
+            recorded_at=recorded_at,
+        )
+
+
+def instant(ns: int) -> datetime:
+    """A time as the database shows it, to the microsecond; the exact one stands beside it in nanoseconds."""
+    return datetime.fromtimestamp(ns // _SECOND, UTC).replace(microsecond=ns % _SECOND // 1_000)

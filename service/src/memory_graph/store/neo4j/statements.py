@@ -1,0 +1,69 @@
+"""What the writer says to the database. Every value is a parameter; rows come in lists, one round trip for many."""
+
+from __future__ import annotations
+
+from memory_graph.model.kinds import EdgeType, NodeType
+from memory_graph.store.neo4j.names import LABELS, RELATIONSHIPS
+from memory_graph.store.neo4j.rows import EDGE
+
+_BY_KEY = "MATCH (v:Node {tenant: key[0], id: key[1]})"
+
+NODES_BY_KEY = f"""
+UNWIND $keys AS key {_BY_KEY}
+RETURN v.tenant, v.id, v.n, v.type, v.session_id, v.created_ns, v.updated_ns, v.recorded_at, v.uses,
+  CASE WHEN key[2] THEN v.data END
+"""
+"""The columns of rows.NODE after the tenant; data only where it is asked for."""
+
+ANY_EDGE = "\nUNION ALL\n".join(
+    f"MATCH (a)-[r:{type} {{tenant: key[0], id: key[1]}}]->(b) RETURN a, r, b" for type in RELATIONSHIPS
+)
+"""An edge by its id alone: ids are unique among all types, an index holds one."""
+
+EDGES_BY_KEY = f"UNWIND $keys AS key CALL (key) {{ {ANY_EDGE} }} RETURN r.tenant, {EDGE}"
+
+LOCK = f"""
+UNWIND $keys AS key {_BY_KEY} SET v.type = v.type
+WITH collect(v) AS locked UNWIND locked AS v WITH v WHERE v:Node
+RETURN v.tenant, v.id, v.type, v.active, v.last_prompt
+"""
+"""Setting a property takes the lock, and to what it was writes nothing. The list in between makes the reads wait for
+all locks."""
+
+CREATE_NODES = {type: f"UNWIND $rows AS row CREATE (n:Node:{LABELS[type]}) SET n = row" for type in NodeType}
+CREATE_EDGES = {
+    type: f"""
+UNWIND $rows AS row
+MATCH (a:Node {{tenant: row.p.tenant, id: row.a}}) MATCH (b:Node {{tenant: row.p.tenant, id: row.b}})
+CREATE (a)-[r:{type.name}]->(b) SET r = row.p
+"""
+    for type in EdgeType
+}
+
+_ADDED = "[i IN range(0, size({counts}) - 1) | {counts}[i] + {change}[i]]"
+CHANGE_SESSIONS = f"""
+UNWIND $rows AS row MATCH (s:Node {{tenant: row[0], id: row[1]}})
+SET s.last_prompt = row[2], s.counts = {_ADDED.format(counts="s.counts", change="row[3]")}
+"""
+USE = """
+UNWIND $rows AS row MATCH (t:Node {tenant: row[0], id: row[1]}) SET t.uses = coalesce(t.uses, 0) + row[2]
+"""
+
+NEXT_COMMITS = """
+MERGE (f:Feed {name: $name}) SET f.name = f.name
+WITH collect(f) AS locked UNWIND locked AS f
+SET f.seq = coalesce(f.seq, 0) + $commits,
+  f.recorded_at = CASE WHEN f.recorded_at > $recorded_at THEN f.recorded_at ELSE $recorded_at END,
+  f.n = CASE WHEN f.n > $n THEN f.n ELSE $n END
+RETURN f.seq, f.recorded_at, f.n, coalesce(f.dropped, 0)
+"""
+"""Takes the numbers of the commits of a transaction, as its last step but one: the lock is held until the commit, so
+the order of numbers is the order of commits."""
+
+COUNT = f"""
+UNWIND $rows AS row MERGE (t:Tenant {{name: row[0]}})
+SET t.counts = CASE WHEN t.counts IS NULL THEN row[1] ELSE {_ADDED.format(counts="t.counts", change="row[1]")} END
+"""
+CREATE_COMMITS = "UNWIND $rows AS row CREATE (c:Commit) SET c = row"
+IS_COMMITTED = "MATCH (c:Commit) WHERE c.seq > $after AND c.batch = $batch RETURN c.seq ORDER BY c.seq"
+LOCK_FEED = "MERGE (f:Feed {name: $name}) SET f.name = f.name"

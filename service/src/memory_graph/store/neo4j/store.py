@@ -1,0 +1,260 @@
+"""The distributed store: one Neo4j database, a writer in every process, reads from replicas where there are any."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from neo4j import AsyncManagedTransaction, AsyncSession
+
+from memory_graph.model.errors import GraphError, NotFound, StoreUnavailable
+from memory_graph.model.ids import new_id
+from memory_graph.model.kinds import Direction, EdgeType, NodeType
+from memory_graph.model.mutations import Applied, Event, Write
+from memory_graph.model.nodes import Edge, Node
+from memory_graph.model.queries import (
+    At,
+    LineageQuery,
+    LineageStep,
+    NodeFilter,
+    Page,
+    Path,
+    ReplayStep,
+    Stats,
+    Traversal,
+)
+from memory_graph.store.causal import Moment
+from memory_graph.store.codec import PlainCodec
+from memory_graph.store.events import position
+from memory_graph.store.feed import MAX_BUFFERED_EVENTS, Feed, FeedSubscription
+from memory_graph.store.neo4j import changes, query, read, replay, walk
+from memory_graph.store.neo4j.connection import Database
+from memory_graph.store.neo4j.names import ACTIVE_SESSIONS, EDGES
+from memory_graph.store.neo4j.numbers import Numbers
+from memory_graph.store.neo4j.rows import Rows
+from memory_graph.store.neo4j.schema import migrate
+from memory_graph.store.neo4j.tail import Tail
+from memory_graph.store.neo4j.view import Place, View
+from memory_graph.store.neo4j.write import Committer
+from memory_graph.store.protocol import Codec
+from memory_graph.store.writer import BatchingWriter, WriterObserver
+
+KEEP_CHANGES = 100_000
+MAX_CONNECTIONS = 50
+_PING_S = 5.0
+_SCAN_PAGE = 500
+_WALK_PAGE = 100
+
+T = TypeVar("T")
+
+
+def open_store(
+    uri: str,
+    *,
+    username: str | None = None,
+    password: str | None = None,
+    database: str = "neo4j",
+    max_connections: int = MAX_CONNECTIONS,
+    codec: Codec | None = None,
+    clock: Callable[[], int] = time.time_ns,
+    new_id: Callable[[], str] = new_id,
+    keep_changes: int = KEEP_CHANGES,
+    max_buffered_events: int = MAX_BUFFERED_EVENTS,
+    observer: WriterObserver | None = None,
+) -> Neo4jStore:
+    """A store that connects, and makes or migrates the schema, when it is first used: a database that is away now
+    may come later.
+
+    uri: neo4j:// for a cluster (reads go to replicas), bolt:// for one server; +s for TLS. username: None for a
+    server without authentication. max_connections: of this process to one server. codec: how content is written; as it
+    is, by default. clock: recorded time in nanoseconds. new_id: ids the store makes without being given one.
+    keep_changes: commits the change feed keeps. max_buffered_events: of one live subscription. observer: told of every
+    commit.
+
+    Call it on the event loop that uses the store.
+    """
+    opened = Database(uri, username=username, password=password, database=database, max_connections=max_connections)
+    rows, numbers = Rows(codec or PlainCodec()), Numbers(clock)
+    committer = Committer(opened, rows, numbers, new_id=new_id, keep_changes=keep_changes)
+    return Neo4jStore(opened, rows, numbers, committer, Feed(max_buffered_events), observer)
+
+
+class Neo4jStore:
+    """A `memory_graph.store.protocol.GraphStore` in a database that other processes write to as well."""
+
+    def __init__(
+        self,
+        database: Database,
+        rows: Rows,
+        numbers: Numbers,
+        committer: Committer,
+        feed: Feed,
+        observer: WriterObserver | None,
+    ) -> None:
+        self._database = database
+        self._rows = rows
+        self._numbers = numbers
+        self._committer = committer
+        self._feed = feed
+        self._writer = BatchingWriter(self._commit, _answered, observer=observer)
+        self._tail: Tail | None = None
+        self._opening = asyncio.Lock()
+        self._ping: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    async def apply(self, write: Write) -> Applied:
+        return await self._writer.submit(write)
+
+    async def get_nodes(self, tenant: str, ids: Sequence[str]) -> list[Node]:
+        return await self._read(lambda tx: read.nodes(tx, self._rows, tenant, ids)) if ids else []
+
+    async def get_edge(self, tenant: str, edge_id: str) -> Edge | None:
+        return await self._read(lambda tx: read.edge(tx, self._rows, tenant, edge_id))
+
+    async def get_edges(
+        self, tenant: str, node_id: str, direction: Direction, edge_type: EdgeType | None
+    ) -> list[Edge]:
+        found = await self._read(lambda tx: read.edges(tx, self._rows, tenant, node_id, direction, edge_type))
+        if found is None:
+            raise NotFound("node", node_id)
+        return found
+
+    async def query(self, tenant: str, condition: NodeFilter, limit: int, offset: int) -> Page:
+        asked = query.condition(tenant, condition)
+        if asked is None:
+            return Page([], 0)
+
+        async def work(tx: AsyncManagedTransaction) -> Page:
+            nodes = await query.page(tx, self._rows, tenant, asked, limit, offset)
+            return Page(nodes, await query.total(tx, asked))
+
+        return await self._read(work)
+
+    async def scan(self, tenant: str, condition: NodeFilter) -> AsyncIterator[Node]:
+        asked = query.condition(tenant, condition)
+        key: query.Key | None = None
+        while asked is not None:
+            following = partial(
+                query.page_before, rows=self._rows, tenant=tenant, asked=asked, limit=_SCAN_PAGE, key=key
+            )
+            nodes, key = await self._read(following)
+            for node in nodes:
+                yield node
+            if key is None:
+                return
+
+    async def traverse(self, tenant: str, traversal: Traversal) -> AsyncIterator[Path]:
+        at = self._pinned(traversal.at)
+        found = await self._read(lambda tx: walk.trails(self._view(tx, tenant, at), traversal))
+        for first in range(0, len(found), _WALK_PAGE):
+            some = found[first : first + _WALK_PAGE]
+            for path in await self._read(partial(self._paths, tenant=tenant, at=at, found=some)):
+                yield path
+
+    async def lineage(self, tenant: str, query: LineageQuery) -> list[LineageStep]:
+        at = self._pinned(query.at)
+        return await self._read(lambda tx: walk.lineage(self._view(tx, tenant, at), query))
+
+    async def replay(
+        self, tenant: str, session_id: str, as_of: int | None, known_at: int | None
+    ) -> AsyncIterator[ReplayStep]:
+        at = self._pinned(At(as_of=as_of, known_at=known_at))
+        found = await self._read(lambda tx: replay.moments(self._view(tx, tenant, at), session_id))
+        for first in range(0, len(found), _WALK_PAGE):
+            some = found[first : first + _WALK_PAGE]
+            for step in await self._read(partial(self._steps, tenant=tenant, at=at, found=some)):
+                yield step
+
+    async def _paths(
+        self, tx: AsyncManagedTransaction, *, tenant: str, at: At, found: Sequence[walk.Trail]
+    ) -> list[Path]:
+        return await walk.paths(self._view(tx, tenant, at), found)
+
+    async def _steps(
+        self, tx: AsyncManagedTransaction, *, tenant: str, at: At, found: Sequence[Moment[Place]]
+    ) -> list[ReplayStep]:
+        return await replay.steps(self._view(tx, tenant, at), found)
+
+    def _view(self, tx: AsyncManagedTransaction, tenant: str, at: At) -> View:
+        return View(tx, self._rows, tenant, at)
+
+    def _pinned(self, at: At) -> At:
+        """A point in time that stays the same for all reads of one call."""
+        if at.as_of is None and at.known_at is not None:
+            return At(as_of=self._numbers.clock(), known_at=at.known_at)
+        return at
+
+    async def stats(self, tenant: str) -> Stats:
+        counts = await self._read(lambda tx: read.counts(tx, tenant))
+        return Stats(
+            nodes=sum(counts[1:ACTIVE_SESSIONS]),
+            edges=counts[EDGES],
+            sessions=counts[NodeType.SESSION],
+            active_sessions=counts[ACTIVE_SESSIONS],
+        )
+
+    async def changes(self, tenant: str, after: str | None, limit: int, session_id: str | None = None) -> list[Event]:
+        await self._ready()
+        return await self._database.read_newest(lambda tx: changes.read(tx, tenant, after, limit, session_id))
+
+    def subscribe(self, tenant: str) -> FeedSubscription:
+        return self._feed.subscribe(tenant)
+
+    async def ping(self) -> None:
+        if self._ping is None or self._ping.done():
+            self._ping = asyncio.create_task(self._probe())
+        try:
+            await asyncio.wait_for(asyncio.shield(self._ping), _PING_S)
+        except TimeoutError:
+            raise StoreUnavailable("the database does not answer; check its load and its logs") from None
+
+    async def close(self) -> None:
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _commit(self, writes: Sequence[Write]) -> Sequence[Applied | GraphError]:
+        tail = await self._ready()
+        outcomes = await self._committer.commit(writes)
+        await tail.publish(
+            [
+                (position(outcome.events[0].id)[0], write.tenant, outcome.events)
+                for write, outcome in zip(writes, outcomes, strict=True)
+                if isinstance(outcome, Applied) and outcome.events
+            ]
+        )
+        return outcomes
+
+    async def _read(self, work: Callable[[AsyncManagedTransaction], Awaitable[T]]) -> T:
+        await self._ready()
+        return await self._database.read(work)
+
+    async def _ready(self) -> Tail:
+        """Makes or migrates the schema before the first use, and starts to listen for commits of others."""
+        if self._tail is None:
+            async with self._opening:
+                if self._tail is None:
+                    await self._database.in_session(migrate)
+                    newest = await self._database.read_newest(lambda tx: changes.newest(tx, self._numbers))
+                    self._tail = Tail(self._database, self._feed, newest)
+        return self._tail
+
+    async def _probe(self) -> None:
+        await self._ready()
+        await self._database.in_session(self._write_probe)
+
+    async def _write_probe(self, session: AsyncSession) -> None:
+        await (await session.run(read.PROBE, at=self._numbers.clock())).consume()
+
+    async def _close(self) -> None:
+        await self._writer.close()
+        if self._tail is not None:
+            await self._tail.close()
+        await self._database.close()
+
+
+def _answered(writes: Sequence[Write], outcomes: Sequence[Applied | GraphError]) -> None:
+    """Nothing is left to publish: `Neo4jStore._commit` has, after what other processes committed before."""

@@ -1,0 +1,73 @@
+"""The live half of the change feed where several processes commit: every commit once, in the order of numbers.
+
+What this process commits it tells at once, from memory, after reading what others have committed in between. What
+others commit while it is idle it learns by asking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from memory_graph.model.errors import StoreUnavailable
+from memory_graph.model.mutations import Event
+from memory_graph.store.feed import Feed
+from memory_graph.store.neo4j import changes
+from memory_graph.store.neo4j.connection import Database
+
+POLL_S = 0.25
+"""How long a commit of another process may go untold, beside the time of a read."""
+_AT_ONCE = 500
+
+Told = tuple[int, str, tuple[Event, ...]]
+"""A commit: its number, tenant and events."""
+
+
+class Tail:
+    """Publishes commits to a `Feed`. start: the newest commit that subscribers need not hear of."""
+
+    def __init__(self, database: Database, feed: Feed, start: int) -> None:
+        self._database = database
+        self._feed = feed
+        self._position = start
+        self._turn = asyncio.Lock()
+        self._polling = asyncio.create_task(self._poll(), name="store-tail")
+
+    async def publish(self, commits: Sequence[Told]) -> None:
+        """Tells of commits of this process, and before each of those of others that came before it."""
+        async with self._turn:
+            for seq, tenant, events in commits:
+                if seq > self._position + 1:
+                    try:
+                        await self._catch_up(seq - 1)
+                    except StoreUnavailable:
+                        return  # the commits stand; all of this is told when the database is back
+                if seq == self._position + 1:
+                    self._tell(seq, tenant, events)
+
+    async def close(self) -> None:
+        self._polling.cancel()
+        await asyncio.gather(self._polling, return_exceptions=True)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            async with self._turn:
+                try:
+                    await self._catch_up(None)
+                except StoreUnavailable:
+                    continue  # whoever reads or writes hears of it; nothing is skipped
+
+    async def _catch_up(self, last: int | None) -> None:
+        """Tells of what is committed up to a number, or of everything."""
+        while last is None or self._position < last:
+            found = await self._database.read_newest(lambda tx: changes.read_all(tx, self._position, _AT_ONCE))
+            for seq, tenant, events in found:
+                if last is None or seq <= last:
+                    self._tell(seq, tenant, events)
+            if len(found) < _AT_ONCE:
+                return
+
+    def _tell(self, seq: int, tenant: str, events: tuple[Event, ...]) -> None:
+        self._feed.publish(tenant, events)
+        self._position = seq

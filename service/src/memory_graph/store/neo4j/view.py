@@ -1,0 +1,149 @@
+"""The graph at a point in time: what is true now, or what was visible as of A and known at K.
+
+A view of the present reads current nodes and relationships alone. A view of the past also reads versions, by the rule
+in `schema`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from neo4j import AsyncManagedTransaction
+
+from memory_graph.model.kinds import Direction, EdgeType
+from memory_graph.model.nodes import Edge, Node
+from memory_graph.model.queries import At
+from memory_graph.store import causal
+from memory_graph.store.ids import LATEST, bounded
+from memory_graph.store.neo4j.connection import ask
+from memory_graph.store.neo4j.rows import EDGE, EDGE_THEN, NODE, Rows
+
+Place = tuple[int, str]
+"""A node in one of its lives: n and id."""
+Link = causal.Link[Place]
+"""An edge between places; `e` is the whole edge."""
+
+_NODE_THEN = "{v}.recorded_at <= $known_at AND {v}.valid_from <= $as_of"
+_EDGE_THEN = "r.recorded_at <= $known_at AND r.created_ns <= $as_of"
+_NOT_ENDED = "({v}.closed_at > $known_at OR $as_of < {v}.valid_to)"
+_WAS = f"{_NODE_THEN} AND {_NOT_ENDED}"
+_NO_LIMIT = LATEST
+
+_SIDES = {Direction.OUTGOING: ("from", "to"), Direction.INCOMING: ("to", "from")}
+"""How an :EdgeVersion names the end that is near and the one that is far."""
+
+
+class Tail(NamedTuple):
+    """Where edges are looked for, and ids of nodes that they must not lead to."""
+
+    place: Place
+    seen: Sequence[str]
+
+
+class View:
+    """Reads of one tenant at one point in time, in one transaction. An `At` with a known_at has an as_of too."""
+
+    def __init__(self, tx: AsyncManagedTransaction, rows: Rows, tenant: str, at: At) -> None:
+        self._tx = tx
+        self._rows = rows
+        self._tenant = tenant
+        self._past = at.as_of is not None
+        self._values: dict[str, Any] = {"tenant": tenant}
+        if at.as_of is not None:
+            self._values["as_of"] = bounded(at.as_of)
+            self._values["known_at"] = LATEST if at.known_at is None else bounded(at.known_at)
+
+    async def places(self, ids: Sequence[str]) -> dict[str, Place]:
+        """The nodes that are visible, by id."""
+        rows = await self._nodes("id: id", "v.n, v.id", "UNWIND $ids AS id", ids=list(ids))
+        return {id: (n, id) for n, id in reversed(rows)}
+
+    async def nodes(self, places: Iterable[Place]) -> dict[Place, Node]:
+        """Nodes in their lives; what is not visible is not there."""
+        wanted = set(places)
+        ids = list({id for _, id in wanted})
+        rows = await self._nodes("id: id", NODE, "UNWIND $ids AS id", ids=ids)
+        found = {(row[1], row[0]): row for row in rows}
+        return {place: self._rows.node(self._tenant, row) for place, row in found.items() if place in wanted}
+
+    async def session(self, id: str) -> list[tuple[int, Place]]:
+        """created_at and place of a session and its nodes."""
+        rows = await self._nodes("session_id: $session", "v.created_ns, v.n, v.id", "", session=id)
+        return [(created_ns, (n, id)) for created_ns, n, id in rows]
+
+    async def links(
+        self, tails: Sequence[Tail], direction: Direction, types: frozenset[EdgeType], limit: int = _NO_LIMIT
+    ) -> AsyncGenerator[tuple[int, Link], None]:
+        """Edges of the tails, at most `limit`, each with the index of its tail: those that leave, then those that
+        reach it. A caller that has enough closes the iterator."""
+        names = "|".join(type.name for type in sorted(types))
+        sides = [side for side in _SIDES if direction in (side, Direction.BOTH)]
+        statements = [_links_now(side, names, past=self._past) for side in sides]
+        if self._past:
+            statements += [_links_then(side) for side in sides]
+        values = {
+            **self._values,
+            "tails": [[tail.place[1], tail.place[0], list(tail.seen)] for tail in tails],
+            "types": [type.name for type in types] or None,
+        }
+        for statement in statements:
+            result = await self._tx.run(statement, values, limit=limit)
+            try:
+                async for record in result:
+                    index, from_n, to_n, *row = record.values()
+                    edge: Edge = self._rows.edge(self._tenant, row)
+                    limit -= 1
+                    yield index, Link(edge, int(edge.type), (from_n, edge.from_id), (to_n, edge.to_id))
+            finally:
+                await result.consume()
+            if not limit:
+                return
+
+    async def _nodes(self, match: str, columns: str, unwind: str, **values: Any) -> list[list[Any]]:  # noqa: ANN401
+        now = f"{unwind} MATCH (v:Node {{tenant: $tenant, {match}}})"
+        statement = f"{now} RETURN {columns}"
+        if self._past:
+            then = f"{unwind} MATCH (v:NodeVersion {{tenant: $tenant, {match}}}) WHERE {_WAS.format(v='v')}"
+            named = ", ".join(f"{column} AS c{place}" for place, column in enumerate(columns.split(", ")))
+            statement = f"{now} WHERE {_NODE_THEN.format(v='v')} RETURN {named} UNION ALL {then} RETURN {named}"
+        return await ask(self._tx, statement, **self._values, **values)
+
+
+_UNWIND = """
+UNWIND range(0, size($tails) - 1) AS i WITH i, $tails[i][0] AS id, $tails[i][1] AS n, $tails[i][2] AS seen
+"""
+
+
+def _links_now(side: Direction, names: str, *, past: bool) -> str:
+    leaving = side is Direction.OUTGOING
+    of_type = f"[r:{names}]" if names else "[r]"
+    edge = f"-{of_type}->(o)" if leaving else f"<-{of_type}-(o)"
+    ends = "v AS a, o AS b" if leaving else "o AS a, v AS b"
+    then = ""
+    if past:
+        then = f"""AND v.n = n AND {_EDGE_THEN} AND (({_NODE_THEN.format(v="o")}) OR EXISTS {{
+          MATCH (w:NodeVersion {{tenant: $tenant, id: o.id}}) WHERE w.n = o.n AND {_WAS.format(v="w")} }})"""
+    return f"""
+{_UNWIND}
+MATCH (v:Node {{tenant: $tenant, id: id}}){edge}
+WHERE NOT o.id IN seen {then}
+WITH i, r, {ends} LIMIT $limit
+RETURN i, a.n, b.n, {EDGE}
+"""
+
+
+def _links_then(side: Direction) -> str:
+    near, far = _SIDES[side]
+    return f"""
+{_UNWIND}
+MATCH (r:EdgeVersion {{tenant: $tenant, {near}_id: id}})
+WHERE r.{near}_n = n AND NOT r.{far}_id IN seen AND ($types IS NULL OR r.type IN $types)
+  AND {_EDGE_THEN} AND {_NOT_ENDED.format(v="r")}
+  AND (EXISTS {{ MATCH (o:Node {{tenant: $tenant, id: r.{far}_id}})
+                WHERE o.n = r.{far}_n AND {_NODE_THEN.format(v="o")} }}
+    OR EXISTS {{ MATCH (w:NodeVersion {{tenant: $tenant, id: r.{far}_id}})
+                WHERE w.n = r.{far}_n AND {_WAS.format(v="w")} }})
+WITH i, r LIMIT $limit
+RETURN i, r.from_n, r.to_n, {EDGE_THEN}
+"""

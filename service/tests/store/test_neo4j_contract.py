@@ -1,0 +1,79 @@
+"""The Neo4j store keeps the store contract."""
+
+from __future__ import annotations
+
+import pytest
+
+from memory_graph.store.neo4j import open_store
+from store.chain_contract import ChainContract
+from store.feed_contract import FeedContract, LifecycleContract
+from store.read_contract import EdgeContract, QueryContract, TenantContract
+from store.store_contract import AtomicContract, Clock, CreateContract, DeleteContract, UpdateContract
+from store.temporal_contract import ReplayContract, TimeContract, WalkContract
+from support.neo4j_server import settings
+
+pytestmark = pytest.mark.xdist_group("neo4j")
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+async def store(empty_neo4j, clock):
+    opened = open_store(**settings(empty_neo4j), clock=clock, max_buffered_events=100)
+    yield opened
+    await opened.close()
+
+
+class TestCreate(CreateContract):
+    pass
+
+
+class TestAtomic(AtomicContract):
+    pass
+
+
+class TestChain(ChainContract):
+    pass
+
+
+class TestUpdate(UpdateContract):
+    pass
+
+
+class TestDelete(DeleteContract):
+    pass
+
+
+class TestEdges(EdgeContract):
+    pass
+
+
+class TestQuery(QueryContract):
+    pass
+
+
+class TestTenants(TenantContract):
+    pass
+
+
+class TestFeed(FeedContract):
+    pass
+
+
+class TestLifecycle(LifecycleContract):
+    pass
+
+
+class TestWalk(WalkContract):
+    pass
+
+
+class TestReplay(ReplayContract):
+    pass
+
+
+class TestTime(TimeContract):
+    pass
