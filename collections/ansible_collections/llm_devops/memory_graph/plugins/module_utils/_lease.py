@@ -27,6 +27,7 @@ DURATION = 20
 RENEW_EVERY = 5.0
 FENCE_AFTER = 12.0
 """Seconds since the last renewal after which nothing is written before another renewal succeeded."""
+REVIEW = "SelfSubjectReview"
 SELF = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 Say = Callable[[str, str], None]
 
@@ -53,15 +54,13 @@ def holder() -> str:
     return f"{person()} process {os.getpid()} ({secrets.token_hex(4)})"
 
 
-def review(cluster: Cluster) -> tuple[str, dt.datetime | None]:
-    """The user as the API server knows us, empty where it does not tell, and the server's time."""
-    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+def user(cluster: Cluster) -> str:
+    """Who we are to the API server, empty where it does not tell (before Kubernetes 1.28)."""
     try:
-        answer = cluster.request("POST", SELF, None, body)
-    except ApiError:  # before Kubernetes 1.28 there is none
-        return "", None
-    stamp = (answer.get("metadata") or {}).get("creationTimestamp")
-    return str(answer["status"]["userInfo"].get("username", "")), _time(stamp) if stamp else None
+        answer = cluster.request("POST", SELF, None, {"apiVersion": "authentication.k8s.io/v1", "kind": REVIEW})
+    except ApiError:
+        return ""
+    return str(answer["status"]["userInfo"].get("username", ""))
 
 
 def path(name: str, namespace: str) -> str:
@@ -161,10 +160,9 @@ class Lease:
         if held_by(found)["holder"] == self.identity:  # the answer to our creation got lost
             self._object = found
             return None
-        now = review(self.cluster)[1] or dt.datetime.now(dt.UTC)
-        if not expired(found, now):
-            return found
         try:
+            if not expired(found, self._now(found)):
+                return found
             self._object = self._send("PUT", self._path, self._manifest(found))
         except ApiError as error:
             if error.status != 409:
@@ -172,6 +170,11 @@ class Lease:
             return self.cluster.find(self._path) or self._take()
         self.say("lock", f"taken over from {held_by(found)['holder']}, which has not renewed it since {renewed(found)}")
         return None
+
+    def _now(self, found: Object) -> dt.datetime:
+        """The API server's time: what it stamps on a renewal that is not carried out."""
+        query = {"fieldManager": FIELD_MANAGER, "dryRun": "All"}
+        return renewed(dict(self.cluster.request("PUT", self._path, query, self._manifest(found))))
 
     def _manifest(self, found: Object | None) -> Object:
         now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # to be read by people; nothing depends on it

@@ -156,7 +156,7 @@ class Release(Run):
         goes_on = before.state == "pending" and before.digest == digest
         revision = before.revision if goes_on else before.revision + 1
         parts = _revisions.encoded(objects, before.key)
-        user, _now = _lease.review(self.cluster)
+        user = _lease.user(self.cluster)
         record = _history.advanced(
             before, revision, "pending", digest, self._members(before.members), note=self._note, parts=len(parts),
             who=" from ".join(part for part in (user, _lease.person()) if part), limit=self.wish.history_limit,

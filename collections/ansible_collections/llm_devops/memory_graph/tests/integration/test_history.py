@@ -234,6 +234,15 @@ def test_what_was_really_written_is_counted(place):
     assert any(line.startswith("apply config  1/1  ") for line in place.said)
 
 
+def test_all_that_is_refused_is_said_at_once(place):
+    place.release(place.config())
+    broken = [place.config(name, number=1) for name in ("one", "two")]
+    text = failure_text(place.release(place.config(), *broken))
+    assert "ConfigMap/one" in text
+    assert "ConfigMap/two" in text
+    assert text.endswith("Nothing was written.")
+
+
 def test_a_wave_written_in_part_says_what_was_written(place):
     """The second object is refused only when it is really written: two creations meet."""
     place.release(place.config(a="1"))

@@ -77,10 +77,10 @@ def second(place):
     return [place.config(a="2"), workload(place, "2")]
 
 
-def start(place, gate, tmp_path):
+def start(place, gate, tmp_path, **wish):
     """The second revision, by the module as Ansible runs it, up to the gate."""
-    objects = [place.namespace, *second(place)]
-    wanted = {"name": "demo", "namespace": place.name, "objects": objects, "kubeconfig": gate.kubeconfig()}
+    wish = wish or {"objects": [place.namespace, *second(place)]}
+    wanted = {"name": "demo", "namespace": place.name, "kubeconfig": gate.kubeconfig(), **wish}
     file = tmp_path / "arguments.json"
     file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": wanted}))
     process = subprocess.Popen(
@@ -169,6 +169,36 @@ def test_a_run_that_is_killed_leaves_a_lock_that_ends_and_the_next_goes_on(place
     if point != "while objects are applied":  # once the whole time, else a time that is over sooner
         place.edit(_lease.path("demo", place.name), {"spec": {"leaseDurationSeconds": 1}})
     goes_on(place)
+
+
+def test_a_first_deployment_killed_before_it_has_its_lock_goes_on(place, gate, tmp_path):
+    """Of it there is a namespace, and nothing else."""
+    gate.point = ("POST", "/leases")
+    process = start(place, gate, tmp_path)
+    process.kill()
+    process.communicate(timeout=SECONDS)
+    gate.open(drop=True)
+    assert (lease(place), record(place).revision) == (None, 0)
+    outcome = place.release(*second(place))
+    assert not outcome.failures
+    assert (outcome.record.revision, outcome.record.state) == (1, "deployed")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_teardown_that_is_cut_off_is_finished_by_the_next(place, gate, tmp_path, number):
+    place.release(place.config(a="1"), place.config("old-a"), place.config("old-b"))
+    gate.point = POINTS["while objects are pruned"]
+    process = start(place, gate, tmp_path, state="absent")
+    process.send_signal(number)
+    gate.open(drop=number == signal.SIGKILL)
+    process.communicate(timeout=SECONDS)
+    assert {"settings", "old-a", "old-b"} <= {item.ref.name for item in record(place).members}
+    if number == signal.SIGKILL:
+        place.edit(_lease.path("demo", place.name), {"spec": {"leaseDurationSeconds": 1}})
+    assert not place.run(lock_timeout=SECONDS).absent().failures
+    assert place.names("configmaps") == ["kube-root-ca.crt"]
+    assert {item.ref.kind for item in record(place).members} == {"Namespace"}
+    assert lease(place) is None
 
 
 PLAY = """

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -92,7 +93,8 @@ def test_a_renewal_moves_the_time_the_server_wrote(place):
         first = _lease.renewed(lease(place))
         while _lease.renewed(lease(place)) == first:
             ours._renew()
-        assert not _lease.expired(lease(place), _lease.review(place.cluster)[1])
+        assert not _lease.expired(lease(place), ours._now(lease(place)))
+        assert _lease.expired(lease(place), ours._now(lease(place)) + dt.timedelta(seconds=_lease.DURATION + 1))
 
 
 def test_a_run_that_lost_its_lock_stops_before_its_next_write(place, monkeypatch):
