@@ -328,9 +328,9 @@ def test_what_cannot_heal_ends_the_wait_at_once(place, image, name):
 
 
 def test_a_probe_that_fails_is_said_once_while_it_does(place, image):
-    probe = {"exec": {"command": ["sh", "-c", "echo no database; exit 1"]}, "periodSeconds": 1}
+    probe = {"exec": {"command": ["sh", "-c", "echo no database; exit 1"]}, "periodSeconds": 1, "timeoutSeconds": 9}
     web = workload("Deployment", "web", pod(image, "sh", "-c", "echo asking; sleep infinity", readinessProbe=probe))
-    status = place.wait(web, timeout=8)["Deployment/web"]
+    status = place.wait(web, timeout=15)["Deployment/web"]
     assert status.reason == "0/1 not ready: Readiness probe failed: no database"
     assert status.log == ["asking"]
     assert [line for line in place.said if "Readiness" in line] == [f"Deployment/web  {status.reason}"]
