@@ -38,8 +38,9 @@ class Evidence:
             if event["type"] != "DELETED":
                 self._keep(source, uid, obj)
         identity = ref(obj)
-        if identity in self.live and event["type"] != "DELETED":
-            self.live[identity] = obj
+        if identity in self.live:
+            gone = {"deletionTimestamp": "now"} if event["type"] == "DELETED" else {}
+            self.live[identity] = {**obj, "metadata": {**obj["metadata"], **gone}}
 
     def _keep(self, source: Any, uid: str, obj: Object) -> None:
         self._kept[uid] = source, obj

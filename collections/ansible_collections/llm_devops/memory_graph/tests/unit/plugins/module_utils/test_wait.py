@@ -292,6 +292,16 @@ def test_one_line_is_said_a_change_of_state(waiting, starting):
     ]
 
 
+def test_what_somebody_deletes_is_not_ready_until_it_is_back(waiting):
+    public = recorded("Service", "balanced")
+    waiting.begin(public)
+    waiting.waiter.evidence.note("watch", {"type": "DELETED", "object": public})
+    waiting.after(0)
+    assert waiting.said == ["Service/balanced  being deleted"]
+    public["status"] = {"loadBalancer": {"ingress": [{"hostname": "lb.example"}]}}
+    assert waiting.show(public).state("Service/balanced") == "ready"
+
+
 class Response:
     """A watch that shows some events and then stays open until it is closed."""
 
