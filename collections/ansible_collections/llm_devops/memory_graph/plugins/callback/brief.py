@@ -111,12 +111,18 @@ class CallbackModule(Default):  # type: ignore[misc]
     def v2_runner_on_ok(self, result: Any) -> None:
         if self._verbose:
             super().v2_runner_on_ok(result)
-            return
+        elif not result.task.loop:  # a loop's items were shown one by one
+            self._show_lines(result)
+
+    def _show_lines(self, result: Any) -> None:
         for line in lines(result.result, result.task.action):
             self._show(line)
 
     def v2_runner_item_on_ok(self, result: Any) -> None:
-        self.v2_runner_on_ok(result) if not self._verbose else super().v2_runner_item_on_ok(result)
+        if self._verbose:
+            super().v2_runner_item_on_ok(result)
+        else:
+            self._show_lines(result)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
         if self._verbose:
@@ -143,6 +149,17 @@ class CallbackModule(Default):  # type: ignore[misc]
             super().v2_runner_on_unreachable(result)
         else:
             self._failure(result, False)
+
+    def v2_runner_retry(self, result: Any) -> None:
+        if self._verbose:
+            super().v2_runner_retry(result)
+        else:
+            left = result.result["retries"] - result.result["attempts"]
+            self._show(*labelled("retry", f"{result.task.get_name()} ({result.host.get_name()}), {left} left"))
+
+    def v2_runner_on_async_poll(self, result: Any) -> None:
+        if self._verbose:
+            super().v2_runner_on_async_poll(result)
 
     def _failure(self, result: Any, ignored: bool) -> None:
         data = result.result
