@@ -114,7 +114,7 @@ def _pods(plan: Plan) -> Iterator[Need]:
         stable = [f"{one.name}-{index}" for one in owners for index in range(one.replicas)] if fixed else []
         yield from _verbs("list watch", here, "", "pods", "wait for the pods")
         yield from _verbs("watch", here, "", "events", "say why a pod does not start")
-        yield from _verbs("list", here, "apps", "replicasets", "say what still serves", essential=False)
+        yield from _verbs("watch", here, "apps", "replicasets", "say what still serves", essential=False)
         yield from _verbs("list", here, "discovery.k8s.io", "endpointslices", "verify the Services")
         for name in stable or [""]:
             yield from _verbs(
