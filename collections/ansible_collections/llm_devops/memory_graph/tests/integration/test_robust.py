@@ -203,9 +203,15 @@ def test_the_wait_for_a_server_is_told(proxy):
 
 
 def test_a_release_that_waits_for_the_server_says_so_in_its_report(proxy, namespace):
-    proxy.fault = Fault("status", 429, {"Retry-After": "4"}, times=2, matches=lambda verb, _path: verb == "PATCH")
+    proxy.fault = Fault(
+        "status",
+        429,
+        {"Retry-After": "4"},
+        times=2,
+        matches=lambda _verb, path: path.endswith("/configmaps/settings-0"),
+    )
     cluster = connect(proxy.options())
-    outcome = release(cluster, namespace, [], parallelism=1)
+    outcome = release(cluster, namespace, configs(1))
     assert not outcome.failures
     text = f"{proxy.url} does not answer (HTTP 429); it is waited for, 60 s at most"
     assert {"label": "server", "text": text} in outcome.report
