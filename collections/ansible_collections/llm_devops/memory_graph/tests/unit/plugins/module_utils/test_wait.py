@@ -338,7 +338,7 @@ def test_a_watch_is_opened_again_until_it_is_refused(monkeypatch):
     sink = queue.SimpleQueue()
     watch = Watch(script, "/api/v1/pods", {}, sink)
     watch.run()
-    told = [sink.get_nowait() for _ in range(sink.qsize())]
+    told = [sink.get_nowait() for _told in range(sink.qsize())]
     assert [type(one) for one in told] == [Opened, tuple, Lost, Lost, Refused]
     assert told[1] == (watch, event)
     assert told[4].error is refusal
