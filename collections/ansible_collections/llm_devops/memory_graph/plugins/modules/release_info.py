@@ -123,7 +123,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _dr
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._plan import in_parallel
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._predicates import judge
 
@@ -163,8 +163,13 @@ def drifted(cluster: Cluster, discovery: Discovery, record: _history.Record) -> 
 
 
 def lock(cluster: Cluster, name: str, namespace: str) -> dict[str, str]:
-    """Who deploys the release now."""
-    lease = cluster.find(_lease.path(name, namespace))
+    """Who deploys the release now; nobody, as far as one sees who may not read Leases."""
+    try:
+        lease = cluster.find(_lease.path(name, namespace))
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return {}
     return _lease.held_by(lease) if lease else {}
 
 
