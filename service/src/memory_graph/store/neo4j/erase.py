@@ -20,7 +20,11 @@ from memory_graph.store.neo4j.statements import ANY_EDGE
 from memory_graph.store.neo4j.unit import Moved, Unit
 
 _NODE = "MATCH (v:Node {tenant: $tenant, id: $id})"
-_IN_SESSION = "MATCH (v:Node {tenant: $tenant, session_id: $id})"
+_IN_SESSION = """
+MATCH (v:Node) USING INDEX SEEK v:Node(tenant, session_id, created_ns, n)
+WHERE v.tenant = $tenant AND v.session_id = $id AND v.created_ns IS NOT NULL AND v.n IS NOT NULL
+"""
+
 _VERSION_OF_EDGE = """
 CREATE (w:EdgeVersion) SET w = properties(r), w.type = type(r), w.from_id = a.id, w.from_n = a.n, w.to_id = b.id,
   w.to_n = b.n, w.valid_to = $at, w.closed_at = $closed_at
@@ -42,12 +46,13 @@ OPTIONAL MATCH (v)-[:FOLLOWS {{chain: true}}]->(before) OPTIONAL MATCH (v)<-[:FO
 RETURN before.id, after.id
 """
 _NEWEST_PROMPT = """
-MATCH (v:Node) WHERE v.tenant = $tenant AND v.session_id = $session AND v.type = $type
+MATCH (v:Node) USING INDEX SEEK v:Node(tenant, session_id, type, created_ns, n)
+WHERE v.tenant = $tenant AND v.session_id = $session AND v.type = $type
   AND v.created_ns IS NOT NULL AND v.n IS NOT NULL
-RETURN v.id ORDER BY v.created_ns DESC, v.n DESC LIMIT 1
+RETURN v.id ORDER BY v.tenant DESC, v.session_id DESC, v.type DESC, v.created_ns DESC, v.n DESC LIMIT 1
 """
 _SESSION = f"{_NODE} RETURN v.counts, v.active"
-_NODES_OF_SESSION = f"{_IN_SESSION} WHERE v.id <> $id RETURN v.id, v.type ORDER BY v.created_ns, v.n"
+_NODES_OF_SESSION = f"{_IN_SESSION} AND v.id <> $id RETURN v.id, v.type ORDER BY v.created_ns, v.n"
 
 
 async def delete_edge(unit: Unit, scope: Scope, id: str, at: int) -> None:

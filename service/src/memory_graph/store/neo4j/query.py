@@ -21,24 +21,25 @@ Key = tuple[int, int, str]
 """Where a page ends: created_at, n and id of its last node."""
 
 _INDEXES = {
-    (False, False): "(tenant, created_ns, n)",
-    (False, True): "(tenant, type, created_ns, n)",
-    (True, False): "(tenant, session_id, created_ns, n)",
-    (True, True): "(tenant, session_id, type, created_ns, n)",
+    (False, False): ("tenant", "created_ns", "n"),
+    (False, True): ("tenant", "type", "created_ns", "n"),
+    (True, False): ("tenant", "session_id", "created_ns", "n"),
+    (True, True): ("tenant", "session_id", "type", "created_ns", "n"),
 }
+"""The index of a filter by whether it names a session and a type."""
 _TIME = "v.created_ns >= $after AND v.created_ns <= $before"
 _REST = "all(word IN $rest WHERE (' ' + v.words + ' ') CONTAINS word)"
-_ORDER = "ORDER BY v.created_ns DESC, v.n DESC, v.id DESC"
 _OLDER = "(v.created_ns < $at OR v.n < $n OR (v.n = $n AND v.id < $id))"
 _OF_TENANT = "MATCH (c:Tenant {name: $tenant}) RETURN c.counts"
 _OF_SESSION = "MATCH (c:Node {tenant: $tenant, id: $session}) RETURN c.counts"
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """A filter ready to be asked: what it matches, with its values. counted: it has no condition but session and
-    type, of which there are counts."""
+    """A filter ready to be asked: what it matches, with its values, and its order. counted: it has no condition but
+    session and type, of which there are counts."""
 
     source: str
+    order: str
     values: dict[str, Any]
     counted: bool
 
@@ -47,6 +48,7 @@ def condition(tenant: str, asked: NodeFilter) -> Condition | None:
     """The filter as Cypher; None where nothing can match."""
     if asked.session_id is not None and asked.type is NodeType.SESSION:
         return None
+    index = _INDEXES[asked.session_id is not None, asked.type is not None]
     values: dict[str, Any] = {
         "tenant": tenant,
         "session": asked.session_id,
@@ -55,7 +57,9 @@ def condition(tenant: str, asked: NodeFilter) -> Condition | None:
         "before": LATEST if asked.before is None else bounded(asked.before),
     }
     if asked.text is None and not asked.attributes:
-        return Condition(_by_index(asked), values, asked.after is None and asked.before is None)
+        return Condition(
+            _by_index(asked, index), _newest_first(index), values, asked.after is None and asked.before is None
+        )
     found = search(tenant, asked)
     if found is None:
         return None
@@ -65,24 +69,30 @@ def condition(tenant: str, asked: NodeFilter) -> Condition | None:
         source += " AND v.id <> $session"
     if found.rest:
         source += f" AND {_REST}"
-    return Condition(source, values, False)
+    return Condition(source, _newest_first(("created_ns", "n")), values, False)
 
 
-def _by_index(asked: NodeFilter) -> str:
-    index = _INDEXES[asked.session_id is not None, asked.type is not None]
+def _newest_first(columns: tuple[str, ...]) -> str:
+    """The order of a page. Where every column of an index is named, the index is read in that order, and no further
+    than the page."""
+    return f"ORDER BY {', '.join(f'v.{column} DESC' for column in columns)}, v.id DESC"
+
+
+def _by_index(asked: NodeFilter, index: tuple[str, ...]) -> str:
     where = ["v.tenant = $tenant"]
     if asked.session_id is not None:
         where.append("v.session_id = $session AND v.id <> $session")
     if asked.type is not None:
         where.append("v.type = $type")
-    return f"MATCH (v:Node) USING INDEX v:Node{index} WHERE {' AND '.join(where)} AND {_TIME} AND v.n IS NOT NULL"
+    hint = f"USING INDEX SEEK v:Node({', '.join(index)})"
+    return f"MATCH (v:Node) {hint} WHERE {' AND '.join(where)} AND {_TIME} AND v.n IS NOT NULL"
 
 
 async def page(
     tx: AsyncManagedTransaction, rows: Rows, tenant: str, asked: Condition, limit: int, offset: int
 ) -> list[Node]:
     """The nodes of a page, newest first."""
-    statement = f"{asked.source} WITH v {_ORDER} SKIP $offset LIMIT $limit RETURN {NODE}"
+    statement = f"{asked.source} WITH v {asked.order} SKIP $offset LIMIT $limit RETURN {NODE}"
     found = await ask(tx, statement, **asked.values, offset=offset, limit=limit)
     return [rows.node(tenant, row) for row in found]
 
@@ -96,7 +106,7 @@ async def page_before(
         at, n, id = key
         source = f"{source} AND {_OLDER}"
         values |= {"before": at, "at": at, "n": n, "id": id}
-    found = await ask(tx, f"{source} WITH v {_ORDER} LIMIT $limit RETURN {NODE}", **values, limit=limit)
+    found = await ask(tx, f"{source} WITH v {asked.order} LIMIT $limit RETURN {NODE}", **values, limit=limit)
     nodes = [rows.node(tenant, row) for row in found]
     if len(found) < limit:
         return nodes, None

@@ -14,7 +14,7 @@ from memory_graph.store.neo4j.names import COUNTS
 from memory_graph.store.neo4j.rows import EDGE, NODE, Rows
 from memory_graph.store.neo4j.statements import ANY_EDGE
 
-PROBE = "MERGE (p:Probe) SET p.at = $at"
+PROBE = "MERGE (p:Probe {name: 'probe'}) SET p.at = $at"
 _NODES = f"UNWIND $ids AS id MATCH (v:Node {{tenant: $tenant, id: id}}) RETURN {NODE}"
 _EDGE = f"WITH [$tenant, $id] AS key CALL (key) {{ {ANY_EDGE} }} RETURN {EDGE}"
 _NODE = "MATCH (v:Node {tenant: $tenant, id: $id})"

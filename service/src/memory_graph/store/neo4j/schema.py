@@ -40,6 +40,7 @@ _V1 = (
     ),
     "CREATE CONSTRAINT tenant_name IF NOT EXISTS FOR (t:Tenant) REQUIRE t.name IS UNIQUE",
     "CREATE CONSTRAINT feed_name IF NOT EXISTS FOR (f:Feed) REQUIRE f.name IS UNIQUE",
+    "CREATE CONSTRAINT probe_name IF NOT EXISTS FOR (p:Probe) REQUIRE p.name IS UNIQUE",
     "CREATE CONSTRAINT commit_seq IF NOT EXISTS FOR (c:Commit) REQUIRE c.seq IS UNIQUE",
     "CREATE INDEX node_by_time IF NOT EXISTS FOR (n:Node) ON (n.tenant, n.created_ns, n.n)",
     "CREATE INDEX node_by_type IF NOT EXISTS FOR (n:Node) ON (n.tenant, n.type, n.created_ns, n.n)",

@@ -16,7 +16,8 @@ RETURN v.tenant, v.id, v.n, v.type, v.session_id, v.created_ns, v.updated_ns, v.
 """The columns of rows.NODE after the tenant; data only where it is asked for."""
 
 ANY_EDGE = "\nUNION ALL\n".join(
-    f"MATCH (a)-[r:{type} {{tenant: key[0], id: key[1]}}]->(b) RETURN a, r, b" for type in RELATIONSHIPS
+    f"MATCH (a)-[r:{type} {{tenant: key[0], id: key[1]}}]->(b) USING INDEX SEEK r:{type}(tenant, id) RETURN a, r, b"
+    for type in RELATIONSHIPS
 )
 """An edge by its id alone: ids are unique among all types, an index holds one."""
 

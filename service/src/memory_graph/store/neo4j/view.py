@@ -34,6 +34,26 @@ _SIDES = {Direction.OUTGOING: ("from", "to"), Direction.INCOMING: ("to", "from")
 """How an :EdgeVersion names the end that is near and the one that is far."""
 
 
+_BY_ID = (
+    """
+UNWIND $ids AS id MATCH (v:Node {tenant: $tenant}) USING INDEX SEEK v:Node(tenant, id) WHERE v.id = id
+""",
+    """
+UNWIND $ids AS id MATCH (v:NodeVersion {tenant: $tenant}) USING INDEX SEEK v:NodeVersion(tenant, id) WHERE v.id = id
+""",
+)
+_BY_SESSION = (
+    """
+MATCH (v:Node {tenant: $tenant}) USING INDEX SEEK v:Node(tenant, session_id, created_ns, n)
+WHERE v.session_id = $session AND v.created_ns IS NOT NULL AND v.n IS NOT NULL
+""",
+    """
+MATCH (v:NodeVersion {tenant: $tenant}) USING INDEX SEEK v:NodeVersion(tenant, session_id) WHERE v.session_id = $session
+""",
+)
+"""How nodes are found: current ones, and versions."""
+
+
 class Tail(NamedTuple):
     """Where edges are looked for, and ids of nodes that they must not lead to."""
 
@@ -56,20 +76,20 @@ class View:
 
     async def places(self, ids: Sequence[str]) -> dict[str, Place]:
         """The nodes that are visible, by id."""
-        rows = await self._nodes("id: id", "v.n, v.id", "UNWIND $ids AS id", ids=list(ids))
+        rows = await self._nodes(_BY_ID, "v.n, v.id", ids=list(ids))
         return {id: (n, id) for n, id in reversed(rows)}
 
     async def nodes(self, places: Iterable[Place]) -> dict[Place, Node]:
         """Nodes in their lives; what is not visible is not there."""
         wanted = set(places)
         ids = list({id for _, id in wanted})
-        rows = await self._nodes("id: id", NODE, "UNWIND $ids AS id", ids=ids)
+        rows = await self._nodes(_BY_ID, NODE, ids=ids)
         found = {(row[1], row[0]): row for row in rows}
         return {place: self._rows.node(self._tenant, row) for place, row in found.items() if place in wanted}
 
     async def session(self, id: str) -> list[tuple[int, Place]]:
         """created_at and place of a session and its nodes."""
-        rows = await self._nodes("session_id: $session", "v.created_ns, v.n, v.id", "", session=id)
+        rows = await self._nodes(_BY_SESSION, "v.created_ns, v.n, v.id", session=id)
         return [(created_ns, (n, id)) for created_ns, n, id in rows]
 
     async def links(
@@ -100,13 +120,15 @@ class View:
             if not limit:
                 return
 
-    async def _nodes(self, match: str, columns: str, unwind: str, **values: Any) -> list[list[Any]]:  # noqa: ANN401
-        now = f"{unwind} MATCH (v:Node {{tenant: $tenant, {match}}})"
+    async def _nodes(self, match: tuple[str, str], columns: str, **values: Any) -> list[list[Any]]:  # noqa: ANN401
+        now, then = match
         statement = f"{now} RETURN {columns}"
         if self._past:
-            then = f"{unwind} MATCH (v:NodeVersion {{tenant: $tenant, {match}}}) WHERE {_WAS.format(v='v')}"
             named = ", ".join(f"{column} AS c{place}" for place, column in enumerate(columns.split(", ")))
-            statement = f"{now} WHERE {_NODE_THEN.format(v='v')} RETURN {named} UNION ALL {then} RETURN {named}"
+            statement = (
+                f"{now} AND {_NODE_THEN.format(v='v')} RETURN {named} "
+                f"UNION ALL {then} AND {_WAS.format(v='v')} RETURN {named}"
+            )
         return await ask(self._tx, statement, **self._values, **values)
 
 
@@ -137,7 +159,7 @@ def _links_then(side: Direction) -> str:
     near, far = _SIDES[side]
     return f"""
 {_UNWIND}
-MATCH (r:EdgeVersion {{tenant: $tenant, {near}_id: id}})
+MATCH (r:EdgeVersion {{tenant: $tenant, {near}_id: id}}) USING INDEX SEEK r:EdgeVersion(tenant, {near}_id)
 WHERE r.{near}_n = n AND NOT r.{far}_id IN seen AND ($types IS NULL OR r.type IN $types)
   AND {_EDGE_THEN} AND {_NOT_ENDED.format(v="r")}
   AND (EXISTS {{ MATCH (o:Node {{tenant: $tenant, id: r.{far}_id}})
