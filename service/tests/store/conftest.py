@@ -11,20 +11,26 @@ from support.neo4j_server import Neo4jServer, wipe
 
 
 @pytest.fixture(scope="session")
-def neo4j_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URI of a server that all tests of a run share. MEMORY_GRAPH_TEST_NEO4J names one that is running."""
-    running = os.environ.get("MEMORY_GRAPH_TEST_NEO4J")
-    if running:
-        yield running
-        return
+def neo4j_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neo4jServer]:
+    """A server that all tests of a run share; one that kills it starts it again."""
     server = Neo4jServer(tmp_path_factory.mktemp("neo4j"))
     server.start()
-    yield server.uri
+    yield server
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def neo4j_uri(request: pytest.FixtureRequest) -> str:
+    """Where the server listens. MEMORY_GRAPH_TEST_NEO4J names one that is running: tests then start at once."""
+    running = os.environ.get("MEMORY_GRAPH_TEST_NEO4J")
+    if running:
+        return running
+    server: Neo4jServer = request.getfixturevalue("neo4j_process")
+    return server.uri
+
+
 @pytest.fixture
-def empty_neo4j(neo4j_server: str) -> str:
+def empty_neo4j(neo4j_uri: str) -> str:
     """The same, without anything in it but the schema."""
-    wipe(neo4j_server)
-    return neo4j_server
+    wipe(neo4j_uri)
+    return neo4j_uri

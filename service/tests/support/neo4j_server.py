@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from neo4j import GraphDatabase
 
@@ -90,9 +91,12 @@ def settings(uri: str) -> dict[str, str]:
     return {"uri": uri, "username": USERNAME, "password": PASSWORD}
 
 
+def asked(uri: str, statement: str, **values: object) -> list[list[Any]]:
+    """The rows of a statement."""
+    with GraphDatabase.driver(uri, auth=(USERNAME, PASSWORD)) as driver, driver.session() as session:
+        return session.run(statement, values).values()
+
+
 def wipe(uri: str) -> None:
     """Deletes every node but the one that says which schema there is."""
-    with GraphDatabase.driver(uri, auth=(USERNAME, PASSWORD)) as driver:
-        driver.session().run(
-            "MATCH (n) WHERE NOT n:SchemaVersion CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS"
-        )
+    asked(uri, "MATCH (n) WHERE NOT n:SchemaVersion CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS")
