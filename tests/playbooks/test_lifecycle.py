@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 
 def test_good_release_follows_one_that_could_not_start(playbooks, any_namespace: str, image: str) -> None:
@@ -14,15 +15,24 @@ def test_good_release_follows_one_that_could_not_start(playbooks, any_namespace:
     assert "0 to create, 0 to change, 0 to prune" in again.stdout, again.stdout
     other_build = playbooks.run("diff", memory_graph_image=f"{image}-other")
     assert "0 to create, 1 to change, 0 to prune" in other_build.stdout, other_build.stdout
-    assert "StatefulSet/memory-graph" in other_build.stdout
+    assert re.search(
+        r"^~ StatefulSet/memory-graph +spec.template.spec.containers\[memory-graph\].image: \S+ → \S+-other$",
+        other_build.stdout,
+        re.MULTILINE,
+    ), other_build.stdout
+    assert "1 object differs; 10 are as they should be. Nothing was changed." in other_build.stdout
 
 
-def test_check_and_diff_write_nothing(playbooks, cluster, namespace: str, image: str) -> None:
+def test_check_and_diff_write_nothing(playbooks, cluster, namespace: str, image: str, tmp_path) -> None:
+    report = tmp_path / "diff.json"
     for arguments in (("deploy", "--check", "--diff"), ("diff",)):
-        planned = playbooks.run(*arguments, memory_graph_image=image)
+        planned = playbooks.run(*arguments, memory_graph_image=image, memory_graph_diff_report=str(report))
         assert planned.returncode == 0, planned.stdout
         assert "11 to create, 0 to change, 0 to prune" in planned.stdout, planned.stdout
     assert cluster.find(f"/api/v1/namespaces/{namespace}") is None
+    assert f"+ Namespace/{namespace}" in planned.stdout
+    (changes,) = json.loads(report.read_text()).values()
+    assert {(item["kind"], item["action"]) for item in changes} >= {("Namespace", "created"), ("Role", "created")}
 
 
 def test_teardown_keeps_data_until_told_otherwise(playbooks, cluster, objects_of, any_namespace, image) -> None:

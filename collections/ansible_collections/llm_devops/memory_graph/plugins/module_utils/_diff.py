@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import Any
 
 SHOWN_LINES = 6
+DIGEST = re.compile(r"[0-9a-f]{32,}")
 Change = dict[str, Any]
 _MERGE_KEYS = ("name", "mountPath", "containerPort", "port", "type", "key", "topologyKey", "ip")
 
@@ -71,8 +73,10 @@ def _lines_that_differ(before: str, after: str) -> str:
 
 
 def short(value: Any) -> str:
-    """The value on one line of at most 80 characters; ``absent`` for None."""
+    """The value on one line of at most 80 characters, of a digest its beginning; ``absent`` for None."""
     if value is None:
         return "absent"
     text = " ".join(str(value).split())
+    if DIGEST.fullmatch(text):
+        return f"{text[:8]}…"
     return text if len(text) <= 80 else f"{text[:77]}…"

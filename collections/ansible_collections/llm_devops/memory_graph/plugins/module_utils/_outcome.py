@@ -40,11 +40,12 @@ def result(outcome: Outcome, cluster: Cluster, *, check: bool) -> dict[str, Any]
     }  # fmt: skip
 
 
-def changed_lines(outcome: Outcome) -> list[dict[str, Any]]:
+def changed_lines(outcome: Outcome, *, check: bool = False) -> list[dict[str, Any]]:
     """Per object that differs: the owned fields before and after, and the same as lines ``spec.replicas: 3 → 4``.
 
     Values of Secrets are keyed hashes. A new object has no fields yet; ``object`` is all of it.
     """
+    done = "will be " if check else ""
     found: list[dict[str, Any]] = []
     for step in outcome.steps:
         if step.action == "unchanged" or step.error:
@@ -56,14 +57,16 @@ def changed_lines(outcome: Outcome) -> list[dict[str, Any]]:
             "note": step.note,
         }
         if step.action == "created":
-            found.append({**entry, "fields": [], "lines": [], "object": after})
+            note = f" ({step.note})" if step.note else ""
+            found.append({**entry, "fields": [], "lines": [f"{done}created{note}"], "object": after})
         else:
             fields = changes(before, after)
             found.append({**entry, "fields": fields, "lines": [line(change) for change in fields]})
     for one in outcome.leaving:
         if one.action == "pruned":
             named = {**_named(one.member.ref, one.member.api_version), "action": "pruned", "note": ""}
-            found.append({**named, "fields": [], "lines": []})
+            since = f"left the release {'after' if check else 'with'} revision {outcome.record.revision}"
+            found.append({**named, "fields": [], "lines": [f"{done}pruned ({since})"]})
     return found
 
 

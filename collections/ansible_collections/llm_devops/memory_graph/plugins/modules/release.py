@@ -256,7 +256,7 @@ def main() -> None:
         module.refuse(ClusterError(failure_text(outcome)), **answer)
     if module._diff:
         answer["diff"] = [unified(entry) for entry in entries(outcome)]
-    module.done(changes=changed_lines(outcome), **answer)
+    module.done(changes=changed_lines(outcome, check=module.check_mode), **answer)
 
 
 if __name__ == "__main__":

@@ -149,6 +149,14 @@ def test_diff_names_list_items_and_reads_like_a_sentence():
     ]
 
 
+def test_diff_of_a_file_shows_its_lines_and_of_a_digest_its_beginning():
+    before, after = "a: 1\nb: 2\nc: 3\n", "a: 1\nb: 5\nc: 3\n"
+    assert _diff.line({"path": "data[app.yml]", "before": before, "after": after}) == "data[app.yml]: -b: 2 +b: 5"
+    many = "".join(f"{number}\n" for number in range(20))
+    assert _diff.line({"path": "data.x", "before": "a\n", "after": many}).endswith("+4 and 15 more lines")
+    assert _diff.line({"path": "x", "before": "0" * 64, "after": "f" * 64}) == "x: 00000000… → ffffffff…"
+
+
 @given(st.dictionaries(names, st.text("0123456789XYZ", min_size=9, max_size=40), min_size=1), st.binary(min_size=32))
 def test_redacted_never_leaks_a_value(data, key):
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": data, "stringData": dict(data)}
