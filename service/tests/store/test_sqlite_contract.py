@@ -7,6 +7,7 @@ import pytest
 from memory_graph.store.sqlite import open_store
 from store.chain_contract import ChainContract
 from store.feed_contract import FeedContract, LifecycleContract
+from store.observed_contract import ObservedContract
 from store.read_contract import EdgeContract, QueryContract, TenantContract
 from store.store_contract import (
     AtomicContract,
@@ -31,6 +32,10 @@ async def store(tmp_path, clock):
 
 
 class TestCreate(CreateContract):
+    pass
+
+
+class TestObserved(ObservedContract):
     pass
 
 

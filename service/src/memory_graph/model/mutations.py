@@ -25,6 +25,10 @@ class CreateNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         `SessionClosed`.
     follows_edge_id: for prompts: the id for the FOLLOWS edge to the session's last prompt, if the session has one.
     counts_use_of: the template whose usage_count rises by one with this node.
+    observed: the node was seen happening elsewhere and is told of here, perhaps twice, late, or after what refers to
+    it. Then a node that exists is left as it is, whatever its data (its edges too), and yielded as stored; a stub
+    (`nodes.is_stub`) becomes this node instead, from its created_at on, with its type, session and edges, and is
+    reported as NODE_UPDATED; a closed session takes it in. `known_at` before that still sees the stub.
     """
 
     node: Node
@@ -32,6 +36,7 @@ class CreateNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     parent_id: str | None = None
     follows_edge_id: str | None = None
     counts_use_of: str | None = None
+    observed: bool = False
 
 
 class UpdateNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):

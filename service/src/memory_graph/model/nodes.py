@@ -193,3 +193,18 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     created_at: int
     properties: dict[str, str] = {}
     recorded_at: int = 0
+
+
+STUB = InvocationData(model_id="")
+"""The data of a node that is known only because another names it: an invocation of no model, which nobody can write
+otherwise."""
+
+
+def is_stub(node: Node) -> bool:
+    """Whether a node stands for one that has not been told of yet. It belongs to no session."""
+    return node.type is NodeType.INVOCATION and node.data == STUB
+
+
+def stub(id: str, at: int) -> Node:
+    """A node to point at until the one with this id is told of. at: when it was named, in nanoseconds."""
+    return Node(id=id, type=NodeType.INVOCATION, data=STUB, created_at=at, updated_at=at)

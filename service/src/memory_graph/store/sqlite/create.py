@@ -9,7 +9,7 @@ import msgspec
 from memory_graph.model.errors import AlreadyExists, NotFound, SessionClosed
 from memory_graph.model.kinds import EdgeType, EventType, NodeType
 from memory_graph.model.mutations import CreateEdge, CreateNode
-from memory_graph.model.nodes import Edge, Node, NodeData, SessionData
+from memory_graph.model.nodes import Edge, Node, NodeData, SessionData, is_stub
 from memory_graph.store.ids import storable
 from memory_graph.store.sameness import PARENTS, same_edge, same_node, without_count
 from memory_graph.store.sqlite.rows import attribute_rows, text_row
@@ -56,14 +56,16 @@ def create_node(unit: Unit, scope: Scope, mutation: CreateNode) -> tuple[Node, i
     node = mutation.node
     known = unit.node(scope.tenant, node.id)
     if known is not None:
-        return _repeated(unit, scope, node, known), 0
+        if not mutation.observed:
+            return _repeated(unit, scope, node, known), 0
+        if not _awaits(unit, scope, node, known):
+            return unit.load(scope.name, known), 0
     storable("node.created_at", node.created_at)
     storable("node.updated_at", node.updated_at)
     template = _required(unit, scope, mutation.counts_use_of, NodeType.TEMPLATE)
-    n = unit.next_n
-    unit.next_n += 1
+    n = unit.new_n() if known is None else known.n
     session = _session_of(unit, scope, mutation, n)
-    stored, session_id = _plan_node(unit, scope, node, n, session)
+    stored, session_id = _plan_node(unit, scope, node, n, session, stub=known)
     for edge in mutation.edges:
         _plan_edge(unit, scope, edge, session_id)
     if session is not None and node.type is NodeType.PROMPT:
@@ -87,6 +89,11 @@ def _repeated(unit: Unit, scope: Scope, node: Node, known: NodeRef) -> Node:
     return stored
 
 
+def _awaits(unit: Unit, scope: Scope, node: Node, known: NodeRef) -> bool:
+    """Whether the known node is a stub and the node asked for is what it stands for."""
+    return known.type is NodeType.INVOCATION and is_stub(unit.load(scope.name, known)) and not is_stub(node)
+
+
 def _required(unit: Unit, scope: Scope, id: str | None, type: NodeType | None) -> NodeRef | None:
     if id is None:
         return None
@@ -107,12 +114,14 @@ def _session_of(unit: Unit, scope: Scope, mutation: CreateNode, n: int) -> Sessi
     if place is None or not place.session:
         return None
     session = unit.sessions[place.session]
-    if not session.active:
+    if not session.active and not mutation.observed:
         raise SessionClosed(session.id)
     return session
 
 
-def _plan_node(unit: Unit, scope: Scope, node: Node, n: int, session: SessionRef | None) -> tuple[Node, str | None]:
+def _plan_node(
+    unit: Unit, scope: Scope, node: Node, n: int, session: SessionRef | None, stub: NodeRef | None
+) -> tuple[Node, str | None]:
     tenant, raw = scope.tenant, unit.raw[node.id]
     data: NodeData = without_count(node.data)
     number, session_id = 0, None
@@ -129,7 +138,8 @@ def _plan_node(unit: Unit, scope: Scope, node: Node, n: int, session: SessionRef
         recorded_at=scope.recorded_at,
     )
     content = unit.rows.encode_data(scope.name, node.id, data)
-    unit.add_node(
+    add = unit.add_node if stub is None else unit.fill
+    add(
         node.id,
         NodeRef(n, node.type, number, session_id, stored),
         (n, tenant, raw, int(node.type), number, node.created_at, node.updated_at, node.created_at,
@@ -142,6 +152,8 @@ def _plan_node(unit: Unit, scope: Scope, node: Node, n: int, session: SessionRef
     if session is not None and number == n:
         unit.add_session(session)
     created = EventType.SESSION_CREATED if node.type is NodeType.SESSION else EventType.NODE_CREATED
+    if stub is not None:
+        created = EventType.NODE_UPDATED
     unit.changes.append((created, node.type, node.id, raw, session_id))
     return stored, session_id
 

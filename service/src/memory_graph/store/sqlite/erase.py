@@ -15,18 +15,13 @@ from memory_graph.store.events import MOST_EVENTS
 from memory_graph.store.ids import to_bytes, to_text
 from memory_graph.store.sqlite.counts import ACTIVE_SESSIONS, EDGES, WHOLE_TENANT
 from memory_graph.store.sqlite.create import Scope
+from memory_graph.store.sqlite.history import NODE_TO_HISTORY
 from memory_graph.store.sqlite.rows import attribute_rows
 from memory_graph.store.sqlite.unit import Unit
 
 _EDGE_COLUMNS = "e, tenant, id, type, src, dst, created_at, recorded_at, chain, properties"
-_NODE_COLUMNS = "n, tenant, id, type, session, created_at, updated_at, valid_from, recorded_at, uses, data"
 _IN_SESSION = "session = :session"
 _OF_SESSION = f"(SELECT n FROM nodes INDEXED BY nodes_by_session WHERE tenant = :tenant AND {_IN_SESSION})"
-
-NODE_TO_HISTORY = f"""
-INSERT INTO node_history ({_NODE_COLUMNS}, valid_to, closed_at)
-SELECT {_NODE_COLUMNS}, max(:at, valid_from), :closed_at FROM nodes
-"""
 
 
 def delete_edge(unit: Unit, scope: Scope, id: str, at: int) -> None:

@@ -12,7 +12,8 @@ from memory_graph.store.ids import storable, to_bytes
 from memory_graph.store.sameness import updated
 from memory_graph.store.sqlite.counts import ACTIVE_SESSIONS, WHOLE_TENANT
 from memory_graph.store.sqlite.create import Scope
-from memory_graph.store.sqlite.erase import NODE_TO_HISTORY, unindex_node
+from memory_graph.store.sqlite.erase import unindex_node
+from memory_graph.store.sqlite.history import NODE_TO_HISTORY
 from memory_graph.store.sqlite.rows import NODE, attribute_rows, text_row
 from memory_graph.store.sqlite.unit import Unit, insert_attributes, insert_texts
 

@@ -21,6 +21,7 @@ from memory_graph.store.events import Change
 from memory_graph.store.ids import to_bytes, to_text
 from memory_graph.store.sqlite.bulk import BulkInsert
 from memory_graph.store.sqlite.counts import ACTIVE_SESSIONS, EDGES, WHOLE_TENANT
+from memory_graph.store.sqlite.history import fill_stub
 from memory_graph.store.sqlite.rows import EDGE, NODE, NODE_TYPES, Rows
 
 _NODES = """
@@ -98,6 +99,7 @@ class Unit:
         self._opened: list[SessionRef] = []
         self._followed: list[tuple[SessionRef, int | None]] = []
         self._used: list[int] = []
+        self._filled: list[tuple[str, NodeRef, tuple[Any, ...]]] = []
         self.node_rows: list[tuple[Any, ...]] = []
         self.edge_rows: list[tuple[Any, ...]] = []
         self.attribute_rows: list[tuple[Any, ...]] = []
@@ -106,7 +108,7 @@ class Unit:
         self._counts: dict[tuple[int, int, int], int] = {}
         self._planned: tuple[list[Any], ...] = (
             self.node_rows, self._node_ids, self.edge_rows, self._edge_ids, self.attribute_rows, self.text_rows,
-            self._opened, self._followed, self._used, self.change_rows)  # fmt: skip
+            self._opened, self._followed, self._used, self._filled, self.change_rows)  # fmt: skip
 
     def tenant(self, name: str) -> int:
         """The number of a tenant, which is made with its first write."""
@@ -171,6 +173,16 @@ class Unit:
         self._node_ids.append(id)
         self.node_rows.append(row)
 
+    def new_n(self) -> int:
+        """The number of a new node."""
+        self.next_n += 1
+        return self.next_n - 1
+
+    def fill(self, id: str, ref: NodeRef, row: tuple[Any, ...]) -> None:
+        """Puts a node in the place of the stub that has its number."""
+        self._filled.append((id, self._nodes[row[1], id], row))
+        self._nodes[row[1], id] = ref
+
     def add_edge(self, id: str, ref: EdgeRef, row: tuple[Any, ...]) -> None:
         self._edges[row[1], id] = ref
         self._edge_ids.append(id)
@@ -204,7 +216,9 @@ class Unit:
     def undo(self, begun: tuple[int, ...]) -> None:
         """Takes back what was planned since `begin`."""
         self.changes.clear()
-        nodes, edges, sessions, followed = begun[0], begun[2], begun[6], begun[7]
+        nodes, edges, sessions, followed, filled = begun[0], begun[2], begun[6], begun[7], begun[9]
+        for id, stub, row in reversed(self._filled[filled:]):
+            self._nodes[row[1], id] = stub
         for row, id in zip(self.node_rows[nodes:], self._node_ids[nodes:], strict=True):
             del self._nodes[row[1], id]
         for row, id in zip(self.edge_rows[edges:], self._edge_ids[edges:], strict=True):
@@ -220,6 +234,8 @@ class Unit:
         """Writes what is planned into the transaction."""
         connection = self.connection
         _insert_nodes(connection, self.node_rows)
+        for _, _, row in self._filled:
+            fill_stub(connection, row)
         _insert_edges(connection, self.edge_rows)
         insert_attributes(connection, self.attribute_rows)
         insert_texts(connection, self.text_rows)
@@ -237,6 +253,11 @@ class Unit:
             self.count(tenant, WHOLE_TENANT, type, nodes)
             if session:
                 self.count(tenant, session, type, nodes)
+        for _, stub, (_, tenant, _, type, session, *_) in self._filled:
+            self.count(tenant, WHOLE_TENANT, stub.type, -1)
+            self.count(tenant, WHOLE_TENANT, type, 1)
+            if session:
+                self.count(tenant, session, type, 1)
         for tenant, edges in Counter(row[1] for row in self.edge_rows).items():
             self.count(tenant, WHOLE_TENANT, EDGES, edges)
         for session in self._opened:
