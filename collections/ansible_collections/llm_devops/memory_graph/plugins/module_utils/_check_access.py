@@ -51,7 +51,9 @@ def kinds(survey: Survey) -> None:
 
 def permissions(survey: Survey) -> None:
     """Ask after every verb the release needs, by SelfSubjectAccessReview."""
-    plan = _permissions.Plan(survey.release, survey.namespace, survey.objects, survey.served)
+    plan = _permissions.Plan(
+        survey.release, survey.namespace, survey.objects, survey.served, history_limit=survey.history_limit
+    )
     denied = _denied(survey, _permissions.needs(plan))
     granted = [need for need in denied if need.granted]
     if granted and _may_escalate(survey):

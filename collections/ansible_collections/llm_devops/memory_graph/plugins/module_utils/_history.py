@@ -13,6 +13,7 @@ import binascii
 import datetime as dt
 import hashlib
 import hmac
+import itertools
 import json
 import secrets
 from collections.abc import Iterable
@@ -58,7 +59,8 @@ class Record:
 
     Pending is also what an interrupted run leaves. An uninstalled release has left members behind, data it was not told
     to delete. ``who`` is the user as the API server knows it, and from where; ``note`` what the revision is beside a
-    deployment, such as ``rollback to 3``; ``parts`` in how many Secrets its objects are kept, 0 when they are not.
+    deployment, such as ``rollback to 3``; ``parts`` in how many Secrets its objects are kept, 0 when they are not, and
+    ``slot`` in which (see :mod:`_revisions`).
     """
 
     name: str
@@ -72,6 +74,7 @@ class Record:
     who: str = ""
     note: str = ""
     parts: int = 0
+    slot: int = 0
     hints: Hints = field(default=Hints(), compare=False)
     record_type: str = field(default=RECORD_TYPE, compare=False)
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
@@ -87,13 +90,13 @@ class Record:
 
     @property
     def revisions(self) -> list[dict[str, Any]]:
-        """All remembered revisions, the current one last: revision, state, when, who, note, digest, parts."""
+        """All remembered revisions, the current one last: revision, state, when, who, note, digest, parts, slot."""
         return [*self.history, self.entry()] if self.revision else list(self.history)
 
     def entry(self) -> dict[str, Any]:
         """The current revision as an entry of the history."""
         return {"revision": self.revision, "state": self.state, "when": self.when, "who": self.who, "note": self.note,
-                "digest": self.digest, "parts": self.parts}  # fmt: skip
+                "digest": self.digest, "parts": self.parts, "slot": self.slot}  # fmt: skip
 
     def digest_of(self, content: bytes) -> str:
         return f"hmac-sha256:{hmac.new(self.key, content, hashlib.sha256).hexdigest()}"
@@ -135,12 +138,13 @@ def parsed(found: Object, name: str, namespace: str) -> Record:
             str(data["digest"]),
             tuple(_member(item) for item in data["objects"]),
             tuple(
-                {"who": "", "note": "", "parts": 0, **item, "revision": int(item["revision"])}
+                {"who": "", "note": "", "parts": 0, "slot": 0, **item, "revision": int(item["revision"])}
                 for item in data["history"]
             ),
             str(data.get("who", "")),
             str(data.get("note", "")),
             int(data.get("parts", 0)),
+            int(data.get("slot", 0)),
             hints(found),
             str(found.get("type", RECORD_TYPE)),
             base64.b64decode(found["data"]["key"]),
@@ -169,9 +173,12 @@ def advanced(record: Record, revision: int, state: str, digest: str, members: It
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     if record.revision == revision:
         return replace(record, state=state, when=now, digest=digest, members=ordered)
+    history = _bounded(record.revisions, limit - 1)
+    taken = {item["slot"] for item in history}
+    slot = next(number for number in itertools.count(1) if number not in taken)
     return replace(
-        record, revision=revision, state=state, when=now, digest=digest, members=ordered,
-        history=_bounded(record.revisions, limit - 1), who=who, note=note, parts=parts,
+        record, revision=revision, state=state, when=now, digest=digest, members=ordered, history=history, who=who,
+        note=note, parts=parts, slot=slot,
     )  # fmt: skip
 
 
@@ -195,6 +202,7 @@ def manifest(record: Record) -> Object:
         "who": record.who,
         "note": record.note,
         "parts": record.parts,
+        "slot": record.slot,
     }
     kinds = {f"{item.ref.kind}.{item.ref.group}" if item.ref.group else item.ref.kind for item in record.members}
     namespaces = {item.ref.namespace for item in record.members} - {record.namespace, ""}

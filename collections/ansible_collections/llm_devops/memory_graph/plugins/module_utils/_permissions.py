@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from . import _demand, _references
+from . import _demand, _references, _revisions
 from ._discovery import Resource
+from ._history import HISTORY_LIMIT
 from ._manifest import Object, record_name
 
 RBAC = "rbac.authorization.k8s.io"
@@ -50,7 +51,8 @@ class Need:
 class Plan:
     """The release somebody is to be allowed to make.
 
-    ``delete_data``: also to delete the PersistentVolumeClaims and the Namespace of the release.
+    ``delete_data``: also to delete the PersistentVolumeClaims and the Namespace of the release. ``history_limit``: how
+    many revisions it remembers.
     """
 
     release: str
@@ -58,6 +60,7 @@ class Plan:
     objects: list[Object]
     served: Served
     delete_data: bool = False
+    history_limit: int = HISTORY_LIMIT
 
 
 def needs(plan: Plan) -> list[Need]:
@@ -97,8 +100,9 @@ def _members(plan: Plan) -> Iterator[Need]:
 def _record(plan: Plan) -> Iterator[Need]:
     """The record, the revisions it can go back to, and the lock."""
     home, name = plan.namespace, record_name(plan.release)
-    keep = f"keep the release's record {name} and its revisions {name}.v<N>"
-    yield from _verbs("get create patch delete", home, "", "secrets", keep)  # nobody knows the coming numbers
+    keep = f"keep the release's record {name} and its revisions {name}.slot<N>"
+    for secret in (name, *_revisions.secret_names(plan.release, plan.objects, plan.history_limit)):
+        yield from _verbs("get create patch delete", home, "", "secrets", keep, name=secret)
     lock = f"hold the release's lock {name}"
     yield from _verbs("create", home, "coordination.k8s.io", "leases", lock)  # a POST, which is authorised without name
     yield from _verbs("get update delete", home, "coordination.k8s.io", "leases", lock, name=name)

@@ -11,6 +11,7 @@ from . import _check_access, _check_limits, _check_nodes
 from ._cluster import Cluster
 from ._discovery import Discovery
 from ._errors import ApiError
+from ._history import HISTORY_LIMIT
 from ._manifest import Object
 from ._survey import Finding, Survey
 
@@ -32,9 +33,10 @@ CHECKS: tuple[tuple[str, Callable[[Survey], None]], ...] = (
 class Preflight:
     """Run :meth:`run`, then read ``problems``, ``notes`` and ``passed``; nothing is ever written."""
 
-    def __init__(self, cluster: Cluster, namespace: str, objects: list[Object], release: str = "memory-graph") -> None:
+    def __init__(self, cluster: Cluster, namespace: str, objects: list[Object], release: str = "memory-graph",
+                 history_limit: int = HISTORY_LIMIT) -> None:  # fmt: skip
         self.cluster = cluster
-        self._survey = Survey(cluster, release, namespace, objects, Discovery(cluster))
+        self._survey = Survey(cluster, release, namespace, objects, Discovery(cluster), history_limit)
         self.passed: list[Finding] = []
 
     @property

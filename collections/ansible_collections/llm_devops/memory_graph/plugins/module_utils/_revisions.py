@@ -1,6 +1,8 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""The objects of each revision, compressed, in Secrets ``<name>-release.v<N>`` beside the record that owns them.
+"""The objects of each revision, compressed, in Secrets ``<name>-release.slot<N>`` beside the record that owns them.
+
+Slots are used again, so that their names are known beforehand and a deployer need not be allowed to touch every Secret.
 
 They carry no ApplySet label: they are no members, and pruning must not meet them.
 """
@@ -23,6 +25,7 @@ PART_BYTES = 900 * 1024
 """A Secret holds 1 MiB (kubernetes/kubernetes, ``MaxSecretSize``)."""
 MOST_PARTS = 8
 OWNER_LABEL = "memory-graph.llm-devops/revision-of"
+REVISION = "memory-graph.llm-devops/revision"
 
 
 def encoded(objects: list[Object], key: bytes) -> list[bytes]:
@@ -42,13 +45,20 @@ def decoded(parts: list[bytes]) -> list[Kept]:
     return [Kept(item["manifest"], item.get("hashes")) for item in items]
 
 
-def secret_name(release: str, revision: int, part: int) -> str:
-    """``demo-release.v3``, and ``demo-release.v3.2`` for a second part."""
-    return f"{record_name(release)}.v{revision}" + (f".{part}" if part > 1 else "")
+def secret_name(release: str, slot: int, part: int) -> str:
+    """``demo-release.slot3``, and ``demo-release.slot3.2`` for a second part."""
+    return f"{record_name(release)}.slot{slot}" + (f".{part}" if part > 1 else "")
 
 
-def _path(record: Record, revision: int, part: int) -> str:
-    return f"/api/v1/namespaces/{record.namespace}/secrets/{secret_name(record.name, revision, part)}"
+def secret_names(release: str, objects: list[Object], limit: int) -> list[str]:
+    """All names in which revisions like this one are kept. Pure."""
+    parts = max(len(encoded(objects, bytes(32))), 1)
+    return [secret_name(release, slot, part) for slot in range(1, limit + 2) for part in range(1, parts + 1)]
+
+
+def _path(record: Record, entry: dict[str, Any], part: int) -> str:
+    name = secret_name(record.name, int(entry["slot"]), part)
+    return f"/api/v1/namespaces/{record.namespace}/secrets/{name}"
 
 
 def keep(cluster: Cluster, record: Record, owner_uid: str, parts: list[bytes]) -> None:
@@ -57,7 +67,7 @@ def keep(cluster: Cluster, record: Record, owner_uid: str, parts: list[bytes]) -
     :raises ClusterError: when one could not be written; the revision is then not one to go back to.
     """
     for number, content in enumerate(parts, start=1):
-        path = _path(record, record.revision, number)
+        path = _path(record, record.entry(), number)
         cluster.apply(path, _manifest(record, owner_uid, number, content), force=True)
 
 
@@ -68,9 +78,10 @@ def _manifest(record: Record, owner_uid: str, part: int, content: bytes) -> Obje
         "kind": "Secret",
         "type": "llm-devops.memory-graph/revision.v1",
         "metadata": {
-            "name": secret_name(record.name, record.revision, part),
+            "name": secret_name(record.name, record.slot, part),
             "namespace": record.namespace,
             "labels": {OWNER_LABEL: record.id, MANAGED_BY: "llm-devops-memory-graph"},
+            "annotations": {REVISION: str(record.revision)},
             "ownerReferences": [owner],
         },
         "data": {"objects": base64.b64encode(content).decode()},
@@ -83,24 +94,29 @@ def read(cluster: Cluster, record: Record, entry: dict[str, Any]) -> list[Kept] 
     :raises ClusterError: when they are damaged.
     """
     revision = int(entry["revision"])
-    found = [cluster.find(_path(record, revision, part)) for part in range(1, int(entry["parts"]) + 1)]
-    if not found or any(item is None for item in found):
+    found = [cluster.find(_path(record, entry, part)) for part in range(1, int(entry["parts"]) + 1)]
+    if not found or any(item is None or _revision_in(item) != revision for item in found):
         return None
     try:
         return decoded([base64.b64decode(item["data"]["objects"]) for item in found if item])
     except (KeyError, TypeError, ValueError, binascii.Error, zlib.error) as error:
-        name = secret_name(record.name, revision, 1)
+        name = secret_name(record.name, int(entry["slot"]), 1)
         raise ClusterError(
             f"Secret/{name} in {record.namespace} is damaged: the objects of revision {revision} cannot be read",
             "choose another revision, or deploy the configuration that made it",
         ) from error
 
 
+def _revision_in(secret: Object) -> int:
+    """Whose objects are in the slot now: the run that took it may have been cut off before it wrote."""
+    return int((secret["metadata"].get("annotations") or {}).get(REVISION, 0))
+
+
 def forget(cluster: Cluster, record: Record, entries: list[dict[str, Any]]) -> None:
     """Delete the kept objects of these revisions."""
     for entry in entries:
         for part in range(1, int(entry["parts"]) + 1):
-            cluster.delete(_path(record, int(entry["revision"]), part))
+            cluster.delete(_path(record, entry, part))
 
 
 def dropped(before: Record, after: Record) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from ._cluster import Cluster
 from ._discovery import Discovery, Resource
 from ._errors import ApiError
+from ._history import HISTORY_LIMIT
 from ._manifest import Object
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ class Survey:
     namespace: str
     objects: list[Object]
     discovery: Discovery
+    history_limit: int = HISTORY_LIMIT
     problems: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
     absent: set[str] = field(default_factory=set)

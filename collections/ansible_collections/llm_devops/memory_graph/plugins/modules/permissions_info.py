@@ -34,6 +34,10 @@ options:
   service_account:
     description: Name of the ServiceAccount, its Roles and bindings. The default is O(name) with C(-deployer) behind it.
     type: str
+  history_limit:
+    description: How many revisions the release remembers, as in M(llm_devops.memory_graph.release).
+    type: int
+    default: 10
   delete_data:
     description: Whether it may delete the PersistentVolumeClaims and the Namespace of the release.
     type: bool
@@ -49,8 +53,8 @@ attributes:
     support: full
     description: Reads only.
 notes:
-  - Writes are restricted to the names of the release's objects. Lists, watches, the lock's creation and the Secrets
-    of past revisions cannot be, so the deployer can read the Secrets of its namespace, as can whoever may create pods.
+  - Writes are restricted to the names of the release's objects. Lists, watches and the lock's creation cannot be.
+    Whoever may create pods can read the Secrets of the namespace by mounting them, and a deployer may.
   - A deployer holds what the Roles of the release grant, since RBAC lets nobody grant more than they have.
     For a Role of somebody else that the release binds it gets C(bind) on that one name. C(escalate) is never granted.
   - Print it again when objects are added. Names that left the release may then no longer be deleted, so
@@ -103,6 +107,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "namespace": {"type": "str", "required": True},
     "objects": {"type": "raw", "required": True},
     "service_account": {"type": "str"},
+    "history_limit": {"type": "int", "default": 10},
     "delete_data": {"type": "bool", "default": False},
     "optional": {"type": "bool", "default": True},
 }
@@ -115,7 +120,9 @@ def main() -> None:
     try:
         objects = prepared(params["objects"], params["name"], params["namespace"])
         discovery = Discovery(module.connect())
-        plan = _permissions.Plan(params["name"], params["namespace"], objects, discovery.find, params["delete_data"])
+        plan = _permissions.Plan(
+            params["name"], params["namespace"], objects, discovery.find, params["delete_data"], params["history_limit"]
+        )
         found = _permissions.manifest(plan, account, optional=params["optional"])
         needed = [asdict(need) for need in _permissions.needs(plan)]
     except ClusterError as error:

@@ -35,6 +35,10 @@ options:
       - Each is a dictionary, a C(List) object, or YAML text of one or more documents, as a template gives it.
     type: raw
     required: true
+  history_limit:
+    description: How many revisions the release remembers, as in M(llm_devops.memory_graph.release).
+    type: int
+    default: 10
   fail_on_problems:
     description: Whether the task fails when there are problems.
     type: bool
@@ -90,6 +94,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "default": "memory-graph"},
     "namespace": {"type": "str", "required": True},
     "objects": {"type": "raw", "required": True},
+    "history_limit": {"type": "int", "default": 10},
     "fail_on_problems": {"type": "bool", "default": True},
 }
 
@@ -99,7 +104,7 @@ def main() -> None:
     params = module.params
     try:
         objects = prepared(params["objects"], params["name"], params["namespace"])
-        preflight = Preflight(module.connect(), params["namespace"], objects, params["name"])
+        preflight = Preflight(module.connect(), params["namespace"], objects, params["name"], params["history_limit"])
         preflight.run()
     except ClusterError as error:
         module.refuse(error)

@@ -86,7 +86,7 @@ def test_check_mode_plans_a_rollback_and_writes_nothing(place):
     outcome = place.release(revision=1, check=True)
     assert outcome.differs
     assert place.get("configmaps/settings")["data"] == {"a": "2"}
-    assert kept(place) == ["demo-release.v1", "demo-release.v2"]
+    assert kept(place) == ["demo-release.slot1", "demo-release.slot2"]
 
 
 def test_values_of_secrets_are_kept_nowhere_and_stay_as_they_are(place):
@@ -173,7 +173,7 @@ def test_a_revision_nobody_remembers_is_refused_with_those_there_are(place):
 def test_objects_that_were_not_kept_are_said(place):
     place.release(place.config(a="1"))
     place.release(place.config(a="2"))
-    place.cluster.delete(place.path("secrets/demo-release.v1"))
+    place.cluster.delete(place.path("secrets/demo-release.slot1"))
     with pytest.raises(ClusterError, match="the objects of revision 1 of demo were not kept"):
         place.release(revision=1)
 
@@ -181,7 +181,7 @@ def test_objects_that_were_not_kept_are_said(place):
 def test_history_is_bounded(place):
     for number in range(4):
         place.release(place.config(a=str(number)), history_limit=2)
-    assert kept(place) == ["demo-release.v3", "demo-release.v4"]
+    assert kept(place) == ["demo-release.slot1", "demo-release.slot2"], "the slots of those forgotten are used again"
     with pytest.raises(ClusterError, match="it remembers 3 deployed, 4 deployed"):
         place.release(revision=1)
 
@@ -193,12 +193,12 @@ def test_what_fits_no_secret_is_split(place):
         place.config(f"big-{number}", text="".join(source.choices("0123456789abcdef", k=900_000))) for number in "ab"
     ]
     place.release(big[0])
-    assert kept(place) == ["demo-release.v1"]
+    assert kept(place) == ["demo-release.slot1"]
     more = [
         place.config(f"more-{number}", text=base64.b85encode(source.randbytes(700_000)).decode()) for number in "ab"
     ]
     place.release(*big, *more)
-    assert kept(place) == ["demo-release.v1", "demo-release.v2", "demo-release.v2.2", "demo-release.v2.3"]
+    assert kept(place) == ["demo-release.slot1", "demo-release.slot2", "demo-release.slot2.2", "demo-release.slot2.3"]
     place.release(place.config(a="3"))
     outcome = place.release(revision=2)
     assert not outcome.failures
@@ -222,7 +222,7 @@ def test_teardown_takes_the_history_with_the_record(place):
     place.cluster.request("POST", "/api/v1/namespaces", None, place.namespace)
     for number in "12":
         Release(connect({}), Wish("demo", place.name, [place.config(a=number)]), lambda *_line: None).present()
-    assert kept(place) == ["demo-release.v1", "demo-release.v2"]
+    assert kept(place) == ["demo-release.slot1", "demo-release.slot2"]
     Release(connect({}), Wish("demo", place.name), lambda *_line: None).absent()
     assert [name for name in place.names("secrets") if name.startswith("demo-release")] == []
 

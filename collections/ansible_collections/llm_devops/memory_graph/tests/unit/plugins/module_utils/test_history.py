@@ -72,6 +72,20 @@ def test_history_never_forgets_the_last_deployed_revision():
     ]  # fmt: skip
 
 
+@given(st.lists(st.sampled_from(["deployed", "failed"]), min_size=1, max_size=30))
+def test_remembered_revisions_never_share_a_slot_and_the_slots_are_few(states):
+    slots = [item["slot"] for item in record(*states).revisions]
+    assert len(set(slots)) == len(slots)
+    assert set(slots) <= {1, 2, 3, 4}, "one more than the limit: the last deployed may stay beyond it"
+
+
+def test_a_slot_taken_by_another_revision_is_none_of_this_one():
+    made = record("deployed", "deployed")
+    other = {"metadata": {"annotations": {_revisions.REVISION: "7"}}, "data": {}}
+    cluster = type("Cluster", (), {"find": staticmethod(lambda path: other)})()
+    assert _revisions.read(cluster, made, made.entry()) is None
+
+
 def test_a_revision_that_goes_on_keeps_who_began_it():
     begun = _history.advanced(record("deployed"), 2, "pending", "new", [], who="alice", note="rollback to 1", parts=2)
     done = _history.advanced(begun, 2, "deployed", "new", [])

@@ -114,9 +114,16 @@ def test_what_the_roles_of_the_release_grant_is_held():
 
 
 def test_what_is_asked_for_all_names_is_not_asked_for_one():
-    found = needs(plan(thing("Secret", "keys")))
-    assert verbs(found, "secrets") == {"get", "create", "patch", "delete"}, "revisions have names nobody knows"
-    assert verbs(found, "secrets", "keys") == {"watch"}
+    found = needs(plan(thing("ConfigMap", "a"), thing("ConfigMap", "b")))
+    assert verbs(found, "configmaps") == {"list", "watch"}
+    assert verbs(found, "configmaps", "a") == {"get", "create", "patch", "delete"}
+
+
+def test_no_secret_but_those_of_the_release_is_needed():
+    found = needs(plan(thing("Secret", "keys"), history_limit=2))
+    named = {one.name for one in found if one.resource == "secrets"}
+    assert named == {"keys", "demo-release", *(f"demo-release.slot{slot}" for slot in (1, 2, 3))}
+    assert verbs(found, "secrets", "demo-release.slot3") == {"get", "create", "patch", "delete"}
 
 
 words = st.sampled_from(["a", "b", "c"])
