@@ -52,7 +52,7 @@ def _image(cluster):
             for name in image["names"]:
                 if "/memory-graph:" in name:
                     return name
-    pytest.skip("no node has the image of the service, and MEMORY_GRAPH_IMAGE names none")
+    pytest.fail("no node has the image of the service, and MEMORY_GRAPH_IMAGE names none")
 
 
 def _engine():

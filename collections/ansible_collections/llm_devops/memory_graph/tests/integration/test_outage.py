@@ -88,10 +88,10 @@ def control_plane(admin):
     if not {"MOLECULE_EPHEMERAL_DIRECTORY", "MEMORY_GRAPH_DISRUPTIVE"} & os.environ.keys():
         pytest.skip("the cluster may have other users: set MEMORY_GRAPH_DISRUPTIVE to restart its API server")
     if not shutil.which("docker"):
-        pytest.skip("no docker: the cluster is not kind's")
+        pytest.fail("no docker: the cluster is not kind's")
     found = ControlPlane(admin)
     if not found.found:
-        pytest.skip("KUBECONFIG names no kind cluster of this docker")
+        pytest.fail("KUBECONFIG names no kind cluster of this docker")
     yield found
     found.await_settled()
 
