@@ -57,7 +57,7 @@ class Neo4jServer:
         return self._server.process.pid
 
     def start(self) -> None:
-        """Returns once it answers."""
+        """Returns once it answers. For the main thread: the server ends with the thread that starts it."""
         self._server = Server(
             [program("java"), "-Xms512m", "-Xmx1g", "-XX:+UseG1GC", "--add-opens=java.base/java.nio=ALL-UNNAMED",
              "--add-opens=java.base/java.lang=ALL-UNNAMED", "-cp", f"{self._libs}/*",

@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 class Server:
-    """A process that says in its output, which goes to a file, when it is ready.
+    """A process that says in its output, which goes to a file, when it is ready. It ends with the thread that makes it.
 
     ready: what the log then holds. seconds: how long that may take.
     """

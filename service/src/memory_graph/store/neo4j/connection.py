@@ -35,6 +35,8 @@ from memory_graph.model.errors import StoreUnavailable
 
 RETRY_S = 15.0
 """How long a transaction is tried again after what passes: a deadlock, a new leader, a restart."""
+_FIRST_RETRY_S = 0.05
+"""Then twice as long each time. A deadlock is over at once, so it should not cost the second the driver would wait."""
 _CONNECT_S = 5.0
 _ACQUIRE_S = 10.0
 
@@ -80,6 +82,7 @@ class Database:
             connection_timeout=_CONNECT_S,
             connection_acquisition_timeout=_ACQUIRE_S,
             max_transaction_retry_time=RETRY_S,
+            initial_retry_delay=_FIRST_RETRY_S,
             notifications_min_severity="OFF",
             user_agent="memory-graph",
         )

@@ -1,0 +1,150 @@
+"""Neo4j goes away: nothing acknowledged is lost, nothing is there twice, and the store comes back by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
+from memory_graph.store.neo4j import open_store
+from store.chains import chain
+from store.graphs import TENANT, agent, session, write
+from store.store_contract import made
+from store.truth import counts_are_true, feed_is_whole
+from support.neo4j_server import asked, settings, wipe
+from support.processes import free_port
+
+pytestmark = pytest.mark.xdist_group("neo4j")
+
+KILLS = 2
+BETWEEN = 100
+"""Acknowledged writes before each kill, and after the last."""
+
+
+class Load:
+    """A process that writes, and what it has said so far."""
+
+    def __init__(self, uri: str, sessions: list[str]) -> None:
+        script = Path(__file__).with_name("neo4j_load.py")
+        self.process = subprocess.Popen(
+            [sys.executable, str(script), uri, *sessions], stdout=subprocess.PIPE, text=True, cwd=script.parent.parent
+        )
+        self.lines: list[list[str]] = []
+        self._more = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            with self._more:
+                self.lines.append(line.split())
+                self._more.notify_all()
+
+    def wait_for_more(self, count: int) -> None:
+        with self._more:
+            wanted = len(self.lines) + count
+            assert self._more.wait_for(lambda: len(self.lines) >= wanted, timeout=120), "the load stands still"
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+
+
+@pytest.mark.timeout(400)
+async def test_acknowledged_writes_survive_kill(neo4j_process):
+    uri = neo4j_process.uri
+    wipe(uri)
+    store = open_store(**settings(uri))
+    sessions = [session() for _ in range(3)]
+    await made(store, *sessions)
+    ids = [create.node.id for create in sessions]
+    loads = [Load(uri, ids) for _ in range(2)]
+    try:
+        for _ in range(KILLS):
+            for load in loads:
+                load.wait_for_more(BETWEEN)
+            neo4j_process.kill()
+            with pytest.raises(StoreUnavailable, match="cannot be used now"):
+                await store.ping()
+            neo4j_process.start()
+            await store.ping()
+        for load in loads:
+            load.wait_for_more(BETWEEN)
+    finally:
+        for load in loads:
+            load.stop()
+    lines = [line for load in loads for line in load.lines if len(line) == 2]
+    said = {kind: {id for what, id in lines if what == kind} for kind in ("created", "deleting", "deleted")}
+    found = {node.id for node in await store.get_nodes(TENANT, list(said["created"]))}
+    assert said["created"] - said["deleting"] <= found
+    assert not said["deleted"] & found
+    for id in ids:
+        await chain(store, id)
+    await counts_are_true(store, uri, TENANT)
+    feed_is_whole(uri)
+    told = await store.changes(TENANT, None, 1_000_000)
+    created = [event.subject_id for event in told if event.type.name == "NODE_CREATED"]
+    assert len(created) == len(set(created)), "a write was committed twice"
+    assert said["created"] <= set(created)
+    await store.close()
+
+
+async def test_a_database_that_is_not_there_yet_is_waited_for_without_failing(neo4j_uri):
+    nowhere = f"bolt://127.0.0.1:{free_port()}"
+    store = open_store(**settings(nowhere))
+    with pytest.raises(StoreUnavailable, match=nowhere):
+        await store.ping()
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [({"password": "wrong"}, "NEO4J_PASSWORD"), ({"database": "absent"}, "NEO4J_DATABASE")],
+    ids=["password", "database"],
+)
+async def test_a_wrong_setting_is_named(neo4j_uri, wrong, says):
+    store = open_store(**{**settings(neo4j_uri), **wrong})
+    with pytest.raises(StoreUnavailable, match=says):
+        await store.ping()
+    await store.close()
+
+
+async def test_a_newer_schema_and_a_foreign_graph_are_refused(empty_neo4j):
+    versions = asked(empty_neo4j, "MATCH (v:SchemaVersion) RETURN v.version")
+    try:
+        asked(empty_neo4j, "MERGE (v:SchemaVersion {name: 'memory-graph'}) SET v.version = 99")
+        store = open_store(**settings(empty_neo4j))
+        with pytest.raises(StoreCorrupt, match="schema 99"):
+            await store.ping()
+        await store.close()
+        asked(empty_neo4j, "MATCH (v:SchemaVersion) DETACH DELETE v")
+        asked(empty_neo4j, "CREATE (:Film {title: 'The Matrix'})")
+        store = open_store(**settings(empty_neo4j))
+        with pytest.raises(StoreCorrupt, match="another application"):
+            await store.ping()
+        await store.close()
+    finally:
+        asked(empty_neo4j, "MATCH (n) DETACH DELETE n")
+        for (version,) in versions:
+            asked(empty_neo4j, "CREATE (:SchemaVersion {name: 'memory-graph', version: $version})", version=version)
+
+
+async def test_a_caller_that_goes_away_leaves_its_transaction_whole(empty_neo4j):
+    store = open_store(**settings(empty_neo4j))
+    await store.ping()
+    for _ in range(20):
+        reading = asyncio.create_task(store.stats(TENANT))
+        writing = asyncio.create_task(store.apply(write(agent())))
+        await asyncio.sleep(0.002)
+        reading.cancel()
+        writing.cancel()
+        await asyncio.gather(reading, writing, return_exceptions=True)
+    assert (await made(store, agent("last")))[0].data.name == "last"
+    await counts_are_true(store, empty_neo4j, TENANT)
+    await store.close()
