@@ -187,7 +187,7 @@ class Cluster:
         with self._lock:
             self.api_calls += 1
         read = WATCH_TIMEOUT if stream else READ_TIMEOUT
-        response = self._http.urlopen(
+        response = self._http.request(
             verb, url, body=data, headers=headers, retries=False, redirect=False, assert_same_host=False,
             preload_content=not stream, timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read),
         )  # fmt: skip

@@ -22,6 +22,7 @@ _PULLS = (
     ),
     (re.compile("not found|manifest unknown", re.IGNORECASE), "the image or its tag does not exist"),
 )
+DETAIL = 200  # characters
 _MAY_HEAL = re.compile(
     r"timeout|timed out|toomanyrequests|429|50[0234]|connection (refused|reset)|i/o|EOF", re.IGNORECASE
 )
@@ -114,7 +115,8 @@ def _pull_detail(message: str) -> str:
     """The cause at the end of the runtime's chain of wrapped errors; nothing while it only says that it backs off."""
     if message.startswith("Back-off pulling") and ": " not in message:
         return ""
-    return message.rsplit("failed to resolve reference ", 1)[-1].rsplit("rpc error: ", 1)[-1][-200:]
+    detail = message.rsplit("failed to resolve reference ", 1)[-1].rsplit("rpc error: ", 1)[-1]
+    return detail if len(detail) <= DETAIL else f"… {detail[-DETAIL:].partition(' ')[2]}"
 
 
 def _crash_loop(pod: Object, item: Object, role: str) -> Trouble:

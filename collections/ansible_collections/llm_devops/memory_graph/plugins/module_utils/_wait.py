@@ -215,7 +215,8 @@ class _Waiter:
         else:
             status.trail.append(line)
         status.seconds = time.monotonic() - self.start
-        self.say("wait", f"{status.ref}  {line}")
+        took = "" if status.state == "progressing" else f"  {status.seconds:.1f} s"
+        self.say("wait", f"{status.ref}  {line}{took}")
 
     def _lasting(self, ref: Ref, found: Finding) -> tuple[Trouble, Object | None] | None:
         """The first trouble that has lasted as long as its patience."""
