@@ -7,6 +7,7 @@ import pytest
 from memory_graph.store.neo4j import open_store
 from store.chain_contract import ChainContract
 from store.feed_contract import FeedContract, LifecycleContract
+from store.observed_contract import ObservedContract
 from store.read_contract import EdgeContract, QueryContract, TenantContract
 from store.store_contract import AtomicContract, Clock, CreateContract, DeleteContract, UpdateContract
 from store.temporal_contract import ReplayContract, TimeContract, WalkContract
@@ -72,6 +73,10 @@ class TestWalk(WalkContract):
 
 
 class TestReplay(ReplayContract):
+    pass
+
+
+class TestObserved(ObservedContract):
     pass
 
 

@@ -13,7 +13,7 @@ import msgspec
 from memory_graph.model.errors import AlreadyExists, NotFound, SessionClosed
 from memory_graph.model.kinds import EdgeType, EventType, NodeType
 from memory_graph.model.mutations import CreateEdge, CreateNode
-from memory_graph.model.nodes import Edge, Node, SessionData
+from memory_graph.model.nodes import Edge, Node, SessionData, is_stub
 from memory_graph.store.ids import storable, to_bytes
 from memory_graph.store.neo4j.unit import Key, NodeRef, SessionRef, Unit
 from memory_graph.store.sameness import PARENTS, same_edge, same_node, without_count
@@ -48,7 +48,10 @@ async def fetch(unit: Unit, creations: Sequence[Creation], *, careful: bool) -> 
         if careful:
             edges += ((tenant, id) for id in _edge_ids(mutation))
     await unit.fetch(created, named + places, edges)
-    await unit.lock(_changed(unit, places))
+    stubs = [key for key in created if _is_stub(unit.node(key))]
+    await unit.lock([*_changed(unit, places), *stubs])
+    if stubs:
+        await unit.fetch(stubs, (), ())  # another process may have filled one before it was locked here
 
 
 def _places(mutation: CreateNode) -> Iterator[str]:
@@ -63,6 +66,10 @@ def _edge_ids(mutation: CreateNode) -> Iterator[str]:
         yield edge.id
     if mutation.follows_edge_id is not None:
         yield mutation.follows_edge_id
+
+
+def _is_stub(found: NodeRef | None) -> bool:
+    return found is not None and found.node is not None and is_stub(found.node)
 
 
 def _changed(unit: Unit, places: Sequence[Key]) -> Iterator[Key]:
@@ -81,14 +88,16 @@ def create_node(unit: Unit, scope: Scope, mutation: CreateNode) -> tuple[Node, i
     node = mutation.node
     known = unit.node((scope.tenant, node.id))
     if known is not None:
-        if known.node is None or not same_node(known.node, node):
+        assert known.node is not None
+        if not mutation.observed and not same_node(known.node, node):
             raise AlreadyExists("node", node.id)
-        return known.node, 0
+        if not mutation.observed or not is_stub(known.node) or is_stub(node):
+            return known.node, 0
     storable("node.created_at", node.created_at)
     storable("node.updated_at", node.updated_at)
     template = _required(unit, scope, mutation.counts_use_of, NodeType.TEMPLATE)
     session = _session_of(unit, scope, mutation)
-    stored = _plan_node(unit, scope, node, session)
+    stored = _plan_node(unit, scope, node, session, stub=known)
     for edge in mutation.edges:
         _plan_edge(unit, scope, edge, stored.session_id)
     if session is not None and node.type is NodeType.PROMPT:
@@ -124,12 +133,12 @@ def _session_of(unit: Unit, scope: Scope, mutation: CreateNode) -> SessionRef | 
     if place is None or place.session_id is None:
         return None
     session = unit.sessions[scope.tenant, place.session_id]
-    if not session.active:
+    if not session.active and not mutation.observed:
         raise SessionClosed(session.id)
     return session
 
 
-def _plan_node(unit: Unit, scope: Scope, node: Node, session: SessionRef | None) -> Node:
+def _plan_node(unit: Unit, scope: Scope, node: Node, session: SessionRef | None, stub: NodeRef | None) -> Node:
     stored = Node(
         id=node.id,
         type=node.type,
@@ -139,11 +148,13 @@ def _plan_node(unit: Unit, scope: Scope, node: Node, session: SessionRef | None)
         session_id=None if session is None else session.id,
         recorded_at=scope.recorded_at,
     )
-    made = unit.add_node(scope.tenant, stored)
+    made = unit.add_node(scope.tenant, stored) if stub is None else unit.fill(scope.tenant, stored, stub)
     if session is not None and session.id == node.id:
         session.made = made
         unit.open(session)
     created = EventType.SESSION_CREATED if node.type is NodeType.SESSION else EventType.NODE_CREATED
+    if stub is not None:
+        created = EventType.NODE_UPDATED
     unit.changes.append((created, node.type, node.id, to_bytes(node.id), stored.session_id))
     return stored
 

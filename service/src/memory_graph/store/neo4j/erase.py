@@ -15,8 +15,7 @@ from memory_graph.store.ids import to_bytes
 from memory_graph.store.neo4j.connection import ask, do
 from memory_graph.store.neo4j.create import Scope, link
 from memory_graph.store.neo4j.names import ACTIVE_SESSIONS, EDGES, NODE_TYPES, RELATIONSHIPS
-from memory_graph.store.neo4j.revise import VERSION_OF_NODE
-from memory_graph.store.neo4j.statements import ANY_EDGE
+from memory_graph.store.neo4j.statements import ANY_EDGE, VERSION_OF_NODE
 from memory_graph.store.neo4j.unit import Moved, Unit
 
 _NODE = "MATCH (v:Node {tenant: $tenant, id: $id})"

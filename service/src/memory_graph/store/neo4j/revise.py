@@ -12,6 +12,7 @@ from memory_graph.store.neo4j.connection import ask, do
 from memory_graph.store.neo4j.create import Scope
 from memory_graph.store.neo4j.names import ACTIVE_SESSIONS
 from memory_graph.store.neo4j.rows import NODE
+from memory_graph.store.neo4j.statements import VERSION_OF_NODE
 from memory_graph.store.neo4j.unit import Unit
 from memory_graph.store.sameness import updated
 
@@ -20,12 +21,6 @@ MATCH (v:Node {tenant: $tenant, id: $id}) SET v.type = v.type
 WITH collect(v) AS locked UNWIND locked AS v WITH v WHERE v:Node
 """
 """Takes a node's lock, then reads it."""
-VERSION_OF_NODE = """
-CREATE (w:NodeVersion) SET w = properties(v),
-  w.words = null, w.tags = null, w.counts = null, w.active = null, w.last_prompt = null,
-  w.valid_to = CASE WHEN v.valid_from > $at THEN v.valid_from ELSE $at END, w.closed_at = $closed_at
-"""
-"""Keeps v as it was until `at`."""
 _READ = f"{LOCKED} RETURN v.valid_from, v.active, {NODE}"
 _REPLACE = f"""
 MATCH (v:Node {{tenant: $tenant, id: $id}})

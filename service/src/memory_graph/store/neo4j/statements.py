@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memory_graph.model.kinds import EdgeType, NodeType
+from memory_graph.store.ids import EARLIEST
 from memory_graph.store.neo4j.names import LABELS, RELATIONSHIPS
 from memory_graph.store.neo4j.rows import EDGE
 
@@ -32,6 +33,21 @@ RETURN v.tenant, v.id, v.type, v.active, v.last_prompt
 all locks."""
 
 CREATE_NODES = {type: f"UNWIND $rows AS row CREATE (n:Node:{LABELS[type]}) SET n = row" for type in NodeType}
+VERSION_OF_NODE = """
+CREATE (w:NodeVersion) SET w = properties(v),
+  w.words = null, w.tags = null, w.counts = null, w.active = null, w.last_prompt = null,
+  w.valid_to = CASE WHEN v.valid_from > $at THEN v.valid_from ELSE $at END, w.closed_at = $closed_at
+"""
+"""Keeps v as it was until `at`."""
+FILL_STUB = {
+    type: f"""
+UNWIND $rows AS row MATCH (v:Node {{tenant: row.tenant, id: row.id}})
+{VERSION_OF_NODE.replace("$at", str(EARLIEST)).replace("$closed_at", "row.recorded_at")}
+REMOVE v:{LABELS[NodeType.INVOCATION]} SET v:{LABELS[type]}, v = row
+"""
+    for type in NodeType
+}
+"""The stub was true at no time: only what was known before this still shows it."""
 CREATE_EDGES = {
     type: f"""
 UNWIND $rows AS row

@@ -34,6 +34,7 @@ class NodeRef(msgspec.Struct, gc=False):
     """A node as the transaction knows it. node: the whole of it, where that is known."""
 
     id: str
+    n: int
     type: NodeType
     session_id: str | None
     node: Node | None = None
@@ -91,8 +92,9 @@ class Unit:
         self._opened: list[SessionRef] = []
         self._followed: list[tuple[SessionRef, str | None]] = []
         self._used: list[Key] = []
+        self._filled: list[tuple[PlannedNode, NodeRef]] = []
         self._planned: tuple[list[Any], ...] = (
-            self._new_nodes, self._new_edges, self._opened, self._followed, self._used)  # fmt: skip
+            self._new_nodes, self._new_edges, self._opened, self._followed, self._filled, self._used)  # fmt: skip
 
     async def fetch(self, created: Iterable[Key], named: Iterable[Key], edges: Iterable[Key]) -> None:
         """Reads the nodes that creations make (whole, if they are there) or name, and the edges they make."""
@@ -100,9 +102,9 @@ class Unit:
         keys = [[*key, True] for key in whole] + [[*key, False] for key in dict.fromkeys(named) if key not in whole]
         if keys:
             for tenant, *row in await ask(self.tx, statements.NODES_BY_KEY, keys=keys):
-                id, _, type, session_id, *_, stored = row
+                id, n, type, session_id, *_, stored = row
                 node = None if stored is None else self.rows.node(tenant, row)
-                self._nodes[tenant, id] = NodeRef(id, NODE_TYPES[type], session_id, node)
+                self._nodes[tenant, id] = NodeRef(id, n, NODE_TYPES[type], session_id, node)
         edge_keys = [list(key) for key in dict.fromkeys(edges)]
         if edge_keys:
             for tenant, *row in await ask(self.tx, statements.EDGES_BY_KEY, keys=edge_keys):
@@ -135,9 +137,17 @@ class Unit:
         return self._edges.get(key)
 
     def add_node(self, tenant: str, node: Node) -> Properties:
-        made = self.rows.new_node(tenant, node, self.numbers.next_n())
-        self._nodes[tenant, node.id] = NodeRef(node.id, node.type, node.session_id, node)
+        n = self.numbers.next_n()
+        made = self.rows.new_node(tenant, node, n)
+        self._nodes[tenant, node.id] = NodeRef(node.id, n, node.type, node.session_id, node)
         self._new_nodes.append(PlannedNode(tenant, node, made))
+        return made
+
+    def fill(self, tenant: str, node: Node, stub: NodeRef) -> Properties:
+        """Puts a node in the place of a stub."""
+        made = self.rows.new_node(tenant, node, stub.n)
+        self._nodes[tenant, node.id] = NodeRef(node.id, stub.n, node.type, node.session_id, node)
+        self._filled.append((PlannedNode(tenant, node, made), stub))
         return made
 
     def add_edge(self, tenant: str, edge: Edge, *, chain: bool = False) -> None:
@@ -179,7 +189,9 @@ class Unit:
     def undo(self, begun: tuple[int, ...]) -> None:
         """Takes back what was planned since `begin`."""
         self.changes = []
-        nodes, edges, opened, followed, _ = begun
+        nodes, edges, opened, followed, filled, _ = begun
+        for made, stub in reversed(self._filled[filled:]):
+            self._nodes[made.tenant, made.node.id] = stub
         for made in self._new_nodes[nodes:]:
             del self._nodes[made.tenant, made.node.id]
         for made_edge in self._new_edges[edges:]:
@@ -200,11 +212,15 @@ class Unit:
             session.made["last_prompt"] = touched.pop((session.tenant, session.id), session).last_prompt
             session.made["counts"] = self._session_counts.pop((session.tenant, session.id), [0] * COUNTS)
             session.made = None
-        by_type: dict[NodeType, list[Properties]] = {}
-        for made in self._new_nodes:
-            by_type.setdefault(made.node.type, []).append(made.properties)
-        for type, rows in by_type.items():
-            await do(self.tx, statements.CREATE_NODES[type], rows=rows)
+        for statement, planned in (
+            (statements.CREATE_NODES, self._new_nodes),
+            (statements.FILL_STUB, [made for made, _ in self._filled]),
+        ):
+            by_type: dict[NodeType, list[Properties]] = {}
+            for made in planned:
+                by_type.setdefault(made.node.type, []).append(made.properties)
+            for type, rows in by_type.items():
+                await do(self.tx, statement[type], rows=rows)
         await self._flush_edges()
         await self._flush_sessions(touched)
         if self._used:
@@ -233,6 +249,11 @@ class Unit:
 
     def _count_planned(self) -> None:
         for made in self._new_nodes:
+            self.count(made.tenant, made.node.type, 1)
+            if made.node.session_id is not None:
+                self.count_in_session(made.tenant, made.node.session_id, made.node.type, 1)
+        for made, stub in self._filled:
+            self.count(made.tenant, stub.type, -1)
             self.count(made.tenant, made.node.type, 1)
             if made.node.session_id is not None:
                 self.count_in_session(made.tenant, made.node.session_id, made.node.type, 1)
