@@ -38,6 +38,8 @@ PLAY = """
   strategy: "{{ strategy }}"
   vars: {ansible_python_interpreter: "{{ ansible_playbook_python }}"}
   tasks:
+    - name: Before, which a terminal shows while it runs
+      ansible.builtin.set_fact: {before: true}
     - name: Plainly
       llm_devops.memory_graph.release: {name: plain}
     - name: In check mode
@@ -121,7 +123,7 @@ def command(playbook: str, *arguments: str) -> list[str]:
 
 def came(text: str) -> list[str]:
     """Names in the lines of progress, in their order."""
-    words = [line.split() for line in text.replace("\r", "\n").splitlines()]
+    words = [line.split() for line in text.replace("\r\033[K", "\n").splitlines()]  # a cleared line begins anew
     return [line[1] for line in words if len(line) == 3 and line[0] == "wait" and line[2] == "came"]
 
 

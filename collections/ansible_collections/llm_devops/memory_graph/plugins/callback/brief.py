@@ -21,6 +21,7 @@ requirements:
   - Set as C(stdout_callback) in configuration.
 """
 
+import shutil
 import sys
 from typing import Any
 
@@ -84,13 +85,13 @@ class CallbackModule(Default):  # type: ignore[misc]
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         if self._verbose:
             super().v2_playbook_on_task_start(task, is_conditional)
-        elif sys.stdout.isatty() and not task.action.endswith(
-            "memory_graph.release"
-        ):  # that one shows its own progress
+        elif sys.stdout.isatty():
             self._clear()
-            sys.stdout.write(f"{'…':<{LABEL_WIDTH}} {task.get_name()}"[:100])
-            sys.stdout.flush()
-            self._transient = True
+            if not task.action.endswith("memory_graph.release"):  # that one shows its own progress
+                room = shutil.get_terminal_size().columns - 1
+                sys.stdout.write(f"{'…':<{LABEL_WIDTH}} {task.get_name()}"[:room])
+                sys.stdout.flush()
+                self._transient = True
 
     def v2_playbook_on_handler_task_start(self, task: Any) -> None:
         if self._verbose:
