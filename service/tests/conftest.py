@@ -1,7 +1,8 @@
-"""A real server process for tests that speak to one."""
+"""Real servers for tests that speak to one: of ours, and Neo4j."""
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import grpc
 import pytest
 
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2_grpc as rpc
+from support.neo4j_server import Neo4jServer, wipe
 from support.server import Serve, ServerProcess
 
 
@@ -51,3 +53,29 @@ def graph(channel: grpc.Channel) -> rpc.MemoryGraphServiceStub:
 @pytest.fixture(scope="session")
 def graph_query(channel: grpc.Channel) -> rpc.GraphQueryServiceStub:
     return rpc.GraphQueryServiceStub(channel)
+
+
+@pytest.fixture(scope="session")
+def neo4j_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neo4jServer]:
+    """A server that all tests of a run share; one that kills it starts it again."""
+    server = Neo4jServer(tmp_path_factory.mktemp("neo4j"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def neo4j_uri(request: pytest.FixtureRequest) -> str:
+    """Where the server listens. MEMORY_GRAPH_TEST_NEO4J names one that is running: tests then start at once."""
+    running = os.environ.get("MEMORY_GRAPH_TEST_NEO4J")
+    if running:
+        return running
+    server: Neo4jServer = request.getfixturevalue("neo4j_process")
+    return server.uri
+
+
+@pytest.fixture
+def empty_neo4j(neo4j_uri: str) -> str:
+    """The same, without anything in it but the schema."""
+    wipe(neo4j_uri)
+    return neo4j_uri

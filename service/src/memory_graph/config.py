@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from memory_graph.plugins.loading import split_directories
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 PositiveInt = Annotated[int, Field(gt=0)]
+
+
+_NEO4J_URI = re.compile(r"(neo4j|bolt)(\+s|\+ssc)?://[^/@\s]+")
 
 
 def _data_home() -> Path:
@@ -33,7 +37,20 @@ class Settings(BaseSettings):
     )
     grpc_port: Port = Field(default=50051, description="gRPC port; 0 takes a free one")
     metrics_port: Port = Field(default=9090, description="port of /metrics; 0 takes a free one")
+    store: Literal["embedded", "neo4j"] = Field(
+        default="embedded", description="where the graph is kept: a file of this process, or a Neo4j database"
+    )
     db_path: Path = Field(default_factory=_data_home, description="directory of the embedded store")
+    neo4j_uri: str | None = Field(
+        default=None, description="neo4j://host:7687 for a cluster, bolt://host:7687 for one server; with +s for TLS"
+    )
+    neo4j_username: str = Field(default="neo4j", description="user of the database; empty: it asks for none")
+    neo4j_password: SecretStr | None = Field(default=None, description="password of neo4j_username")
+    neo4j_password_file: Path | None = Field(default=None, description="file that holds that password, instead")
+    neo4j_database: str = Field(default="neo4j", min_length=1, description="name of the database")
+    neo4j_max_connections: PositiveInt = Field(
+        default=50, description="most connections of this process to one Neo4j server"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least level that is logged"
     )
@@ -78,11 +95,37 @@ class Settings(BaseSettings):
         return value.lower() if isinstance(value, str) else value
 
     @field_validator(
-        "tls_cert_file", "tls_key_file", "tls_client_ca_file", "otel_exporter_otlp_endpoint", mode="before"
+        "tls_cert_file",
+        "tls_key_file",
+        "tls_client_ca_file",
+        "otel_exporter_otlp_endpoint",
+        "neo4j_uri",
+        "neo4j_password",
+        "neo4j_password_file",
+        mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
+
+    @model_validator(mode="after")
+    def _neo4j_is_whole(self) -> Self:
+        if self.store == "neo4j" and not self.neo4j_uri:
+            raise ValueError("STORE=neo4j needs NEO4J_URI")
+        if self.neo4j_uri and not _NEO4J_URI.fullmatch(self.neo4j_uri):  # not shown: it may hold a password
+            raise ValueError("NEO4J_URI must be like neo4j://graph.example:7687, without user, password and path")
+        if self.neo4j_password and self.neo4j_password_file:
+            raise ValueError("NEO4J_PASSWORD and NEO4J_PASSWORD_FILE must not both be set")
+        if self.neo4j_password_file and not os.access(self.neo4j_password_file, os.R_OK):
+            raise ValueError(f"NEO4J_PASSWORD_FILE={self.neo4j_password_file} cannot be read")
+        return self
+
+    @property
+    def neo4j_secret(self) -> str | None:
+        """The password, from whichever setting gives it."""
+        if self.neo4j_password_file:
+            return self.neo4j_password_file.read_text().strip()
+        return self.neo4j_password.get_secret_value() if self.neo4j_password else None
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:

@@ -21,7 +21,7 @@ from memory_graph.api.tls import Certificates
 from memory_graph.config import Settings
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.ingest.recorder import Recorder
-from memory_graph.model.errors import StoreUnavailable
+from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
 from memory_graph.plugins import load_plugins
 from memory_graph.store.protocol import GraphStore
 from memory_graph.store.sqlite import open_store
@@ -115,6 +115,21 @@ async def _serve(settings: Settings) -> None:
 
 
 async def _open_store(settings: Settings, metrics: Metrics) -> GraphStore:
+    """The store of the settings. Neo4j need not be there yet: the server is not serving until it is."""
+    if settings.store == "neo4j":
+        from memory_graph.store import neo4j  # noqa: PLC0415 - an embedded server has no use for the driver's 20 MiB
+
+        assert settings.neo4j_uri is not None
+        return neo4j.open_store(
+            settings.neo4j_uri,
+            username=settings.neo4j_username or None,
+            password=settings.neo4j_secret,
+            database=settings.neo4j_database,
+            max_connections=settings.neo4j_max_connections,
+            keep_changes=settings.feed_retention_commits,
+            max_buffered_events=settings.feed_buffer_events,
+            observer=metrics.store(),
+        )
     try:
         settings.db_path.mkdir(parents=True, exist_ok=True)
         opening = partial(
@@ -174,7 +189,11 @@ def _expose(settings: Settings, metrics: Metrics, health: Health) -> MetricsServ
 async def _watch(store: GraphStore, health: Health, metrics: Metrics) -> None:
     while True:
         await asyncio.sleep(HEALTH_INTERVAL_S)
-        await _look(store, health, metrics)
+        try:
+            await _look(store, health, metrics)
+        except StoreCorrupt as error:
+            _log.error("store cannot be used", reason=str(error))
+            await health.set(False)
 
 
 async def _look(store: GraphStore, health: Health, metrics: Metrics) -> None:

@@ -191,6 +191,9 @@ def test_a_data_directory_that_may_not_be_written_is_named(serve: Serve, tmp_pat
         ("MAX_CONNECTIONS", "many", "integer"),
         ("REQUEST_TIMEOUT_MS", "0", "greater than 0"),
         ("TLS_CERT_FILE", "/nowhere.pem", "TLS_KEY_FILE"),
+        ("STORE", "oracle", "'embedded' or 'neo4j'"),
+        ("STORE", "neo4j", "NEO4J_URI"),
+        ("NEO4J_PASSWORD_FILE", "/nowhere/password", "cannot be read"),
     ],
 )
 def test_a_wrong_setting_stops_the_start(serve: Serve, name: str, wrong: str, allowed: str) -> None:
