@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from memory_graph.api.rpc import Call
 from memory_graph.api.status import ShuttingDown
+from memory_graph.model.errors import Invalid, Violation
 from memory_graph.model.mutations import Event
 from memory_graph.store.protocol import GraphStore, Overrun
 
@@ -13,7 +15,7 @@ REPLAY_PAGE = 1000
 """Events read from the store at a time while catching up."""
 
 
-async def events(
+async def commits(
     store: GraphStore,
     tenant: str,
     *,
@@ -22,8 +24,9 @@ async def events(
     session_id: str | None,
     draining: asyncio.Event,
     subscribed: Callable[[], Awaitable[None]],
-) -> AsyncIterator[Event]:
-    """Events in commit order, each once: those after the event id given, then those committed while the caller listens.
+) -> AsyncIterator[list[Event]]:
+    """Events in commit order, each once, some at a time: those after the event id given, then those committed while the
+    caller listens.
 
     subscribed: awaited once no event can be missed any more.
 
@@ -37,20 +40,31 @@ async def events(
         await subscribed()
         if after is not None:
             while page := await store.changes(tenant, last, REPLAY_PAGE, session_id):
-                for event in page:
-                    last = event.id
-                    if wanted(event):
-                        yield event
+                last = page[-1].id
+                yield [event for event in page if wanted(event)]
         try:
             while True:
-                for event in await _next_or_drain(live.next(), draining, last):
-                    if last is not None and position(event.id) <= position(last):
-                        continue
-                    last = event.id
-                    if wanted(event):
-                        yield event
+                following = await _next_or_drain(live.next(), draining, last)
+                fresh = [event for event in following if last is None or position(event.id) > position(last)]
+                last = following[-1].id if fresh else last
+                yield [event for event in fresh if wanted(event)]
         except Overrun as overrun:
             raise Overrun(last or overrun.last_event_id) from None
+
+
+def resumed(call: Call) -> str | None:
+    """The event after which a client wants the feed to go on: its `last-event-id` (contracts §1).
+
+    Raises:
+        Invalid: for what is no event id.
+    """
+    after = call.metadata("last-event-id")
+    if after is not None:
+        try:
+            position(after)
+        except ValueError:
+            raise Invalid(Violation("last-event-id", f"{after!r} is no event id")) from None
+    return after
 
 
 def position(event_id: str) -> tuple[int, int]:

@@ -184,14 +184,16 @@ class MemoryGraphService:
                 checker.add(f"event_types[{index}]", f"{value} is no event type" if value else "must be specified")
         checker.done()
         types = frozenset(request.event_types)
-        async for event in self._events(call, session_id, types):
-            yield to_wire.event_to_wire(event)
+        async for commit in self._commits(call, session_id, types):
+            for event in commit:
+                yield to_wire.event_to_wire(event)
 
     async def SubscribeToSession(self, request: pb.SubscribeRequest, call: Call) -> AsyncIterator[pb.SessionEvent]:
         session_id = requests.one_id("session_id", request.session_id)
         await self._recorder.get_session(call.tenant, session_id)
-        async for event in self._events(call, session_id, frozenset()):
-            yield pb.SessionEvent(event=to_wire.event_to_wire(event), session_id=session_id)
+        async for commit in self._commits(call, session_id, frozenset()):
+            for event in commit:
+                yield pb.SessionEvent(event=to_wire.event_to_wire(event), session_id=session_id)
 
     async def Health(self, request: Empty, call: Call) -> pb.HealthResponse:
         status = pb.HealthResponse.SERVING if self._serving() else pb.HealthResponse.NOT_SERVING
@@ -232,20 +234,14 @@ class MemoryGraphService:
         assert isinstance(result, Node)
         return result
 
-    def _events(self, call: Call, session_id: str | None, types: frozenset[int]) -> AsyncIterator[Event]:
+    def _commits(self, call: Call, session_id: str | None, types: frozenset[int]) -> AsyncIterator[list[Event]]:
         def wanted(event: Event) -> bool:
             return (session_id is None or event.session_id == session_id) and (not types or event.type in types)
 
-        after = call.metadata("last-event-id")
-        if after is not None:
-            try:
-                feed.position(after)
-            except ValueError:
-                raise Invalid(Violation("last-event-id", f"{after!r} is no event id")) from None
-        return feed.events(
+        return feed.commits(
             self._store,
             call.tenant,
-            after=after,
+            after=feed.resumed(call),
             wanted=wanted,
             session_id=session_id,
             draining=call.draining,

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 import structlog
@@ -27,6 +27,7 @@ DEFAULT_TENANT = "default"
 
 _log = structlog.get_logger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
+_Request = TypeVar("_Request")
 Refusal = tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]
 """Code, message and trailing metadata of a call that is refused."""
 
@@ -83,12 +84,16 @@ class Rpcs:
         self._draining = draining
 
     def handlers(self, service: ServiceDescriptor, implementation: object) -> grpc.GenericRpcHandler:
-        """Handlers for every rpc of `service`; each must be a method of `implementation` by the same name."""
-        methods = {}
+        """Handlers for every rpc of `service`; each must be a method of `implementation` by the same name. One whose
+        requests are a stream gets them as bytes, so that it can bound them before it decodes them."""
+        methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         for descriptor in service.methods:
             method = getattr(implementation, descriptor.name)
             deserialize = _deserializer(descriptor)
-            if descriptor.server_streaming:
+            if descriptor.client_streaming:
+                handler = self._stream(service.full_name, descriptor.name, method)
+                methods[descriptor.name] = grpc.stream_stream_rpc_method_handler(handler, None, _serialize)
+            elif descriptor.server_streaming:
                 handler = self._stream(service.full_name, descriptor.name, method)
                 methods[descriptor.name] = grpc.unary_stream_rpc_method_handler(handler, deserialize, _serialize)
             else:
@@ -135,7 +140,9 @@ class Rpcs:
         if not inspect.isasyncgenfunction(method):
             raise TypeError(f"{span_name} streams, its method must be an async generator")
 
-        async def answer(request: Message | Malformed, context: Context) -> AsyncIterator[Message]:
+        async def answer(
+            request: Message | Malformed | AsyncIterator[bytes], context: Context
+        ) -> AsyncIterator[Message]:
             started = time.perf_counter()
             status = "OK"
             refusal: Refusal | None = None
@@ -161,7 +168,7 @@ class Rpcs:
         return answer
 
 
-def _well_formed(request: Message | Malformed) -> Message:
+def _well_formed(request: _Request | Malformed) -> _Request:
     if isinstance(request, Malformed):
         raise Invalid(Violation("request", request.reason))
     return request

@@ -42,10 +42,19 @@ class ShuttingDown(GraphError):
         self.last_event_id = last_event_id
 
 
+class Draining(GraphError):
+    """A stream of requests is ended because the server is; everything that was accepted has been answered."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is shutting down; open the stream again and send what was not acknowledged")
+
+
 def status_of(error: GraphError | Overrun) -> tuple[StatusCode, str, tuple[tuple[str, str | bytes], ...]]:
     """Code, message and trailing metadata for an error. Field violations travel as google.rpc.BadRequest (AIP-193)."""
     if isinstance(error, Overrun):
         return StatusCode.RESOURCE_EXHAUSTED, str(error), _resume(error.last_event_id)
+    if isinstance(error, Draining):
+        return StatusCode.UNAVAILABLE, str(error), ()
     if isinstance(error, ShuttingDown):
         return StatusCode.UNAVAILABLE, str(error), _resume(error.last_event_id)
     code = next((code for kind, code in _CODES if isinstance(error, kind)), StatusCode.INTERNAL)

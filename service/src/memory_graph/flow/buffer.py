@@ -1,0 +1,51 @@
+"""L1: what has been accepted and is not done yet, first in, first out, bounded in bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Generic, TypeVar
+
+from memory_graph.flow.budget import ByteBudget
+
+T = TypeVar("T")
+
+
+class ByteBuffer(Generic[T]):
+    """A buffer between sources and one taker. Bytes count from `reserve`, before an item is decoded, to `done`, when
+    what became of it is known: what is being worked on is in the bound.
+
+    limit: most bytes, as in `ByteBudget`.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.budget = ByteBudget(limit)
+        self._items: deque[tuple[T, int]] = deque()
+        self._arrived = asyncio.Event()
+        self._closed = False
+
+    def put(self, item: T, weight: int) -> None:
+        """Adds an item whose bytes are reserved. weight: what `take` counts, say events."""
+        self._items.append((item, weight))
+        self._arrived.set()
+
+    def close(self) -> None:
+        """Lets `take` end once it is empty."""
+        self._closed = True
+        self._arrived.set()
+
+    async def take(self, most: int) -> list[T]:
+        """Waits for an item, and yields what has arrived, in order, up to a weight of `most`, but at least one.
+        Empty once closed and empty."""
+        while not self._items:
+            if self._closed:
+                return []
+            self._arrived.clear()
+            await self._arrived.wait()
+        item, weight = self._items.popleft()
+        taken = [item]
+        while self._items and weight + self._items[0][1] <= most:
+            item, more = self._items.popleft()
+            taken.append(item)
+            weight += more
+        return taken

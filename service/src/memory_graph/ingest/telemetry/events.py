@@ -1,0 +1,190 @@
+"""Telemetry events as values, and what they may say (contracts §2). Pure."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from memory_graph.store.ids import LATEST
+
+MAX_EVENT_ID = 256
+"""Longest event_id, in characters."""
+MAX_METADATA = 64
+"""Most metadata entries of an event: each is indexed."""
+MAX_EVENT_BYTES = 1_000_000
+"""Largest event as it is sent."""
+STATUSES = ("success", "error", "timeout")
+"""How an invocation ends."""
+NS_PER_MS = 1_000_000
+_INT32, _INT64 = 2**31 - 1, 2**63 - 1
+
+
+class _Value(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A value compared by content."""
+
+
+class Invocation(_Value, frozen=True, kw_only=True):
+    """A call of a model. latency_ms: in milliseconds."""
+
+    model_id: str = ""
+    provider: str = ""
+    token_count: int = 0
+    latency_ms: float = 0.0
+    status: str = ""
+
+
+class Tokens(_Value, frozen=True, kw_only=True):
+    """Tokens that were consumed. total_tokens 0 where there are others means: their sum."""
+
+    model_id: str = ""
+    provider: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+
+
+class Latency(_Value, frozen=True, kw_only=True):
+    """A measured latency in milliseconds; percentile: the one it is of, 0 to 100."""
+
+    model_id: str = ""
+    provider: str = ""
+    latency_ms: float = 0.0
+    percentile: float = 0.0
+    operation: str = ""
+
+
+class Failure(_Value, frozen=True, kw_only=True):
+    """An error. caused_by_event_id: the event that caused it, told before or after."""
+
+    model_id: str = ""
+    provider: str = ""
+    error_type: str = ""
+    message: str = ""
+    severity: str = ""
+    caused_by_event_id: str = ""
+
+
+Payload = Invocation | Tokens | Latency | Failure
+
+START, COMPLETE, ERROR = "llm.invocation.start", "llm.invocation.complete", "llm.invocation.error"
+TOKENS, LATENCY, FAILURE = "llm.tokens.consumed", "llm.latency.measured", "llm.error.occurred"
+
+PAYLOADS: dict[str, type[Payload]] = {
+    START: Invocation,
+    COMPLETE: Invocation,
+    ERROR: Invocation,
+    TOKENS: Tokens,
+    LATENCY: Latency,
+    FAILURE: Failure,
+}
+"""What an event of each type carries."""
+BATCH_ONLY = frozenset({"llm.metrics.aggregated", "llm.performance.daily_summary"})
+"""Types that are sent by batch alone."""
+UNKNOWN = "unknown"
+"""What stands for a type that is none, where types are counted."""
+ARMS: dict[type[Payload], str] = {Invocation: "invocation", Tokens: "tokens", Latency: "latency", Failure: "error"}
+"""The wire name of each payload."""
+
+
+class TelemetryEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One event that has been checked. timestamp_ms: when it happened, since 1970-01-01T00:00:00Z."""
+
+    event_id: str
+    event_type: str
+    timestamp_ms: int
+    payload: Payload
+    metadata: dict[str, str] = {}
+    trace_id: str = ""
+    span_id: str = ""
+
+
+class Rejected(Exception):
+    """An event that can never be stored as it is.
+
+    event_id, event_type: as far as they could be read. reason: a label for counting, `undecodable`, `unknown_type`,
+    `invalid`, `refused` by the store or `failed` inside the service. The text is a sentence for the sender, without
+    the event's content.
+    """
+
+    def __init__(self, event_id: str, event_type: str, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.event_id = event_id
+        self.event_type = event_type if event_type in PAYLOADS else UNKNOWN
+        self.reason = reason
+
+
+def check_type(event_id: str, event_type: str) -> type[Payload]:
+    """The payload that events of a type carry. Raises `Rejected` for a type that is unknown or for batches alone."""
+    found = PAYLOADS.get(event_type)
+    if found is not None:
+        return found
+    if event_type in BATCH_ONLY:
+        sentence = f"event_type {event_type} is taken by POST /api/v1/telemetry/batch alone; send it there"
+    else:
+        sentence = f"event_type {event_type[:64]!r} is unknown; use one of {', '.join(PAYLOADS)}"
+    raise Rejected(event_id, event_type, "unknown_type", sentence)
+
+
+def checked(event: TelemetryEvent) -> TelemetryEvent:
+    """The event. Raises `Rejected` with the first thing that is wrong with it; its type is a known one."""
+    problem = _problem(event) or _problem_of(event.event_type, event.payload)
+    if problem:
+        raise Rejected(event.event_id, event.event_type, "invalid", problem)
+    return event
+
+
+def references(event: TelemetryEvent) -> str:
+    """The event_id of the event that this one came of or belongs to; empty where it names none."""
+    match event.payload:
+        case Invocation():
+            return event.metadata.get("triggered_by_event_id", "")
+        case Failure(caused_by_event_id=cause) if cause:
+            return cause
+        case _:
+            return event.metadata.get("invocation_event_id", "")
+
+
+def _problem(event: TelemetryEvent) -> str | None:
+    if not event.event_id:
+        return "event_id is missing; give each event an id of its own, best a UUIDv7"
+    if len(event.event_id) > MAX_EVENT_ID:
+        return f"event_id has {len(event.event_id)} characters; at most {MAX_EVENT_ID} are accepted"
+    if not 0 < event.timestamp_ms <= LATEST // NS_PER_MS:
+        return "the timestamp is missing or out of range; give milliseconds since 1970-01-01T00:00:00Z"
+    if len(event.metadata) > MAX_METADATA:
+        return f"metadata has {len(event.metadata)} entries; at most {MAX_METADATA} are accepted"
+    if references(event) == event.event_id:
+        return "the event names itself as its cause; name another event, or none"
+    return None
+
+
+def _problem_of(event_type: str, payload: Payload) -> str | None:  # noqa: C901 - one sentence each
+    if not payload.model_id and not isinstance(payload, Failure):
+        return f"payload.{ARMS[type(payload)]}.model_id is missing; name the model"
+    match payload:
+        case Invocation():
+            if payload.status not in STATUSES and (payload.status or event_type != START):
+                return f"payload.invocation.status must be one of {', '.join(STATUSES)}"
+            return _amount("invocation.token_count", payload.token_count, _INT32) or _amount(
+                "invocation.latency_ms", payload.latency_ms
+            )
+        case Tokens():
+            for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
+                problem = _amount(f"tokens.{name}", getattr(payload, name))
+                if problem:
+                    return problem
+        case Latency():
+            if not 0 <= payload.percentile <= 100:
+                return "payload.latency.percentile must be from 0 to 100"
+            return _amount("latency.latency_ms", payload.latency_ms)
+        case Failure():
+            if not payload.error_type:
+                return "payload.error.error_type is missing; name the kind of error"
+    return None
+
+
+def _amount(field: str, value: float, most: float = _INT64) -> str | None:
+    if 0 <= value <= most or (isinstance(value, float) and value >= 0 and math.isfinite(value)):
+        return None
+    return f"payload.{field} must be a number that is not negative and fits its field"
