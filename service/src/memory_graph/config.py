@@ -75,6 +75,15 @@ class Settings(BaseSettings):
     feed_buffer_events: PositiveInt = Field(
         default=10_000, description="events a slow subscriber may lag before it is cut off"
     )
+    telemetry_buffer_bytes: PositiveInt = Field(
+        default=256 * 1024 * 1024, description="telemetry accepted and not yet durable, bytes; beyond it clients wait"
+    )
+    telemetry_stream_bytes: PositiveInt = Field(
+        default=4 * 1024 * 1024, description="telemetry one stream may send ahead of its acknowledgements, bytes"
+    )
+    telemetry_patience_s: PositiveInt = Field(
+        default=900, description="how long telemetry waits for a store that is away, seconds"
+    )
     tls_cert_file: Path | None = Field(default=None, description="PEM certificate chain; with it gRPC speaks TLS")
     tls_key_file: Path | None = Field(default=None, description="PEM private key of tls_cert_file")
     tls_client_ca_file: Path | None = Field(

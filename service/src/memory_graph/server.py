@@ -17,15 +17,20 @@ from memory_graph.api.graph_query import GraphQueryService
 from memory_graph.api.health import Health, add_reflection
 from memory_graph.api.memory_graph import MemoryGraphService
 from memory_graph.api.rpc import DEFAULT_TENANT, Rpcs
+from memory_graph.api.telemetry_stream import TelemetryStreamService
 from memory_graph.api.tls import Certificates
 from memory_graph.config import Settings
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
+from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as telemetry_pb
 from memory_graph.ingest.recorder import Recorder
+from memory_graph.ingest.telemetry.dead_letters import counted_and_logged
+from memory_graph.ingest.telemetry.pipeline import Pipeline
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
 from memory_graph.plugins import load_plugins
 from memory_graph.store.protocol import GraphStore
 from memory_graph.store.sqlite import open_store
 from memory_graph.telemetry.exposition import MetricsServer, start_metrics_server
+from memory_graph.telemetry.ingestion import IngestionMetrics
 from memory_graph.telemetry.logs import configure_logging
 from memory_graph.telemetry.measured import MeasuredStore
 from memory_graph.telemetry.metrics import Metrics
@@ -80,17 +85,32 @@ async def _serve(settings: Settings) -> None:
         plugins = load_plugins(settings.plugin_dirs, settings.plugin_timeout_ms / _MS, metrics)
         stack.push_async_callback(plugins.close, TELEMETRY_FLUSH_S)
 
-        descriptors = pb.DESCRIPTOR.services_by_name
+        descriptors = {**pb.DESCRIPTOR.services_by_name, **telemetry_pb.DESCRIPTOR.services_by_name}
         names = [descriptor.full_name for descriptor in descriptors.values()]
         health = Health(names)
-        recorder = Recorder(MeasuredStore(store, metrics), plugins)
+        measured = MeasuredStore(store, metrics)
+        recorder = Recorder(measured, plugins)
+        ingestion = IngestionMetrics(metrics.registry)
+        pipeline = Pipeline(
+            measured,
+            ingestion,
+            counted_and_logged(ingestion),
+            max_bytes=settings.telemetry_buffer_bytes,
+            patience_s=settings.telemetry_patience_s,
+            draining=draining,
+        )
+        stack.push_async_callback(pipeline.close)
         rpcs = Rpcs(metrics, tracing, settings.request_timeout_ms / _MS, draining)
         server = grpc.aio.server(options=_options(settings))
+        telemetry = TelemetryStreamService(
+            pipeline, measured, ingestion, max_stream_bytes=settings.telemetry_stream_bytes
+        )
         memory_graph = MemoryGraphService(recorder, metrics, lambda: health.serving)
         server.add_generic_rpc_handlers(
             (
                 rpcs.handlers(descriptors["MemoryGraphService"], memory_graph),
                 rpcs.handlers(descriptors["GraphQueryService"], GraphQueryService(recorder)),
+                rpcs.handlers(descriptors["TelemetryStream"], telemetry),
             )
         )
         health.add_to(server)
