@@ -5,16 +5,16 @@ from __future__ import annotations
 from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.store.ids import EARLIEST
 from memory_graph.store.neo4j.names import LABELS, RELATIONSHIPS
-from memory_graph.store.neo4j.rows import EDGE
+from memory_graph.store.neo4j.rows import EDGE, EDGE_PROPERTIES, NODE_PROPERTIES
 
 _BY_KEY = "MATCH (v:Node {tenant: key[0], id: key[1]})"
 
 NODES_BY_KEY = f"""
 UNWIND $keys AS key {_BY_KEY}
 RETURN v.tenant, v.id, v.n, v.type, v.session_id, v.created_ns, v.updated_ns, v.recorded_at, v.uses,
-  CASE WHEN key[2] THEN v.data END
+  CASE WHEN key[2] THEN v.data END, elementId(v)
 """
-"""The columns of rows.NODE after the tenant; data only where it is asked for."""
+"""The columns of rows.NODE after the tenant, data only where it is asked for; and where the node is stored."""
 
 ANY_EDGE = "\nUNION ALL\n".join(
     f"MATCH (a)-[r:{type} {{tenant: key[0], id: key[1]}}]->(b) USING INDEX SEEK r:{type}(tenant, id) RETURN a, r, b"
@@ -32,7 +32,20 @@ RETURN v.tenant, v.id, v.type, v.active, v.last_prompt
 """Setting a property takes the lock, and to what it was writes nothing. The list in between makes the reads wait for
 all locks."""
 
-CREATE_NODES = {type: f"UNWIND $rows AS row CREATE (n:Node:{LABELS[type]}) SET n = row" for type in NodeType}
+
+def _made(names: tuple[str, ...], row: str) -> str:
+    """A property map; what a row does not hold is not set. Naming properties is quicker than copying a map."""
+    return f"{{{', '.join(f'{name}: {row}.{name}' for name in names)}, created_at: {INSTANT.format(row=row)}}}"
+
+
+INSTANT = "datetime({{epochSeconds: 0}}) + duration({{nanoseconds: {row}.created_ns}})"
+CREATE_NODES = {
+    type: f"""
+UNWIND $rows AS row CREATE (n:Node:{LABELS[type]} {_made(NODE_PROPERTIES, "row")}) RETURN n.tenant, n.id, elementId(n)
+"""
+    for type in NodeType
+}
+
 VERSION_OF_NODE = """
 CREATE (w:NodeVersion) SET w = properties(v),
   w.words = null, w.tags = null, w.counts = null, w.active = null, w.last_prompt = null,
@@ -43,7 +56,7 @@ FILL_STUB = {
     type: f"""
 UNWIND $rows AS row MATCH (v:Node {{tenant: row.tenant, id: row.id}})
 {VERSION_OF_NODE.replace("$at", str(EARLIEST)).replace("$closed_at", "row.recorded_at")}
-REMOVE v:{LABELS[NodeType.INVOCATION]} SET v:{LABELS[type]}, v = row
+REMOVE v:{LABELS[NodeType.INVOCATION]} SET v:{LABELS[type]}, v = row, v.created_at = {INSTANT.format(row="row")}
 """
     for type in NodeType
 }
@@ -52,10 +65,21 @@ CREATE_EDGES = {
     type: f"""
 UNWIND $rows AS row
 MATCH (a:Node {{tenant: row.p.tenant, id: row.a}}) MATCH (b:Node {{tenant: row.p.tenant, id: row.b}})
-CREATE (a)-[r:{type.name}]->(b) SET r = row.p
+CREATE (a)-[r:{type.name} {_made(EDGE_PROPERTIES, "row.p")}]->(b)
 """
     for type in EdgeType
 }
+CREATE_EDGES_BETWEEN = {
+    type: f"""
+UNWIND $rows AS row
+MATCH (a:Node) WHERE elementId(a) = row.at_a AND a.id = row.a
+MATCH (b:Node) WHERE elementId(b) = row.at_b AND b.id = row.b
+CREATE (a)-[r:{type.name} {_made(EDGE_PROPERTIES, "row.p")}]->(b)
+"""
+    for type in EdgeType
+}
+"""The same where it is known where the ends are stored. A place may be used again when its node has gone, so ids are
+looked at too."""
 
 _ADDED = "[i IN range(0, size({counts}) - 1) | {counts}[i] + {change}[i]]"
 CHANGE_SESSIONS = f"""

@@ -82,6 +82,7 @@ class Unit:
         self.numbers = numbers
         self.sessions: dict[Key, SessionRef] = {}
         self._nodes: dict[Key, NodeRef] = {}
+        self._elements: dict[Key, str] = {}
         self._edges: dict[Key, Edge | None] = {}
         self.changes: list[Change] = []
         self.commits: list[Commit] = []
@@ -101,10 +102,11 @@ class Unit:
         whole = dict.fromkeys(created)
         keys = [[*key, True] for key in whole] + [[*key, False] for key in dict.fromkeys(named) if key not in whole]
         if keys:
-            for tenant, *row in await ask(self.tx, statements.NODES_BY_KEY, keys=keys):
+            for tenant, *row, element in await ask(self.tx, statements.NODES_BY_KEY, keys=keys):
                 id, n, type, session_id, *_, stored = row
                 node = None if stored is None else self.rows.node(tenant, row)
                 self._nodes[tenant, id] = NodeRef(id, n, NODE_TYPES[type], session_id, node)
+                self._elements[tenant, id] = element
         edge_keys = [list(key) for key in dict.fromkeys(edges)]
         if edge_keys:
             for tenant, *row in await ask(self.tx, statements.EDGES_BY_KEY, keys=edge_keys):
@@ -212,15 +214,11 @@ class Unit:
             session.made["last_prompt"] = touched.pop((session.tenant, session.id), session).last_prompt
             session.made["counts"] = self._session_counts.pop((session.tenant, session.id), [0] * COUNTS)
             session.made = None
-        for statement, planned in (
-            (statements.CREATE_NODES, self._new_nodes),
-            (statements.FILL_STUB, [made for made, _ in self._filled]),
-        ):
-            by_type: dict[NodeType, list[Properties]] = {}
-            for made in planned:
-                by_type.setdefault(made.node.type, []).append(made.properties)
-            for type, rows in by_type.items():
-                await do(self.tx, statement[type], rows=rows)
+        for type, rows in _by_type(self._new_nodes).items():
+            for tenant, id, element in await ask(self.tx, statements.CREATE_NODES[type], rows=rows):
+                self._elements[tenant, id] = element
+        for type, rows in _by_type([made for made, _ in self._filled]).items():
+            await do(self.tx, statements.FILL_STUB[type], rows=rows)
         await self._flush_edges()
         await self._flush_sessions(touched)
         if self._used:
@@ -229,11 +227,18 @@ class Unit:
         self.discard()
 
     async def _flush_edges(self) -> None:
-        by_type: dict[EdgeType, list[Properties]] = {}
+        by_place: dict[tuple[bool, EdgeType], list[Properties]] = {}
         for made in self._new_edges:
-            by_type.setdefault(made.type, []).append(made.row)
-        for type, rows in by_type.items():
-            counters = await do(self.tx, statements.CREATE_EDGES[type], rows=rows)
+            row = made.row
+            at_a = self._elements.get((made.tenant, row["a"]))
+            at_b = self._elements.get((made.tenant, row["b"]))
+            known = at_a is not None and at_b is not None
+            if known:
+                row["at_a"], row["at_b"] = at_a, at_b
+            by_place.setdefault((known, made.type), []).append(row)
+        for (known, type), rows in by_place.items():
+            statement = statements.CREATE_EDGES_BETWEEN if known else statements.CREATE_EDGES
+            counters = await do(self.tx, statement[type], rows=rows)
             if counters.relationships_created != len(rows):
                 raise Moved
 
@@ -271,5 +276,13 @@ class Unit:
     def forget(self) -> None:
         """Drops what was read: it has changed beneath. Nothing may be planned and unwritten."""
         self._nodes.clear()
+        self._elements.clear()
         self._edges.clear()
         self.sessions.clear()
+
+
+def _by_type(planned: Iterable[PlannedNode]) -> dict[NodeType, list[Properties]]:
+    found: dict[NodeType, list[Properties]] = {}
+    for made in planned:
+        found.setdefault(made.node.type, []).append(made.properties)
+    return found

@@ -10,6 +10,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from urllib.parse import quote
 
 import msgspec
@@ -85,5 +86,13 @@ def _tags(
 
 
 def _tag(name: str, value: str) -> str:
+    return _short_tag(name, value) if len(name) + len(value) <= _LONGEST_TAG else _made_tag(name, value)
+
+
+def _made_tag(name: str, value: str) -> str:
     tag = f"{quote(name, safe='')}={quote(value, safe='')}"
     return tag if len(tag) <= _LONGEST_TAG else hashlib.sha256(tag.encode()).hexdigest()
+
+
+_short_tag = lru_cache(maxsize=8_192)(_made_tag)
+"""Models, tenants and sessions come again and again."""

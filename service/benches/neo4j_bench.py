@@ -1,0 +1,194 @@
+"""The Neo4j store by itself: writes against the same rows in UNWIND batches of the plain driver, and reads.
+
+    python service/benches/neo4j_bench.py [--uri bolt://…] [--rounds 12]
+
+Without --uri it starts the server that the tests start. The two sides of a ratio are measured in turn in one run, so
+that a busy machine slows both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from neo4j import AsyncDriver, AsyncGraphDatabase, AsyncManagedTransaction
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "tests")]
+
+from store_bench import TENANT, new_session, p95, prompt, session
+
+from memory_graph.model.kinds import Direction, EdgeType, NodeType
+from memory_graph.model.mutations import CreateNode, Write
+from memory_graph.model.nodes import Edge
+from memory_graph.model.queries import NodeFilter, Traversal
+from memory_graph.server import calm_collector
+from memory_graph.store.codec import PlainCodec
+from memory_graph.store.neo4j import Neo4jStore, open_store
+from memory_graph.store.neo4j.rows import Rows
+from support.neo4j_server import PASSWORD, USERNAME, Neo4jServer, settings, wipe
+
+BATCH = 1_000
+SESSIONS = 20
+IN_FLIGHT = 64
+RAW = "raw"
+_AT = "datetime({{epochSeconds: 0}}) + duration({{nanoseconds: {row}.created_ns}})"
+_NODES = f"UNWIND $rows AS row CREATE (n:Node:Prompt) SET n = row, n.created_at = {_AT.format(row='row')}"
+_EDGES = """
+UNWIND $rows AS row
+MATCH (a:Node {{tenant: row.p.tenant, id: row.a}}) MATCH (b:Node {{tenant: row.p.tenant, id: row.b}})
+CREATE (a)-[r:{type}]->(b) SET r = row.p, r.created_at = """
+_EDGES += _AT.format(row="row.p").replace("{", "{{").replace("}", "}}")
+
+
+class Raw:
+    """The same nodes and relationships, made ready before the clock starts, in a tenant of their own."""
+
+    def __init__(self, driver: AsyncDriver) -> None:
+        self._driver = driver
+        self._rows = Rows(PlainCodec())
+        self._last: dict[str, str] = {}
+        self._n = time.time_ns()
+
+    def prepare(self, creates: list[CreateNode]) -> tuple[list[Any], dict[EdgeType, list[Any]]]:
+        nodes = []
+        edges: dict[EdgeType, list[Any]] = {EdgeType.BELONGS_TO: [], EdgeType.FOLLOWS: []}
+        for create in creates:
+            self._n += 3
+            node, here = create.node, str(create.node.session_id)
+            nodes.append(self._rows.new_node(RAW, node, self._n))
+            edges[EdgeType.BELONGS_TO].append(self._edge(create.edges[0], self._n + 1))
+            if here in self._last:
+                follows = Edge(
+                    id=str(create.follows_edge_id), type=EdgeType.FOLLOWS, from_id=node.id, to_id=self._last[here],
+                    created_at=node.created_at,
+                )  # fmt: skip
+                edges[EdgeType.FOLLOWS].append(self._edge(follows, self._n + 2))
+            self._last[here] = node.id
+        return nodes, edges
+
+    def _edge(self, edge: Edge, n: int) -> dict[str, Any]:
+        return {"a": edge.from_id, "b": edge.to_id, "p": self._rows.new_edge(RAW, edge, n)}
+
+    async def sessions(self, creates: list[CreateNode]) -> None:
+        rows = [self._rows.new_node(RAW, create.node, self._n) for create in creates]
+        await self._driver.execute_query("UNWIND $rows AS row CREATE (n:Node:Session) SET n = row", rows=rows)
+
+    async def insert(self, nodes: list[Any], edges: dict[EdgeType, list[Any]]) -> float:
+        async def work(tx: AsyncManagedTransaction) -> None:
+            await (await tx.run(_NODES, rows=nodes)).consume()
+            for type, rows in edges.items():
+                if rows:
+                    await (await tx.run(_EDGES.format(type=type.name), rows=rows)).consume()
+
+        began = time.perf_counter()
+        async with self._driver.session(database="neo4j") as opened:
+            await opened.execute_write(work)
+        return time.perf_counter() - began
+
+
+async def batch_against_raw(
+    store: Neo4jStore, raw: Raw, mine: list[str], theirs: list[str], rounds: int
+) -> dict[str, float]:
+    """1,000 prompts a write, in 20 sessions, each with two edges. The first rounds warm both up."""
+    ours, plain = [], []
+    for turn in range(rounds + 4):
+        creates = [prompt(mine[i % SESSIONS]) for i in range(BATCH)]
+        others = raw.prepare([prompt(theirs[i % SESSIONS]) for i in range(BATCH)])
+        for side in ("ours", "raw") if turn % 2 else ("raw", "ours"):
+            if side == "raw":
+                plain.append(await raw.insert(*others))
+                continue
+            began = time.perf_counter()
+            await store.apply(Write(tenant=TENANT, mutations=tuple(creates)))
+            ours.append(time.perf_counter() - began)
+    ratios = [theirs / mine for mine, theirs in zip(ours[4:], plain[4:], strict=True)]
+    return {
+        "nodes_per_s": BATCH / statistics.median(ours[4:]),
+        "raw_nodes_per_s": BATCH / statistics.median(plain[4:]),
+        "ratio_to_raw": statistics.median(plain[4:]) / statistics.median(ours[4:]),
+        "median_of_ratios": statistics.median(ratios),
+    }
+
+
+async def in_flight(store: Neo4jStore, sessions: list[str], writes: int = 6_400) -> dict[str, float]:
+    """AddPrompt with 64 callers, each durable before the next."""
+    latencies: list[float] = []
+
+    async def caller(number: int) -> None:
+        for turn in range(writes // IN_FLIGHT):
+            create = prompt(sessions[(number + turn) % len(sessions)])
+            began = time.perf_counter()
+            await store.apply(Write(tenant=TENANT, mutations=(create,)))
+            latencies.append(time.perf_counter() - began)
+
+    began = time.perf_counter()
+    await asyncio.gather(*map(caller, range(IN_FLIGHT)))
+    return {"writes_per_s": len(latencies) / (time.perf_counter() - began), "p95_ms": p95(latencies) * 1e3}
+
+
+async def reads(store: Neo4jStore, sessions: list[str], rounds: int = 300) -> dict[str, float]:
+    """One at a time: a node by id, a page of 100 of a session, paths of three edges."""
+    took: dict[str, list[float]] = {"node_p95_ms": [], "page_p95_ms": [], "walk_p95_ms": []}
+    asked = NodeFilter(session_id=sessions[0], type=NodeType.PROMPT)
+    page = await store.query(TENANT, asked, 100, 0)
+    for turn in range(rounds):
+        id = page.nodes[turn % 100].id
+        began = time.perf_counter()
+        await store.get_nodes(TENANT, [id])
+        took["node_p95_ms"].append(time.perf_counter() - began)
+        began = time.perf_counter()
+        await store.query(TENANT, asked, 100, turn)
+        took["page_p95_ms"].append(time.perf_counter() - began)
+        began = time.perf_counter()
+        walk = Traversal(start=(id,), edge_types=frozenset({EdgeType.FOLLOWS}), direction=Direction.BOTH, depth=3)
+        assert [path async for path in store.traverse(TENANT, walk)]
+        took["walk_p95_ms"].append(time.perf_counter() - began)
+    return {name: p95(values[rounds // 5 :]) * 1e3 for name, values in took.items()}
+
+
+async def run(uri: str, rounds: int) -> dict[str, dict[str, float]]:
+    store = open_store(**settings(uri))
+    async with AsyncGraphDatabase.driver(uri, auth=(USERNAME, PASSWORD)) as driver:
+        raw = Raw(driver)
+        mine = [await new_session(store) for _ in range(SESSIONS)]
+        theirs = [session() for _ in range(SESSIONS)]
+        await raw.sessions(theirs)
+        found = {
+            f"writes of {BATCH:,} prompts": await batch_against_raw(
+                store, raw, mine, [create.node.id for create in theirs], rounds
+            ),
+            "AddPrompt, 64 in flight": await in_flight(store, mine),
+            "reads": await reads(store, mine),
+        }
+    await store.close()
+    return found
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    arguments.add_argument("--uri", help="a running server of the tests' password, which is emptied")
+    arguments.add_argument("--rounds", type=int, default=12, help="measured batches a side (default: 12)")
+    given = arguments.parse_args()
+    calm_collector()
+    if given.uri:
+        wipe(given.uri)
+        print(json.dumps(asyncio.run(run(given.uri, given.rounds)), indent=2))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        server = Neo4jServer(Path(folder))
+        server.start()
+        try:
+            print(json.dumps(asyncio.run(run(server.uri, given.rounds)), indent=2))
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()
