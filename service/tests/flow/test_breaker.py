@@ -1,0 +1,118 @@
+"""The breaker's states by a clock that tests set."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memory_graph.flow.breaker import CircuitBreaker, Limits, State
+
+LIMITS = Limits(failure_rate=0.5, recovery_s=30, trials=3, window=10, least_calls=4)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def states():
+    return []
+
+
+@pytest.fixture
+def breaker(clock, states):
+    return CircuitBreaker(LIMITS, clock, states.append)
+
+
+def call(breaker: CircuitBreaker, *failures: bool) -> None:
+    for failed in failures:
+        assert breaker.admit() == 0
+        breaker.failed() if failed else breaker.succeeded()
+
+
+def test_it_opens_at_the_failure_rate_and_not_before_enough_calls(breaker, states):
+    call(breaker, True, True, True)
+    assert breaker.state is State.CLOSED
+    call(breaker, False)
+    assert breaker.state is State.CLOSED
+    call(breaker, True)
+    assert breaker.state is State.OPEN
+    assert states == [State.CLOSED, State.OPEN]
+
+
+def test_old_outcomes_are_forgotten(breaker):
+    call(breaker, *[False] * 20, *[True] * 4)
+    assert breaker.state is State.CLOSED
+    call(breaker, True)
+    assert breaker.state is State.OPEN
+
+
+def test_open_lets_nobody_through_until_it_has_recovered(breaker, clock):
+    call(breaker, *[True] * 4)
+    assert breaker.admit() == 30
+    clock.now = 29.0
+    assert breaker.admit() == pytest.approx(1.0)
+    clock.now = 30.0
+    assert breaker.admit() == 0
+    assert breaker.state is State.HALF_OPEN
+
+
+def test_half_open_lets_through_only_its_trials_and_closes_when_all_succeed(breaker, clock, states):
+    call(breaker, *[True] * 4)
+    clock.now = 30.0
+    assert [breaker.admit() for _ in range(3)] == [0, 0, 0]
+    assert breaker.admit() > 0
+    breaker.succeeded()
+    breaker.succeeded()
+    assert breaker.state is State.HALF_OPEN
+    assert breaker.admit() > 0
+    breaker.succeeded()
+    assert breaker.state is State.CLOSED
+    assert states == [State.CLOSED, State.OPEN, State.HALF_OPEN, State.CLOSED]
+    call(breaker, True, True, True)
+    assert breaker.state is State.CLOSED
+
+
+def test_one_failed_trial_opens_it_for_as_long_again(breaker, clock):
+    call(breaker, *[True] * 4)
+    clock.now = 30.0
+    assert [breaker.admit() for _ in range(2)] == [0, 0]
+    breaker.succeeded()
+    breaker.failed()
+    assert breaker.state is State.OPEN
+    assert breaker.admit() == 30
+    clock.now = 60.0
+    call(breaker, False, False, False)
+    assert breaker.state is State.CLOSED
+
+
+@given(st.lists(st.sampled_from(["admit", "ok", "fail", "wait"]), max_size=200))
+def test_it_never_stays_stuck(steps):
+    clock = Clock()
+    breaker = CircuitBreaker(LIMITS, clock, lambda _: None)
+    under_way = 0
+    for step in steps:
+        if step == "admit":
+            under_way += breaker.admit() == 0
+        elif step == "wait":
+            clock.now += 7
+        elif under_way:
+            under_way -= 1
+            breaker.succeeded() if step == "ok" else breaker.failed()
+    for _ in range(under_way):
+        breaker.succeeded()
+    for _ in range(100):
+        wait = breaker.admit()
+        clock.now += wait
+        if not wait:
+            breaker.succeeded()
+    assert breaker.state is State.CLOSED

@@ -1,0 +1,222 @@
+"""The pipeline between sources and a store that is slow, away, refuses or breaks."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from msgspec.structs import replace
+from prometheus_client import CollectorRegistry
+
+from ingest.samples import message
+from memory_graph.flow.breaker import Limits
+from memory_graph.ingest.telemetry.decode import from_message
+from memory_graph.ingest.telemetry.events import COMPLETE, Rejected
+from memory_graph.ingest.telemetry.mapping import node_id
+from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS, Pipeline
+from memory_graph.model.errors import NotFound, StoreUnavailable
+from memory_graph.model.kinds import EventType
+from memory_graph.model.mutations import Applied, Event, Write
+from memory_graph.telemetry.ingestion import IngestionMetrics
+from store.graphs import TENANT
+
+
+class FakeStore:
+    """Keeps nodes by id; is away, waits or refuses as it is told."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, object] = {}
+        self.writes: list[Write] = []
+        self.calls = 0
+        self.away = False
+        self.poison: dict[str, Exception] = {}
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def apply(self, write: Write) -> Applied:
+        self.calls += 1
+        await self.gate.wait()
+        if self.away:
+            raise StoreUnavailable("away")
+        for mutation in write.mutations:
+            if mutation.node.id in self.poison:
+                raise self.poison[mutation.node.id]
+        self.writes.append(write)
+        results, events = [], []
+        for mutation in write.mutations:
+            id = mutation.node.id
+            if id not in self.nodes:
+                self.nodes[id] = replace(mutation.node, recorded_at=len(self.writes))
+                events.append(
+                    Event(id=f"{len(self.writes)}.{len(events)}", type=EventType.NODE_CREATED, at=len(self.writes),
+                          subject_id=id, kind="x"))  # fmt: skip
+            results.append(self.nodes[id])
+        return Applied(results=tuple(results), created=len(events), events=tuple(events))
+
+
+class Harness:
+    def __init__(self, **options: object) -> None:
+        self.store = FakeStore()
+        self.registry = CollectorRegistry()
+        self.draining = asyncio.Event()
+        self.dead: list[Rejected] = []
+        defaults = {
+            "max_bytes": 10_000,
+            "patience_s": 60.0,
+            "draining": self.draining,
+            "limits": Limits(failure_rate=0.5, recovery_s=0.05, trials=2),
+        }
+        self.pipeline = Pipeline(
+            self.store, IngestionMetrics(self.registry), self.dead.extend, **{**defaults, **options})  # fmt: skip
+
+    async def send(self, *names: str, size: int = 100, tenant: str = TENANT) -> asyncio.Future:
+        await self.pipeline.reserve(size)
+        return self.pipeline.submit(tenant, [from_message(message(name)) for name in names], size)
+
+    def value(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    def stored(self, *names: str) -> bool:
+        return all(node_id(name) in self.store.nodes for name in names)
+
+
+@pytest.fixture
+async def harness():
+    made = Harness()
+    yield made
+    made.draining.set()
+    made.store.gate.set()
+    await made.pipeline.close()
+
+
+async def until(condition) -> None:
+    while not condition():  # noqa: ASYNC110 - what is waited for has no event
+        await asyncio.sleep(0.001)
+
+
+async def test_what_has_arrived_meanwhile_shares_a_write_and_each_source_gets_its_own_answers(harness):
+    harness.store.gate.clear()
+    first = [await harness.send(f"first-{i}") for i in range(2)]
+    await until(lambda: harness.store.calls == 1)
+    rest = [await harness.send(f"a-{i}", f"b-{i}") for i in range(20)]
+    await until(lambda: harness.store.calls == 2)
+    harness.store.gate.set()
+    assert await asyncio.gather(*first) == [[None]] * 2
+    assert await asyncio.gather(*rest) == [[None, None]] * 20
+    assert harness.store.calls <= 4
+    assert harness.value("llm_memory_graph_events_processed_total", event_type=COMPLETE, status="stored") == 42
+
+
+async def test_a_write_is_bounded_and_never_of_two_tenants(harness):
+    harness.store.gate.clear()
+    answers = [await harness.send(*(f"{i}-{j}" for j in range(100)), tenant=f"t{i % 2}") for i in range(20)]
+    harness.store.gate.set()
+    await asyncio.gather(*answers)
+    assert max(len(write.mutations) for write in harness.store.writes) <= MAX_EVENTS + 1
+    assert {write.tenant for write in harness.store.writes} == {"t0", "t1"}
+
+
+async def test_duplicates_are_counted_as_such(harness):
+    assert await (await harness.send("a", "a", "b")) == [None] * 3
+    assert await (await harness.send("a")) == [None]
+    assert harness.value("llm_memory_graph_events_processed_total", event_type=COMPLETE, status="stored") == 2
+    assert harness.value("llm_memory_graph_events_processed_total", event_type=COMPLETE, status="duplicate") == 2
+
+
+@pytest.mark.parametrize("error", [NotFound("session", "x"), ValueError("mistake")])
+async def test_poison_is_refused_alone(harness, error):
+    harness.store.poison = {node_id("bad"): error, node_id("worse"): error}
+    names = [*(f"good-{i}" for i in range(50)), "bad", "g1", "g2", "worse", "g3"]
+    outcomes = await (await harness.send(*names))
+    refused = {name for name, outcome in zip(names, outcomes, strict=True) if outcome is not None}
+    assert refused == {"bad", "worse"}
+    assert [rejected.event_id for rejected in harness.dead] == ["bad", "worse"]
+    assert harness.stored(*(name for name in names if name not in refused))
+    assert "mistake" not in str(harness.dead[0])
+
+
+async def test_sources_wait_while_the_bound_is_full_and_go_on_when_it_is_not(harness):
+    harness.store.gate.clear()
+    answers = [await harness.send(str(i), size=2_500) for i in range(4)]
+    more = asyncio.create_task(harness.send("more", size=2_500))
+    await until(lambda: harness.store.calls == 1)
+    await asyncio.sleep(0.01)
+    assert not more.done()
+    assert harness.value("llm_memory_graph_buffer_utilization_percent", consumer_id="telemetry") == 100
+    harness.store.gate.set()
+    answers.append(await more)
+    await asyncio.gather(*answers)
+    assert harness.value("llm_memory_graph_buffer_utilization_percent", consumer_id="telemetry") == 0
+
+
+async def test_a_store_that_is_away_holds_things_up_and_loses_nothing(harness):
+    harness.store.away = True
+    answers = [await harness.send(str(i)) for i in range(10)]
+    await until(lambda: harness.value("circuit_breaker_state", service="store") == 2)
+    assert not any(answer.done() for answer in answers)
+    calls = harness.store.calls
+    await asyncio.sleep(0.2)
+    assert harness.store.calls - calls <= 6, "an open breaker lets no more than a trial through each recovery time"
+    harness.store.away = False
+    assert await asyncio.gather(*answers) == [[None]] * 10
+    assert harness.stored(*map(str, range(10)))
+    await until(lambda: harness.value("circuit_breaker_state", service="store") in (0, 1))
+    for name in "abc":
+        await (await harness.send(name))
+    assert harness.value("circuit_breaker_state", service="store") == 0
+
+
+async def test_patience_ends_and_the_next_is_refused_at_once_until_the_store_is_back():
+    harness = Harness(patience_s=0.2)
+    harness.store.away = True
+    with pytest.raises(StoreUnavailable):
+        await (await harness.send("a"))
+    with pytest.raises(StoreUnavailable):
+        async with asyncio.timeout(1):
+            await (await harness.send("b"))
+    assert harness.value("llm_memory_graph_buffer_utilization_percent", consumer_id="telemetry") == 0
+    harness.store.away = False
+    for _ in range(100):
+        try:
+            assert await (await harness.send("a")) == [None]
+        except StoreUnavailable:
+            await asyncio.sleep(0.01)
+    assert harness.stored("a")
+    await harness.pipeline.close()
+
+
+async def test_at_the_end_what_was_accepted_is_stored():
+    harness = Harness()
+    harness.store.gate.clear()
+    answers = [await harness.send(str(i)) for i in range(5)]
+    closing = asyncio.create_task(harness.pipeline.close())
+    harness.draining.set()
+    await asyncio.sleep(0.01)
+    assert not closing.done()
+    harness.store.gate.set()
+    await closing
+    assert [answer.result() for answer in answers] == [[None]] * 5
+
+
+async def test_at_the_end_nobody_waits_for_a_store_that_is_away():
+    harness = Harness(limits=Limits(failure_rate=0.5, recovery_s=600, trials=1))
+    harness.store.away = True
+    answers = [await harness.send(str(i)) for i in range(5)]
+    await until(lambda: harness.value("circuit_breaker_state", service="store") == 2)
+    harness.draining.set()
+    async with asyncio.timeout(5):
+        await harness.pipeline.close()
+    for answer in answers:
+        with pytest.raises(StoreUnavailable):
+            answer.result()
+
+
+async def test_a_source_that_went_away_does_not_hold_its_bytes(harness):
+    harness.store.gate.clear()
+    answer = await harness.send("a", size=9_000)
+    await until(lambda: harness.store.calls == 1)
+    answer.cancel()
+    harness.store.gate.set()
+    await until(lambda: harness.stored("a"))
+    await (await harness.send("b", size=9_000))
+    assert harness.stored("a", "b")
