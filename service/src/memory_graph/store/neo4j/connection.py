@@ -54,6 +54,13 @@ async def ask(tx: AsyncManagedTransaction, statement: str, **values: Any) -> lis
     return await result.values()
 
 
+async def ask_at_once(tx: AsyncManagedTransaction, statement: str, **values: Any) -> list[list[Any]]:  # noqa: ANN401
+    """The rows of a statement that returns them as one list. A record on its own costs the driver some 50 us."""
+    ((rows,),) = await ask(tx, statement, **values)
+    found: list[list[Any]] = rows
+    return found
+
+
 async def do(tx: AsyncManagedTransaction, statement: str, **values: Any) -> SummaryCounters:  # noqa: ANN401
     """What a statement changed."""
     result = await tx.run(statement, values)

@@ -11,7 +11,7 @@ from memory_graph.model.kinds import NodeType
 from memory_graph.model.nodes import Node
 from memory_graph.model.queries import NodeFilter
 from memory_graph.store.ids import EARLIEST, LATEST, bounded
-from memory_graph.store.neo4j.connection import ask
+from memory_graph.store.neo4j.connection import ask, ask_at_once
 from memory_graph.store.neo4j.names import ACTIVE_SESSIONS
 from memory_graph.store.neo4j.rows import NODE, Rows
 from memory_graph.store.neo4j.schema import SEARCH
@@ -92,8 +92,8 @@ async def page(
     tx: AsyncManagedTransaction, rows: Rows, tenant: str, asked: Condition, limit: int, offset: int
 ) -> list[Node]:
     """The nodes of a page, newest first."""
-    statement = f"{asked.source} WITH v {asked.order} SKIP $offset LIMIT $limit RETURN {NODE}"
-    found = await ask(tx, statement, **asked.values, offset=offset, limit=limit)
+    statement = f"{asked.source} WITH v {asked.order} SKIP $offset LIMIT $limit RETURN collect([{NODE}])"
+    found = await ask_at_once(tx, statement, **asked.values, offset=offset, limit=limit)
     return [rows.node(tenant, row) for row in found]
 
 
@@ -106,7 +106,9 @@ async def page_before(
         at, n, id = key
         source = f"{source} AND {_OLDER}"
         values |= {"before": at, "at": at, "n": n, "id": id}
-    found = await ask(tx, f"{source} WITH v {asked.order} LIMIT $limit RETURN {NODE}", **values, limit=limit)
+    found = await ask_at_once(
+        tx, f"{source} WITH v {asked.order} LIMIT $limit RETURN collect([{NODE}])", **values, limit=limit
+    )
     nodes = [rows.node(tenant, row) for row in found]
     if len(found) < limit:
         return nodes, None

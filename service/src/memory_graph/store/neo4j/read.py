@@ -9,13 +9,13 @@ from neo4j import AsyncManagedTransaction
 
 from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.nodes import Edge, Node
-from memory_graph.store.neo4j.connection import ask
+from memory_graph.store.neo4j.connection import ask, ask_at_once
 from memory_graph.store.neo4j.names import COUNTS
 from memory_graph.store.neo4j.rows import EDGE, NODE, Rows
 from memory_graph.store.neo4j.statements import ANY_EDGE
 
 PROBE = "MERGE (p:Probe {name: 'probe'}) SET p.at = $at"
-_NODES = f"UNWIND $ids AS id MATCH (v:Node {{tenant: $tenant, id: id}}) RETURN {NODE}"
+_NODES = f"UNWIND $ids AS id MATCH (v:Node {{tenant: $tenant, id: id}}) RETURN collect([{NODE}])"
 _EDGE = f"WITH [$tenant, $id] AS key CALL (key) {{ {ANY_EDGE} }} RETURN {EDGE}"
 _NODE = "MATCH (v:Node {tenant: $tenant, id: $id})"
 _OF_TYPE = "WHERE $type IS NULL OR type(r) = $type"
@@ -26,7 +26,7 @@ _COUNTS = "MATCH (t:Tenant {name: $tenant}) RETURN t.counts"
 
 async def nodes(tx: AsyncManagedTransaction, rows: Rows, tenant: str, ids: Sequence[str]) -> list[Node]:
     found = {}
-    for row in await ask(tx, _NODES, tenant=tenant, ids=list(dict.fromkeys(ids))):
+    for row in await ask_at_once(tx, _NODES, tenant=tenant, ids=list(dict.fromkeys(ids))):
         found[row[0]] = rows.node(tenant, row)
     return [found[id] for id in ids if id in found]
 

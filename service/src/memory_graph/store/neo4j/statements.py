@@ -11,8 +11,8 @@ _BY_KEY = "MATCH (v:Node {tenant: key[0], id: key[1]})"
 
 NODES_BY_KEY = f"""
 UNWIND $keys AS key {_BY_KEY}
-RETURN v.tenant, v.id, v.n, v.type, v.session_id, v.created_ns, v.updated_ns, v.recorded_at, v.uses,
-  CASE WHEN key[2] THEN v.data END, elementId(v)
+RETURN collect([v.tenant, v.id, v.n, v.type, v.session_id, v.created_ns, v.updated_ns, v.recorded_at, v.uses,
+  CASE WHEN key[2] THEN v.data END, elementId(v)])
 """
 """The columns of rows.NODE after the tenant, data only where it is asked for; and where the node is stored."""
 
@@ -22,12 +22,12 @@ ANY_EDGE = "\nUNION ALL\n".join(
 )
 """An edge by its id alone: ids are unique among all types, an index holds one."""
 
-EDGES_BY_KEY = f"UNWIND $keys AS key CALL (key) {{ {ANY_EDGE} }} RETURN r.tenant, {EDGE}"
+EDGES_BY_KEY = f"UNWIND $keys AS key CALL (key) {{ {ANY_EDGE} }} RETURN collect([r.tenant, {EDGE}])"
 
 LOCK = f"""
 UNWIND $keys AS key {_BY_KEY} SET v.type = v.type
 WITH collect(v) AS locked UNWIND locked AS v WITH v WHERE v:Node
-RETURN v.tenant, v.id, v.type, v.active, v.last_prompt
+RETURN collect([v.tenant, v.id, v.type, v.active, v.last_prompt])
 """
 """Setting a property takes the lock, and to what it was writes nothing. The list in between makes the reads wait for
 all locks."""
@@ -41,7 +41,8 @@ def _made(names: tuple[str, ...], row: str) -> str:
 INSTANT = "datetime({{epochSeconds: 0}}) + duration({{nanoseconds: {row}.created_ns}})"
 CREATE_NODES = {
     type: f"""
-UNWIND $rows AS row CREATE (n:Node:{LABELS[type]} {_made(NODE_PROPERTIES, "row")}) RETURN n.tenant, n.id, elementId(n)
+UNWIND $rows AS row CREATE (n:Node:{LABELS[type]} {_made(NODE_PROPERTIES, "row")})
+RETURN collect([n.tenant, n.id, elementId(n)])
 """
     for type in NodeType
 }

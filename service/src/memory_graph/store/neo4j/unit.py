@@ -17,7 +17,7 @@ from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.store.events import Change
 from memory_graph.store.neo4j import statements
-from memory_graph.store.neo4j.connection import ask, do
+from memory_graph.store.neo4j.connection import ask_at_once, do
 from memory_graph.store.neo4j.names import ACTIVE_SESSIONS, COUNTS, EDGES, NODE_TYPES
 from memory_graph.store.neo4j.numbers import Numbers
 from memory_graph.store.neo4j.rows import Properties, Rows
@@ -102,14 +102,14 @@ class Unit:
         whole = dict.fromkeys(created)
         keys = [[*key, True] for key in whole] + [[*key, False] for key in dict.fromkeys(named) if key not in whole]
         if keys:
-            for tenant, *row, element in await ask(self.tx, statements.NODES_BY_KEY, keys=keys):
+            for tenant, *row, element in await ask_at_once(self.tx, statements.NODES_BY_KEY, keys=keys):
                 id, n, type, session_id, *_, stored = row
                 node = None if stored is None else self.rows.node(tenant, row)
                 self._nodes[tenant, id] = NodeRef(id, n, NODE_TYPES[type], session_id, node)
                 self._elements[tenant, id] = element
         edge_keys = [list(key) for key in dict.fromkeys(edges)]
         if edge_keys:
-            for tenant, *row in await ask(self.tx, statements.EDGES_BY_KEY, keys=edge_keys):
+            for tenant, *row in await ask_at_once(self.tx, statements.EDGES_BY_KEY, keys=edge_keys):
                 edge = self.rows.edge(tenant, row)
                 self._edges[tenant, edge.id] = edge
 
@@ -119,7 +119,7 @@ class Unit:
         wanted = sorted(set(keys))
         if not wanted:
             return
-        locked = await ask(self.tx, statements.LOCK, keys=[list(key) for key in wanted])
+        locked = await ask_at_once(self.tx, statements.LOCK, keys=[list(key) for key in wanted])
         if len(locked) != len(wanted):
             raise Moved
         for tenant, id, type, active, last_prompt in locked:
@@ -215,7 +215,7 @@ class Unit:
             session.made["counts"] = self._session_counts.pop((session.tenant, session.id), [0] * COUNTS)
             session.made = None
         for type, rows in _by_type(self._new_nodes).items():
-            for tenant, id, element in await ask(self.tx, statements.CREATE_NODES[type], rows=rows):
+            for tenant, id, element in await ask_at_once(self.tx, statements.CREATE_NODES[type], rows=rows):
                 self._elements[tenant, id] = element
         for type, rows in _by_type([made for made, _ in self._filled]).items():
             await do(self.tx, statements.FILL_STUB[type], rows=rows)

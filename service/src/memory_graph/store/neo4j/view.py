@@ -16,7 +16,7 @@ from memory_graph.model.nodes import Edge, Node
 from memory_graph.model.queries import At
 from memory_graph.store import causal
 from memory_graph.store.ids import LATEST, bounded
-from memory_graph.store.neo4j.connection import ask
+from memory_graph.store.neo4j.connection import ask_at_once
 from memory_graph.store.neo4j.rows import EDGE, EDGE_THEN, NODE, Rows
 
 Place = tuple[int, str]
@@ -122,14 +122,12 @@ class View:
 
     async def _nodes(self, match: tuple[str, str], columns: str, **values: Any) -> list[list[Any]]:  # noqa: ANN401
         now, then = match
-        statement = f"{now} RETURN {columns}"
-        if self._past:
-            named = ", ".join(f"{column} AS c{place}" for place, column in enumerate(columns.split(", ")))
-            statement = (
-                f"{now} AND {_NODE_THEN.format(v='v')} RETURN {named} "
-                f"UNION ALL {then} AND {_WAS.format(v='v')} RETURN {named}"
-            )
-        return await ask(self._tx, statement, **self._values, **values)
+        if not self._past:
+            return await ask_at_once(self._tx, f"{now} RETURN collect([{columns}])", **self._values, **values)
+        visible_now = f"{now} AND {_NODE_THEN.format(v='v')} RETURN [{columns}] AS row"
+        visible_then = f"{then} AND {_WAS.format(v='v')} RETURN [{columns}] AS row"
+        statement = f"CALL () {{ {visible_now} UNION ALL {visible_then} }} RETURN collect(row)"
+        return await ask_at_once(self._tx, statement, **self._values, **values)
 
 
 _UNWIND = """
