@@ -77,8 +77,8 @@ note:
   type: str
 history:
   description:
-    - Earlier revisions, oldest first, each with C(revision), C(state), C(when), C(who), C(note), C(digest), and with
-      C(kept), whether its objects are kept for a rollback.
+    - Earlier revisions, oldest first, each with C(revision), C(state), C(when), C(who), C(note), C(digest), the C(slot)
+      its objects are in, and C(kept), whether they are there for a rollback.
   returned: always
   type: list
   elements: dict
