@@ -114,14 +114,12 @@ class Intake:
             except Rejected as problem:
                 rejected[place] = problem
         self._count(events, rejected)
-        answers = [
-            self._pipeline.submit(self._call.tenant, events[first : first + MAX_EVENTS], 0)
-            for first in range(MAX_EVENTS, len(events), MAX_EVENTS)
-        ]
-        if events:
-            answers.insert(0, self._pipeline.submit(self._call.tenant, events[:MAX_EVENTS], size))
-        else:
+        if not events:
             self._pipeline.release(size)
+        answers = [
+            self._pipeline.submit(self._call.tenant, events[first : first + MAX_EVENTS], 0 if first else size)
+            for first in range(0, len(events), MAX_EVENTS)
+        ]
         return _Message(ids, rejected, answers, size)
 
     def _count(self, events: list[TelemetryEvent], rejected: dict[int, Rejected]) -> None:

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Self
 
+import structlog
+
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
 from memory_graph.ingest.telemetry.events import ARMS, PAYLOADS, TelemetryEvent
 from memory_graph.ingest.telemetry.mapping import NODE_TYPES, event_of
@@ -20,6 +22,7 @@ DEFAULT_BUFFER, MAX_BUFFER = 1_000, 10_000
 """Events a subscriber may lag."""
 STALL_S = 5.0
 """How long a subscriber whose buffer is full may take nothing."""
+_log = structlog.get_logger(__name__)
 _METADATA = "metadata."
 _KINDS = frozenset(type.name for type in NODE_TYPES)
 _CHANGES = (EventType.NODE_CREATED, EventType.NODE_UPDATED)
@@ -133,6 +136,7 @@ class Outlet:
             async with asyncio.timeout(STALL_S):
                 await self._taken.wait()
         except TimeoutError:
+            _log.info("subscriber cut off", held=len(self._held), last_event_id=last)
             raise Overrun(last) from None
 
 

@@ -1,0 +1,286 @@
+"""TelemetryStream over the wire: acknowledged in order once durable, never more than once, whatever is sent."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import grpc
+import pytest
+from google.protobuf.descriptor import FieldDescriptor
+
+from ingest.samples import AT_MS, message
+from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as graph_pb
+from memory_graph.gen.llm.memory.graph.v1.memory_graph_pb2_grpc import GraphQueryServiceStub, MemoryGraphServiceStub
+from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
+from memory_graph.gen.llm.observatory.v1.telemetry_stream_pb2_grpc import TelemetryStreamStub
+from memory_graph.ingest.telemetry.events import COMPLETE, FAILURE, LATENCY, TOKENS
+from memory_graph.ingest.telemetry.mapping import node_id
+from memory_graph.model.ids import new_id
+from support.refusals import invalid, refused
+from support.server import Serve
+from support.telemetry import Sender, metric, stored_ids
+
+LIMIT_S = 60
+
+CONTRACT = {
+    "Event": "event_id string; event_type string; timestamp_ms int64; metadata map; payload message; trace_id string; "
+    "span_id string",
+    "EventPayload": "invocation message; tokens message; latency message; error message",
+    "InvocationEvent": "model_id string; provider string; token_count int32; latency_ms double; status string",
+    "TokenEvent": "model_id string; provider string; prompt_tokens int64; completion_tokens int64; total_tokens int64",
+    "LatencyEvent": "model_id string; provider string; latency_ms double; percentile double; operation string",
+    "ErrorEvent": "model_id string; provider string; error_type string; message string; severity string; "
+    "caused_by_event_id string",
+    "EventRequest": "events repeated",
+    "EventResponse": "ack_id string; success bool; error_message string",
+    "SubscriptionRequest": "event_types repeated; filters map; buffer_size int32",
+}
+_KINDS = {
+    FieldDescriptor.TYPE_STRING: "string",
+    FieldDescriptor.TYPE_BOOL: "bool",
+    FieldDescriptor.TYPE_DOUBLE: "double",
+    FieldDescriptor.TYPE_INT32: "int32",
+    FieldDescriptor.TYPE_INT64: "int64",
+    FieldDescriptor.TYPE_MESSAGE: "message",
+}
+
+
+def kind(field: FieldDescriptor) -> str:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return "map"
+    return "repeated" if field.is_repeated else _KINDS[field.type]
+
+
+def test_the_messages_are_the_contracts():
+    messages = pb.DESCRIPTOR.message_types_by_name
+    assert set(messages) == set(CONTRACT)
+    for name, fields in CONTRACT.items():
+        found = "; ".join(f"{field.name} {kind(field)}" for field in messages[name].fields)
+        assert found == fields
+        assert [field.number for field in messages[name].fields] == list(range(1, len(fields.split("; ")) + 1))
+    methods = pb.DESCRIPTOR.services_by_name["TelemetryStream"].methods_by_name
+    assert (methods["StreamEvents"].client_streaming, methods["StreamEvents"].server_streaming) == (True, True)
+    assert (methods["SubscribeEvents"].client_streaming, methods["SubscribeEvents"].server_streaming) == (False, True)
+
+
+@pytest.fixture
+def telemetry(channel: grpc.Channel) -> TelemetryStreamStub:
+    return TelemetryStreamStub(channel)
+
+
+def send(stub: TelemetryStreamStub, *events: pb.Event) -> list[pb.EventResponse]:
+    """One message, and its acknowledgements."""
+    return list(stub.StreamEvents(iter([pb.EventRequest(events=events)]), timeout=LIMIT_S))
+
+
+def test_each_event_is_acknowledged_in_order_and_poison_among_them_alone_is_refused(serve: Serve) -> None:
+    server = serve()
+    good = [message(new_id(), kind) for kind in (COMPLETE, TOKENS, LATENCY, FAILURE) * 300]
+    poison = [
+        message("odd", model_id=""),
+        pb.Event(event_id="new", event_type="llm.unheard.of", timestamp_ms=1),
+        pb.Event(),
+        message("taken", metadata={"session_id": good[0].event_id}),
+    ]
+    events = [*good[:3], poison[0], *good[3:700], poison[1], poison[2], *good[700:], poison[3]]
+    with grpc.insecure_channel(server.address) as channel:
+        acks = send(TelemetryStreamStub(channel), *events)
+        assert [ack.ack_id for ack in acks] == [event.event_id for event in events]
+        assert [ack.ack_id for ack in acks if not ack.success] == ["odd", "new", "", "taken"]
+        assert all(bool(ack.error_message) != ack.success for ack in acks)
+        assert "model_id" in acks[3].error_message
+        assert sorted(stored_ids(channel)) == sorted([*(event.event_id for event in good), node_id("e-0")])
+    for reason, count in (("invalid", 1), ("refused", 1)):
+        sample = f'llm_memory_graph_events_dropped_total{{event_type="{COMPLETE}",reason="{reason}"}}'
+        assert metric(server, sample) == count
+    assert metric(server, 'llm_memory_graph_events_dropped_total{event_type="unknown",reason="unknown_type"}') == 2
+    assert metric(server, f'llm_memory_graph_events_received_total{{event_type="{COMPLETE}",source="grpc"}}') == 302
+    assert metric(server, f'llm_memory_graph_events_processed_total{{event_type="{COMPLETE}",status="stored"}}') == 300
+    assert metric(server, f'llm_memory_graph_event_processing_duration_seconds_count{{event_type="{TOKENS}"}}') == 300
+    assert metric(server, 'llm_memory_graph_graph_write_duration_seconds_count{operation_type="batch"}') > 0
+    assert metric(server, 'llm_memory_graph_buffer_utilization_percent{consumer_id="telemetry"}') == 0
+    assert metric(server, 'circuit_breaker_state{service="store"}') == 0
+    assert server.stop() == 0
+    logged = [line for line in server.log if line["message"] == "events rejected"]
+    assert sum(int(str(line["count"])) for line in logged) == 4
+
+
+def test_repeats_and_any_order_leave_each_event_once(telemetry: TelemetryStreamStub, channel: grpc.Channel) -> None:
+    done, late, effect = new_id(), new_id(), new_id()
+    error = message(effect, FAILURE, caused_by_event_id=late)
+    assert all(ack.success for ack in send(telemetry, error, message(done), message(done), error))
+    assert all(ack.success for ack in send(telemetry, message(late), message(done, at=AT_MS + 9, status="error")))
+    assert [stored_ids(channel).count(id) for id in (done, late, effect)] == [1, 1, 1]
+    graph = MemoryGraphServiceStub(channel)
+    assert graph.GetNode(graph_pb.GetNodeRequest(node_id=done)).invocation.status == "success"
+    assert graph.GetNode(graph_pb.GetNodeRequest(node_id=late)).invocation.model_id == "large"
+    edges = graph.GetEdges(graph_pb.GetEdgesRequest(node_id=effect)).edges
+    caused = [edge.from_node_id for edge in edges if edge.type == graph_pb.EDGE_TYPE_CAUSED_ERROR]
+    assert caused == [late]
+
+
+def test_an_event_joins_its_session_also_after_its_end(telemetry: TelemetryStreamStub, channel: grpc.Channel) -> None:
+    graph = MemoryGraphServiceStub(channel)
+    session = graph.CreateSession(graph_pb.CreateSessionRequest()).id
+    during, after = new_id(), new_id()
+    assert send(telemetry, message(during, metadata={"session_id": session}))[0].success
+    GraphQueryServiceStub(channel).CloseSession(graph_pb.CloseSessionRequest(session_id=session))
+    assert send(telemetry, message(after, metadata={"session_id": session}))[0].success
+    found = graph.Query(graph_pb.QueryRequest(session_id=session)).nodes
+    assert {node.id for node in found} == {during, after}
+
+
+def test_what_is_no_message_ends_the_stream_after_the_acks_before_it(channel: grpc.Channel) -> None:
+    raw = channel.stream_stream("/llm.observatory.v1.TelemetryStream/StreamEvents")
+    good = pb.EventRequest(events=[message(new_id())]).SerializeToString()
+    acks = raw(iter([good, b"\xff\xff"]), timeout=LIMIT_S)
+    assert pb.EventResponse.FromString(next(acks)).success
+    with invalid("request"):
+        next(acks)
+
+
+def test_a_message_without_events_is_nothing(telemetry: TelemetryStreamStub) -> None:
+    assert send(telemetry) == []
+
+
+def steady(read: Callable[[], float], seconds: float = 1.5) -> float:
+    """The value once it has not changed for a while."""
+    last, since = read(), time.monotonic()
+    while time.monotonic() - since < seconds:
+        time.sleep(0.05)
+        now = read()
+        if now != last:
+            last, since = now, time.monotonic()
+    return last
+
+
+def test_a_client_that_never_reads_its_acks_is_stopped_alone_and_loses_nothing(serve: Serve) -> None:
+    server = serve(TELEMETRY_STREAM_BYTES=300_000)
+    small = [("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0)]
+    with (
+        grpc.insecure_channel(server.address, options=small) as flooding,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        flood = Sender(flooding)
+        messages = [[message(f"{i}-{j}") for j in range(50)] for i in range(2_000)]
+        for some in messages:
+            flood.send(*some)
+        received = f'llm_memory_graph_events_received_total{{event_type="{COMPLETE}",source="grpc"}}'
+        accepted = steady(lambda: metric(server, received))
+        sent = sum(len(pb.EventRequest(events=some).SerializeToString()) for some in messages)
+        assert 0 < accepted * sent / (len(messages) * 50) < 1_500_000, "its bound, and what flow control lets through"
+        for _ in range(20):
+            assert send(TelemetryStreamStub(channel), message(new_id()))[0].success
+        assert metric(server, 'llm_memory_graph_buffer_utilization_percent{consumer_id="telemetry"}') == 0
+        flood.end()
+        acks = [ack.ack_id for ack in flood.acks if ack.success]
+    assert acks == [event.event_id for some in messages for event in some]
+
+
+def test_floods_share_the_bound_of_the_process(serve: Serve) -> None:
+    server = serve(TELEMETRY_BUFFER_BYTES=200_000, TELEMETRY_STREAM_BYTES=100_000)
+    peak = 0.0
+    with grpc.insecure_channel(server.address) as channel:
+        floods = [Sender(channel) for _ in range(8)]
+        for number, flood in enumerate(floods):
+            for i in range(40):
+                flood.send(*(message(f"{number}-{i}-{j}", metadata={"filling": "x" * 400}) for j in range(50)))
+            flood.end()
+        acked: list[int] = []
+        readers = [threading.Thread(target=lambda f=flood: acked.append(len(list(f.acks)))) for flood in floods]
+        for reader in readers:
+            reader.start()
+        while any(reader.is_alive() for reader in readers):
+            peak = max(peak, metric(server, 'llm_memory_graph_buffer_utilization_percent{consumer_id="telemetry"}'))
+        assert acked == [2_000] * 8
+        assert len(stored_ids(channel)) == 16_000
+    assert 0 < peak <= 100
+
+
+def test_a_client_that_goes_away_leaves_nothing_behind(serve: Serve) -> None:
+    server = serve()
+    with grpc.insecure_channel(server.address) as channel:
+        for _ in range(5):
+            gone = Sender(channel)
+            for _ in range(50):
+                gone.send(*(message(new_id()) for _ in range(20)))
+            assert next(gone.acks).success
+            gone.acks.cancel()
+            gone.end()
+        idle = 'llm_memory_graph_buffer_utilization_percent{consumer_id="telemetry"}'
+        assert steady(lambda: metric(server, idle), 0.3) == 0
+        assert steady(lambda: metric(server, "memory_graph_grpc_active_streams"), 0.3) == 0
+        assert send(TelemetryStreamStub(channel), message(new_id()))[0].success
+    assert server.stop() == 0
+    assert not [line for line in server.log if line["level"] == "error"]
+    assert "Traceback" not in "".join(server.output)
+
+
+def test_a_subscriber_gets_what_it_asked_for_from_whoever_sent_it(serve: Serve) -> None:
+    server = serve()
+    with grpc.insecure_channel(server.address) as channel:
+        stub = TelemetryStreamStub(channel)
+        every = stub.SubscribeEvents(pb.SubscriptionRequest(), timeout=LIMIT_S)
+        some = stub.SubscribeEvents(
+            pb.SubscriptionRequest(
+                event_types=[COMPLETE, TOKENS], filters={"metadata.team": "docs", "model_id": "small"}
+            ),
+            timeout=LIMIT_S,
+        )
+        every.initial_metadata()
+        some.initial_metadata()
+        sent = [
+            message("a", metadata={"team": "docs"}),
+            message("b", model_id="small", metadata={"team": "docs"}),
+            message("c", LATENCY, model_id="small", metadata={"team": "docs"}),
+            message("d", TOKENS, model_id="small", metadata={"team": "docs"}),
+            message("e", FAILURE, caused_by_event_id="f"),
+        ]
+        send(stub, *sent)
+        send(stub, *sent)
+        send(stub, message("f"))
+        assert [next(every) for _ in range(6)] == [*sent, message("f")]
+        assert [next(some) for _ in range(2)] == [sent[1], sent[3]]
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        for stream in (every, some):
+            with refused(grpc.StatusCode.UNAVAILABLE):
+                next(stream)
+        stopping.join()
+
+
+def test_wrong_subscriptions_are_refused(telemetry: TelemetryStreamStub) -> None:
+    wrong = pb.SubscriptionRequest(event_types=[COMPLETE, "x"], filters={"y": "1"}, buffer_size=10_001)
+    with invalid("event_types[1]", "filters[y]", "buffer_size"):
+        next(telemetry.SubscribeEvents(wrong, timeout=LIMIT_S))
+    with invalid("last-event-id"):
+        next(telemetry.SubscribeEvents(pb.SubscriptionRequest(), metadata=(("last-event-id", "x"),), timeout=LIMIT_S))
+
+
+def test_a_subscriber_that_reads_nothing_is_cut_off_and_can_go_on_from_there(serve: Serve) -> None:
+    server = serve()
+    small = [("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0)]
+    with (
+        grpc.insecure_channel(server.address) as writing,
+        grpc.insecure_channel(server.address, options=small) as reading,
+    ):
+        stub = TelemetryStreamStub(reading)
+        slow = stub.SubscribeEvents(pb.SubscriptionRequest(buffer_size=10), timeout=LIMIT_S)
+        slow.initial_metadata()
+        sent = [message(new_id(), metadata={"filling": "x" * 1_000}) for _ in range(1_000)]
+        assert all(ack.success for ack in send(TelemetryStreamStub(writing), *sent))
+        seen = []
+        cut = 'memory_graph_grpc_requests_total{method="SubscribeEvents",status="RESOURCE_EXHAUSTED"}'
+        while not any(line["message"] == "subscriber cut off" for line in server.log):
+            time.sleep(0.05)
+        with refused(grpc.StatusCode.RESOURCE_EXHAUSTED) as refusal:
+            seen.extend(slow)
+        assert metric(server, cut) == 1
+        resume = (("last-event-id", refusal.trailing["last-event-id"]),)
+        resumed = stub.SubscribeEvents(pb.SubscriptionRequest(), metadata=resume, timeout=LIMIT_S)
+        while len(seen) < len(sent):
+            seen.append(next(resumed))
+        resumed.cancel()
+        assert sorted(event.event_id for event in seen) == sorted(event.event_id for event in sent)
