@@ -218,14 +218,18 @@ class Neo4jStore:
 
     async def _commit(self, writes: Sequence[Write]) -> Sequence[Applied | GraphError]:
         tail = await self._ready()
-        outcomes = await self._committer.commit(writes)
-        await tail.publish(
-            [
-                (position(outcome.events[0].id)[0], write.tenant, outcome.events)
-                for write, outcome in zip(writes, outcomes, strict=True)
-                if isinstance(outcome, Applied) and outcome.events
-            ]
-        )
+        tail.committing = True
+        try:
+            outcomes = await self._committer.commit(writes)
+            await tail.publish(
+                [
+                    (position(outcome.events[0].id)[0], write.tenant, outcome.events)
+                    for write, outcome in zip(writes, outcomes, strict=True)
+                    if isinstance(outcome, Applied) and outcome.events
+                ]
+            )
+        finally:
+            tail.committing = False
         return outcomes
 
     async def _read(self, work: Callable[[AsyncManagedTransaction], Awaitable[T]]) -> T:

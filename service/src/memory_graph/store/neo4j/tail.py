@@ -31,6 +31,8 @@ class Tail:
         self._feed = feed
         self._position = start
         self._turn = asyncio.Lock()
+        self.committing = False
+        """Set while this process commits: it tells of everything then, and a poll would read its commits again."""
         self._polling = asyncio.create_task(self._poll(), name="store-tail")
 
     async def publish(self, commits: Sequence[Told]) -> None:
@@ -52,6 +54,8 @@ class Tail:
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
+            if self.committing:
+                continue
             async with self._turn:
                 try:
                     await self._catch_up(None)
