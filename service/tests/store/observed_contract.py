@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from msgspec.structs import replace
 
@@ -109,13 +111,16 @@ class ObservedContract:
     async def test_a_stub_of_a_refused_write_stays_a_stub(self, store):
         id = new_id()
         (waiting,) = await made(store, stood_in(id))
-        lost = link(EdgeType.REFERENCES, id, new_id())
+        lost = write(seen(id=id), link(EdgeType.REFERENCES, id, new_id()))
         with pytest.raises(NotFound):
-            await store.apply(write(seen(id=id), lost))
+            await store.apply(lost)
         assert await store.get_nodes(TENANT, [id]) == [waiting]
-        (filled,) = await made(store, seen(id=id))
-        assert await store.get_nodes(TENANT, [id]) == [filled]
-        assert not is_stub(filled)
+        refused, applied = await asyncio.gather(
+            store.apply(lost), store.apply(write(seen(id=id))), return_exceptions=True
+        )
+        assert isinstance(refused, NotFound)
+        assert await store.get_nodes(TENANT, [id]) == list(applied.results)
+        assert not is_stub(applied.results[0])
 
     async def test_a_closed_session_takes_in_what_was_seen_in_it(self, store):
         (opened,) = await made(store, session())

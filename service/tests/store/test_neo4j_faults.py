@@ -9,11 +9,14 @@ import threading
 from pathlib import Path
 
 import pytest
+from neo4j import AsyncManagedTransaction
+from neo4j.exceptions import IncompleteCommit
 
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
+from memory_graph.model.nodes import AgentData
 from memory_graph.store.neo4j import open_store
 from store.chains import chain
-from store.graphs import TENANT, agent, session, write
+from store.graphs import TENANT, agent, session, update, write
 from store.store_contract import made
 from store.truth import counts_are_true, feed_is_whole
 from support.neo4j_server import asked, settings, wipe
@@ -133,6 +136,34 @@ async def test_a_newer_schema_and_a_foreign_graph_are_refused(empty_neo4j):
         asked(empty_neo4j, "MATCH (n) DETACH DELETE n")
         for (version,) in versions:
             asked(empty_neo4j, "CREATE (:SchemaVersion {name: 'memory-graph', version: $version})", version=version)
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "lost"])
+async def test_a_commit_whose_answer_is_lost_is_done_once(empty_neo4j, monkeypatch, kept):
+    store = open_store(**settings(empty_neo4j))
+    (stored,) = await made(store, agent("one", at=10))
+    committing = AsyncManagedTransaction._commit
+    breaks = iter([True])
+
+    async def commit(tx):
+        if not next(breaks, False):
+            return await committing(tx)
+        if kept:
+            await committing(tx)
+        else:
+            await tx._rollback()
+        raise IncompleteCommit("the connection broke")
+
+    monkeypatch.setattr(AsyncManagedTransaction, "_commit", commit)
+    applied = await store.apply(write(update(stored, AgentData(name="two"), at=20), agent("beside")))
+    assert next(breaks, None) is None
+    assert applied.results[0].data == AgentData(name="two")
+    assert asked(empty_neo4j, "MATCH (v:NodeVersion) RETURN count(v)") == [[1]]
+    assert (await store.changes(TENANT, None, 100))[1:] == list(applied.events)
+    assert len(applied.events) == 2
+    await counts_are_true(store, empty_neo4j, TENANT)
+    feed_is_whole(empty_neo4j)
+    await store.close()
 
 
 async def test_a_caller_that_goes_away_leaves_its_transaction_whole(empty_neo4j):

@@ -135,7 +135,7 @@ async def test_a_page_is_read_in_the_order_of_its_index(recorded, asked):
     await store.query(TENANT, condition, 10, 0)
     plans = recorder.plans()
     assert whole(plans) == []
-    (page,) = [steps for statement, steps in plans.items() if "LIMIT" in statement]
+    (page,) = [steps for statement, steps in plans.items() if "SKIP" in statement]
     assert [step for step in page if step.startswith(f"NodeIndexSeek RANGE INDEX v:Node({index})")], page
     assert not [step for step in page if step.startswith(("Sort", "Top"))], page
 
@@ -144,7 +144,8 @@ async def test_text_and_attributes_are_looked_up_in_the_search_index(recorded):
     store, recorder, _ = recorded
     await store.query(TENANT, NodeFilter(text="word3", attributes=(("model", "m"),), after=1), 10, 0)
     plans = recorder.plans()
-    assert len(plans) == 2
-    for steps in plans.values():
+    searches = [steps for statement, steps in plans.items() if "fulltext" in statement]
+    assert len(searches) == 2
+    for steps in searches:
         assert [step for step in steps if step.startswith("ProcedureCall") and "fulltext" in step]
     assert whole(plans) == []
