@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory_graph.flow.breaker import CircuitBreaker, Limits, State
@@ -95,6 +95,7 @@ def test_one_failed_trial_opens_it_for_as_long_again(breaker, clock):
     assert breaker.state is State.CLOSED
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["admit", "ok", "fail", "wait"]), max_size=200))
 def test_it_never_stays_stuck(steps):
     clock = Clock()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Self
 
 import msgspec
@@ -75,9 +75,16 @@ class Intake:
         """
         while (message := await self._messages.get()) is not None:
             self._answering = message
-            outcomes = (outcome for answer in message.answers for outcome in await answer)
+            answers = iter(message.answers)
+            known: Iterator[Outcome] = iter(())
             for place, event_id in enumerate(message.ids):
-                rejected = message.rejected.get(place) or await anext(outcomes)
+                rejected = message.rejected.get(place)
+                if rejected is None:
+                    try:
+                        rejected = next(known)
+                    except StopIteration:
+                        known = iter(await next(answers))
+                        rejected = next(known)
                 if rejected is None:
                     yield pb.EventResponse(ack_id=event_id, success=True)
                 else:

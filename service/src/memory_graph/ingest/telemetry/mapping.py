@@ -100,10 +100,13 @@ def _causes_first(events: Sequence[TelemetryEvent], ids: Sequence[str]) -> list[
 
 
 class _Planner:
+    """The creations of one write, made once each."""
+
     def __init__(self, new_id: Callable[[], str]) -> None:
         self.creations: list[CreateNode] = []
         self._new_id = new_id
         self._made: set[str] = set()
+        self._models: dict[tuple[str, str], str] = {}
 
     def add(self, event: TelemetryEvent, id: str) -> int:
         at = event.timestamp_ms * NS_PER_MS
@@ -112,7 +115,7 @@ class _Planner:
         session_id = self._session(session, at) if session else None
         if session_id is not None:
             ends.append((EdgeType.BELONGS_TO, id, session_id))
-        type, data = _data(event)
+        type, data = _data(event, id)
         edges = tuple(
             [Edge(id=self._new_id(), type=kind, from_id=start, to_id=end, created_at=at) for kind, start, end in ends]
         )
@@ -140,9 +143,13 @@ class _Planner:
         return ends
 
     def _model(self, payload: Payload, at: int) -> str:
-        id = derived_id("model", payload.provider, payload.model_id)
-        data = ModelData(model_id=payload.model_id, provider=payload.provider)
-        return self._once(Node(id=id, type=NodeType.MODEL, data=data, created_at=at, updated_at=at))
+        key = payload.provider, payload.model_id
+        id = self._models.get(key)
+        if id is None:
+            id = self._models[key] = derived_id("model", *key)
+            data = ModelData(model_id=payload.model_id, provider=payload.provider)
+            self._once(Node(id=id, type=NodeType.MODEL, data=data, created_at=at, updated_at=at))
+        return id
 
     def _session(self, name: str, at: int) -> str:
         known = canonical(name)
@@ -160,11 +167,11 @@ class _Planner:
         return node.id
 
 
-def _data(event: TelemetryEvent) -> tuple[NodeType, NodeData]:
+def _data(event: TelemetryEvent, id: str) -> tuple[NodeType, NodeData]:
     payload = event.payload
     metadata = dict(event.metadata)
     _put(metadata, trace_id=event.trace_id, span_id=event.span_id)
-    if canonical(event.event_id) != event.event_id:
+    if id != event.event_id:
         metadata["event_id"] = event.event_id
     if isinstance(payload, Invocation):
         status = payload.status or STARTED

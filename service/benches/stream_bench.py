@@ -1,0 +1,266 @@
+"""TelemetryStream: durable events/s and the time to an acknowledgement, against the same rows written without a service
+and against a server that acknowledges and does nothing.
+
+    python service/benches/stream_bench.py [--seconds 6]
+
+Client and server share the machine, and the client is Python too: it pays about as much for an acknowledgement as the
+server does, one message each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import apsw
+import grpc
+from prometheus_client import CollectorRegistry
+
+from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
+from memory_graph.ingest.telemetry.decode import from_message
+from memory_graph.ingest.telemetry.events import COMPLETE
+from memory_graph.ingest.telemetry.pipeline import Pipeline
+from memory_graph.model.ids import new_id
+from memory_graph.server import calm_collector
+from memory_graph.store.sqlite import open_store
+from memory_graph.store.sqlite.connection import open_writer
+from memory_graph.store.sqlite.schema import migrate
+from memory_graph.telemetry.ingestion import IngestionMetrics
+
+METHOD = "/llm.observatory.v1.TelemetryStream/StreamEvents"
+CASES = {
+    "1 stream, 100 events a message": (1, 100, 8),
+    "64 streams, 100 events a message": (64, 100, 1),
+    "1 stream, 1 event a message": (1, 1, 64),
+    "64 streams, 1 event a message": (64, 1, 16),
+}
+"""Streams, events a message, messages ahead of their acknowledgements."""
+CONNECTIONS = 4
+TABLES = {"nodes": 11, "edges": 10, "attributes": 5, "changes": 5}
+EVENTS_A_COMMIT = 500
+
+
+def event(number: int) -> pb.Event:
+    """An event as an application sends it: about 200 bytes."""
+    return pb.Event(
+        event_id=new_id(),
+        event_type=COMPLETE,
+        timestamp_ms=time.time_ns() // 1_000_000,
+        trace_id=f"{number:032x}",
+        span_id=f"{number:016x}",
+        payload=pb.EventPayload(
+            invocation=pb.InvocationEvent(
+                model_id=f"model-{number % 20}", provider="acme", token_count=512, latency_ms=830.5, status="success"
+            )
+        ),
+    )
+
+
+class Server:
+    """A server in a process of its own. do_nothing: one that acknowledges what it has not looked at."""
+
+    def __init__(self, folder: Path, *, do_nothing: bool) -> None:
+        settings = {"DB_PATH": str(folder), "GRPC_PORT": "0", "METRICS_PORT": "0", "MAX_CONNECTION_AGE_S": "3600"}
+        command = (
+            [sys.executable, __file__, "--echo"] if do_nothing else [sys.executable, "-m", "memory_graph.cli", "serve"]
+        )
+        self._process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        listening = next(line for line in self._process.stdout if '"listening"' in line)
+        self.address = f"127.0.0.1:{json.loads(listening)['grpc_port']}"
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait()
+
+
+async def echo() -> None:
+    """Acknowledges a message's events as often as its first byte's event count says, without decoding it."""
+    ack = pb.EventResponse(ack_id=new_id(), success=True).SerializeToString()
+
+    async def acknowledge(requests: object, _: object) -> object:
+        async for request in requests:
+            for _ in range(request.count(COMPLETE.encode())):
+                yield ack
+
+    server = grpc.aio.server()
+    handler = grpc.stream_stream_rpc_method_handler(acknowledge)
+    service, method = METHOD.strip("/").split("/")
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    print(json.dumps({"message": "listening", "grpc_port": port}), flush=True)
+    await server.wait_for_termination()
+
+
+class Load:
+    """A client's streams. Messages are made before the clock starts."""
+
+    def __init__(self, address: str, streams: int, size: int, ahead: int, seconds: float) -> None:
+        self._options = [("grpc.use_local_subchannel_pool", 1)]
+        self._address, self._streams, self._size, self._ahead, self._seconds = address, streams, size, ahead, seconds
+        self._took: list[float] = []
+
+    async def run(self) -> dict[str, float]:
+        made = [
+            pb.EventRequest(events=[event(n * self._size + i) for i in range(self._size)]).SerializeToString()
+            for n in range(min(int(self._seconds * 40_000 / self._size), int(self._seconds * 8_000)))
+        ]
+        channels = [grpc.aio.insecure_channel(self._address, options=self._options) for _ in range(CONNECTIONS)]
+        began = time.perf_counter()
+        shares = [made[k :: self._streams] for k in range(self._streams)]
+        acked = await asyncio.gather(
+            *(self._stream(channels[k % CONNECTIONS], shares[k]) for k in range(self._streams))
+        )
+        took = time.perf_counter() - began
+        for channel in channels:
+            await channel.close()
+        self._took.sort()
+        return {"events_per_s": sum(acked) / took, "p95_ack_ms": 1_000 * self._took[int(len(self._took) * 0.95)]}
+
+    async def _stream(self, channel: grpc.aio.Channel, messages: list[bytes]) -> int:
+        call = channel.stream_stream(METHOD)()
+        room = asyncio.Semaphore(self._ahead)
+        sent: list[float] = []
+        stop = time.perf_counter() + self._seconds
+
+        async def write() -> None:
+            for message in messages:
+                await room.acquire()
+                if time.perf_counter() > stop:
+                    break
+                sent.append(time.perf_counter())
+                await call.write(message)
+            await call.done_writing()
+
+        writing = asyncio.create_task(write())
+        acks = 0
+        while await call.read() is not grpc.aio.EOF:
+            acks += 1
+            if acks % self._size == 0:
+                self._took.append(time.perf_counter() - sent[acks // self._size - 1])
+                room.release()
+        await writing
+        return acks
+
+
+def measured(address: str, case: tuple[int, int, int], seconds: float) -> dict[str, float]:
+    """One run of a client in a process of its own."""
+    arguments = [sys.executable, __file__, "--load", address, *map(str, case), "--seconds", str(seconds)]
+    found: dict[str, float] = json.loads(subprocess.run(arguments, check=True, stdout=subprocess.PIPE).stdout)
+    return found
+
+
+async def piped(folder: Path, messages: int) -> float:
+    """Events/s of messages of 500 events through decoding and the pipeline alone: what a source in the process gets."""
+    store = open_store(folder / "piped.db")
+    pipeline = Pipeline(
+        store,
+        IngestionMetrics(CollectorRegistry()),
+        lambda _: None,
+        max_bytes=16 << 20,
+        patience_s=60,
+        draining=asyncio.Event(),
+    )
+    made = [
+        pb.EventRequest(events=[event(n * 500 + i) for i in range(500)]).SerializeToString() for n in range(messages)
+    ]
+    began = time.perf_counter()
+    answers = []
+    for message in made:
+        await pipeline.reserve(len(message))
+        decoded = [from_message(sent) for sent in pb.EventRequest.FromString(message).events]
+        answers.append(pipeline.submit("default", decoded, len(message)))
+        await asyncio.sleep(0)
+    await asyncio.gather(*answers)
+    took = time.perf_counter() - began
+    await pipeline.close()
+    await store.close()
+    return 500 * messages / took
+
+
+def raw(written: Path, folder: Path) -> float:
+    """Events/s of writing again the rows that the service wrote, by executemany, as durable, to a file of the same
+    schema."""
+    source = apsw.Connection(str(written), flags=apsw.SQLITE_OPEN_READONLY)
+    rows = {table: list(source.execute(f"SELECT * FROM {table}")) for table in TABLES}
+    source.close()
+    target = open_writer(folder / "raw.db")
+    migrate(target)
+    events = len(rows["nodes"])
+    commits = -(-events // EVENTS_A_COMMIT)
+    began = time.perf_counter()
+    for commit in range(commits):
+        with target:
+            for table, width in TABLES.items():
+                part = rows[table][commit::commits] if table == "changes" else _part(rows[table], commit, commits)
+                target.executemany(f"INSERT INTO {table} VALUES ({','.join('?' * width)})", part)
+    took = time.perf_counter() - began
+    target.close()
+    return events / took
+
+
+def _part(rows: list[tuple[object, ...]], commit: int, commits: int) -> list[tuple[object, ...]]:
+    return rows[len(rows) * commit // commits : len(rows) * (commit + 1) // commits]
+
+
+def run(seconds: float) -> dict[str, dict[str, float]]:
+    """Every case against a new store, each beside a server that does nothing."""
+    found: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        calm_collector()
+        events = asyncio.run(piped(folder, int(seconds * 20)))
+        rows = raw(folder / "piped.db", folder)
+        found["the pipeline alone"] = {
+            "events_per_s": events,
+            "raw_rows_events_per_s": rows,
+            "ratio_to_raw_rows": events / rows,
+        }
+        for number, (case, shape) in enumerate(CASES.items()):
+            results = []
+            for do_nothing in (True, False):
+                server = Server(folder / str(number), do_nothing=do_nothing)
+                try:
+                    results.append(measured(server.address, shape, seconds))
+                finally:
+                    server.stop()
+            nothing, ours = results
+            rows = raw(folder / str(number) / "memory-graph.db", folder / str(number))
+            found[case] = {
+                "events_per_s": ours["events_per_s"],
+                "p95_ack_ms": ours["p95_ack_ms"],
+                "raw_rows_events_per_s": rows,
+                "ratio_to_raw_rows": ours["events_per_s"] / rows,
+                "acks_only_per_s": nothing["events_per_s"],
+                "ratio_to_acks_only": ours["events_per_s"] / nothing["events_per_s"],
+            }
+    return found
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    arguments.add_argument("--seconds", type=float, default=6, help="length of a run (default: 6)")
+    arguments.add_argument("--echo", action="store_true", help=argparse.SUPPRESS)
+    arguments.add_argument("--load", nargs=4, help=argparse.SUPPRESS)
+    given = arguments.parse_args()
+    if given.echo:
+        asyncio.run(echo())
+    elif given.load:
+        address, *shape = given.load
+        streams, size, ahead = map(int, shape)
+        print(json.dumps(asyncio.run(Load(address, streams, size, ahead, given.seconds).run())))
+    else:
+        print(json.dumps(run(given.seconds), indent=2))
+
+
+if __name__ == "__main__":
+    main()
