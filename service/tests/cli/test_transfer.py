@@ -8,9 +8,13 @@ import uuid
 import grpc
 import pytest
 
+from ingest.samples import message
 from memory_graph.cli import importing
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2_grpc as rpc
+from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as telemetry_pb
+from memory_graph.gen.llm.observatory.v1.telemetry_stream_pb2_grpc import TelemetryStreamStub
+from memory_graph.ingest.telemetry.events import FAILURE
 
 NOBODY = "0198f3a2-7c44-7bd1-9f0e-3b8f2f1c5a77"
 
@@ -63,6 +67,25 @@ def test_export_then_import_gives_the_same_graph(new_graph, recording, tmp_path,
     edges = edges_of(first.address, ids)
     assert len(edges) > len(ids) / 2
     assert edges_of(second.address, ids) == edges
+
+
+def test_telemetry_is_exported_once_and_what_it_only_names_is_not(new_graph, tmp_path, edges_of):
+    first, second = new_graph(), new_graph()
+    session, done, error = (str(uuid.uuid4()) for _ in range(3))
+    told = [
+        message(done, metadata={"session_id": session}),
+        message(error, FAILURE, caused_by_event_id=NOBODY, metadata={"session_id": session}),
+    ]
+    with grpc.insecure_channel(first.address) as channel:
+        acks = TelemetryStreamStub(channel).StreamEvents(iter([telemetry_pb.EventRequest(events=told)]))
+        assert [ack.success for ack in acks] == [True, True]
+    exported = first("export")
+    assert [record["id"] for record in exported.lines].count(done) == 1
+    assert NOBODY not in {record.get("id") for record in exported.lines}
+    (tmp_path / "export.jsonl").write_text(exported.out)
+    imported = second("import", str(tmp_path / "export.jsonl"))
+    assert imported.code == 0, imported.err
+    assert edges_of(second.address, [done, error]) == edges_of(first.address, [done, error])
 
 
 def test_export_holds_what_was_imported(new_graph, recording):

@@ -18,7 +18,7 @@ _SHARED = (
     pb.NODE_TYPE_PERFORMANCE_METRIC,
     pb.NODE_TYPE_ERROR,
 )
-"""Types of nodes that belong to no session."""
+"""Types of nodes that may belong to no session."""
 _IN_FLIGHT = 64
 _SESSIONS_A_PAGE = 1000
 _IDS_A_REQUEST = 500
@@ -50,7 +50,8 @@ class Exporter:
         for node, _ in self._with_edges(_parents_first(shared)):
             yield self._record(node)
         for session_id in self._session_ids():
-            for node, _ in self._with_edges(self._replay(session_id)):
+            own = (node for node in self._replay(session_id) if node.id not in self._yielded)
+            for node, _ in self._with_edges(own):
                 yield self._record(node)
         yield from self._remaining_edges()
 
@@ -119,7 +120,10 @@ class Exporter:
         return [list(answer.result().edges) for answer in pending]
 
     def _scan(self, node_type: pb.NodeType) -> Iterator[pb.Node]:
-        yield from self._client.graph.StreamQuery(pb.QueryRequest(node_type=node_type))
+        for node in self._client.graph.StreamQuery(pb.QueryRequest(node_type=node_type)):
+            # A stub (an invocation of no model) is not known yet, only named by others: there is nothing to import.
+            if node.WhichOneof("node_data") != "invocation" or node.invocation.model_id:
+                yield node
 
     def _replay(self, session_id: str) -> Iterator[pb.Node]:
         for step in self._client.graph_query.SessionReplay(pb.SessionReplayRequest(session_id=session_id)):
