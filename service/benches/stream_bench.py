@@ -27,7 +27,7 @@ from prometheus_client import CollectorRegistry
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
 from memory_graph.ingest.telemetry.decode import from_message
 from memory_graph.ingest.telemetry.events import COMPLETE
-from memory_graph.ingest.telemetry.pipeline import Pipeline
+from memory_graph.ingest.telemetry.pipeline import Pipeline, held_bytes
 from memory_graph.model.ids import new_id
 from memory_graph.server import calm_collector
 from memory_graph.store.sqlite import open_store
@@ -166,7 +166,7 @@ async def piped(folder: Path, messages: int) -> float:
         store,
         IngestionMetrics(CollectorRegistry()),
         lambda _: None,
-        max_bytes=16 << 20,
+        max_bytes=64 << 20,
         patience_s=60,
         draining=asyncio.Event(),
     )
@@ -176,9 +176,10 @@ async def piped(folder: Path, messages: int) -> float:
     began = time.perf_counter()
     answers = []
     for message in made:
-        await pipeline.reserve(len(message))
+        size = held_bytes(len(message))
+        await pipeline.reserve(size)
         decoded = [from_message(sent) for sent in pb.EventRequest.FromString(message).events]
-        answers.append(pipeline.submit("default", decoded, len(message)))
+        answers.append(pipeline.submit("default", decoded, size))
         await asyncio.sleep(0)
     await asyncio.gather(*answers)
     took = time.perf_counter() - began

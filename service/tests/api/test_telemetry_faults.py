@@ -96,7 +96,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_streams_wait_for_a_store_that_cannot_write_and_go_on_by_themselves(serve: Serve, small_disk: Path) -> None:
-    server = serve(small_disk / "data", TELEMETRY_BUFFER_BYTES=4_000_000)
+    server = serve(small_disk / "data", TELEMETRY_BUFFER_BYTES=32_000_000)
     sent: list[pb.Event] = []
     with grpc.insecure_channel(server.address) as channel:
         stream = Streaming(channel, batches(30, sent, filling=3_000), ahead=1_000)

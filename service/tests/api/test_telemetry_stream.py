@@ -141,6 +141,18 @@ def test_what_is_no_message_ends_the_stream_after_the_acks_before_it(channel: gr
         next(acks)
 
 
+def test_too_many_events_for_one_message_are_refused(telemetry: TelemetryStreamStub) -> None:
+    with invalid("events"):
+        send(telemetry, *[pb.Event()] * 10_001)
+
+
+def test_an_event_cannot_take_the_id_of_what_is_no_event(telemetry: TelemetryStreamStub, channel: grpc.Channel) -> None:
+    session = MemoryGraphServiceStub(channel).CreateSession(graph_pb.CreateSessionRequest()).id
+    (ack,) = send(telemetry, message(session))
+    assert (ack.ack_id, ack.success) == (session, False)
+    assert "SESSION" in ack.error_message
+
+
 def test_a_message_without_events_is_nothing(telemetry: TelemetryStreamStub) -> None:
     assert send(telemetry) == []
 
@@ -157,7 +169,7 @@ def steady(read: Callable[[], float], seconds: float = 1.5) -> float:
 
 
 def test_a_client_that_never_reads_its_acks_is_stopped_alone_and_loses_nothing(serve: Serve) -> None:
-    server = serve(TELEMETRY_STREAM_BYTES=300_000)
+    server = serve(TELEMETRY_STREAM_BYTES=2_400_000)
     small = [("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0)]
     with (
         grpc.insecure_channel(server.address, options=small) as flooding,
@@ -180,7 +192,7 @@ def test_a_client_that_never_reads_its_acks_is_stopped_alone_and_loses_nothing(s
 
 
 def test_floods_share_the_bound_of_the_process(serve: Serve) -> None:
-    server = serve(TELEMETRY_BUFFER_BYTES=200_000, TELEMETRY_STREAM_BYTES=100_000)
+    server = serve(TELEMETRY_BUFFER_BYTES=1_600_000, TELEMETRY_STREAM_BYTES=800_000)
     peak = 0.0
     with grpc.insecure_channel(server.address) as channel:
         floods = [Sender(channel) for _ in range(8)]

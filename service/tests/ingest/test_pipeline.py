@@ -61,7 +61,7 @@ class Harness:
         self.draining = asyncio.Event()
         self.dead: list[Rejected] = []
         defaults = {
-            "max_bytes": 10_000,
+            "max_bytes": 10_000_000,
             "patience_s": 60.0,
             "draining": self.draining,
             "limits": Limits(failure_rate=0.5, recovery_s=0.05, trials=2),
@@ -135,7 +135,8 @@ async def test_poison_is_refused_alone(harness, error):
     assert "mistake" not in str(harness.dead[0])
 
 
-async def test_sources_wait_while_the_bound_is_full_and_go_on_when_it_is_not(harness):
+async def test_sources_wait_while_the_bound_is_full_and_go_on_when_it_is_not():
+    harness = Harness(max_bytes=10_000)
     harness.store.gate.clear()
     answers = [await harness.send(str(i), size=2_500) for i in range(4)]
     more = asyncio.create_task(harness.send("more", size=2_500))
@@ -147,6 +148,7 @@ async def test_sources_wait_while_the_bound_is_full_and_go_on_when_it_is_not(har
     answers.append(await more)
     await asyncio.gather(*answers)
     assert harness.value("llm_memory_graph_buffer_utilization_percent", consumer_id="telemetry") == 0
+    await harness.pipeline.close()
 
 
 async def test_a_store_that_is_away_holds_things_up_and_loses_nothing(harness):
@@ -211,7 +213,8 @@ async def test_at_the_end_nobody_waits_for_a_store_that_is_away():
             answer.result()
 
 
-async def test_a_source_that_went_away_does_not_hold_its_bytes(harness):
+async def test_a_source_that_went_away_does_not_hold_its_bytes():
+    harness = Harness(max_bytes=10_000)
     harness.store.gate.clear()
     answer = await harness.send("a", size=9_000)
     await until(lambda: harness.store.calls == 1)
@@ -220,3 +223,4 @@ async def test_a_source_that_went_away_does_not_hold_its_bytes(harness):
     await until(lambda: harness.stored("a"))
     await (await harness.send("b", size=9_000))
     assert harness.stored("a", "b")
+    await harness.pipeline.close()

@@ -16,13 +16,13 @@ from memory_graph.flow.budget import ByteBudget
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
 from memory_graph.ingest.telemetry.decode import from_message
 from memory_graph.ingest.telemetry.events import Rejected, TelemetryEvent
-from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS, Outcome, Pipeline
+from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS, Outcome, Pipeline, held_bytes
 from memory_graph.model.errors import Invalid, Violation
 from memory_graph.telemetry.ingestion import IngestionMetrics
 
 SOURCE = "grpc"
-_OVERHEAD_BYTES = 1024
-"""What a message takes at least beside its bytes."""
+MAX_MESSAGE_EVENTS = 10_000
+"""Most events of one message: each is answered for itself, also where all of them are nothing."""
 
 
 class _Message(msgspec.Struct):
@@ -98,7 +98,7 @@ class Intake:
     async def _read(self, requests: AsyncIterator[bytes]) -> None:
         try:
             async for raw in requests:
-                size = len(raw) + _OVERHEAD_BYTES
+                size = held_bytes(len(raw))
                 await self._window.reserve(size)
                 await self._pipeline.reserve(size)
                 self._messages.put_nowait(self._accept(raw, size))
@@ -111,6 +111,9 @@ class Intake:
         except DecodeError as error:
             self._pipeline.release(size)
             raise Invalid(Violation("request", f"is no EventRequest message: {error}")) from None
+        if len(sent) > MAX_MESSAGE_EVENTS:
+            self._pipeline.release(size)
+            raise Invalid(Violation("events", f"are {len(sent):,}; send at most {MAX_MESSAGE_EVENTS:,} in a message"))
         ids: list[str] = []
         events: list[TelemetryEvent] = []
         rejected: dict[int, Rejected] = {}

@@ -42,6 +42,12 @@ Outcome = Rejected | None
 _log = structlog.get_logger(__name__)
 
 
+def held_bytes(sent: int) -> int:
+    """About the memory that a body of so many bytes takes until it is durable: events of 50 to 200 bytes, the usual
+    ones, take five to fourteen times as much once they are decoded."""
+    return 8 * sent + 1024
+
+
 class _Accepted(msgspec.Struct):
     tenant: str
     events: Sequence[TelemetryEvent]
@@ -53,7 +59,7 @@ class _Accepted(msgspec.Struct):
 class Pipeline:
     """Stores events of all sources of one process. Belongs to the event loop it is used on.
 
-    max_bytes: most that is accepted and not durable, as it was sent. patience_s: how long the store may be away until
+    max_bytes: most memory of what is accepted and not durable. patience_s: how long the store may be away until
     what waits for it is refused with `StoreUnavailable`. draining: set when the process is to end; then nothing waits
     for a store that is away.
     """
@@ -88,8 +94,8 @@ class Pipeline:
         metrics.watch_buffer("telemetry", lambda: self._buffer.budget.percent)
 
     async def reserve(self, size: int) -> None:
-        """Waits until `size` bytes may be accepted; they are given back by what is submitted with them, or `release`.
-        A source awaits this before it decodes, and does not read on meanwhile."""
+        """Waits until `size` bytes (`held_bytes`) may be accepted; they are given back by what is submitted with them,
+        or `release`. A source awaits this before it decodes, and does not read on meanwhile."""
         await self._buffer.budget.reserve(size)
 
     def release(self, size: int) -> None:
