@@ -76,10 +76,11 @@ class Settings(BaseSettings):
         default=10_000, description="events a slow subscriber may lag before it is cut off"
     )
     telemetry_buffer_bytes: PositiveInt = Field(
-        default=256 * 1024 * 1024, description="telemetry accepted and not yet durable, bytes; beyond it clients wait"
+        default=256 * 1024 * 1024,
+        description="memory for telemetry that is not durable yet, bytes; beyond it clients wait",
     )
     telemetry_stream_bytes: PositiveInt = Field(
-        default=4 * 1024 * 1024, description="telemetry one stream may send ahead of its acknowledgements, bytes"
+        default=4 * 1024 * 1024, description="the part of it one stream may take ahead of its acknowledgements, bytes"
     )
     telemetry_patience_s: PositiveInt = Field(
         default=900, description="how long telemetry waits for a store that is away, seconds"
