@@ -6,6 +6,7 @@ contract suite of their own.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,7 +82,10 @@ def graph_query(channel: grpc.Channel) -> rpc.GraphQueryServiceStub:
 
 def test_health_and_metrics_are_of_the_database(graph: rpc.MemoryGraphServiceStub) -> None:
     graph.CreateSession(pb.CreateSessionRequest())
-    assert graph.Health(Empty()).status == pb.HealthResponse.SERVING
+    limit = time.monotonic() + 60
+    while graph.Health(Empty()).status != pb.HealthResponse.SERVING:
+        assert time.monotonic() < limit, "the server does not become healthy"
+        time.sleep(0.1)
     assert graph.GetMetrics(Empty()).total_sessions >= 1
 
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.xdist_group("neo4j")
 async def stores(empty_neo4j):
     opened = [open_store(**settings(empty_neo4j)) for _ in range(3)]
     for store in opened:
-        await store.ping()
+        await store.stats(TENANT)
     yield opened
     for store in opened:
         await store.close()

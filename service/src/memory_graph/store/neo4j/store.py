@@ -209,7 +209,9 @@ class Neo4jStore:
         try:
             await asyncio.wait_for(asyncio.shield(self._ping), _PING_S)
         except TimeoutError:
-            raise StoreUnavailable("the database does not answer; check its load and its logs") from None
+            raise StoreUnavailable(
+                "the database does not answer, or its schema is still being made; check its load if this goes on"
+            ) from None
 
     async def close(self) -> None:
         if self._closing is None:
