@@ -164,8 +164,8 @@ class Pipeline:
         self, tenant: str, events: Sequence[TelemetryEvent], arrived: Sequence[float]
     ) -> Sequence[Outcome]:
         """Stores events in one write; where that is refused, its halves apart, until what is at fault is alone."""
-        planned = plan(events, self._new_id)
         try:
+            planned = plan(events, self._new_id)
             applied = await self._apply(
                 Write(tenant=tenant, mutations=planned.creations), "batch" if len(events) > 1 else "single"
             )
