@@ -90,7 +90,7 @@ def _workload(obj: Object, verdict: Verdict, evidence: Evidence) -> Finding:
     for pod in current:
         found = _diagnose.trouble(pod, evidence.events(pod)) or _unbound(pod, evidence)
         if found and not (found.crashed and obj["kind"] == "Job"):  # how often to try again is the Job's own policy
-            troubles.append((_probed(found, evidence.events(pod)), pod))
+            troubles.append((_probed(found, pod, evidence.events(pod)), pod))
     stuck = [pod for pod in former if obj["kind"] == "StatefulSet" and _diagnose.trouble(pod)]
     if not current and not word and obj["kind"] != "Job" and wanted_replicas(obj):
         word = "replacing pods" if former else "creating pods"
@@ -122,13 +122,26 @@ def _refusals(obj: Object, evidence: Evidence) -> Iterable[Trouble]:
             return
 
 
-def _probed(trouble: Trouble, events: list[Object]) -> Trouble:
-    """A container that the kubelet kills for its probe does not end by itself."""
-    for kind in ("Liveness", "Startup") if trouble.crashed else ():
+KILLED = frozenset({0, 137, 143})
+"""Exit codes of a container that was told to end: it did so in peace, or of SIGKILL or SIGTERM."""
+
+
+def _probed(trouble: Trouble, pod: Object, events: list[Object]) -> Trouble:
+    """A container that the kubelet kills for its probe does not end by itself; one that does may fail its probe too."""
+    told_to_end = trouble.crashed and _exit_code(pod, trouble.container) in KILLED
+    for kind in ("Liveness", "Startup") if told_to_end else ():
         told = _phase.probe(events, kind)
         if told:
             return replace(trouble, why=f"its {kind.lower()} probe fails: {told}")
     return trouble
+
+
+def _exit_code(pod: Object, container: str) -> int:
+    status = pod.get("status") or {}
+    for item in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+        if item["name"] == container:
+            return int(((item.get("lastState") or {}).get("terminated") or {}).get("exitCode", -1))
+    return -1
 
 
 def _unbound(pod: Object, evidence: Evidence) -> Trouble | None:

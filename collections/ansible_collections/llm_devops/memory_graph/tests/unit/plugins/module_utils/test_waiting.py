@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _diagnose, _phase, _terminating
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _diagnose, _finding, _phase, _terminating
 
 
 def pod(state, restarts=0, last=None, **status):
@@ -46,6 +46,21 @@ def test_a_crash_is_trouble_only_when_it_repeats():
     assert found is not None
     assert found.crashed
     assert "exit code 3" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (143, "its startup probe fails: Startup probe failed: no database"),
+        (0, "its startup probe fails: Startup probe failed: no database"),
+        (1, "the program ends right after it starts"),
+    ],
+)
+def test_a_program_that_ends_by_itself_is_not_blamed_on_its_probe(code, why):
+    told = pod(waiting("CrashLoopBackOff"), 2, {"terminated": {"exitCode": code, "reason": "Error"}})
+    found = _diagnose.trouble(told)
+    assert found is not None
+    assert _finding._probed(found, told, [unhealthy("Startup", 3)]).why == why
 
 
 @pytest.mark.parametrize(
