@@ -9,7 +9,7 @@ from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, NodeType
 from memory_graph.model.nodes import PromptData
 from memory_graph.model.queries import NodeFilter, Stats
-from store.graphs import TENANT, agent, delete, link, prompt, response, tool, unlink, update, write
+from store.graphs import TENANT, agent, delete, link, prompt, response, session, tool, unlink, update, write
 from store.store_contract import made, session_of_prompts
 
 
@@ -60,6 +60,14 @@ class QueryContract:
             assert (len(page.nodes), page.total_count) == (expected, expected)
         everywhere = await store.query(TENANT, NodeFilter(type=NodeType.SESSION), 10, 0)
         assert [found.id for found in everywhere.nodes] == [opened.id]
+
+    async def test_a_session_is_not_among_its_own_nodes_by_attribute_either(self, store):
+        (opened,) = await made(store, session(topic="cats"))
+        (asked,) = await made(store, prompt(opened.id, topic="cats"))
+        for name, expected in (("metadata.topic", []), ("custom.topic", [asked])):
+            condition = NodeFilter(session_id=opened.id, attributes=((name, "cats"),))
+            page = await store.query(TENANT, condition, 10, 0)
+            assert (page.nodes, page.total_count) == (expected, len(expected))
 
     async def test_pages_cut_the_same_order(self, store):
         opened, _ = await session_of_prompts(store, 7)
