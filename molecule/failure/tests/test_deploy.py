@@ -26,7 +26,7 @@ CHANGES = {
             f"{POD}CrashLoopBackOff: container memory-graph ended 3 times (exit code *)",
             "why      the program ends right after it starts",
             "try      read its log  ·  kubectl -n $namespace logs memory-graph-0 -c memory-graph --previous",
-            "log      *cert*",
+            "log      *TLS_CERT_FILE */tls.crt and TLS_KEY_FILE */tls.key are not a certificate*",
         ],
     ),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import ssl
 import sys
 from contextlib import AsyncExitStack
 from functools import partial
@@ -191,6 +192,11 @@ def _listen(server: grpc.aio.Server, settings: Settings) -> int:
             certificates = Certificates(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
             return server.add_secure_port(address, certificates.credentials())
         return server.add_insecure_port(address)
+    except ssl.SSLError as error:
+        raise StartError(
+            f"TLS_CERT_FILE {settings.tls_cert_file} and TLS_KEY_FILE {settings.tls_key_file} are not a certificate"
+            f" in PEM form and its key ({error.reason or error.strerror}); give two that belong together"
+        ) from None
     except RuntimeError:
         raise StartError(
             f"cannot listen on {address}: the port is taken or the address is not of this machine;"

@@ -87,6 +87,22 @@ def test_certificates_are_read_again_when_they_change(serve: Serve, tmp_path: Pa
         ask(server.address, old.pem)
 
 
+@pytest.mark.parametrize(
+    ("cert", "key"), [("nonsense", None), (None, "nonsense"), (None, "of another")], ids=["cert", "key", "pair"]
+)
+def test_a_certificate_that_is_none_or_anothers_is_named(serve: Serve, tmp_path: Path, cert, key) -> None:
+    authority = Authority("one")
+    good, other = authority.issue("localhost"), authority.issue("localhost")
+    keys = {None: good.key, "nonsense": b"nonsense", "of another": other.key}
+    files = write(tmp_path / "tls", Issued(cert.encode() if cert else good.cert, keys[key]), authority.pem)
+    server = serve(ready=False, **files)
+    assert server.wait() == 1
+    text = "".join(server.output)
+    assert f"TLS_CERT_FILE {files['TLS_CERT_FILE']} and TLS_KEY_FILE" in text
+    assert "give two that belong together" in text
+    assert "Traceback" not in text
+
+
 def test_mtls_wants_a_certificate_of_the_clients_ca(serve: Serve, tmp_path: Path) -> None:
     ours, foreign = Authority("ours"), Authority("foreign")
     files = write(tmp_path / "tls", ours.issue("server"), ours.pem)

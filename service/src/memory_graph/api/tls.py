@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -23,8 +24,11 @@ class Certificates:
         """Credentials that follow the files: each handshake uses what they hold then.
 
         Raises:
-            OSError: when a file cannot be read.
+            OSError: when a file cannot be read; `ssl.SSLError` when they are no certificate and its key, which gRPC
+                would only write to its log.
         """
+        key, cert = self._files[:2]
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
         # The stubs forget that a fetcher answers None for "unchanged", as grpc's documentation says.
         changed = cast("Callable[[], grpc.ServerCertificateConfiguration]", self._changed)
         return grpc.dynamic_ssl_server_credentials(
