@@ -25,8 +25,8 @@ from support.processes import free_port
 
 pytestmark = pytest.mark.xdist_group("neo4j")
 
-KILLS = 2
-BETWEEN = 100
+KILLS = 1
+BETWEEN = 200
 """Acknowledged writes before each kill, and after the last."""
 
 
@@ -61,7 +61,7 @@ class Load:
     def wait_for_more(self, count: int) -> None:
         with self._more:
             wanted = len(self.lines) + count
-            assert self._more.wait_for(lambda: len(self.lines) >= wanted, timeout=120), "the load stands still"
+            assert self._more.wait_for(lambda: len(self.lines) >= wanted, timeout=180), "the load stands still"
 
     def stop(self) -> None:
         self.process.kill()
