@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -77,6 +78,9 @@ def _host(variables: Mapping[str, Any]) -> str:
 
 
 def _show(file: Path, host: str, done: threading.Event) -> None:
+    # Python answers a signal in the main thread alone, which waits for the module: one that the kernel gives to this
+    # thread would not wake it, and Ctrl-C would wait for the module's end.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     position, last = 0, False
     while not last:
         last = done.wait(PAUSE)
