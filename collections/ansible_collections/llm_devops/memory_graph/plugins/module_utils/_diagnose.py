@@ -175,10 +175,15 @@ def _unmountable(pod: Object, events: Iterable[Object]) -> Trouble | None:
     return None
 
 
+def container_statuses(pod: Object) -> list[Object]:
+    """What is known of each container, in the order they start."""
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
 def ended(pod: Object) -> tuple[str, str]:
     """The container that made a pod fail and how it ended, or two empty texts."""
-    status = pod.get("status") or {}
-    for item in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+    for item in container_statuses(pod):
         for state in ("state", "lastState"):
             terminated = (item.get(state) or {}).get("terminated") or {}
             if terminated.get("exitCode"):

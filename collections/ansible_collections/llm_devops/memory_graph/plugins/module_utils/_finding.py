@@ -137,8 +137,7 @@ def _probed(trouble: Trouble, pod: Object, events: list[Object]) -> Trouble:
 
 
 def _exit_code(pod: Object, container: str) -> int:
-    status = pod.get("status") or {}
-    for item in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+    for item in _diagnose.container_statuses(pod):
         if item["name"] == container:
             return int(((item.get("lastState") or {}).get("terminated") or {}).get("exitCode", -1))
     return -1

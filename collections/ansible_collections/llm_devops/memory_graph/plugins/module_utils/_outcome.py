@@ -4,25 +4,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ._cluster import Cluster
 from ._diff import changes, line
+from ._history import Member
 from ._kubeconfig import yaml
-from ._manifest import Ref
+from ._plan import Step
 from ._redact import redacted
-from ._release import Outcome
-from ._release import diff_entries as entries
+from ._run import Outcome
 
+Redacted = dict[str, Any] | None
 __all__ = ["changed_lines", "entries", "failure_text", "result", "unified"]
 
 
 def result(outcome: Outcome, cluster: Cluster, *, check: bool) -> dict[str, Any]:
     actions = [
-        {"kind": step.ref.kind, "api_version": step.manifest["apiVersion"], "namespace": step.ref.namespace,
-         "name": step.ref.name, "action": "failed" if step.error else step.action, "note": step.note}
-        for step in outcome.steps
-    ]  # fmt: skip
+        {**_named(step), "action": "failed" if step.error else step.action, "note": step.note} for step in outcome.steps
+    ]
     actions += [{**one.member.as_dict(), "action": one.action, "note": ""} for one in outcome.leaving]
     return {
         "changed": outcome.differs and (check or outcome.written or outcome.pruned > 0),
@@ -47,15 +47,8 @@ def changed_lines(outcome: Outcome, *, check: bool = False) -> list[dict[str, An
     """
     done = "will be " if check else ""
     found: list[dict[str, Any]] = []
-    for step in outcome.steps:
-        if step.action == "unchanged" or step.error:
-            continue
-        before, after = (redacted(part, outcome.record.key) for part in (step.visible_before, step.visible_after))
-        entry: dict[str, Any] = {
-            **_named(step.ref, str(step.manifest["apiVersion"])),
-            "action": step.action,
-            "note": step.note,
-        }
+    for step, before, after in _differing(outcome):
+        entry: dict[str, Any] = {**_named(step), "action": step.action, "note": step.note}
         if step.action == "created":
             note = f" ({step.note})" if step.note else ""
             found.append({**entry, "fields": [], "lines": [f"{done}created{note}"], "object": after})
@@ -64,18 +57,40 @@ def changed_lines(outcome: Outcome, *, check: bool = False) -> list[dict[str, An
             found.append({**entry, "fields": fields, "lines": [line(change) for change in fields]})
     for one in outcome.leaving:
         if one.action == "pruned":
-            named = {**_named(one.member.ref, one.member.api_version), "action": "pruned", "note": ""}
+            entry = {**one.member.as_dict(), "action": "pruned", "note": ""}
             since = f"left the release {'after' if check else 'with'} revision {outcome.record.revision}"
-            found.append({**named, "fields": [], "lines": [f"{done}pruned ({since})"]})
+            found.append({**entry, "fields": [], "lines": [f"{done}pruned ({since})"]})
     return found
 
 
-def _named(ref: Ref, api_version: str) -> dict[str, str]:
-    return {"kind": ref.kind, "api_version": api_version, "namespace": ref.namespace, "name": ref.name}
+def _named(step: Step) -> dict[str, str]:
+    return Member(str(step.manifest["apiVersion"]), step.ref).as_dict()
+
+
+def _differing(outcome: Outcome) -> Iterator[tuple[Step, Redacted, Redacted]]:
+    """Each step that differs, with its owned fields before and after; values of Secrets are keyed hashes."""
+    for step in outcome.steps:
+        if step.action != "unchanged" and not step.error:
+            key = outcome.record.key
+            yield step, redacted(step.visible_before, key), redacted(step.visible_after, key)
+
+
+def entries(outcome: Outcome) -> list[dict[str, Any]]:
+    """What differs as whole objects, before and after, cut down to owned fields."""
+    found = []
+    for step, before, after in _differing(outcome):
+        header = f"{step.ref} in {step.ref.namespace}" if step.ref.namespace else str(step.ref)
+        found.append({"header": header, "before": before, "after": after, "note": step.note})
+    for one in outcome.leaving:
+        if one.action == "pruned":
+            ref = one.member.ref
+            gone = {"kind": ref.kind, "name": ref.name}
+            found.append({"header": str(ref), "before": gone, "after": None, "note": "pruned"})
+    return found
 
 
 def unified(entry: dict[str, Any]) -> dict[str, str]:
-    """An entry of ``diff_entries`` in Ansible's ``--diff`` format."""
+    """One of the :func:`entries` in Ansible's ``--diff`` format."""
     before, after = (_text(entry[side]) for side in ("before", "after"))
     header = entry["header"] + (f" ({entry['note']})" if entry["note"] else "")
     return {"before_header": header, "after_header": header, "before": before, "after": after}

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ._diagnose import exit_of, one_line
+from ._diagnose import container_statuses, exit_of, one_line
 from ._evidence import times
 
 Object = dict[str, Any]
@@ -24,14 +24,13 @@ def phase(pod: Object, events: Iterable[Object] = ()) -> tuple[str, str]:
     if scheduled.get("status") == "False":
         word = "scheduling gated" if scheduled.get("reason") == "SchedulingGated" else "scheduling"
         return word, one_line(scheduled.get("message", "")).split(" preemption:", maxsplit=1)[0]
-    first = status.get("initContainerStatuses") or []
-    for item in [*first, *(status.get("containerStatuses") or [])]:
+    for item in container_statuses(pod):
         waiting = (item.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") and waiting["reason"] not in ("ContainerCreating", "PodInitializing"):
             return str(waiting["reason"]), _last_end(item)
     if (conditions.get("PodReadyToStartContainers") or {}).get("status") == "False":
         return "preparing", _latest(told, _PREPARATION)
-    for item in first:
+    for item in status.get("initContainerStatuses") or []:
         if not item.get("ready") and not item.get("started"):
             return "initialising", f"container {item['name']}" if "running" in (item.get("state") or {}) else ""
     containers = status.get("containerStatuses") or []

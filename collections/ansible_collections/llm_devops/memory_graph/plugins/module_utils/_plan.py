@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from . import _fields
 from ._cluster import FIELD_MANAGER, Cluster
-from ._diff import Change, changes
+from ._diff import changes
 from ._discovery import Discovery, Resource
 from ._errors import ApiError, ClusterError
 from ._history import Record
@@ -40,7 +40,11 @@ class Step:
     error: ClusterError | None = None
     visible_before: Object | None = None
     visible_after: Object | None = None
-    changes: list[Change] = field(default_factory=list)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is to be sent: it differs, or whether it does could not be asked."""
+        return self.action != "unchanged" or bool(self.note)
 
     @property
     def path(self) -> str:
@@ -62,8 +66,7 @@ class Step:
         if self.live is None:
             self.action = "created"
             return
-        self.changes = changes(self.visible_before, self.visible_after)
-        self.action = "configured" if self.changes else "unchanged"
+        self.action = "configured" if changes(self.visible_before, self.visible_after) else "unchanged"
 
 
 def in_parallel(work: Callable[[T], R], items: Iterable[T], parallelism: int) -> list[R]:
@@ -106,8 +109,7 @@ def plan(cluster: Cluster, discovery: Discovery, objects: list[Object], record: 
     asked = []
     for step in known:
         if step.live and stamps.get(step.ref) == stamp(record, step.manifest, step.live):
-            step.after = step.live
-            step.compare()
+            step.after, step.action = step.live, "unchanged"
         else:
             asked.append(step)
     in_parallel(lambda step: _dry_run(cluster, step, applyset, force, absent_namespaces), asked, parallelism)
@@ -239,7 +241,7 @@ def apply(cluster: Cluster, discovery: Discovery, steps: list[Step], *, parallel
             step.compare()
             step.action = "created" if created else step.action
 
-    due = [step for step in steps if step.action != "unchanged" or step.note]
+    due = [step for step in steps if step.due]
     # a binding is refused until its Role is there, to everybody but administrators (RBAC's escalation prevention)
     bindings = [step for step in due if step.ref.kind in BINDINGS]
     in_parallel(write, [step for step in due if step.ref.kind not in BINDINGS], parallelism)

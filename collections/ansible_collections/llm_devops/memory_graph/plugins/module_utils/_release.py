@@ -7,18 +7,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from . import _history, _immutable, _lease, _plan, _prune, _revisions, _rollback, _teardown, _waves
 from ._cluster import Cluster
 from ._errors import ClusterError
 from ._manifest import Object, canonical, prepared, record_name
-from ._redact import redacted
 from ._run import Outcome, Progress, Run, Wish
 from ._terminating import absent_namespaces
 from ._wait import Status, await_all
 
-__all__ = ["Outcome", "Release", "Wish", "diff_entries"]
+__all__ = ["Outcome", "Release", "Wish"]
 
 
 class Release(Run):
@@ -187,10 +185,10 @@ class Release(Run):
 
     def _apply(self) -> None:
         outcome, start = self.outcome, time.monotonic()
-        todo = [step for step in outcome.steps if step.action != "unchanged" or step.note]
+        todo = [step for step in outcome.steps if step.due]
         for wave in _waves.split(outcome.steps, lambda step: step.manifest):
             foundation = [step for step in wave if step.ref.kind in _waves.FOUNDATION]
-            sent = [step for step in wave if (step.action != "unchanged" or step.note) and step is not self._home]
+            sent = [step for step in wave if step.due and step is not self._home]
             _plan.apply(
                 self.cluster, self.discovery, sent, parallelism=self.wish.parallelism, force=self.wish.force_conflicts
             )
@@ -271,21 +269,3 @@ class Release(Run):
                 step.error = _immutable.explained(step) or step.error
                 self.outcome.failures.append(_plan.failure(step))
         return bool(failed)
-
-
-def diff_entries(outcome: Outcome) -> list[dict[str, Any]]:
-    """Ansible ``--diff`` entries: owned fields only, before and after, secrets as keyed hashes, only what differs."""
-    entries = []
-    for step in outcome.steps:
-        if step.action == "unchanged" or step.error:
-            continue
-        header = f"{step.ref} in {step.ref.namespace}" if step.ref.namespace else str(step.ref)
-        before, after = (redacted(part, outcome.record.key) for part in (step.visible_before, step.visible_after))
-        entries.append({"header": header, "before": before, "after": after, "note": step.note})
-    for one in outcome.leaving:
-        if one.action == "pruned":
-            ref = one.member.ref
-            entries.append(
-                {"header": str(ref), "before": {"kind": ref.kind, "name": ref.name}, "after": None, "note": "pruned"}
-            )
-    return entries
