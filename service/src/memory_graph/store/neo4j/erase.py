@@ -15,10 +15,9 @@ from memory_graph.store.ids import to_bytes
 from memory_graph.store.neo4j.connection import ask, do
 from memory_graph.store.neo4j.create import Scope, link
 from memory_graph.store.neo4j.names import ACTIVE_SESSIONS, EDGES, NODE_TYPES, RELATIONSHIPS
-from memory_graph.store.neo4j.statements import ANY_EDGE, VERSION_OF_NODE
+from memory_graph.store.neo4j.statements import ANY_EDGE, AT_KEY, VERSION_OF_NODE
 from memory_graph.store.neo4j.unit import Moved, Unit
 
-_NODE = "MATCH (v:Node {tenant: $tenant, id: $id})"
 _IN_SESSION = """
 MATCH (v:Node) USING INDEX SEEK v:Node(tenant, session_id, created_ns, n)
 WHERE v.tenant = $tenant AND v.session_id = $id AND v.created_ns IS NOT NULL AND v.n IS NOT NULL
@@ -37,10 +36,10 @@ _FIND_EDGE = f"""
 WITH [$tenant, $id] AS key CALL (key) {{ {ANY_EDGE} }} RETURN type(r), coalesce(a.session_id, b.session_id)
 """
 _END_EDGE = f"WITH [$tenant, $id] AS key CALL (key) {{ {ANY_EDGE} }} {_VERSION_OF_EDGE}"
-_FIND_NODE = f"{_NODE} RETURN v.type, v.session_id"
+_FIND_NODE = f"{AT_KEY} RETURN v.type, v.session_id"
 _END_NODES = f"{VERSION_OF_NODE} DELETE v"
 _NEIGHBOURS = f"""
-{_NODE}
+{AT_KEY}
 OPTIONAL MATCH (v)-[:FOLLOWS {{chain: true}}]->(before) OPTIONAL MATCH (v)<-[:FOLLOWS {{chain: true}}]-(after)
 RETURN before.id, after.id
 """
@@ -50,7 +49,7 @@ WHERE v.tenant = $tenant AND v.session_id = $session AND v.type = $type
   AND v.created_ns IS NOT NULL AND v.n IS NOT NULL
 RETURN v.id ORDER BY v.tenant DESC, v.session_id DESC, v.type DESC, v.created_ns DESC, v.n DESC LIMIT 1
 """
-_SESSION = f"{_NODE} RETURN v.counts, v.active"
+_SESSION = f"{AT_KEY} RETURN v.counts, v.active"
 _NODES_OF_SESSION = f"{_IN_SESSION} AND v.id <> $id RETURN v.id, v.type ORDER BY v.created_ns, v.n"
 
 
@@ -80,8 +79,8 @@ async def delete_node(unit: Unit, scope: Scope, id: str, at: int, relink_edge_id
         return
     in_chain = type is NodeType.PROMPT and session_id is not None
     neighbours = await ask(unit.tx, _NEIGHBOURS, tenant=scope.tenant, id=id) if in_chain else []
-    await _end_edges(unit, scope, _NODE, id, at, session_id)
-    await _end_nodes(unit, scope, _NODE, id, at, 1)
+    await _end_edges(unit, scope, AT_KEY, id, at, session_id)
+    await _end_nodes(unit, scope, AT_KEY, id, at, 1)
     unit.count(scope.tenant, type, -1)
     if session_id is not None:
         unit.count_in_session(scope.tenant, session_id, type, -1)

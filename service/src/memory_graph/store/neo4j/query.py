@@ -15,6 +15,7 @@ from memory_graph.store.neo4j.connection import ask, ask_at_once
 from memory_graph.store.neo4j.names import ACTIVE_SESSIONS
 from memory_graph.store.neo4j.rows import NODE, Rows
 from memory_graph.store.neo4j.schema import SEARCH
+from memory_graph.store.neo4j.statements import SEEK
 from memory_graph.store.neo4j.words import search
 
 Key = tuple[int, int, str]
@@ -31,7 +32,7 @@ _TIME = "v.created_ns >= $after AND v.created_ns <= $before"
 _REST = "all(word IN $rest WHERE (' ' + v.words + ' ') CONTAINS word)"
 _OLDER = "(v.created_ns < $at OR v.n < $n OR (v.n = $n AND v.id < $id))"
 _OF_TENANT = "MATCH (c:Tenant {name: $tenant}) RETURN c.counts"
-_OF_SESSION = "MATCH (c:Node {tenant: $tenant, id: $session}) RETURN c.counts"
+_OF_SESSION = f"MATCH (v:Node {{tenant: $tenant, id: $session}}) {SEEK} RETURN v.counts"
 
 
 class Condition(msgspec.Struct, frozen=True):

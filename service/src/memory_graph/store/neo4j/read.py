@@ -12,15 +12,14 @@ from memory_graph.model.nodes import Edge, Node
 from memory_graph.store.neo4j.connection import ask, ask_at_once
 from memory_graph.store.neo4j.names import COUNTS
 from memory_graph.store.neo4j.rows import EDGE, NODE, Rows
-from memory_graph.store.neo4j.statements import ANY_EDGE
+from memory_graph.store.neo4j.statements import ANY_EDGE, AT_KEY, SEEK
 
 PROBE = "MERGE (p:Probe {name: 'probe'}) SET p.at = $at"
-_NODES = f"UNWIND $ids AS id MATCH (v:Node {{tenant: $tenant, id: id}}) RETURN collect([{NODE}])"
+_NODES = f"UNWIND $ids AS id MATCH (v:Node {{tenant: $tenant, id: id}}) {SEEK} RETURN collect([{NODE}])"
 _EDGE = f"WITH [$tenant, $id] AS key CALL (key) {{ {ANY_EDGE} }} RETURN {EDGE}"
-_NODE = "MATCH (v:Node {tenant: $tenant, id: $id})"
 _OF_TYPE = "WHERE $type IS NULL OR type(r) = $type"
-_OUT = f"{_NODE} MATCH (v)-[r]->(o) {_OF_TYPE} WITH r, v AS a, o AS b RETURN r.n, {EDGE}"
-_IN = f"{_NODE} MATCH (v)<-[r]-(o) {_OF_TYPE} WITH r, o AS a, v AS b RETURN r.n, {EDGE}"
+_OUT = f"{AT_KEY} MATCH (v)-[r]->(o) {_OF_TYPE} WITH r, v AS a, o AS b RETURN r.n, {EDGE}"
+_IN = f"{AT_KEY} MATCH (v)<-[r]-(o) {_OF_TYPE} WITH r, o AS a, v AS b RETURN r.n, {EDGE}"
 _COUNTS = "MATCH (t:Tenant {name: $tenant}) RETURN t.counts"
 
 
@@ -40,7 +39,7 @@ async def edges(
     tx: AsyncManagedTransaction, rows: Rows, tenant: str, node_id: str, direction: Direction, type: EdgeType | None
 ) -> list[Edge] | None:
     """Edges of a node, oldest first; None for an unknown node."""
-    if not await ask(tx, f"{_NODE} RETURN v.n", tenant=tenant, id=node_id):
+    if not await ask(tx, f"{AT_KEY} RETURN v.n", tenant=tenant, id=node_id):
         return None
     found: dict[str, tuple[int, Edge]] = {}
     for wanted, statement in ((Direction.OUTGOING, _OUT), (Direction.INCOMING, _IN)):

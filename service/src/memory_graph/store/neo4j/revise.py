@@ -12,18 +12,18 @@ from memory_graph.store.neo4j.connection import ask, do
 from memory_graph.store.neo4j.create import Scope
 from memory_graph.store.neo4j.names import ACTIVE_SESSIONS
 from memory_graph.store.neo4j.rows import NODE
-from memory_graph.store.neo4j.statements import VERSION_OF_NODE
+from memory_graph.store.neo4j.statements import AT_KEY, VERSION_OF_NODE
 from memory_graph.store.neo4j.unit import Unit
 from memory_graph.store.sameness import updated
 
-LOCKED = """
-MATCH (v:Node {tenant: $tenant, id: $id}) SET v.type = v.type
+LOCKED = f"""
+{AT_KEY} SET v.type = v.type
 WITH collect(v) AS locked UNWIND locked AS v WITH v WHERE v:Node
 """
 """Takes a node's lock, then reads it."""
 _READ = f"{LOCKED} RETURN v.valid_from, v.active, {NODE}"
 _REPLACE = f"""
-MATCH (v:Node {{tenant: $tenant, id: $id}})
+{AT_KEY}
 {VERSION_OF_NODE}
 SET v += $properties
 """

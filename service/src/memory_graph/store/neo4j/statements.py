@@ -7,7 +7,11 @@ from memory_graph.store.ids import EARLIEST
 from memory_graph.store.neo4j.names import LABELS, RELATIONSHIPS
 from memory_graph.store.neo4j.rows import EDGE, EDGE_PROPERTIES, NODE_PROPERTIES
 
-_BY_KEY = "MATCH (v:Node {tenant: key[0], id: key[1]})"
+SEEK = "USING INDEX SEEK v:Node(tenant, id)"
+"""Said outright: with the statistics of a young database the planner may walk the whole index, and keep that plan."""
+AT_KEY = f"MATCH (v:Node {{tenant: $tenant, id: $id}}) {SEEK}"
+"""One node by its key, as v."""
+_BY_KEY = f"MATCH (v:Node {{tenant: key[0], id: key[1]}}) {SEEK}"
 
 NODES_BY_KEY = f"""
 UNWIND $keys AS key {_BY_KEY}
@@ -55,7 +59,7 @@ CREATE (w:NodeVersion) SET w = properties(v),
 """Keeps v as it was until `at`."""
 FILL_STUB = {
     type: f"""
-UNWIND $rows AS row MATCH (v:Node {{tenant: row.tenant, id: row.id}})
+UNWIND $rows AS row MATCH (v:Node {{tenant: row.tenant, id: row.id}}) {SEEK}
 {VERSION_OF_NODE.replace("$at", str(EARLIEST)).replace("$closed_at", "row.recorded_at")}
 REMOVE v:{LABELS[NodeType.INVOCATION]} SET v:{LABELS[type]}, v = row, v.created_at = {INSTANT.format(row="row")}
 """
@@ -65,7 +69,8 @@ REMOVE v:{LABELS[NodeType.INVOCATION]} SET v:{LABELS[type]}, v = row, v.created_
 CREATE_EDGES = {
     type: f"""
 UNWIND $rows AS row
-MATCH (a:Node {{tenant: row.p.tenant, id: row.a}}) MATCH (b:Node {{tenant: row.p.tenant, id: row.b}})
+MATCH (a:Node {{tenant: row.p.tenant, id: row.a}}) USING INDEX SEEK a:Node(tenant, id)
+MATCH (b:Node {{tenant: row.p.tenant, id: row.b}}) USING INDEX SEEK b:Node(tenant, id)
 CREATE (a)-[r:{type.name} {_made(EDGE_PROPERTIES, "row.p")}]->(b)
 """
     for type in EdgeType
@@ -84,11 +89,12 @@ looked at too."""
 
 _ADDED = "[i IN range(0, size({counts}) - 1) | {counts}[i] + {change}[i]]"
 CHANGE_SESSIONS = f"""
-UNWIND $rows AS row MATCH (s:Node {{tenant: row[0], id: row[1]}})
-SET s.last_prompt = row[2], s.counts = {_ADDED.format(counts="s.counts", change="row[3]")}
+UNWIND $rows AS row MATCH (v:Node {{tenant: row[0], id: row[1]}}) {SEEK}
+SET v.last_prompt = row[2], v.counts = {_ADDED.format(counts="v.counts", change="row[3]")}
 """
-USE = """
-UNWIND $rows AS row MATCH (t:Node {tenant: row[0], id: row[1]}) SET t.uses = coalesce(t.uses, 0) + row[2]
+USE = f"""
+UNWIND $rows AS row MATCH (v:Node {{tenant: row[0], id: row[1]}}) {SEEK}
+SET v.uses = coalesce(v.uses, 0) + row[2]
 """
 
 NEXT_COMMITS = """

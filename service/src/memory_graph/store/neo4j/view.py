@@ -18,6 +18,7 @@ from memory_graph.store import causal
 from memory_graph.store.ids import LATEST, bounded
 from memory_graph.store.neo4j.connection import ask_at_once
 from memory_graph.store.neo4j.rows import EDGE, EDGE_THEN, NODE, Rows
+from memory_graph.store.neo4j.statements import SEEK
 
 Place = tuple[int, str]
 """A node in one of its lives: n and id."""
@@ -146,7 +147,7 @@ def _links_now(side: Direction, names: str, *, past: bool) -> str:
           MATCH (w:NodeVersion {{tenant: $tenant, id: o.id}}) WHERE w.n = o.n AND {_WAS.format(v="w")} }})"""
     return f"""
 {_UNWIND}
-MATCH (v:Node {{tenant: $tenant, id: id}}){edge}
+MATCH (v:Node {{tenant: $tenant, id: id}}){edge} {SEEK}
 WHERE NOT o.id IN seen {then}
 WITH i, r, {ends} LIMIT $limit
 RETURN i, a.n, b.n, {EDGE}
