@@ -1,4 +1,4 @@
-"""Real servers for tests that speak to one: of ours, and Neo4j."""
+"""Real servers for tests that speak to one: of ours, Neo4j and Kafka."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2_grpc as rpc
+from support.kafka_server import KafkaCluster
 from support.neo4j_server import Neo4jServer, wipe
 from support.server import Serve, ServerProcess
 
@@ -79,3 +80,32 @@ def empty_neo4j(neo4j_uri: str) -> str:
     """The same, without anything in it but the schema."""
     wipe(neo4j_uri)
     return neo4j_uri
+
+
+@pytest.fixture(scope="session")
+def kafka_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """One broker that all tests of a run share; one that kills it starts it again."""
+    cluster = KafkaCluster(tmp_path_factory.mktemp("kafka") / "cluster")
+    cluster.start()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> str:
+    """Where the broker listens; tests make topics of their own on it (`new_topic`). MEMORY_GRAPH_TEST_KAFKA names one
+    that is running: tests then start at once."""
+    running = os.environ.get("MEMORY_GRAPH_TEST_KAFKA")
+    if running:
+        return running
+    cluster: KafkaCluster = request.getfixturevalue("kafka_process")
+    return cluster.bootstrap
+
+
+@pytest.fixture(scope="module")
+def kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """Three brokers, for tests that kill one."""
+    cluster = KafkaCluster(tmp_path_factory.mktemp("kafka") / "cluster", brokers=3)
+    cluster.start()
+    yield cluster
+    cluster.stop()

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 _SET_PARENT_DEATH_SIGNAL = 1
@@ -21,19 +22,29 @@ class NotStarted(Exception):
 
 def free_port() -> int:
     """A TCP port of the loopback address that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """So many of them."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 class Server:
     """A process that says in its output, which goes to a file, when it is ready. It ends with the thread that makes it.
 
-    ready: what the log then holds. seconds: how long that may take.
+    ready: what the log then holds. seconds: how long that may take. wait: until then; else `wait_ready` does.
     """
 
-    def __init__(self, command: Sequence[str], log: Path, *, ready: str, env: dict[str, str], seconds: float) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, *, ready: str, env: dict[str, str], seconds: float, wait: bool = True
+    ) -> None:
         self.log = log
+        self._ready, self._seconds = ready, seconds
         self._said_before = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -45,16 +56,18 @@ class Server:
                 start_new_session=True,  # Ctrl-C is the test run's, which then stops its servers in order
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 - one call into libc, no lock is taken
             )
-        self._wait_for(ready, seconds)
+        if wait:
+            self.wait_ready()
 
-    def _wait_for(self, ready: str, seconds: float) -> None:
-        limit = time.monotonic() + seconds
-        while ready not in self.said():
+    def wait_ready(self) -> None:
+        """Returns once it is. Raises `NotStarted`."""
+        limit = time.monotonic() + self._seconds
+        while self._ready not in self.said():
             if self.process.poll() is not None:
                 raise NotStarted(f"the server ended with {self.process.returncode}: {self._tail()}")
             if time.monotonic() > limit:
                 self.kill()
-                raise NotStarted(f"the server was not ready after {seconds:.0f} s: {self._tail()}")
+                raise NotStarted(f"the server was not ready after {self._seconds:.0f} s: {self._tail()}")
             time.sleep(0.1)
 
     def said(self) -> str:

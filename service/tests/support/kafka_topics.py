@@ -1,0 +1,92 @@
+"""Topics of tests, and what is in them, by the plain client."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+_LIMIT_S = 60.0
+
+
+def new_topic(
+    bootstrap: str,
+    name: str | None = None,
+    *,
+    partitions: int = 4,
+    copies: int = 1,
+    config: Mapping[str, str] | None = None,
+) -> str:
+    """Makes a topic, by a name that no other test uses unless one is given; yields the name once it can be used."""
+    topic = name or f"topic-{uuid.uuid4().hex[:12]}"
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    made = admin.create_topics([NewTopic(topic, partitions, copies, config=dict(config or {}))])
+    made[topic].result(_LIMIT_S)
+    return topic
+
+
+def produce(
+    bootstrap: str,
+    topic: str,
+    records: Iterable[tuple[bytes | None, bytes]],
+    *,
+    headers: Mapping[str, bytes] | None = None,
+    partition: int = -1,
+) -> int:
+    """Writes keys and bodies, as durable as the topic is. Yields how many."""
+    refused: list[str] = []
+
+    def told(error: object, _: Message) -> None:
+        if error is not None:
+            refused.append(str(error))
+
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 20})
+    sent = 0
+    for key, body in records:
+        while True:
+            try:
+                producer.produce(
+                    topic, body, key, partition, on_delivery=told, headers=list((headers or {}).items()) or None
+                )
+                break
+            except BufferError:
+                producer.poll(0.1)
+        sent += 1
+    assert producer.flush(_LIMIT_S) == 0, "not everything was written in time"
+    assert not refused, refused[0]
+    return sent
+
+
+def read_all(bootstrap: str, topic: str) -> list[Message]:
+    """Everything in a topic now, partition by partition."""
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": f"reads-{uuid.uuid4().hex}", "enable.auto.commit": False}
+    )
+    try:
+        known = consumer.list_topics(topic, timeout=_LIMIT_S).topics[topic].partitions
+        found: list[Message] = []
+        for partition in sorted(known):
+            first, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_LIMIT_S)
+            consumer.assign([TopicPartition(topic, partition, first)])
+            position = first
+            while position < end:
+                for message in consumer.consume(500, 1.0):
+                    assert message.error() is None, message.error()
+                    found.append(message)
+                    position = message.offset() + 1
+        return found
+    finally:
+        consumer.close()
+
+
+def committed(bootstrap: str, group: str, topic: str) -> dict[int, int]:
+    """The offsets a group has committed, by partition; those without one are left out."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False})
+    try:
+        known = consumer.list_topics(topic, timeout=_LIMIT_S).topics[topic].partitions
+        asked = [TopicPartition(topic, partition) for partition in known]
+        return {one.partition: one.offset for one in consumer.committed(asked, timeout=_LIMIT_S) if one.offset >= 0}
+    finally:
+        consumer.close()
