@@ -98,6 +98,11 @@ class TelemetryEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     trace_id: str = ""
     span_id: str = ""
 
+    @property
+    def key(self) -> str:
+        """What events that belong together share (contracts §3)."""
+        return self.metadata.get("session_id") or self.trace_id or self.payload.model_id
+
 
 class Rejected(Exception):
     """An event that can never be stored as it is.

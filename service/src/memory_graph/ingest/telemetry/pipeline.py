@@ -18,8 +18,9 @@ import structlog
 from memory_graph.flow.breaker import CircuitBreaker, Limits, State
 from memory_graph.flow.bucket import TokenBucket
 from memory_graph.flow.buffer import ByteBuffer
+from memory_graph.ingest.event import Event
 from memory_graph.ingest.telemetry.dead_letters import DeadLetters
-from memory_graph.ingest.telemetry.events import Rejected, TelemetryEvent
+from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.ingest.telemetry.mapping import NODE_TYPES, Plan, plan
 from memory_graph.model import ids
 from memory_graph.model.errors import GraphError, StoreUnavailable
@@ -50,7 +51,7 @@ def held_bytes(sent: int) -> int:
 
 class _Accepted(msgspec.Struct):
     tenant: str
-    events: Sequence[TelemetryEvent]
+    events: Sequence[Event]
     size: int
     at: float
     answer: asyncio.Future[list[Outcome]]
@@ -102,7 +103,7 @@ class Pipeline:
         """Gives back reserved bytes of which nothing is submitted."""
         self._buffer.budget.release(size)
 
-    def submit(self, tenant: str, events: Sequence[TelemetryEvent], size: int) -> asyncio.Future[list[Outcome]]:
+    def submit(self, tenant: str, events: Sequence[Event], size: int) -> asyncio.Future[list[Outcome]]:
         """Accepts up to MAX_EVENTS events with the bytes reserved for them. The answer says for each, in order, that it
         is durable or why it never will be; or raises `StoreUnavailable`: then they may be sent again."""
         answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
@@ -160,9 +161,7 @@ class Pipeline:
                 accepted.answer.set_result(list(outcomes[begin:end]))
             begin = end
 
-    async def _stored(
-        self, tenant: str, events: Sequence[TelemetryEvent], arrived: Sequence[float]
-    ) -> Sequence[Outcome]:
+    async def _stored(self, tenant: str, events: Sequence[Event], arrived: Sequence[float]) -> Sequence[Outcome]:
         """Stores events in one write; where that is refused, its halves apart, until what is at fault is alone."""
         try:
             planned = plan(events, self._new_id)
@@ -224,7 +223,7 @@ class Pipeline:
             pass
 
     def _outcomes(
-        self, events: Sequence[TelemetryEvent], arrived: Sequence[float], planned: Plan, applied: Applied
+        self, events: Sequence[Event], arrived: Sequence[float], planned: Plan, applied: Applied
     ) -> list[Outcome]:
         now = self._clock()
         recorded_at = applied.events[0].at if applied.events else 0
@@ -248,7 +247,7 @@ class Pipeline:
         _log.info("circuit breaker", dependency="store", state=state.name.lower())
 
 
-def _refused(event: TelemetryEvent, error: Exception) -> Rejected:
+def _refused(event: Event, error: Exception) -> Rejected:
     if isinstance(error, GraphError):
         return Rejected(event.event_id, event.event_type, "refused", str(error))
     _log.error("event failed", event_id=event.event_id, error_type=type(error).__name__, exc_info=error)

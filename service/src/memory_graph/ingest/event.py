@@ -1,0 +1,8 @@
+"""What the pipeline takes: events of any source that have been checked."""
+
+from __future__ import annotations
+
+from memory_graph.ingest.telemetry.events import TelemetryEvent
+
+Event = TelemetryEvent
+"""Every event has an event_id, an event_type, and a key: events of one key are stored in the order they came."""
