@@ -16,7 +16,8 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 PositiveInt = Annotated[int, Field(gt=0)]
 
 
-_NEO4J_URI = re.compile(r"(neo4j|bolt)(\+s|\+ssc)?://[^/@\s]+")
+_HOST_PORT = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s:/,@]+):[0-9]{1,5}")
+NEO4J_URI = re.compile(r"(neo4j|bolt)(\+s|\+ssc)?://[^/@\s]+")
 
 
 def _data_home() -> Path:
@@ -85,6 +86,36 @@ class Settings(BaseSettings):
     telemetry_patience_s: PositiveInt = Field(
         default=900, description="how long telemetry waits for a store that is away, seconds"
     )
+    kafka_bootstrap_servers: str | None = Field(
+        default=None, description="host:port of Kafka brokers, separated by commas; empty: no Kafka"
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="how the brokers are spoken to"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512",
+        description="how kafka_sasl_username proves who it is, with SASL",
+    )
+    kafka_sasl_username: str | None = Field(default=None, description="user of the brokers")
+    kafka_sasl_password: SecretStr | None = Field(default=None, description="password of kafka_sasl_username")
+    kafka_sasl_password_file: Path | None = Field(default=None, description="file that holds that password, instead")
+    kafka_ca_file: Path | None = Field(
+        default=None, description="PEM CAs the brokers' certificates are checked by; empty: those of the system"
+    )
+    kafka_group: str = Field(
+        default="memory-graph-consumers", min_length=1, description="consumer group of the workers"
+    )
+    kafka_topics: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("llm-telemetry-events", "llm.prompts.v1", "llm.responses.v1", "llm.sessions.v1"),
+        min_length=1,
+        description="topics the workers read, separated by commas",
+    )
+    kafka_tenant: str = Field(
+        default="default", min_length=1, description="tenant of records without the header tenant-id"
+    )
+    kafka_max_poll_records: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=500, description="most records a worker takes at once; it takes fewer while the store is slow"
+    )
     tls_cert_file: Path | None = Field(default=None, description="PEM certificate chain; with it gRPC speaks TLS")
     tls_key_file: Path | None = Field(default=None, description="PEM private key of tls_cert_file")
     tls_client_ca_file: Path | None = Field(
@@ -99,6 +130,11 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(split_directories(value)) if isinstance(value, str) else value
 
+    @field_validator("kafka_topics", mode="before")
+    @classmethod
+    def _topics(cls, value: object) -> object:
+        return tuple(name for word in value.split(",") if (name := word.strip())) if isinstance(value, str) else value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
@@ -112,6 +148,11 @@ class Settings(BaseSettings):
         "neo4j_uri",
         "neo4j_password",
         "neo4j_password_file",
+        "kafka_bootstrap_servers",
+        "kafka_sasl_username",
+        "kafka_sasl_password",
+        "kafka_sasl_password_file",
+        "kafka_ca_file",
         mode="before",
     )
     @classmethod
@@ -122,7 +163,7 @@ class Settings(BaseSettings):
     def _neo4j_is_whole(self) -> Self:
         if self.store == "neo4j" and not self.neo4j_uri:
             raise ValueError("STORE=neo4j needs NEO4J_URI")
-        if self.neo4j_uri and not _NEO4J_URI.fullmatch(self.neo4j_uri):  # not shown: it may hold a password
+        if self.neo4j_uri and not NEO4J_URI.fullmatch(self.neo4j_uri):  # not shown: it may hold a password
             raise ValueError("NEO4J_URI must be like neo4j://graph.example:7687, without user, password and path")
         if self.neo4j_password and self.neo4j_password_file:
             raise ValueError("NEO4J_PASSWORD and NEO4J_PASSWORD_FILE must not both be set")
@@ -136,6 +177,33 @@ class Settings(BaseSettings):
         if self.neo4j_password_file:
             return self.neo4j_password_file.read_text().strip()
         return self.neo4j_password.get_secret_value() if self.neo4j_password else None
+
+    @model_validator(mode="after")
+    def _kafka_is_whole(self) -> Self:
+        for server in self.kafka_bootstrap_servers.split(",") if self.kafka_bootstrap_servers else ():
+            if not _HOST_PORT.fullmatch(server.strip()):
+                raise ValueError(f"KAFKA_BOOTSTRAP_SERVERS: {server.strip()!r} must be like kafka-1.example:9092")
+        if self.kafka_sasl_password and self.kafka_sasl_password_file:
+            raise ValueError("KAFKA_SASL_PASSWORD and KAFKA_SASL_PASSWORD_FILE must not both be set")
+        for name in ("kafka_sasl_password_file", "kafka_ca_file"):
+            path: Path | None = getattr(self, name)
+            if path and not os.access(path, os.R_OK):
+                raise ValueError(f"{name.upper()}={path} cannot be read")
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_sasl_username and (self.kafka_sasl_password or self.kafka_sasl_password_file)
+        ):
+            raise ValueError(
+                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} needs KAFKA_SASL_USERNAME and"
+                " KAFKA_SASL_PASSWORD or KAFKA_SASL_PASSWORD_FILE"
+            )
+        return self
+
+    @property
+    def kafka_secret(self) -> str | None:
+        """The password, from whichever setting gives it."""
+        if self.kafka_sasl_password_file:
+            return self.kafka_sasl_password_file.read_text().strip()
+        return self.kafka_sasl_password.get_secret_value() if self.kafka_sasl_password else None
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:

@@ -76,7 +76,7 @@ class Broker:
                 data=self.home / "data",
                 copies=copies,
                 in_sync=min(2, copies),
-            )  # fmt: skip
+            )
         )
         subprocess.run(
             [*self._java("-Xmx128m"), "kafka.tools.StorageTool", "format", "-t", cluster,
@@ -88,7 +88,8 @@ class Broker:
         """Starts it and does not wait. For the main thread: the broker ends with the thread that starts it."""
         self._server = Server(
             [*self._java(_HEAP), "kafka.Kafka", str(self.home / "server.properties")],
-            self.home / "console.log", ready="Kafka Server started", env=dict(os.environ), seconds=_START_LIMIT_S, wait=False,
+            self.home / "console.log", ready="Kafka Server started", env=dict(os.environ), seconds=_START_LIMIT_S,
+            wait=False,
         )  # fmt: skip
 
     def wait_ready(self) -> None:

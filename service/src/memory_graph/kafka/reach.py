@@ -1,0 +1,55 @@
+"""Whether the brokers answer and the topics are there, said in a sentence where not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
+
+from memory_graph.config import Settings
+
+Client = AdminClient | Consumer | Producer
+
+
+class KafkaUnreachable(Exception):
+    """The brokers do not answer, or not to us; the text says which and the way out."""
+
+
+class UnknownTopic(Exception):
+    """A topic is not there; the text says the way out."""
+
+
+def reached(client: Client, settings: Settings, seconds: float = 10.0) -> ClusterMetadata:
+    """What the cluster says of itself; blocks for at most that many seconds. Raises `KafkaUnreachable`."""
+    try:
+        return client.list_topics(timeout=seconds)
+    except KafkaException as raised:
+        raise unreachable(raised.args[0], settings) from None
+
+
+def known(client: Client, settings: Settings, topics: Iterable[str]) -> Mapping[str, TopicMetadata]:
+    """The topics named. Raises `KafkaUnreachable`, and `UnknownTopic` naming all that are missing."""
+    there = reached(client, settings).topics
+    missing = [topic for topic in topics if topic not in there]
+    if missing:
+        raise UnknownTopic(
+            f"there is no topic {', '.join(missing)} at {settings.kafka_bootstrap_servers}:"
+            " make it, or name others with KAFKA_TOPICS"
+        )
+    return {topic: there[topic] for topic in topics}
+
+
+def unreachable(error: KafkaError, settings: Settings) -> KafkaUnreachable:
+    """An error of the client as a sentence."""
+    brokers = settings.kafka_bootstrap_servers
+    if error.code() in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
+        return KafkaUnreachable(
+            f"the Kafka brokers {brokers} refuse user {settings.kafka_sasl_username}:"
+            " set KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_SASL_MECHANISM to what they know"
+        )
+    return KafkaUnreachable(
+        f"no Kafka broker answers at {brokers} ({error.str()}):"
+        " start one, or set KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL to one that does"
+    )

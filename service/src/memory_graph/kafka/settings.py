@@ -1,0 +1,63 @@
+"""The settings of this process as those of the Kafka client library (librdkafka)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from memory_graph.config import Settings, SettingsError
+
+CLIENT_ID = "memory-graph"
+_FETCH_AHEAD_KIB = 32 * 1024
+_log = logging.getLogger(__name__)
+
+
+def client_settings(settings: Settings) -> dict[str, Any]:
+    """What every client needs: where the brokers are and how one proves who one is.
+
+    Raises:
+        SettingsError: no brokers are named.
+    """
+    if not settings.kafka_bootstrap_servers:
+        raise SettingsError("KAFKA_BOOTSTRAP_SERVERS is not set: name the brokers, like kafka-1.example:9092")
+    found: dict[str, Any] = {
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "client.id": CLIENT_ID,
+        "security.protocol": settings.kafka_security_protocol,
+        "socket.keepalive.enable": True,
+        "reconnect.backoff.max.ms": 5_000,
+        "logger": _log,
+    }
+    if settings.kafka_security_protocol.startswith("SASL"):
+        found |= {
+            "sasl.mechanism": settings.kafka_sasl_mechanism,
+            "sasl.username": settings.kafka_sasl_username,
+            "sasl.password": settings.kafka_secret,
+        }
+    if settings.kafka_ca_file and settings.kafka_security_protocol.endswith("SSL"):
+        found["ssl.ca.location"] = str(settings.kafka_ca_file)
+    return found
+
+
+def consumer_settings(settings: Settings) -> dict[str, Any]:
+    """A member of the workers' group: cooperative rebalancing, from the beginning, offsets committed by hand
+    (contracts §3). What it fetches ahead is bounded, also while it is paused."""
+    return client_settings(settings) | {
+        "group.id": settings.kafka_group,
+        "partition.assignment.strategy": "cooperative-sticky",
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "queued.max.messages.kbytes": _FETCH_AHEAD_KIB,
+        "fetch.max.bytes": _FETCH_AHEAD_KIB * 1024,
+    }
+
+
+def producer_settings(settings: Settings) -> dict[str, Any]:
+    """A producer that is told of a record once all replicas in sync have it, and writes none twice (contracts §3)."""
+    return client_settings(settings) | {
+        "acks": "all",
+        "enable.idempotence": True,
+        "compression.type": "zstd",
+        "linger.ms": 5,
+    }
