@@ -6,6 +6,7 @@ import pytest
 
 from memory_graph.store.neo4j import open_store
 from store.chain_contract import ChainContract
+from store.commit_log_contract import CommitLogContract, SharedCursorContract
 from store.feed_contract import FeedContract, LifecycleContract
 from store.observed_contract import ObservedContract
 from store.read_contract import EdgeContract, QueryContract, TenantContract
@@ -81,4 +82,12 @@ class TestObserved(ObservedContract):
 
 
 class TestTime(TimeContract):
+    pass
+
+
+class TestCommitLog(CommitLogContract):
+    pass
+
+
+class TestSharedCursor(SharedCursorContract):
     pass

@@ -6,6 +6,7 @@ import pytest
 
 from memory_graph.store.sqlite import open_store
 from store.chain_contract import ChainContract
+from store.commit_log_contract import CommitLogContract
 from store.feed_contract import FeedContract, LifecycleContract
 from store.observed_contract import ObservedContract
 from store.read_contract import EdgeContract, QueryContract, TenantContract
@@ -84,4 +85,8 @@ class TestReplay(ReplayContract):
 
 
 class TestTime(TimeContract):
+    pass
+
+
+class TestCommitLog(CommitLogContract):
     pass

@@ -18,7 +18,7 @@ RETURN s.id, s.counts, collect([type, nodes])
 """
 _FEED = """
 MATCH (c:Commit) WITH min(c.seq) AS lowest, max(c.seq) AS highest, count(c) AS commits
-MATCH (f:Feed) RETURN lowest, highest, commits, f.seq
+MATCH (f:Feed {name: 'changes'}) RETURN lowest, highest, commits, f.seq
 """
 
 

@@ -10,6 +10,7 @@ from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.mutations import Applied, Event, Write
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.model.queries import LineageQuery, LineageStep, NodeFilter, Page, Path, ReplayStep, Stats, Traversal
+from memory_graph.store.commits import CommitLog
 
 
 class Codec(Protocol):
@@ -24,8 +25,9 @@ class Codec(Protocol):
     def decode(self, tenant: str, node_id: str, stored: bytes) -> bytes: ...
 
 
-class GraphStore(Protocol):
-    """A durable, temporal, multi-tenant graph. Every call names its tenant and sees no other tenant's data.
+class GraphStore(CommitLog, Protocol):
+    """A durable, temporal, multi-tenant graph. Every call but those of the commit log names its tenant and sees no
+    other tenant's data.
 
     Reads are as of now unless they take an `At`. All methods may raise `StoreUnavailable`.
     """

@@ -9,6 +9,7 @@ from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.mutations import Applied, Event, Write
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.model.queries import LineageQuery, LineageStep, NodeFilter, Page, Path, ReplayStep, Stats, Traversal
+from memory_graph.store.commits import Commits
 from memory_graph.store.protocol import GraphStore, Subscription
 from memory_graph.telemetry.metrics import Metrics
 
@@ -69,6 +70,18 @@ class MeasuredStore:
 
     def subscribe(self, tenant: str) -> Subscription:
         return self._store.subscribe(tenant)
+
+    async def commits(self, after: int, limit: int) -> Commits:
+        return await self._store.commits(after, limit)
+
+    async def claim_cursor(self, reader: str, holder: str, seconds: float) -> int | None:
+        return await self._store.claim_cursor(reader, holder, seconds)
+
+    async def move_cursor(self, reader: str, holder: str, seq: int) -> bool:
+        return await self._store.move_cursor(reader, holder, seq)
+
+    async def release_cursor(self, reader: str, holder: str) -> None:
+        await self._store.release_cursor(reader, holder)
 
     async def ping(self) -> None:
         await self._store.ping()

@@ -4,7 +4,8 @@
     (:NodeVersion), (:EdgeVersion)           what was, with two more times: valid_to, when it ended, and closed_at,
                                              when the store learned of that
     (:Commit)                                the change feed: the events of one write
-    (:Feed)                                  gives out commit numbers; who holds its lock commits next
+    (:Feed)                                  gives out commit numbers; who holds its lock commits next. One more for
+                                             each reader of the commit log: how far it has come, and who it is
     (:Tenant)                                counts of a tenant, and what the feed has dropped of it
 
 Nothing joins a version to what is current, so reads of the present never meet history. A version is visible as of A,
@@ -60,20 +61,27 @@ repeated: two processes may migrate at once, and one that was stopped half way b
 
 _VERSION = """
 OPTIONAL MATCH (v:SchemaVersion {name: $name})
-RETURN v.version AS version, EXISTS { MATCH (other) WHERE NOT other:SchemaVersion } AS used
+RETURN v.version AS version, EXISTS { MATCH (other) WHERE NOT other:SchemaVersion } AS used,
+  EXISTS { MATCH (:Move) } AS moving
 """
-_RAISE = """
+RAISE = """
 MERGE (v:SchemaVersion {name: $name})
 SET v.version = CASE WHEN coalesce(v.version, 0) < $version THEN $version ELSE v.version END, v.migrated_at = datetime()
 """
+"""Notes that the database has this schema."""
 
 
 async def migrate(session: AsyncSession, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:
     """Brings the database to the newest schema. Raises `StoreCorrupt` for one of a newer schema, or of another
     application."""
-    version, used = await _look(session)
+    version, used, moving = await _look(session)
     if not version and used:
-        version, used = await _look(session)  # another process may have finished between the two halves of a look
+        version, used, moving = await _look(session)  # another process may have finished between the halves of a look
+    if moving:
+        raise StoreCorrupt(
+            "a graph is being moved into this database; wait for `memory-graph migrate`, or run it again if it was "
+            "stopped"
+        )
     if not version and used:
         raise StoreCorrupt("the database holds the graph of another application; name an empty one in NEO4J_DATABASE")
     if version > len(migrations):
@@ -85,9 +93,9 @@ async def migrate(session: AsyncSession, migrations: tuple[tuple[str, ...], ...]
         for statement in migrations[step]:
             await (await session.run(statement)).consume()
         await (await session.run("CALL db.awaitIndexes($seconds)", seconds=_WAIT_S)).consume()
-        await (await session.run(_RAISE, name=NAME, version=step + 1)).consume()
+        await (await session.run(RAISE, name=NAME, version=step + 1)).consume()
 
 
-async def _look(session: AsyncSession) -> tuple[int, bool]:
+async def _look(session: AsyncSession) -> tuple[int, bool, bool]:
     found = await (await session.run(_VERSION, name=NAME)).single(strict=True)
-    return found["version"] or 0, found["used"]
+    return found["version"] or 0, found["used"], found["moving"]

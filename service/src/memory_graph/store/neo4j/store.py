@@ -28,9 +28,10 @@ from memory_graph.model.queries import (
 )
 from memory_graph.store.causal import Moment
 from memory_graph.store.codec import PlainCodec
+from memory_graph.store.commits import Commits
 from memory_graph.store.events import position
 from memory_graph.store.feed import MAX_BUFFERED_EVENTS, Feed, FeedSubscription
-from memory_graph.store.neo4j import changes, query, read, replay, walk
+from memory_graph.store.neo4j import changes, commits, query, read, replay, walk
 from memory_graph.store.neo4j.connection import Database
 from memory_graph.store.neo4j.names import ACTIVE_SESSIONS, EDGES
 from memory_graph.store.neo4j.numbers import Numbers
@@ -199,6 +200,20 @@ class Neo4jStore:
     async def changes(self, tenant: str, after: str | None, limit: int, session_id: str | None = None) -> list[Event]:
         await self._ready()
         return await self._database.read_newest(lambda tx: changes.read(tx, tenant, after, limit, session_id))
+
+    async def commits(self, after: int, limit: int) -> Commits:
+        await self._ready()
+        return await self._database.read_newest(lambda tx: commits.read(tx, after, limit))
+
+    async def claim_cursor(self, reader: str, holder: str, seconds: float) -> int | None:
+        await self._ready()
+        return await self._database.write(lambda tx: commits.claim(tx, reader, holder, seconds))
+
+    async def move_cursor(self, reader: str, holder: str, seq: int) -> bool:
+        return await self._database.write(lambda tx: commits.move(tx, reader, holder, seq))
+
+    async def release_cursor(self, reader: str, holder: str) -> None:
+        await self._database.write(lambda tx: commits.release(tx, reader, holder))
 
     def subscribe(self, tenant: str) -> FeedSubscription:
         return self._feed.subscribe(tenant)

@@ -26,8 +26,9 @@ from memory_graph.model.queries import (
     Traversal,
 )
 from memory_graph.store.causal import Moment
+from memory_graph.store.commits import Commits
 from memory_graph.store.ids import to_bytes
-from memory_graph.store.sqlite import changes, query, replay, walk
+from memory_graph.store.sqlite import changes, commits, query, replay, walk
 from memory_graph.store.sqlite.counts import ACTIVE_SESSIONS, EDGES, WHOLE_TENANT
 from memory_graph.store.sqlite.query import Key
 from memory_graph.store.sqlite.rows import EDGE, NODE, Rows
@@ -167,6 +168,13 @@ class Reader:
             row = self.connection.execute("SELECT tenant, feed_floor FROM tenants WHERE name = ?", (tenant,)).fetchone()
             number, floor = row or (0, 0)
             return changes.read(self.connection, number, floor, after, limit, session)
+
+    def commits(self, after: int, limit: int) -> Commits:
+        with self.snapshot():
+            return commits.read(self.connection, after, limit)
+
+    def cursor(self, reader: str) -> int:
+        return commits.cursor(self.connection, reader)
 
     def probe(self) -> None:
         """Reads a page of the file."""

@@ -130,7 +130,14 @@ CREATE TABLE probe (at INTEGER NOT NULL);
 INSERT INTO probe VALUES (0);
 """
 
-MIGRATIONS: tuple[str, ...] = (_V1,)
+_V2 = """
+CREATE TABLE cursors (                       -- how far readers of the commit log have come
+  reader TEXT PRIMARY KEY,
+  seq INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_V1, _V2)
 """MIGRATIONS[i] takes a file from schema i to schema i + 1. A landed entry is never edited."""
 
 

@@ -27,6 +27,7 @@ from memory_graph.model.queries import (
     Path as GraphPath,
 )
 from memory_graph.store.codec import PlainCodec
+from memory_graph.store.commits import Commits
 from memory_graph.store.feed import MAX_BUFFERED_EVENTS, Feed, FeedSubscription
 from memory_graph.store.protocol import Codec
 from memory_graph.store.sqlite.connection import FileLock, failures, open_writer
@@ -174,6 +175,19 @@ class SqliteStore:
 
     async def changes(self, tenant: str, after: str | None, limit: int, session_id: str | None = None) -> list[Event]:
         return await self._pool.run(Reader.changes, tenant, after, limit, session_id)
+
+    async def commits(self, after: int, limit: int) -> Commits:
+        return await self._pool.run(Reader.commits, after, limit)
+
+    async def claim_cursor(self, reader: str, holder: str, seconds: float) -> int | None:  # noqa: ARG002 - its own file
+        return await self._pool.run(Reader.cursor, reader)
+
+    async def move_cursor(self, reader: str, holder: str, seq: int) -> bool:  # noqa: ARG002 - one owner, one holder
+        await asyncio.get_running_loop().run_in_executor(self._write_thread, self._committer.move_cursor, reader, seq)
+        return True
+
+    async def release_cursor(self, reader: str, holder: str) -> None:
+        """Nothing is held."""
 
     def subscribe(self, tenant: str) -> FeedSubscription:
         return self._feed.subscribe(tenant)

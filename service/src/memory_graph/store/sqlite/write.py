@@ -23,7 +23,7 @@ from memory_graph.model.mutations import (
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.store.events import encode, events_of
 from memory_graph.store.ids import storable
-from memory_graph.store.sqlite import changes
+from memory_graph.store.sqlite import changes, commits
 from memory_graph.store.sqlite.connection import failures
 from memory_graph.store.sqlite.create import Scope, create_edge, create_node, named_edges, named_nodes
 from memory_graph.store.sqlite.erase import delete_edge, delete_node
@@ -82,6 +82,11 @@ class Committer:
         """Commits a row that means nothing. Raises `StoreUnavailable` when the file cannot be written."""
         with failures(self._path):
             self._connection.execute("UPDATE probe SET at = ?", (self._clock(),))
+
+    def move_cursor(self, reader: str, seq: int) -> None:
+        """Commits how far a reader of the commit log has come. Raises as `probe` does."""
+        with failures(self._path):
+            commits.move(self._connection, reader, seq)
 
     def close(self) -> None:
         """Moves the log into the file and closes it."""

@@ -1,0 +1,60 @@
+"""The commit log of the database, of all tenants, and the cursors of its readers: a :Feed each, as the log has one."""
+
+from __future__ import annotations
+
+from neo4j import AsyncManagedTransaction
+
+from memory_graph.store.commits import Commit, Commits
+from memory_graph.store.events import decode
+from memory_graph.store.neo4j.changes import NAME
+from memory_graph.store.neo4j.connection import ask, do
+
+_STATE = "OPTIONAL MATCH (f:Feed {name: $name}) RETURN coalesce(f.seq, 0), coalesce(f.dropped, 0)"
+_READ = "MATCH (c:Commit) WHERE c.seq > $after RETURN c.seq, c.tenant, c.recorded_at, c.events ORDER BY c.seq"
+_LOCKED = "MERGE (f:Feed {name: $name}) SET f.name = f.name WITH collect(f) AS locked UNWIND locked AS f "
+"""Then what is read of it is what is true: who else claims or moves the cursor waits."""
+_CLAIM = f"""{_LOCKED}
+WITH f WHERE f.holder IS NULL OR f.holder = $holder OR f.held_until < timestamp()
+SET f.holder = $holder, f.held_until = timestamp() + $ms
+RETURN coalesce(f.seq, 0)
+"""
+_MOVE = f"""{_LOCKED}
+WITH f WHERE f.holder = $holder
+SET f.seq = CASE WHEN f.seq > $seq THEN f.seq ELSE $seq END
+RETURN f.seq
+"""
+_RELEASE = "MATCH (f:Feed {name: $name, holder: $holder}) SET f.holder = NULL, f.held_until = NULL"
+_PREFIX = "reader "
+
+
+async def read(tx: AsyncManagedTransaction, after: int, limit: int) -> Commits:
+    """Commits after a number, until they have at least `limit` events."""
+    ((newest, dropped),) = await ask(tx, _STATE, name=NAME)
+    found: list[Commit] = []
+    events = 0
+    if newest > after:
+        result = await tx.run(_READ, {"after": after})
+        async for record in result:
+            seq, tenant, at, stored = record.values()
+            found.append(Commit(seq, tenant, tuple(decode(seq, at, stored))))
+            events += len(found[-1].events)
+            if events >= limit:
+                break
+        await result.consume()
+    return Commits(tuple(found), newest, dropped)
+
+
+async def claim(tx: AsyncManagedTransaction, reader: str, holder: str, seconds: float) -> int | None:
+    """The reader's cursor, held for so long by the database's own clock; None: somebody else holds it."""
+    found = await ask(tx, _CLAIM, name=_PREFIX + reader, holder=holder, ms=int(seconds * 1000))
+    return found[0][0] if found else None
+
+
+async def move(tx: AsyncManagedTransaction, reader: str, holder: str, seq: int) -> bool:
+    """Puts the cursor forward, unless somebody else has claimed it."""
+    return bool(await ask(tx, _MOVE, name=_PREFIX + reader, holder=holder, seq=seq))
+
+
+async def release(tx: AsyncManagedTransaction, reader: str, holder: str) -> None:
+    """Ends what the holder has claimed."""
+    await do(tx, _RELEASE, name=_PREFIX + reader, holder=holder)
