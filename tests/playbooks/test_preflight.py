@@ -6,7 +6,7 @@ from __future__ import annotations
 def test_good_cluster_is_one_line(playbooks, cluster, namespace: str, image: str) -> None:
     shown = playbooks.run("preflight", memory_graph_image=image)
     assert shown.returncode == 0, shown.stdout
-    assert shown.stdout.strip() == "preflight   12 checks passed"
+    assert shown.stdout.strip() == "preflight   13 checks passed"
     assert cluster.find(f"/api/v1/namespaces/{namespace}") is None
 
 

@@ -41,7 +41,9 @@ class Pods:
 
 
 def pods(objects: Iterable[Object]) -> Iterator[Pods]:
-    """Per workload its pod template and how many of them; a CronJob counts once."""
+    """Per workload its pod template and how many of them: a CronJob counts once, what is autoscaled its least."""
+    objects = list(objects)
+    least = autoscaled(objects)
     for item in objects:
         kind, spec = item["kind"], item.get("spec") or {}
         template = {"spec": spec, "metadata": item["metadata"]} if kind == "Pod" else spec.get("template")
@@ -50,11 +52,22 @@ def pods(objects: Iterable[Object]) -> Iterator[Pods]:
         if kind not in WORKLOADS or not template:
             continue
         labels = (template.get("metadata") or {}).get("labels") or {}
-        count, name = _count(kind, spec), item["metadata"]["name"]
+        name, namespace = item["metadata"]["name"], item["metadata"].get("namespace", "")
+        count = max(_count(kind, spec), least.get((namespace, kind, name), 0))
         yield Pods(
-            f"{kind}/{name}", item["metadata"].get("namespace", ""), count, template.get("spec") or {}, labels,
+            f"{kind}/{name}", namespace, count, template.get("spec") or {}, labels,
             (spec.get("selector") or {}).get("matchLabels") or {}, _surge(kind, spec, count),
         )  # fmt: skip
+
+
+def autoscaled(objects: Iterable[Object]) -> dict[tuple[str, str, str], int]:
+    """The least replicas an autoscaler keeps, by ``(namespace, kind, name)`` of what it scales."""
+    found = {}
+    for item in (one for one in objects if one["kind"] == "HorizontalPodAutoscaler"):
+        target, least = item["spec"].get("scaleTargetRef") or {}, item["spec"].get("minReplicas")
+        place = (item["metadata"].get("namespace", ""), str(target.get("kind")), str(target.get("name")))
+        found[place] = 1 if least is None else int(least)
+    return found
 
 
 def _count(kind: str, spec: Object) -> int:

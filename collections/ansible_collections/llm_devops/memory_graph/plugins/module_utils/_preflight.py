@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import _check_access, _check_limits, _check_nodes
+from . import _check_access, _check_limits, _check_nodes, _check_workloads
 from ._cluster import Cluster
 from ._discovery import Discovery
 from ._errors import ApiError
@@ -27,6 +27,7 @@ CHECKS: tuple[tuple[str, Callable[[Survey], None]], ...] = (
     ("capacity", _check_nodes.capacity),
     ("images", _check_nodes.images),
     ("references", _check_access.references),
+    ("workloads", _check_workloads.workloads),
 )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from . import _diagnose
 from ._cluster import Cluster
+from ._demand import autoscaled
 from ._diagnose import Trouble
 from ._discovery import Discovery
 from ._errors import ApiError, ClusterError
@@ -20,7 +21,7 @@ from ._finding import Finding, find
 from ._manifest import Object, Ref
 from ._plan import Step
 from ._pods import claims_of, is_workload, pod_specs, unproven
-from ._predicates import UNSEEN, judge
+from ._predicates import UNSEEN, judge, wanted_replicas
 from ._watch import Lost, Opened, Refused, Watch
 
 Say = Callable[[str, str], None]
@@ -76,6 +77,7 @@ class _Waiter:
         self.heard = self.lost = False
         self.binding: dict[str, str] = {}
         self.node_comes: dict[str, bool] = {}
+        self.least = autoscaled(step.manifest for step in steps)
 
     def run(self, timeout: float) -> list[Status]:
         self._judge_all()
@@ -181,6 +183,10 @@ class _Waiter:
         if self._settling(status.ref, obj, state):
             status.reason = f"{found.text}, but not for {SETTLE_SECONDS:g} s yet"
             return None
+        least = self.least.get((status.ref.namespace, status.ref.kind, status.ref.name), 0)
+        if state == "ready" and wanted_replicas(obj) < least:  # the autoscaler has not looked at it yet
+            status.state, status.reason = "progressing", f"{found.text}, its autoscaler wants {least}"
+            return self._tell(status, status.reason)
         for pod in found.stuck:
             self._replace(status, pod)
         ends = self._lasting(status.ref, found)

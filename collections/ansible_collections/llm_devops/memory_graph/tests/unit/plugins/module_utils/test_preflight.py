@@ -10,7 +10,9 @@ import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils import (
     _check_access,
     _check_limits,
+    _check_workloads,
     _demand,
+    _history,
     _pod_security,
     _preflight,
     _references,
@@ -18,6 +20,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils import (
 )
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Resource
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, Unreachable
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import ref
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._survey import Survey
 
 
@@ -281,6 +284,42 @@ def test_limit_ranges(limit, problem):
     found = survey(workload(resources=LIMITED), claim(), answers=quota_answers(ranges=ranges))
     _check_limits.limits(found)
     assert [message[: len(problem)] for message in messages(found.problems)] == [problem]
+
+
+def record(*members):
+    """A release's record with these members."""
+    found = _history.Record("demo", "home", 1, "deployed", members=members)
+    return {_history.path("demo", "home"): _history.manifest(found)}
+
+
+def test_a_workload_that_gives_way_to_another_kind_is_a_problem():
+    """Two of them would answer at once, and what the first one keeps would be left behind."""
+    stateful = workload("StatefulSet")
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "home"}}
+    answers = record(*(_history.Member(one["apiVersion"], ref(one)) for one in (stateful, claim)))
+    found = survey(workload("Deployment"), answers=answers)
+    _check_workloads.workloads(found)
+    (problem,) = found.problems
+    assert problem["message"] == (
+        "StatefulSet/api is of this release and Deployment/api would take its place: both would answer for a while,"
+        " and PersistentVolumeClaim/data would be left behind"
+    )
+    assert "playbooks/teardown.yml" in problem["way_out"]
+    for objects in ([stateful, claim], [workload("Deployment", "other")], [workload("Deployment"), stateful, claim]):
+        found = survey(*objects, answers=answers)
+        _check_workloads.workloads(found)
+        assert found.problems == []
+
+
+def test_what_an_autoscaler_scales_asks_for_the_least_it_keeps():
+    metadata = {"name": "web", "namespace": "demo"}
+    target = {"kind": "Deployment", "name": "web"}
+    objects = [
+        {"kind": "Deployment", "metadata": metadata, "spec": {"template": {"spec": {"containers": []}}}},
+        {"kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": {"scaleTargetRef": target, "minReplicas": 3}},
+    ]
+    assert [one.replicas for one in _demand.pods(objects)] == [3]
+    assert [one.replicas for one in _demand.pods(objects[:1])] == [1]
 
 
 def test_pods_are_counted_as_the_scheduler_does():

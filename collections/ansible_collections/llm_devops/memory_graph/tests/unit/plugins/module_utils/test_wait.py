@@ -208,6 +208,21 @@ def test_a_trouble_that_passes_is_forgotten(waiting, starting):
     assert waiting.state("Deployment/web") == "progressing"
 
 
+def test_a_workload_its_autoscaler_has_not_scaled_yet_is_waited_for(waiting, web):
+    deployment, _old, (new_set, new_pod) = web
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    autoscaler = {
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": {**deployment["metadata"], "name": "web"}, "spec": {"scaleTargetRef": target, "minReplicas": 2},
+    }  # fmt: skip
+    waiting.begin(deployment, autoscaler).show(new_set, new_pod).after(60)
+    assert waiting.state("Deployment/web") == "progressing"
+    assert "Deployment/web  1/1 ready, its autoscaler wants 2" in waiting.said
+    deployment["spec"]["replicas"] = 2
+    deployment["status"].update(replicas=2, updatedReplicas=2, availableReplicas=2, readyReplicas=2)
+    assert waiting.show(deployment).after(60).state("Deployment/web") == "ready"
+
+
 def test_what_was_there_before_may_have_been_mended_meanwhile(waiting, starting):
     deployment, new_set, pod = starting
     waiting.begin(deployment, action="unchanged").show(new_set, pod).after(14)
