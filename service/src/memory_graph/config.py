@@ -113,6 +113,10 @@ class Settings(BaseSettings):
     kafka_tenant: str = Field(
         default="default", min_length=1, description="tenant of records without the header tenant-id"
     )
+    kafka_events_topic: str | None = Field(
+        default="llm-memory-graph-events",
+        description="topic the change feed goes out to; empty: none",
+    )
     kafka_max_poll_records: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=500, description="most records a worker takes at once; it takes fewer while the store is slow"
     )
@@ -149,6 +153,7 @@ class Settings(BaseSettings):
         "neo4j_password",
         "neo4j_password_file",
         "kafka_bootstrap_servers",
+        "kafka_events_topic",
         "kafka_sasl_username",
         "kafka_sasl_password",
         "kafka_sasl_password_file",
