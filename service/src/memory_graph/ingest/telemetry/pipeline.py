@@ -23,7 +23,7 @@ from memory_graph.ingest.telemetry.dead_letters import DeadLetters
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.ingest.telemetry.mapping import NODE_TYPES, Plan, plan
 from memory_graph.model import ids
-from memory_graph.model.errors import GraphError, StoreUnavailable
+from memory_graph.model.errors import GraphError, StoreCorrupt, StoreUnavailable
 from memory_graph.model.mutations import Applied, Write
 from memory_graph.model.nodes import Node
 from memory_graph.store.protocol import GraphStore
@@ -105,7 +105,7 @@ class Pipeline:
 
     def submit(self, tenant: str, events: Sequence[Event], size: int) -> asyncio.Future[list[Outcome]]:
         """Accepts up to MAX_EVENTS events with the bytes reserved for them. The answer says for each, in order, that it
-        is durable or why it never will be; or raises `StoreUnavailable`: then they may be sent again."""
+        is durable or why it never will be; or raises `StoreUnavailable` (they may be sent again) or `StoreCorrupt`."""
         answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         self._buffer.put(_Accepted(tenant, events, size, self._clock(), answer), len(events))
         return answer
@@ -142,7 +142,7 @@ class Pipeline:
             arrived = [accepted.at for accepted in together for _ in accepted.events]
             try:
                 outcomes = await self._stored(tenant, events, arrived)
-            except StoreUnavailable as error:
+            except (StoreUnavailable, StoreCorrupt) as error:
                 for accepted in together:
                     if not accepted.answer.done():
                         accepted.answer.set_exception(error)
@@ -168,8 +168,8 @@ class Pipeline:
             applied = await self._apply(
                 Write(tenant=tenant, mutations=planned.creations), "batch" if len(events) > 1 else "single"
             )
-        except StoreUnavailable:
-            raise
+        except (StoreUnavailable, StoreCorrupt):
+            raise  # no event is at fault
         except Exception as error:  # noqa: BLE001 - one event that the store chokes on must not end the others
             if len(events) == 1:
                 return [_refused(events[0], error)]
