@@ -86,6 +86,7 @@ main = _Root(
         "watch": ("watch:watch", "follow what changes, live"),
         "import": ("transfer:import_", "write a JSON Lines file into the graph"),
         "export": ("transfer:export", "write the graph as JSON Lines"),
+        "migrate": ("migrate:migrate", "move a graph from the embedded store to Neo4j"),
         "health": ("status:health", "ask the server whether it serves"),
         "version": ("status:version", "print the version of this program"),
     },

@@ -1,0 +1,127 @@
+"""`memory-graph migrate`: from the embedded store to Neo4j."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import click
+
+from memory_graph import config
+from memory_graph.cli.failure import UNREACHABLE, WRONG_INPUT, Failure
+from memory_graph.cli.progress import Progress
+from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
+from memory_graph.server import STORE_FILE
+from memory_graph.store.move.move import Compared, move
+from memory_graph.store.move.source import Source
+from memory_graph.store.move.target import Target
+from memory_graph.store.neo4j.connection import Database
+
+_PAGE = 5_000
+
+
+@click.command("migrate")
+@click.option(
+    "--from",
+    "source",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    help=f"the embedded store: its file, or the DB_PATH with its {STORE_FILE}",
+)
+@click.option("--to", "target", required=True, metavar="URI", help="Neo4j, as bolt://HOST:7687 or neo4j://HOST:7687")
+@click.option("--page", type=click.IntRange(1, 100_000), default=_PAGE, show_default=True, help="rows a transaction")
+@click.option("--json", "as_json", is_flag=True, help="answer in JSON")
+def migrate(source: Path, target: str, page: int, as_json: bool) -> None:
+    """Moves a graph with its history and its change feed from the embedded store to an empty Neo4j database.
+
+    Stop the service first: the file is owned meanwhile. User, password and database are those of the settings
+    (NEO4J_USERNAME, NEO4J_PASSWORD or NEO4J_PASSWORD_FILE, NEO4J_DATABASE). What was stopped half way goes on when it
+    is run again. Everything is compared in the end; until then no service takes the database for a store. The file
+    stays as it is.
+    """
+    file = source / STORE_FILE if source.is_dir() else source
+    if not file.is_file():
+        raise Failure(f"{source} holds no {STORE_FILE}; name the DB_PATH of the service or its file", WRONG_INPUT)
+    if not config.NEO4J_URI.fullmatch(target):
+        raise Failure("--to must be like bolt://graph.example:7687, without user, password and path", WRONG_INPUT)
+    try:
+        settings = config.load()
+        with Source(file) as opened:
+            compared = asyncio.run(_moved(opened, target, settings, page))
+    except KeyboardInterrupt:
+        raise Failure("stopped; run it again, and it goes on with what is left") from None
+    except config.SettingsError as error:
+        raise Failure(str(error), WRONG_INPUT) from None
+    except StoreCorrupt as error:
+        raise Failure(str(error)) from None
+    except StoreUnavailable as error:
+        raise Failure(str(error), UNREACHABLE) from None
+    _tell(compared, as_json=as_json)
+
+
+async def _moved(source: Source, uri: str, settings: config.Settings, page: int) -> list[Compared]:
+    target = Target(
+        Database(
+            uri,
+            username=settings.neo4j_username or None,
+            password=settings.neo4j_secret,
+            database=settings.neo4j_database,
+            max_connections=2,
+        )
+    )
+    steps = _Steps()
+    try:
+        return await move(source, target, steps, page=page)
+    finally:
+        steps.end()
+        await target.close()
+
+
+class _Steps:
+    """A bar for each step where somebody looks, a line elsewhere."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+
+    def begins(self, step: str, rows: int) -> None:
+        self.end()
+        click.echo(f"{step}: {rows:,}", err=True)
+        self._bar = Progress(step, rows, unit="rows")
+        self._bar.__enter__()
+
+    def advance(self, rows: int) -> None:
+        if self._bar is not None:
+            self._bar.advance(rows)
+
+    def end(self) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+            self._bar = None
+
+
+def _tell(compared: list[Compared], *, as_json: bool) -> None:
+    different = [one.part for one in compared if not one.same]
+    if as_json:
+        parts = [
+            {
+                "part": one.part,
+                "rows": one.source.rows,
+                "rows_moved": one.target.rows,
+                "checksum": one.source.text,
+                "checksum_moved": one.target.text,
+                "same": one.same,
+            }
+            for one in compared
+        ]
+        click.echo(json.dumps({"same": not different, "parts": parts}))
+    else:
+        for one in compared:
+            click.echo(
+                f"{one.part:<14} {one.source.rows:>12,}  {one.source.text[:16]}  {'same' if one.same else 'DIFFERENT'}"
+            )
+    if different:
+        raise Failure(
+            f"{', '.join(different)} differ in the database, which is not used as a store therefore; "
+            "empty it and run this again, with nothing else writing to it"
+        )

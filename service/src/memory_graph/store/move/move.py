@@ -1,0 +1,93 @@
+"""The move: page by page, to be taken up again where it was stopped, and compared at its end."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from memory_graph.model.errors import StoreUnavailable
+from memory_graph.store.move.parts import Checksum, Part
+from memory_graph.store.move.source import Source
+from memory_graph.store.move.target import State, Target
+
+_PARTS = list(Part)
+
+
+class Watcher(Protocol):
+    """Is told how the move goes on."""
+
+    def begins(self, step: str, rows: int) -> None:
+        """A step, of so many rows."""
+        ...
+
+    def advance(self, rows: int) -> None:
+        """Rows of that step that are done."""
+        ...
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """A part in both stores."""
+
+    part: Part
+    source: Checksum
+    target: Checksum
+
+    @property
+    def same(self) -> bool:
+        return self.source == self.target
+
+
+class Changed(StoreUnavailable):
+    """The source is not what it was when the move was begun."""
+
+
+async def move(source: Source, target: Target, watcher: Watcher, *, page: int) -> list[Compared]:
+    """Moves what is not moved yet, compares, and makes the target a store if it is the same; yields what was compared.
+
+    page: rows a transaction. Raises `StoreUnavailable`: then it may be run again, and goes on.
+    """
+    fingerprint = source.fingerprint()
+    state = await target.state()
+    if state is not None and state.source != fingerprint:
+        raise Changed(
+            "the embedded store has changed since this move was begun, or the move was of another one; "
+            "empty the database and begin again, with the service stopped until the move has ended"
+        )
+    state = state or await target.begin(fingerprint)
+    for part in _PARTS[_PARTS.index(state.part) :]:
+        watcher.begins(f"moving {part}", source.count(part))
+        if part is not state.part:
+            state = await _next(target, state, part)
+        state = await _moved(source, target, state, watcher, page)
+    compared = [await _compared(source, target, part, watcher, page) for part in Part]
+    if all(one.same for one in compared):
+        await target.finish(source.totals())
+    return compared
+
+
+async def _next(target: Target, state: State, part: Part) -> State:
+    reached = State(state.source, part, -1)
+    await target.write(state, [], reached)
+    return reached
+
+
+async def _moved(source: Source, target: Target, state: State, watcher: Watcher, page: int) -> State:
+    watcher.advance(source.count(state.part, state.after))
+    while True:
+        rows, after = source.page(state.part, state.after, page)
+        if not rows:
+            return state
+        reached = State(state.source, state.part, after)
+        await target.write(state, rows, reached)
+        state = reached
+        watcher.advance(len(rows))
+
+
+async def _compared(source: Source, target: Target, part: Part, watcher: Watcher, page: int) -> Compared:
+    watcher.begins(f"comparing {part}", source.count(part))
+    ours = Checksum()
+    for rows in source.rows(part, page):
+        for row in rows:
+            ours.add(row)
+    return Compared(part, ours, await target.checksum(part, watcher.advance))

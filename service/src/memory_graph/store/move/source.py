@@ -1,0 +1,169 @@
+# ruff: noqa: S608 - statements are composed of constants of this package; every value is bound
+"""The embedded store as rows to be moved. The file is owned meanwhile, so nothing changes it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from memory_graph.model.kinds import NodeType
+from memory_graph.store.codec import PlainCodec
+from memory_graph.store.ids import LATEST, to_text
+from memory_graph.store.move.parts import CommitRow, EdgeRow, NodeRow, Part, Row, SessionState, Tenant, Totals
+from memory_graph.store.neo4j import names
+from memory_graph.store.sqlite import counts
+from memory_graph.store.sqlite.connection import FileLock, failures, open_writer
+from memory_graph.store.sqlite.rows import LINK, NODE, Rows
+from memory_graph.store.sqlite.schema import migrate
+
+_OF_NODES = f"""
+SELECT {{key}}, t.name, v.valid_from, v.uses, {{ended}}, {NODE} FROM {{table}} v
+JOIN tenants t ON t.tenant = v.tenant LEFT JOIN sessions s ON s.session = v.session
+WHERE {{key}} > ? ORDER BY {{key}} LIMIT ?
+"""
+_END = """coalesce((SELECT v.id FROM nodes v WHERE v.n = g.{end}),
+  (SELECT v.id FROM node_history v WHERE v.tenant = g.tenant AND v.n = g.{end} LIMIT 1))"""
+_OF_EDGES = f"""
+SELECT {{key}}, t.name, g.src, g.dst, g.chain, {{ended}}, {_END.format(end="src")}, {_END.format(end="dst")}, {LINK}
+FROM {{table}} g JOIN tenants t ON t.tenant = g.tenant WHERE {{key}} > ? ORDER BY {{key}} LIMIT ?
+"""
+_VERSION = "{table}.valid_to, {table}.closed_at"
+_STATEMENTS = {
+    Part.NODES: _OF_NODES.format(key="v.n", ended="NULL, NULL", table="nodes"),
+    Part.EDGES: _OF_EDGES.format(key="g.e", ended="NULL, NULL", table="edges"),
+    Part.NODE_VERSIONS: _OF_NODES.format(key="v.rowid", ended=_VERSION.format(table="v"), table="node_history"),
+    Part.EDGE_VERSIONS: _OF_EDGES.format(key="g.rowid", ended=_VERSION.format(table="g"), table="edge_history"),
+    Part.COMMITS: """
+SELECT c.seq, t.name, s.id, c.recorded_at, c.events FROM changes c JOIN tenants t ON t.tenant = c.tenant
+LEFT JOIN sessions s ON s.session = c.session WHERE c.seq > ? ORDER BY c.seq LIMIT ?
+""",
+}
+_KEYS = {
+    Part.NODES: ("nodes", "n"),
+    Part.EDGES: ("edges", "e"),
+    Part.NODE_VERSIONS: ("node_history", "rowid"),
+    Part.EDGE_VERSIONS: ("edge_history", "rowid"),
+    Part.COMMITS: ("changes", "seq"),
+}
+"""Where the rows of a part are, and the key they are read by."""
+_SESSION = """
+SELECT s.active, (SELECT p.id FROM nodes p WHERE p.n = s.last_prompt) FROM sessions s WHERE s.session = ?
+"""
+_COUNTS = """
+SELECT c.kind, c.count FROM counts c
+WHERE c.session = ?1 AND c.tenant = coalesce(?2, (SELECT s.tenant FROM sessions s WHERE s.session = ?1))
+"""
+_NEWEST = """
+SELECT max(at) FROM (
+  SELECT max(recorded_at) AS at FROM nodes UNION ALL SELECT max(recorded_at) FROM edges
+  UNION ALL SELECT max(closed_at) FROM node_history UNION ALL SELECT max(closed_at) FROM edge_history
+  UNION ALL SELECT max(recorded_at) FROM changes)
+"""
+
+
+class Source:
+    """A context manager; the file is let go of at its end."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `StoreUnavailable` when the file has another owner, `StoreCorrupt` when it is no store."""
+        self._path = path
+        self._rows = Rows(PlainCodec())
+        self._lock = FileLock(path)
+        try:
+            with failures(path):
+                self._connection = open_writer(path)
+                migrate(self._connection)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self._connection.close()
+        self._lock.release()
+
+    def count(self, part: Part, upto: int = LATEST) -> int:
+        """How many rows a part has, up to a key."""
+        table, key = _KEYS[part]
+        ((found,),) = self._ask(f"SELECT count(*) FROM {table} WHERE {key} <= ?", upto)
+        return int(found)
+
+    def fingerprint(self) -> str:
+        """Differs once anything has been written: each write is a commit, takes a number, or both."""
+        newest = self._ask("SELECT seq, recorded_at FROM changes ORDER BY seq DESC LIMIT 1")
+        given = self._ask("SELECT name, seq FROM sqlite_sequence ORDER BY name")
+        first = self._ask("SELECT id FROM nodes ORDER BY n LIMIT 1")
+        return hashlib.sha256(repr((newest, given, first)).encode()).hexdigest()
+
+    def page(self, part: Part, after: int, size: int) -> tuple[list[Row], int]:
+        """Up to `size` rows in their order, and the key to go on after."""
+        found = self._ask(_STATEMENTS[part], after, size)
+        made: Callable[[Any], Row] = self._node if part in (Part.NODES, Part.NODE_VERSIONS) else self._edge
+        if part is Part.COMMITS:
+            made = _commit
+        return [made(row) for row in found], found[-1][0] if found else after
+
+    def rows(self, part: Part, size: int) -> Iterator[list[Row]]:
+        """All rows of a part, page by page."""
+        after = -1
+        while True:
+            page, after = self.page(part, after, size)
+            if not page:
+                return
+            yield page
+
+    def totals(self) -> Totals:
+        """What belongs to no row."""
+        tenants = [
+            Tenant(name, self._counts(number, counts.WHOLE_TENANT), floor)
+            for number, name, floor in self._ask("SELECT tenant, name, feed_floor FROM tenants")
+        ]
+        ((oldest, newest),) = self._ask("SELECT min(seq), max(seq) FROM changes")
+        ((n,),) = self._ask("SELECT coalesce(max(seq), 0) FROM sqlite_sequence")
+        ((recorded_at,),) = self._ask(_NEWEST)
+        return Totals(
+            tenants=tenants,
+            seq=newest or 0,
+            dropped=(oldest or 1) - 1,
+            n=n,
+            recorded_at=recorded_at or 0,
+        )
+
+    def _ask(self, statement: str, *values: int | None) -> list[tuple[Any, ...]]:
+        with failures(self._path):
+            return self._connection.execute(statement, values).fetchall()
+
+    def _node(self, row: tuple[Any, ...]) -> NodeRow:
+        _, tenant, valid_from, uses, valid_to, closed_at, *columns = row
+        node, n = self._rows.node(tenant, columns), columns[0]
+        ended = None if valid_to is None else (valid_to, closed_at)
+        state = self._session(n) if node.type is NodeType.SESSION and ended is None else None
+        return NodeRow(tenant, n, node, valid_from, uses, ended, state)
+
+    def _edge(self, row: tuple[Any, ...]) -> EdgeRow:
+        _, tenant, src, dst, chain, valid_to, closed_at, from_id, to_id, *columns = row
+        edge = self._rows.link(tenant, columns, to_text(from_id), to_text(to_id))
+        ended = None if valid_to is None else (valid_to, closed_at)
+        return EdgeRow(tenant, columns[0], edge, src, dst, bool(chain), ended)
+
+    def _session(self, n: int) -> SessionState:
+        ((active, last),) = self._ask(_SESSION, n)
+        return SessionState(bool(active), None if last is None else to_text(last), self._counts(None, n))
+
+    def _counts(self, tenant: int | None, session: int) -> list[int]:
+        found = [0] * names.COUNTS
+        for kind, count in self._ask(_COUNTS, session, tenant):
+            found[{counts.EDGES: names.EDGES, counts.ACTIVE_SESSIONS: names.ACTIVE_SESSIONS}.get(kind, kind)] = count
+        return found
+
+
+def _commit(row: tuple[Any, ...]) -> CommitRow:
+    seq, tenant, session, recorded_at, events = row
+    return CommitRow(tenant, seq, None if session is None else to_text(session), recorded_at, events)
