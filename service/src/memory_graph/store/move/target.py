@@ -51,7 +51,8 @@ _NODE_COLUMNS = f"v.tenant, v.valid_from, v.valid_to, v.closed_at, v.active, v.l
 _READ = {
     Part.NODES: f"MATCH (v:Node) RETURN {_NODE_COLUMNS}",
     Part.NODE_VERSIONS: f"MATCH (v:NodeVersion) RETURN {_NODE_COLUMNS}",
-    Part.EDGES: f"MATCH (a:Node)-[r]->(b:Node) RETURN r.tenant, r.n, a.n, b.n, r.chain, null AS valid_to, null AS closed_at, {EDGE}",
+    Part.EDGES: "MATCH (a:Node)-[r]->(b:Node) "
+    f"RETURN r.tenant, r.n, a.n, b.n, r.chain, null AS valid_to, null AS closed_at, {EDGE}",
     Part.EDGE_VERSIONS: "MATCH (r:EdgeVersion) "
     f"RETURN r.tenant, r.n, r.from_n, r.to_n, r.chain, r.valid_to, r.closed_at, {EDGE_THEN}",
     Part.COMMITS: "MATCH (c:Commit) RETURN c.tenant, c.seq, c.session_id, c.recorded_at, c.events",
