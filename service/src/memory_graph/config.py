@@ -16,6 +16,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 PositiveInt = Annotated[int, Field(gt=0)]
 
 
+_TOPICS = ("llm-telemetry-events", "llm.prompts.v1", "llm.responses.v1", "llm.sessions.v1")
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s:/,@]+):[0-9]{1,5}")
 NEO4J_URI = re.compile(r"(neo4j|bolt)(\+s|\+ssc)?://[^/@\s]+")
 
@@ -105,8 +106,8 @@ class Settings(BaseSettings):
     kafka_group: str = Field(
         default="memory-graph-consumers", min_length=1, description="consumer group of the workers"
     )
-    kafka_topics: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=("llm-telemetry-events", "llm.prompts.v1", "llm.responses.v1", "llm.sessions.v1"),
+    kafka_topics: Annotated[dict[str, str], NoDecode] = Field(
+        default={topic: topic for topic in _TOPICS},
         min_length=1,
         description="topics the workers read, separated by commas",
     )

@@ -81,7 +81,7 @@ async def _serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         tracing = start_tracing(settings.otel_exporter_otlp_endpoint, __version__)
         stack.callback(tracing.shutdown, TELEMETRY_FLUSH_S)
-        store = await _open_store(settings, metrics)
+        store = await open_configured_store(settings, metrics)
         stack.push_async_callback(store.close)
         plugins = load_plugins(settings.plugin_dirs, settings.plugin_timeout_ms / _MS, metrics)
         stack.push_async_callback(plugins.close, TELEMETRY_FLUSH_S)
@@ -135,7 +135,7 @@ async def _serve(settings: Settings) -> None:
     _log.info("stopped")
 
 
-async def _open_store(settings: Settings, metrics: Metrics) -> GraphStore:
+async def open_configured_store(settings: Settings, metrics: Metrics) -> GraphStore:
     """The store of the settings. Neo4j need not be there yet: the server is not serving until it is."""
     if settings.store == "neo4j":
         from memory_graph.store import neo4j  # noqa: PLC0415 - an embedded server has no use for the driver's 20 MiB

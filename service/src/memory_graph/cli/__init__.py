@@ -78,6 +78,7 @@ main = _Root(
     "Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 not found, 4 server not reachable or too slow.",
     lazy={
         "serve": ("serve:serve", "run the server; settings come from the environment"),
+        "worker": ("worker:worker", "read events from Kafka into the graph; worker status: how far they are"),
         "session": ("", "create, list, show, close, delete"),
         "prompt": ("", "add"),
         "response": ("", "add"),

@@ -1,0 +1,65 @@
+"""How far a consumer group is in its topics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from memory_graph.config import Settings
+from memory_graph.kafka.reach import unreachable
+
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """One partition. first, end: its first offset and the one its next record gets. committed: where the group goes
+    on; None: it has not begun."""
+
+    topic: str
+    partition: int
+    first: int
+    committed: int | None
+    end: int
+
+    @property
+    def lag(self) -> int:
+        """Records that the group has not done."""
+        return self.end - max(self.first, self.committed or 0)
+
+
+def progress(
+    admin: AdminClient, settings: Settings, partitions: Iterable[tuple[str, int]], seconds: float = 10.0
+) -> list[Progress]:
+    """The group of the settings in the partitions named, in their order; blocks for at most about so many seconds a
+    question. Raises `KafkaUnreachable`."""
+    asked = [TopicPartition(topic, partition) for topic, partition in partitions]
+    if not asked:
+        return []
+    try:
+        first = _offsets(admin, asked, _EARLIEST, seconds)
+        end = _offsets(admin, asked, _LATEST, seconds)
+        group = settings.kafka_group
+        answered = admin.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group, asked)], request_timeout=seconds
+        )
+        committed = {(one.topic, one.partition): one.offset for one in answered[group].result().topic_partitions or ()}
+    except KafkaException as raised:
+        raise unreachable(raised.args[0], settings) from None
+    found = []
+    for one in asked:
+        key = one.topic, one.partition
+        offset = committed.get(key, -1)
+        found.append(Progress(one.topic, one.partition, first[key], offset if offset >= 0 else None, end[key]))
+    return found
+
+
+def _offsets(
+    admin: AdminClient, asked: list[TopicPartition], spec: OffsetSpec, seconds: float
+) -> Mapping[tuple[str, int], int]:
+    answered = admin.list_offsets(dict.fromkeys(asked, spec), request_timeout=seconds)
+    return {(one.topic, one.partition): future.result().offset for one, future in answered.items()}

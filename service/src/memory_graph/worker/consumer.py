@@ -1,0 +1,215 @@
+"""The member of the consumer group: takes records while there is room for them, pauses its partitions while there is
+none, and stays in the group all the while. Offsets are committed after the store's commit.
+
+The client library is called by one thread; what is known of offsets belongs to the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from memory_graph.config import Settings
+from memory_graph.kafka.reach import known
+from memory_graph.kafka.settings import consumer_settings
+from memory_graph.worker.intake import Intake
+from memory_graph.worker.offsets import Offsets, Partition, Span
+from memory_graph.worker.pace import Pace
+from memory_graph.worker.received import received
+
+TAKES_UNDER_WAY = 4
+"""Full takes between Kafka and the store: one is committed, one is made, and there is something left meanwhile."""
+COMMIT_INTERVAL_S = 0.5
+"""How often offsets are committed: what a process that is killed leaves behind is read again, and changes nothing."""
+_POLL_S = 0.2
+_PATIENCE_S = 1.0
+"""How long there may be no room until partitions are paused: a pause throws away what was fetched ahead."""
+_HAND_OVER_S = 5.0
+"""How long a partition that goes to another process waits for its records under way: it needs not do them again."""
+_log = structlog.get_logger(__name__)
+Answer = TypeVar("Answer")
+
+
+class ConsumerFailed(Exception):
+    """The client library has given up; the text says why."""
+
+
+class GroupMember:
+    """Reads the topics of the settings until it is told to stop. Made on the event loop that it is used on.
+
+    assigned: the partitions it has. joined: whether the group has given it any, or said that there are none for it.
+    """
+
+    def __init__(self, settings: Settings, intake: Intake) -> None:
+        self._settings = settings
+        self._intake = intake
+        self._offsets = Offsets()
+        self._pace = Pace(settings.kafka_max_poll_records)
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-consumer")
+        self._consumer = Consumer(
+            consumer_settings(settings) | {"error_cb": self._heard, "on_commit": self._commit_answered}
+        )
+        self._paused = False
+        self._trouble: int | None = None
+        self.assigned: frozenset[Partition] = frozenset()
+        self.joined = False
+
+    async def join(self) -> None:
+        """Raises `KafkaUnreachable` or `UnknownTopic`."""
+        topics = list(self._settings.kafka_topics)
+        await self._call(lambda: known(self._consumer, self._settings, topics))
+        await self._call(
+            lambda: self._consumer.subscribe(topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
+        )
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Takes records until `stopping` is set. Raises `ConsumerFailed`."""
+        committing = asyncio.create_task(self._commit_now_and_then(), name="kafka-commits")
+        try:
+            while not stopping.is_set():
+                if not self._paused and not await self._intake.until(self._has_room, _PATIENCE_S):
+                    await self._call(self._pause)
+                if self._paused and self._intake.under_way * 2 <= self._bound:
+                    await self._call(self._resume)
+                self._put(await self._call(self._take))
+        finally:
+            committing.cancel()
+
+    async def leave(self, seconds: float) -> None:
+        """Waits for what is under way, for at most so many seconds, commits it and leaves the group."""
+        if not await self._intake.until(lambda: not self._intake.under_way, seconds):
+            _log.warning("records are left to be read again", count=self._intake.under_way)
+        await self._call(lambda: self._commit(self._offsets.committable()))
+        await self._call(self._consumer.close)
+        self._thread.shutdown()
+
+    @property
+    def _bound(self) -> int:
+        return TAKES_UNDER_WAY * self._pace.records
+
+    def _has_room(self) -> bool:
+        return self._intake.under_way + self._pace.records <= self._bound
+
+    def _put(self, messages: Sequence[Message]) -> None:
+        records = [received(message) for message in messages if not self._is_error(message)]
+        if not records:
+            return
+        self._trouble = None
+        following: dict[Partition, int] = defaultdict(int)
+        for record in records:
+            following[record.place] = record.offset + 1
+        spans = [self._offsets.begin(partition, offset) for partition, offset in following.items()]
+        self._intake.put(records, self._ender(spans, len(records)))
+
+    def _ender(self, spans: Sequence[Span], count: int) -> Callable[[float], None]:
+        def done(seconds: float) -> None:
+            for span in spans:
+                self._offsets.end(span)
+            self._pace.learn(count, seconds)
+
+        return done
+
+    def _is_error(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return False
+        if error.fatal():
+            raise ConsumerFailed(f"the Kafka client has given up: {error.str()}")
+        _log.warning("Kafka says", reason=error.str(), topic=message.topic(), partition=message.partition())
+        return True
+
+    async def _commit_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_INTERVAL_S)
+            offsets = self._offsets.committable()
+            if offsets:
+                self._consumer.commit(offsets=_wire(offsets), asynchronous=True)
+
+    async def _call(self, function: Callable[[], Answer]) -> Answer:
+        return await self._loop.run_in_executor(self._thread, function)
+
+    # What follows is called by the thread.
+
+    def _take(self) -> list[Message]:
+        first = self._consumer.poll(_POLL_S)
+        if first is None:
+            return []
+        more = self._pace.records - 1
+        return [first, *self._consumer.consume(more, 0)] if more else [first]
+
+    def _pause(self) -> None:
+        self._paused = True
+        self._consumer.pause(self._consumer.assignment())
+        _log.warning("paused: there is no room for more", under_way=self._intake.under_way)
+
+    def _resume(self) -> None:
+        self._paused = False
+        self._consumer.resume(self._consumer.assignment())
+        _log.info("resumed")
+
+    def _commit(self, offsets: Mapping[Partition, int]) -> None:
+        if not offsets:
+            return
+        try:
+            self._consumer.commit(offsets=_wire(offsets), asynchronous=False)
+        except KafkaException as raised:
+            _log.warning("offsets are not committed; their records are read again", reason=raised.args[0].str())
+
+    def _commit_answered(self, error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
+        refused = [_place(one) for one in partitions if error is not None or one.error is not None]
+        if refused:
+            self._loop.call_soon_threadsafe(self._offsets.refused, refused)
+
+    def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.incremental_assign(partitions)
+        if self._paused and partitions:
+            consumer.pause(partitions)
+        self._loop.call_soon_threadsafe(self._has, frozenset(map(_place, partitions)))
+
+    def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        going = frozenset(map(_place, partitions))
+        done = asyncio.run_coroutine_threadsafe(self._hand_over(going), self._loop).result()
+        self._commit(done)
+        consumer.incremental_unassign(partitions)
+
+    def _lose(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.incremental_unassign(partitions)
+        self._loop.call_soon_threadsafe(self._has_lost, frozenset(map(_place, partitions)))
+
+    def _heard(self, error: KafkaError) -> None:
+        if error.code() != self._trouble:
+            self._trouble = error.code()
+            _log.warning("Kafka says", reason=error.str())
+
+    # And this by the loop, for the thread.
+
+    def _has(self, partitions: frozenset[Partition]) -> None:
+        self.joined = True
+        self.assigned |= partitions
+        _log.info("partitions assigned", got=len(partitions), now=len(self.assigned))
+
+    def _has_lost(self, partitions: frozenset[Partition]) -> None:
+        self._offsets.forget(partitions)
+        self.assigned -= partitions
+        _log.info("partitions given up", lost=len(partitions), now=len(self.assigned))
+
+    async def _hand_over(self, partitions: frozenset[Partition]) -> dict[Partition, int]:
+        await self._intake.until(lambda: not self._offsets.under_way(partitions), _HAND_OVER_S)
+        done = self._offsets.committable(partitions)
+        self._has_lost(partitions)
+        return done
+
+
+def _place(partition: TopicPartition) -> Partition:
+    return partition.topic, partition.partition
+
+
+def _wire(offsets: Mapping[Partition, int]) -> list[TopicPartition]:
+    return [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]

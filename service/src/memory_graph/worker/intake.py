@@ -1,0 +1,185 @@
+"""Records on their way into the graph: decoded, submitted in the order they were read, done once each is durable or
+with the dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from memory_graph.ingest.event import Event
+from memory_graph.ingest.telemetry.events import Rejected, TelemetryEvent
+from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS, Outcome, Pipeline, held_bytes
+from memory_graph.ingest.topics import Decoder
+from memory_graph.kafka.dead_letters import DeadLetter
+from memory_graph.kafka.producer import Closed
+from memory_graph.model.errors import StoreUnavailable
+from memory_graph.telemetry.ingestion import IngestionMetrics
+from memory_graph.worker.received import Received
+
+SOURCE = "kafka"
+"""Where the events of a worker come from, as they are counted."""
+_log = structlog.get_logger(__name__)
+
+
+class DeadLetters(Protocol):
+    """Where records go that can never be stored. `send` returns once they are safe there."""
+
+    async def send(self, letters: Sequence[DeadLetter]) -> None: ...
+
+
+class _Run(msgspec.Struct):
+    """Events of one tenant that are submitted together. owners: by event, the place of its record in the batch."""
+
+    tenant: str
+    events: list[Event]
+    owners: list[int]
+
+
+class Intake:
+    """Takes records batch by batch. What is under way is bounded in bytes by the pipeline's budget: a batch
+    that does not fit waits, and those behind it.
+
+    decoders: by topic. tenant: whose records are that do not say. failed: raises what ended the intake, when it did.
+    under_way: records that were put and have not ended. moved: set whenever some have.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        metrics: IngestionMetrics,
+        dead_letters: DeadLetters,
+        decoders: Mapping[str, Decoder],
+        *,
+        tenant: str,
+    ) -> None:
+        self._pipeline = pipeline
+        self._metrics = metrics
+        self._dead_letters = dead_letters
+        self._decoders = decoders
+        self._tenant = tenant
+        self._batches: asyncio.Queue[tuple[Sequence[Received], Callable[[float], None], float]] = asyncio.Queue()
+        self._ending: set[asyncio.Task[None]] = set()
+        self._submitting = asyncio.create_task(self._submit_all(), name="kafka-intake")
+        self._submitting.add_done_callback(self._ended)
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.under_way = 0
+        self.moved = asyncio.Event()
+
+    def put(self, records: Sequence[Received], done: Callable[[float], None]) -> None:
+        """Takes records in the order they were read. done: is called once all are durable or with the dead letters,
+        with the seconds that took; never, where the process ends before."""
+        self.under_way += len(records)
+        self._batches.put_nowait((records, done, time.monotonic()))
+
+    async def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Waits for something that only the end of records brings about. False when it has not come in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    self.moved.clear()
+                    await self.moved.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Gives up what is under way: it will be read again."""
+        tasks = [self._submitting, *self._ending]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _submit_all(self) -> None:
+        while True:
+            records, done, at = await self._batches.get()
+            size = sum(held_bytes(len(record.body)) for record in records)
+            await self._pipeline.reserve(size)
+            runs, rejected = self._decoded(records)
+            if not runs:
+                self._pipeline.release(size)
+            last = len(runs) - 1
+            answers = [
+                self._pipeline.submit(run.tenant, run.events, size if place == last else 0)
+                for place, run in enumerate(runs)
+            ]
+            ending = asyncio.create_task(self._end(records, runs, answers, rejected, done, at))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
+        if not task.cancelled() and (error := task.exception()) and not self.failed.done():
+            self.failed.set_exception(error)
+
+    def _decoded(self, records: Sequence[Received]) -> tuple[list[_Run], dict[int, Rejected]]:
+        runs: list[_Run] = []
+        rejected: dict[int, Rejected] = {}
+        for place, record in enumerate(records):
+            try:
+                tenant = record.tenant(self._tenant)
+                events = self._decoders[record.topic](record.body, record.content_type)
+            except Rejected as problem:
+                rejected[place] = problem
+                continue
+            except Exception as error:  # noqa: BLE001 - one record that a decoder chokes on must not stop its partition
+                _log.error("record failed", topic=record.topic, partition=record.partition, offset=record.offset,
+                           error_type=type(error).__name__, exc_info=error)  # fmt: skip
+                rejected[place] = Rejected("", "", "failed", "the record could not be read; the worker's log says why")
+                continue
+            for event in _traced(events, record):
+                if not runs or runs[-1].tenant != tenant or len(runs[-1].events) >= MAX_EVENTS:
+                    runs.append(_Run(tenant, [], []))
+                runs[-1].events.append(event)
+                runs[-1].owners.append(place)
+        self._count(runs, list(rejected.values()))
+        return runs, rejected
+
+    def _count(self, runs: Sequence[_Run], problems: Sequence[Rejected]) -> None:
+        types = Counter([event.event_type for run in runs for event in run.events])
+        types.update(problem.event_type for problem in problems)
+        for event_type, count in types.items():
+            self._metrics.received(event_type, SOURCE, count)
+        if problems:
+            self._pipeline.reject(problems)
+
+    async def _end(
+        self,
+        records: Sequence[Received],
+        runs: Sequence[_Run],
+        answers: Sequence[asyncio.Future[list[Outcome]]],
+        rejected: dict[int, Rejected],
+        done: Callable[[float], None],
+        at: float,
+    ) -> None:
+        try:
+            for run, answer in zip(runs, answers, strict=True):
+                for owner, outcome in zip(run.owners, await answer, strict=True):
+                    if outcome is not None:
+                        rejected.setdefault(owner, outcome)
+            if rejected:
+                await self._dead_letters.send(
+                    [records[place].given_up(problem) for place, problem in sorted(rejected.items())]
+                )
+        except (StoreUnavailable, Closed) as error:
+            _log.warning("records are left to be read again", count=len(records), reason=str(error))
+        else:
+            done(time.monotonic() - at)
+        finally:
+            self.under_way -= len(records)
+            self.moved.set()
+
+
+def _traced(events: Sequence[Event], record: Received) -> Iterator[Event]:
+    """The events, with the trace of the record's headers where they name none."""
+    trace = record.trace if record.headers else None
+    for event in events:
+        if trace is not None and isinstance(event, TelemetryEvent) and not event.trace_id:
+            yield msgspec.structs.replace(event, trace_id=trace[0], span_id=trace[1])
+        else:
+            yield event

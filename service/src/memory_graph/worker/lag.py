@@ -1,0 +1,60 @@
+"""How far this process is behind in its partitions, as a metric that autoscalers read (contracts §3 L2, §8)."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from confluent_kafka.admin import AdminClient
+from prometheus_client import CollectorRegistry, Gauge
+
+from memory_graph.config import Settings
+from memory_graph.kafka.progress import progress
+from memory_graph.kafka.reach import KafkaUnreachable
+from memory_graph.kafka.settings import client_settings
+from memory_graph.worker.consumer import GroupMember
+from memory_graph.worker.offsets import Partition
+
+INTERVAL_S = 5.0
+"""How often the brokers are asked."""
+_log = structlog.get_logger(__name__)
+
+
+class LagGauge:
+    """llm_memory_graph_kafka_lag_messages of the partitions a member has. reached: whether the brokers answered."""
+
+    def __init__(self, settings: Settings, member: GroupMember, registry: CollectorRegistry) -> None:
+        self._settings = settings
+        self._member = member
+        self._admin = AdminClient(client_settings(settings))
+        self._shown: set[Partition] = set()
+        self._gauge = Gauge(
+            "llm_memory_graph_kafka_lag_messages",
+            "Records of a partition this process has that are not committed",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self.reached = True
+
+    async def watch(self) -> None:
+        """Keeps it up to date until it is cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(INTERVAL_S)
+
+    async def look(self) -> None:
+        """Asks the brokers once. While they are away the last known figures stand."""
+        assigned = sorted(self._member.assigned)
+        try:
+            found = await asyncio.to_thread(progress, self._admin, self._settings, assigned)
+        except KafkaUnreachable as error:
+            if self.reached:
+                _log.warning("Kafka does not answer", reason=str(error))
+            self.reached = False
+            return
+        self.reached = True
+        for one in found:
+            self._gauge.labels(one.topic, one.partition).set(one.lag)
+        for topic, partition in self._shown - set(assigned):
+            self._gauge.remove(topic, partition)
+        self._shown = set(assigned)

@@ -1,0 +1,77 @@
+"""What the workers' group is doing, asked of the brokers alone."""
+
+from __future__ import annotations
+
+import msgspec
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from memory_graph.config import Settings
+from memory_graph.kafka.dead_letters import dead_letter_topic
+from memory_graph.kafka.progress import Progress, progress
+from memory_graph.kafka.reach import known, reached, unreachable
+from memory_graph.kafka.settings import client_settings
+
+
+class PartitionStatus(msgspec.Struct, frozen=True):
+    """A partition and who reads it. consumer: client and host; None: nobody does."""
+
+    progress: Progress
+    consumer: str | None
+
+
+class GroupStatus(msgspec.Struct, frozen=True):
+    """state: as Kafka names it (`stable`, `empty`, `preparing_rebalance` …). dead_lettered: records now in the dead
+    letters of each topic; a topic without any is left out."""
+
+    group: str
+    state: str
+    members: int
+    partitions: list[PartitionStatus]
+    dead_lettered: dict[str, int]
+
+    @property
+    def lag(self) -> int:
+        return sum(one.progress.lag for one in self.partitions)
+
+
+def group_status(settings: Settings, seconds: float = 10.0) -> GroupStatus:
+    """Asks the brokers; blocks for at most about so many seconds a question.
+
+    Raises:
+        KafkaUnreachable: no broker answers.
+        UnknownTopic: a topic of the settings is not there.
+        SettingsError: no brokers are named.
+    """
+    admin = AdminClient(client_settings(settings))
+    topics = known(admin, settings, settings.kafka_topics)
+    places = [(topic, partition) for topic, there in topics.items() for partition in sorted(there.partitions)]
+    try:
+        asked = admin.describe_consumer_groups([settings.kafka_group], request_timeout=seconds)
+        group = asked[settings.kafka_group].result()
+    except KafkaException as raised:
+        raise unreachable(raised.args[0], settings) from None
+    readers = {
+        (one.topic, one.partition): f"{member.client_id} {member.host.removeprefix('/')}"
+        for member in group.members
+        for one in (member.assignment.topic_partitions if member.assignment else ())
+    }
+    return GroupStatus(
+        group=settings.kafka_group,
+        state=group.state.name.lower(),
+        members=len(group.members),
+        partitions=[
+            PartitionStatus(one, readers.get((one.topic, one.partition)))
+            for one in progress(admin, settings, places, seconds)
+        ],
+        dead_lettered=_dead_lettered(admin, settings, seconds),
+    )
+
+
+def _dead_lettered(admin: AdminClient, settings: Settings, seconds: float) -> dict[str, int]:
+    there = reached(admin, settings, seconds).topics
+    queues = {dead_letter_topic(topic): topic for topic in settings.kafka_topics if dead_letter_topic(topic) in there}
+    found = dict.fromkeys(queues.values(), 0)
+    for one in progress(admin, settings, [(name, number) for name in queues for number in there[name].partitions]):
+        found[queues[one.topic]] += one.end - one.first
+    return {topic: count for topic, count in found.items() if count}
