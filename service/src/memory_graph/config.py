@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     kafka_topics: Annotated[dict[str, str], NoDecode] = Field(
         default={topic: topic for topic in _TOPICS},
         min_length=1,
-        description="topics the workers read, separated by commas",
+        description="topics the workers read, separated by commas; own=llm.prompts.v1 where one has a name of its own",
     )
     kafka_tenant: str = Field(
         default="default", min_length=1, description="tenant of records without the header tenant-id"
@@ -138,7 +138,11 @@ class Settings(BaseSettings):
     @field_validator("kafka_topics", mode="before")
     @classmethod
     def _topics(cls, value: object) -> object:
-        return tuple(name for word in value.split(",") if (name := word.strip())) if isinstance(value, str) else value
+        """By name: the topic of contracts §3 that says what its bodies are."""
+        if not isinstance(value, str):
+            return value
+        words = (word.partition("=") for word in value.split(",") if word.strip())
+        return {name.strip(): contract.strip() or name.strip() for name, _, contract in words}
 
     @field_validator("log_level", mode="before")
     @classmethod
