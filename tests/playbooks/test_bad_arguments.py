@@ -15,7 +15,7 @@ import pytest
         ),
         pytest.param(
             {"memory_graph_store": "sqlite3"},
-            "value of memory_graph_store must be one of: embedded, got: sqlite3",
+            "value of memory_graph_store must be one of: embedded, neo4j, got: sqlite3",
             id="unknown-choice",
         ),
         pytest.param(
@@ -47,6 +47,46 @@ import pytest
         ),
         pytest.param(
             {"memory_graph_plugins_source": "image"}, "memory_graph_plugins_image is empty", id="plugins-without-image"
+        ),
+        pytest.param(
+            {"memory_graph_kafka_bootstrap_servers": ["kafka:9092"]},
+            "memory_graph_store is embedded: workers write the graph too, and a file has one process; set"
+            " memory_graph_store: neo4j",
+            id="workers-beside-the-embedded-store",
+        ),
+        pytest.param(
+            {"memory_graph_store": "neo4j", "memory_graph_neo4j_uri": "neo4j://neo4j:secret@graph.example:7687"},
+            "memory_graph_neo4j_uri is neo4j://…@graph.example:7687: write it like neo4j://graph.example:7687",
+            id="neo4j-uri",
+        ),
+        pytest.param(
+            {"memory_graph_store": "neo4j", "memory_graph_neo4j_ca_secret": "graph-ca"},
+            "memory_graph_neo4j_uri bolt://neo4j:7687 checks no certificate: write it with +s",
+            id="ca-without-tls",
+        ),
+        pytest.param(
+            {"memory_graph_store": "neo4j", "memory_graph_replicas": 4, "memory_graph_replicas_max": 3},
+            "the most cannot be less than the least",
+            id="most-below-least",
+        ),
+        pytest.param(
+            {"memory_graph_store": "neo4j", "memory_graph_kafka_bootstrap_servers": ["kafka", "kafka-2:9092"]},
+            "memory_graph_kafka_bootstrap_servers has kafka: write each like kafka-1.example:9092",
+            id="broker-without-port",
+        ),
+        pytest.param(
+            {
+                "memory_graph_store": "neo4j",
+                "memory_graph_kafka_bootstrap_servers": ["kafka:9092"],
+                "memory_graph_kafka_ca_secret": "kafka-ca",
+            },
+            "memory_graph_kafka_security_protocol is PLAINTEXT, which checks no certificate",
+            id="kafka-ca-without-tls",
+        ),
+        pytest.param(
+            {"memory_graph_store": "neo4j", "memory_graph_worker_replicas": 0},
+            "there must be one worker at least",
+            id="no-workers",
         ),
         pytest.param(
             {"memory_graph_drain_seconds": 60}, "a pod takes up to 60 seconds to stop", id="grace-shorter-than-drain"

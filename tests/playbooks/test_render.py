@@ -82,6 +82,20 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "memory_graph_tolerations": [{"key": "graph", "operator": "Exists"}], "memory_graph_priority_class": "high",
         "memory_graph_pod_annotations": {"example.com/team": "graph"}, "memory_graph_labels": {"team": "graph"},
     },
+    "Neo4j": {"memory_graph_store": "neo4j"},
+    "Neo4j with a certificate, asking for no user, and a fixed number of pods": {
+        "memory_graph_store": "neo4j", "memory_graph_neo4j_uri": "neo4j+s://graph.example",
+        "memory_graph_neo4j_secret": "", "memory_graph_neo4j_ca_secret": "graph-ca",
+        "memory_graph_neo4j_cidrs": ["192.0.2.7/32"], "memory_graph_replicas": 2, "memory_graph_replicas_max": 2,
+    },
+    "Neo4j and Kafka": {"memory_graph_store": "neo4j", "memory_graph_kafka_bootstrap_servers": ["kafka:9092"]},
+    "Kafka with SASL, and workers that scale on lag": {
+        "memory_graph_store": "neo4j", "memory_graph_external_metrics": "always",
+        "memory_graph_plugins_source": "claim",
+        "memory_graph_kafka_bootstrap_servers": ["kafka-1.example:9093", "kafka-2.example:9093"],
+        "memory_graph_kafka_security_protocol": "SASL_SSL", "memory_graph_kafka_ca_secret": "kafka-ca",
+        "memory_graph_kafka_cidrs": ["192.0.2.0/28"], "memory_graph_worker_replicas": 1,
+    },
 }  # fmt: skip
 
 
@@ -143,7 +157,7 @@ def test_every_variant_is_valid_restricted_and_without_secrets(playbooks, tmp_pa
     for item in objects:
         for version in KUBERNETES:
             kubernetes_validate.validate(item, version, strict=True)
-    assert [violations(pod) for pod in pods(objects)] == [[]]
+    assert [violations(pod) for pod in pods(objects)] == [[] for _pod in pods(objects)] != []
     assert "Secret" not in {item["kind"] for item in objects}
     assert not any("in-clear" in file.read_text() for file in folder.iterdir())
     assert ("Secret/memory-graph-secrets: not written" in rendered.stdout) == ("memory_graph_tls_key" in variables)

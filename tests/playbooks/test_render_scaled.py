@@ -1,0 +1,137 @@
+"""What is rendered where pods share a database: nothing is kept in them, they scale, and workers stand beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from memory_graph.config import Settings
+
+Objects = dict[str, dict[str, Any]]
+SCALED = {"memory_graph_store": "neo4j", "memory_graph_kafka_bootstrap_servers": ["kafka.streams.svc:9092"]}
+SECURE = {
+    **SCALED,
+    "memory_graph_neo4j_uri": "neo4j+s://graph.example",
+    "memory_graph_neo4j_ca_secret": "graph-ca",
+    "memory_graph_neo4j_cidrs": ["192.0.2.7/32"],
+    "memory_graph_kafka_bootstrap_servers": ["kafka-1.example:9093", "kafka-2.example:9094"],
+    "memory_graph_kafka_security_protocol": "SASL_SSL",
+    "memory_graph_kafka_ca_secret": "kafka-ca",
+}
+
+
+@pytest.fixture
+def objects(playbooks, tmp_path) -> Callable[..., Objects]:
+    """Renders, and gives the objects by kind and name."""
+
+    def rendered(**variables: Any) -> Objects:
+        done = playbooks.run("render", memory_graph_render_directory=str(tmp_path / "objects"), **variables)
+        assert done.returncode == 0, done.stdout
+        listed = yaml.safe_load((tmp_path / "objects/kustomization.yaml").read_text())["resources"]
+        found = [yaml.safe_load((tmp_path / "objects" / name).read_text()) for name in listed]
+        return {f"{item['kind']}/{item['metadata']['name']}": item for item in found}
+
+    return rendered
+
+
+def pod(objects: Objects, name: str = "memory-graph") -> dict[str, Any]:
+    return objects[f"Deployment/{name}"]["spec"]["template"]["spec"]
+
+
+def egress(objects: Objects, name: str = "memory-graph") -> list[dict[str, Any]]:
+    """What the policy lets out beside DNS."""
+    return objects[f"NetworkPolicy/{name}"]["spec"]["egress"][1:]
+
+
+def test_pods_that_share_a_database_keep_nothing_and_scale(objects) -> None:
+    found = objects(**SCALED)
+    assert not [name for name in found if name.startswith(("StatefulSet/", "PersistentVolumeClaim/"))]
+    assert not [one for one in pod(found)["volumes"] if "persistentVolumeClaim" in one]
+    assert "DB_PATH" not in found["ConfigMap/memory-graph-config"]["data"]
+    for name, least, most, kept in (("memory-graph", 3, 10, 2), ("memory-graph-worker", 2, 15, 1)):
+        assert "replicas" not in found[f"Deployment/{name}"]["spec"], "a release would undo what the autoscaler did"
+        scaler = found[f"HorizontalPodAutoscaler/{name}"]["spec"]
+        assert (scaler["minReplicas"], scaler["maxReplicas"]) == (least, most)
+        assert found[f"PodDisruptionBudget/{name}"]["spec"]["minAvailable"] == kept
+        assert {one["topologyKey"] for one in pod(found, name)["topologySpreadConstraints"]} == {
+            "topology.kubernetes.io/zone", "kubernetes.io/hostname",
+        }  # fmt: skip
+
+
+def test_a_database_that_is_away_restarts_nothing(objects) -> None:
+    found = objects(**SCALED)
+    (container,) = pod(found)["containers"]
+    (worker,) = pod(found, "memory-graph-worker")["containers"]
+    assert container["startupProbe"]["grpc"] == container["livenessProbe"]["grpc"]
+    assert container["readinessProbe"]["grpc"] == {"port": 50051}
+    assert worker["startupProbe"]["httpGet"] == worker["livenessProbe"]["httpGet"]
+    assert worker["readinessProbe"]["httpGet"] == {"path": "/healthz", "port": 9090}
+    assert worker["args"] == ["worker"]
+
+
+@pytest.mark.parametrize("variables", [SCALED, SECURE, {}], ids=["plain", "secure", "embedded"])
+def test_the_service_reads_every_setting(objects, variables: dict[str, Any]) -> None:
+    found = objects(**variables)
+    given = set(found["ConfigMap/memory-graph-config"]["data"])
+    assert given <= {name.upper() for name in Settings.model_fields}
+    assert {"TELEMETRY_BUFFER_BYTES", "STORE"} <= given
+    assert ("KAFKA_TOPICS" in given) is ("NEO4J_URI" in given) is bool(variables)
+
+
+def test_passwords_come_from_secrets_and_are_in_no_setting(objects) -> None:
+    found = objects(**SECURE)
+    settings = found["ConfigMap/memory-graph-config"]["data"]
+    assert settings["NEO4J_PASSWORD_FILE"] == "/neo4j/password"
+    assert settings["KAFKA_SASL_PASSWORD_FILE"] == "/kafka/password"
+    assert settings["KAFKA_CA_FILE"] == "/kafka-ca/ca.crt"
+    for name in ("memory-graph", "memory-graph-worker"):
+        (container,) = pod(found, name)["containers"]
+        secrets = {one["name"]: one["secret"]["secretName"] for one in pod(found, name)["volumes"] if "secret" in one}
+        mounted = {one["mountPath"]: secrets.get(one["name"]) for one in container["volumeMounts"]}
+        assert mounted == {
+            "/tmp": None, "/neo4j": "neo4j-credentials", "/neo4j-ca": "graph-ca",
+            "/kafka": "kafka-credentials", "/kafka-ca": "kafka-ca",
+        }  # fmt: skip
+        given = {
+            one["name"]: one.get("value", one.get("valueFrom", {}).get("secretKeyRef")) for one in container["env"]
+        }
+        assert given == {
+            "SSL_CERT_FILE": "/neo4j-ca/ca.crt",
+            "NEO4J_USERNAME": {"name": "neo4j-credentials", "key": "username"},
+            "KAFKA_SASL_USERNAME": {"name": "kafka-credentials", "key": "username"},
+        }
+
+
+def test_pods_reach_the_database_and_the_brokers_and_nothing_else(objects, playbooks) -> None:
+    """A Service is reached in its namespace, what is outside of the cluster at its addresses."""
+    found = objects(**SCALED)
+    for name in ("memory-graph", "memory-graph-worker"):
+        there = [
+            (rule["ports"][0]["port"], rule["to"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"])
+            for rule in egress(found, name)
+        ]
+        assert there == [(7687, playbooks.namespace), (9092, "streams")]
+    there = [(rule["ports"][0]["port"], rule["to"]) for rule in egress(objects(**SECURE))]
+    assert there == [(7687, [{"ipBlock": {"cidr": "192.0.2.7/32"}}]), (9093, []), (9094, [])]
+
+
+def test_workers_take_no_traffic(objects) -> None:
+    found = objects(**SCALED)
+    ((rule),) = found["NetworkPolicy/memory-graph-worker"]["spec"]["ingress"]
+    assert [one["port"] for one in rule["ports"]] == [9090]
+    labels = found["Deployment/memory-graph-worker"]["spec"]["template"]["metadata"]["labels"]
+    services = [item["spec"]["selector"] for name, item in found.items() if name.startswith("Service/")]
+    assert services
+    assert not [one for one in services if one.items() <= labels.items()]
+
+
+@pytest.mark.parametrize(("asked", "lag"), [("always", ["10000"]), ("never", []), ("auto", [])])
+def test_workers_scale_on_lag_where_something_serves_it(objects, asked: str, lag: list[str]) -> None:
+    found = objects(**SCALED, memory_graph_external_metrics=asked)
+    metrics = found["HorizontalPodAutoscaler/memory-graph-worker"]["spec"]["metrics"]
+    external = [one["external"] for one in metrics if one["type"] == "External"]
+    assert [one["target"]["averageValue"] for one in external] == lag
+    assert {one["metric"]["name"] for one in external} <= {"llm_memory_graph_kafka_lag_messages"}
