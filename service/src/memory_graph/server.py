@@ -7,7 +7,7 @@ import gc
 import signal
 import ssl
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from functools import partial
 
 import grpc
@@ -120,6 +120,7 @@ async def _serve(settings: Settings) -> None:
         exposition = _expose(settings, metrics, health)
         stack.callback(exposition.close)
         await server.start()
+        await stack.enter_async_context(_change_feed(store, settings, metrics))
         await _look(store, health, metrics)
         watching = asyncio.create_task(_watch(store, health, metrics))
         _log.info(
@@ -166,6 +167,15 @@ async def open_configured_store(settings: Settings, metrics: Metrics) -> GraphSt
             f"DB_PATH={settings.db_path} cannot be used: {error.strerror};"
             " set DB_PATH to a directory this user may write"
         ) from None
+
+
+def _change_feed(store: GraphStore, settings: Settings, metrics: Metrics) -> AbstractAsyncContextManager[None]:
+    """Publishes the change feed to Kafka in the block. Of a database that several processes share, a worker does."""
+    if settings.store != "embedded" or not settings.kafka_bootstrap_servers:
+        return nullcontext()
+    from memory_graph.kafka import outbox  # noqa: PLC0415 - a server without Kafka has no use for its client
+
+    return outbox.running(store, settings, metrics.registry)
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -48,6 +48,7 @@ class AckedProducer:
             "partitioner": "murmur2_random",
             "message.max.bytes": LARGEST_BYTES,
             "message.timeout.ms": 0,  # brokers that are away are waited for: a gap in the order would be worse
+            "topic.metadata.propagation.max.ms": 5_000,  # then a topic that is not there is said to be missing
             "delivery.report.only.error": True,
             "error_cb": self._heard,
         }
@@ -56,9 +57,12 @@ class AckedProducer:
         self._closing = threading.Event()
         self._trouble = ""
 
-    async def send(self, records: Sequence[Record]) -> Mapping[int, KafkaError]:
+    async def send(self, records: Iterable[Record]) -> Mapping[int, KafkaError]:
         """Returns once all is written, with those that the brokers refuse, by place. While no broker answers it waits;
-        cancelled, it forgets what was not written yet. Raises `Closed`."""
+        cancelled, it forgets what was not written yet. The records are made one by one on its thread.
+
+        Raises `Closed`.
+        """
         abandoned = threading.Event()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._send, records, abandoned)
@@ -72,7 +76,7 @@ class AckedProducer:
         await asyncio.to_thread(self._thread.shutdown)
         self._producer = None
 
-    def _send(self, records: Sequence[Record], abandoned: threading.Event) -> Mapping[int, KafkaError]:
+    def _send(self, records: Iterable[Record], abandoned: threading.Event) -> Mapping[int, KafkaError]:
         if self._producer is None:
             self._producer = Producer(self._settings)
         refused: dict[int, KafkaError] = {}
