@@ -18,11 +18,15 @@ STOP_LIMIT_S = 60
 class ServerProcess:
     """`memory-graph serve` on free ports; `log` holds its log lines so far."""
 
+    command = "serve"
+    ready = "listening"
+    """The log line that says so."""
+
     def __init__(self, data: Path, env: dict[str, str]) -> None:
         self.data = data
         settings = {"DB_PATH": str(data), "GRPC_PORT": "0", "METRICS_PORT": "0", "LOG_LEVEL": "info", **env}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "memory_graph.cli", "serve"],
+            [sys.executable, "-m", "memory_graph.cli", self.command],
             env={**os.environ, **settings},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -40,15 +44,15 @@ class ServerProcess:
             self.output.append(line)
             if line.startswith("{"):
                 self.log.append(json.loads(line))
-                if self.log[-1]["message"] == "listening":
+                if self.log[-1]["message"] == self.ready:
                     self._ready.set()
         self._ready.set()
 
     def wait_ready(self) -> ServerProcess:
         assert self._ready.wait(START_LIMIT_S), "the server did not start in time"
-        listening = next((line for line in self.log if line["message"] == "listening"), None)
+        listening = next((line for line in self.log if line["message"] == self.ready), None)
         assert listening is not None, f"the server ended: {''.join(self.output)}"
-        self.port = int(str(listening["grpc_port"]))
+        self.port = int(str(listening.get("grpc_port", 0)))
         self.metrics_port = int(str(listening["metrics_port"]))
         self.address = f"127.0.0.1:{self.port}"
         return self

@@ -1,0 +1,71 @@
+"""A real worker process, and what is in the embedded store after it."""
+
+from __future__ import annotations
+
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import apsw
+
+from memory_graph.model.kinds import NodeType
+from support.server import ServerProcess
+from support.telemetry import metric
+
+LIMIT_S = 60.0
+_TELEMETRY = (NodeType.INVOCATION, NodeType.PERFORMANCE_METRIC, NodeType.ERROR)
+
+
+class WorkerProcess(ServerProcess):
+    """`memory-graph worker`."""
+
+    command = "worker"
+    ready = "working"
+
+    @property
+    def is_ready(self) -> bool:
+        """Its health check."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/healthz", timeout=30) as reply:
+                return reply.status == 200
+        except urllib.error.HTTPError:
+            return False
+
+    def processed(self, event_type: str = "llm.invocation.complete", status: str = "stored") -> float:
+        labels = f'{{event_type="{event_type}",status="{status}"}}'
+        return metric(self, f"llm_memory_graph_events_processed_total{labels}")
+
+    def said(self, message: str) -> list[dict[str, object]]:
+        """Its log lines with that message."""
+        return [line for line in self.log if line["message"] == message]
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.stop(signal.SIGKILL)
+
+
+Work = Callable[..., WorkerProcess]
+
+
+def until(condition: Callable[[], bool], seconds: float = LIMIT_S, why: str = "") -> None:
+    """Returns once it holds; fails where it does not within so many seconds."""
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, f"not within {seconds:.0f} s {why}"
+        time.sleep(0.05)
+
+
+class Stored:
+    """What is in an embedded store that no process has open."""
+
+    def __init__(self, data: Path) -> None:
+        connection = apsw.Connection(str(data / "memory-graph.db"), flags=apsw.SQLITE_OPEN_READONLY)
+        types = ",".join(str(int(kind)) for kind in _TELEMETRY)
+        rows = connection.execute(f"SELECT id FROM nodes WHERE type IN ({types}) ORDER BY n")
+        self.events = [bytes(id).hex() for (id,) in rows]
+        """Ids of the nodes of telemetry events, in the order they were stored, without hyphens."""
+        self.edges = connection.execute("SELECT count(*) FROM edges").get
+        connection.close()
