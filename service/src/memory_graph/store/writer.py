@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from memory_graph.flow.budget import ByteBudget
 from memory_graph.model.errors import GraphError, StoreUnavailable
 from memory_graph.model.mutations import Applied, CreateEdge, CreateNode, Mutation, UpdateNode, Write
 
@@ -77,11 +78,9 @@ class BatchingWriter:
         self._observer = observer
         self._published = published
         self._max_mutations = max_mutations
-        self._max_pending_bytes = max_pending_bytes
         self._encoder = msgspec.msgpack.Encoder()
         self._queue: deque[_Item] = deque()
-        self._pending_bytes = 0
-        self._room: deque[tuple[asyncio.Future[None], int]] = deque()
+        self._budget = ByteBudget(max_pending_bytes)
         self._pump: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -92,9 +91,12 @@ class BatchingWriter:
         """
         size = len(self._encoder.encode([_content(mutation) for mutation in write.mutations]))
         size += _OVERHEAD_BYTES * len(write.mutations)
-        self._refuse_if_closed()
-        await self._reserve(size)
-        self._refuse_if_closed()
+        if self._closed:
+            raise _closed()
+        await self._budget.reserve(size)
+        if self._closed:
+            self._budget.release(size)
+            raise _closed()
         answer: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
         self._queue.append(_Item(write, size, answer))
         if self._pump is None:
@@ -104,44 +106,8 @@ class BatchingWriter:
     async def close(self) -> None:
         """Commits what was accepted; refuses what is not, and what comes later. Idempotent."""
         self._closed = True
-        while self._room:
-            turn, _ = self._room.popleft()
-            if not turn.done():
-                turn.set_exception(_closed())
         if self._pump is not None:
             await asyncio.shield(self._pump)
-
-    def _refuse_if_closed(self) -> None:
-        if self._closed:
-            raise _closed()
-
-    async def _reserve(self, size: int) -> None:
-        if not self._room and self._fits(size):
-            self._pending_bytes += size
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._room.append((turn, size))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._release(size)
-            raise
-
-    def _fits(self, size: int) -> bool:
-        """A write larger than the bound fits when nothing else is pending, so none waits for ever."""
-        return not self._pending_bytes or self._pending_bytes + size <= self._max_pending_bytes
-
-    def _release(self, size: int) -> None:
-        self._pending_bytes -= size
-        while self._room:
-            turn, waiting = self._room[0]
-            if not turn.done():
-                if not self._fits(waiting):
-                    return
-                self._pending_bytes += waiting
-                turn.set_result(None)
-            self._room.popleft()
 
     async def _run(self) -> None:
         while self._queue:
@@ -149,9 +115,9 @@ class BatchingWriter:
             outcomes = await self._committed([item.write for item in batch])
             for item, outcome in zip(batch, outcomes, strict=True):
                 _answer(item.answer, outcome)
-            self._release(sum(item.size for item in batch))
+            self._budget.release(sum(item.size for item in batch))
             if self._observer is not None:
-                self._observer.pending(self._pending_bytes)
+                self._observer.pending(self._budget.held)
         self._pump = None
 
     async def _committed(self, writes: Sequence[Write]) -> Sequence[Applied | Exception]:
