@@ -64,7 +64,16 @@ _template = LazyGroup(
         "instantiate": ("template:instantiate", "add a prompt made from a template, print its id"),
     },
 )
-_GROUPS = {"session": _session, "prompt": _prompt, "response": _response, "template": _template}
+_dlq = LazyGroup(
+    name="dlq",
+    help="Dead letters: records from Kafka that can never be stored as they are.",
+    lazy={
+        "list": ("dlq:list_letters", "those that wait, newest first, and why"),
+        "show": ("dlq:show", "one of them whole: reason, origin, headers, body"),
+        "redrive": ("dlq:redrive", "send them back to where they came from"),
+    },
+)
+_GROUPS = {"session": _session, "prompt": _prompt, "response": _response, "template": _template, "dlq": _dlq}
 
 
 class _Root(LazyGroup):
@@ -79,6 +88,8 @@ main = _Root(
     lazy={
         "serve": ("serve:serve", "run the server; settings come from the environment"),
         "worker": ("worker:worker", "read events from Kafka into the graph; worker status: how far they are"),
+        "dlq": ("", "list, show, redrive"),
+        "replay": ("replay:replay", "let the workers read a topic again from a time or an offset"),
         "session": ("", "create, list, show, close, delete"),
         "prompt": ("", "add"),
         "response": ("", "add"),
