@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.samples import AT_MS, PAYLOADS, message
+from memory_graph.ingest.plan import plan
+from memory_graph.ingest.planner import derived_id, node_id
 from memory_graph.ingest.telemetry.decode import from_message
 from memory_graph.ingest.telemetry.events import COMPLETE, FAILURE, LATENCY, START, TOKENS
-from memory_graph.ingest.telemetry.mapping import derived_id, event_of, node_id, plan
+from memory_graph.ingest.telemetry.mapping import event_of
 from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, NodeType
 from memory_graph.model.mutations import Write

@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry
 
 from ingest.samples import message
 from memory_graph.flow.breaker import Limits
+from memory_graph.ingest.planner import node_id
 from memory_graph.ingest.telemetry.decode import from_message
 from memory_graph.ingest.telemetry.events import COMPLETE, Rejected
-from memory_graph.ingest.telemetry.mapping import node_id
 from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS, Pipeline
 from memory_graph.model.errors import NotFound, StoreUnavailable
 from memory_graph.model.kinds import EventType

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from memory_graph.ingest.conversations import decode as conversations
+from memory_graph.ingest.conversations.events import ENDED, PROMPT, RESPONSE, STARTED
 from memory_graph.ingest.event import Event
 from memory_graph.ingest.telemetry.decode import from_json, from_protobuf
 from memory_graph.ingest.telemetry.events import Rejected
@@ -25,6 +27,15 @@ def _telemetry(body: bytes, content_type: str) -> Sequence[Event]:
             raise _unreadable(content_type, f"{JSON} or {PROTOBUF}")
 
 
+def _json_alone(read: Callable[[bytes], Event]) -> Decoder:
+    def decode(body: bytes, content_type: str) -> Sequence[Event]:
+        if _media_type(content_type) != JSON:
+            raise _unreadable(content_type, JSON)
+        return (read(body),)
+
+    return decode
+
+
 def _media_type(content_type: str) -> str:
     """A content type without its parameters (RFC 9110 §8.3.1)."""
     return content_type.partition(";")[0].strip().lower() or JSON
@@ -34,5 +45,22 @@ def _unreadable(content_type: str, accepted: str) -> Rejected:
     return Rejected("", "", "undecodable", f"the content-type is {content_type[:64]!r}; send {accepted}")
 
 
-DECODERS: dict[str, Decoder] = {"llm-telemetry-events": _telemetry}
+TELEMETRY, PROMPTS, RESPONSES, SESSIONS = (
+    "llm-telemetry-events",
+    "llm.prompts.v1",
+    "llm.responses.v1",
+    "llm.sessions.v1",
+)
+
+DECODERS: dict[str, Decoder] = {
+    TELEMETRY: _telemetry,
+    PROMPTS: _json_alone(conversations.prompt),
+    RESPONSES: _json_alone(conversations.response),
+    SESSIONS: _json_alone(conversations.session),
+}
 """How the bodies of each topic are read."""
+
+
+def topic_of(event_type: str) -> str:
+    """The topic that an event of a type comes by, or would have."""
+    return {PROMPT: PROMPTS, RESPONSE: RESPONSES, STARTED: SESSIONS, ENDED: SESSIONS}.get(event_type, TELEMETRY)

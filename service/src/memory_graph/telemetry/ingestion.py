@@ -26,7 +26,7 @@ class IngestionMetrics:
         )
         processed = Counter(
             "llm_memory_graph_events_processed_total",
-            "Events that are durable: stored now, or a duplicate of one that was",
+            "Events that are durable: stored now, a duplicate of one that was, or waiting for their prompt",
             ["event_type", "status"],
             registry=registry,
         )
@@ -62,6 +62,11 @@ class IngestionMetrics:
             ["service"],
             registry=registry,
         )
+        self._waiting = Gauge(
+            "llm_memory_graph_responses_waiting",
+            "Responses that wait in the store for their prompts",
+            registry=registry,
+        )
         self._received = cache(received.labels)
         self._processed = cache(processed.labels)
         self._dropped = cache(dropped.labels)
@@ -73,7 +78,8 @@ class IngestionMetrics:
         self._received(event_type, source).inc(events)
 
     def processed(self, event_type: str, status: str, seconds: float) -> None:
-        """Counts an event that is durable. status: `stored` or `duplicate`. seconds: since it arrived."""
+        """Counts an event that is durable. status: `stored`, `duplicate` or `waiting` (for its prompt). seconds: since
+        it arrived."""
         self._processed(event_type, status).inc()
         self._seconds(event_type).observe(seconds)
 
@@ -88,6 +94,10 @@ class IngestionMetrics:
     def watch_buffer(self, consumer_id: str, percent: Callable[[], float]) -> None:
         """Shows a buffer as it is when the metrics are read, by another thread."""
         self._buffers.labels(consumer_id).set_function(percent)
+
+    def watch_waiting(self, count: Callable[[], float]) -> None:
+        """Shows how many responses wait for their prompts, like `watch_buffer`."""
+        self._waiting.set_function(count)
 
     def breaker(self, service: str, state: int) -> None:
         """Shows a breaker's state."""

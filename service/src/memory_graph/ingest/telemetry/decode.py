@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -22,6 +21,7 @@ from memory_graph.ingest.telemetry.events import (
     check_type,
     checked,
 )
+from memory_graph.ingest.timestamps import milliseconds
 
 
 class _Body(msgspec.Struct):
@@ -161,14 +161,9 @@ def _undecodable(body: bytes, error: Exception) -> Rejected:
 
 
 def _milliseconds(body: _Body) -> int:
-    """A time without an offset is UTC."""
-    sent = body.timestamp
     try:
-        if not isinstance(sent, str):
-            return int(sent)
-        at = datetime.fromisoformat(sent)
-        return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
-    except (ValueError, OverflowError):
+        return milliseconds(body.timestamp)
+    except ValueError:
         sentence = "the timestamp is neither ISO 8601 nor milliseconds since 1970-01-01T00:00:00Z"
         raise Rejected(body.event_id, body.event_type, "invalid", sentence) from None
 

@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from memory_graph.store.ids import LATEST
+from memory_graph.ingest.timestamps import LATEST_MS
 
 MAX_EVENT_ID = 256
 """Longest event_id, in characters."""
@@ -16,7 +16,6 @@ MAX_EVENT_BYTES = 1_000_000
 """Largest event as it is sent."""
 STATUSES = ("success", "error", "timeout")
 """How an invocation ends."""
-NS_PER_MS = 1_000_000
 _INT32, _INT64 = 2**31 - 1, 2**63 - 1
 
 
@@ -81,6 +80,8 @@ PAYLOADS: dict[str, type[Payload]] = {
 """What an event of each type carries."""
 BATCH_ONLY = frozenset({"llm.metrics.aggregated", "llm.performance.daily_summary"})
 """Types that are sent by batch alone."""
+COUNTED = frozenset({*PAYLOADS, *BATCH_ONLY, "llm.prompt", "llm.response", "llm.session.started", "llm.session.ended"})
+"""Types by which events are counted."""
 UNKNOWN = "unknown"
 """What stands for a type that is none, where types are counted."""
 ARMS: dict[type[Payload], str] = {Invocation: "invocation", Tokens: "tokens", Latency: "latency", Failure: "error"}
@@ -108,14 +109,18 @@ class Rejected(Exception):
     """An event that can never be stored as it is.
 
     event_id, event_type: as far as they could be read. reason: a label for counting, `undecodable`, `unknown_type`,
-    `invalid`, `refused` by the store or `failed` inside the service. The text is a sentence for the sender, without
-    the event's content.
+    `invalid`, `refused` by the store, `failed` inside the service; `expired` or `waiting_full`: a response without its
+    prompt. The text is a sentence for the sender, without the event's content. body: the event as JSON, where nobody
+    else has it.
     """
 
-    def __init__(self, event_id: str, event_type: str, reason: str, sentence: str) -> None:
+    def __init__(
+        self, event_id: str, event_type: str, reason: str, sentence: str, *, body: bytes | None = None
+    ) -> None:
         super().__init__(sentence)
+        self.body = body
         self.event_id = event_id
-        self.event_type = event_type if event_type in PAYLOADS else UNKNOWN
+        self.event_type = event_type if event_type in COUNTED else UNKNOWN
         self.reason = reason
 
 
@@ -155,7 +160,7 @@ def _problem(event: TelemetryEvent) -> str | None:
         return "event_id is missing; give each event an id of its own, best a UUIDv7"
     if len(event.event_id) > MAX_EVENT_ID:
         return f"event_id has {len(event.event_id)} characters; at most {MAX_EVENT_ID} are accepted"
-    if not 0 < event.timestamp_ms <= LATEST // NS_PER_MS:
+    if not 0 < event.timestamp_ms <= LATEST_MS:
         return "the timestamp is missing or out of range; give milliseconds since 1970-01-01T00:00:00Z"
     if len(event.metadata) > MAX_METADATA:
         return f"metadata has {len(event.metadata)} entries; at most {MAX_METADATA} are accepted"

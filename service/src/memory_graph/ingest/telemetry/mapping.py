@@ -6,17 +6,12 @@ The model and the session it names are made on first sight; an event it names th
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-
-import msgspec
-
+from memory_graph.ingest.planner import Planner, node_id
 from memory_graph.ingest.telemetry.events import (
     COMPLETE,
     ERROR,
     FAILURE,
     LATENCY,
-    NS_PER_MS,
     START,
     TOKENS,
     Failure,
@@ -27,7 +22,7 @@ from memory_graph.ingest.telemetry.events import (
     Tokens,
     references,
 )
-from memory_graph.model.ids import canonical
+from memory_graph.ingest.timestamps import NS_PER_MS
 from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.model.mutations import CreateNode
 from memory_graph.model.nodes import (
@@ -35,11 +30,8 @@ from memory_graph.model.nodes import (
     ErrorData,
     InvocationData,
     MetricData,
-    ModelData,
     Node,
     NodeData,
-    SessionData,
-    stub,
 )
 
 NODE_TYPES = frozenset({NodeType.INVOCATION, NodeType.PERFORMANCE_METRIC, NodeType.ERROR})
@@ -47,124 +39,44 @@ NODE_TYPES = frozenset({NodeType.INVOCATION, NodeType.PERFORMANCE_METRIC, NodeTy
 STARTED = "started"
 """Status of an invocation that has begun and said nothing more."""
 
-_encode = msgspec.msgpack.Encoder().encode
 _TYPE_BY_STATUS = {STARTED: START, "success": COMPLETE, "error": ERROR, "timeout": ERROR}
 """The type of an invocation event where its node does not say it."""
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """Creations that store events. places[i]: where event i stands among them."""
-
-    creations: tuple[CreateNode, ...]
-    places: tuple[int, ...]
-
-
-def node_id(event_id: str) -> str:
-    """The id of an event's node: the event's own where that is a UUID, else one made of it alone."""
-    return canonical(event_id) or derived_id("event", event_id)
-
-
-def derived_id(kind: str, *names: str) -> str:
-    """The same UUID for the same names, always and everywhere (UUIDv8, RFC 9562 §5.8)."""
-    raw = bytearray(hashlib.blake2b(_encode((kind, names)), digest_size=16).digest())
-    raw[6] = raw[6] & 0x0F | 0x80
-    raw[8] = raw[8] & 0x3F | 0x80
-    digits = raw.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+def add(planner: Planner, event: TelemetryEvent) -> int:
+    """Plans an event. Yields the place of its node."""
+    id = node_id(event.event_id)
+    at = event.timestamp_ms * NS_PER_MS
+    ends = [(kind, start or id, end or id) for kind, start, end in _ends(planner, event, at)]
+    session = event.metadata.get("session_id")
+    session_id = planner.session(session, at)[0] if session else None
+    if session_id is not None:
+        ends.append((EdgeType.BELONGS_TO, id, session_id))
+    type, data = _data(event, id)
+    edges = tuple(
+        [Edge(id=planner.new_id(), type=kind, from_id=start, to_id=end, created_at=at) for kind, start, end in ends]
+    )
+    node = Node(id=id, type=type, data=data, created_at=at, updated_at=at, session_id=session_id)
+    return planner.add(CreateNode(node=node, edges=edges, observed=True))
 
 
-def plan(events: Sequence[TelemetryEvent], new_id: Callable[[], str]) -> Plan:
-    """The creations for events of one tenant: causes first, and every node before an edge to it."""
-    planner = _Planner(new_id)
-    ids = [node_id(event.event_id) for event in events]
-    places = [0] * len(events)
-    for index in _causes_first(events, ids):
-        places[index] = planner.add(events[index], ids[index])
-    return Plan(tuple(planner.creations), tuple(places))
-
-
-def _causes_first(events: Sequence[TelemetryEvent], ids: Sequence[str]) -> list[int]:
-    first = {id: index for index, id in reversed(list(enumerate(ids)))}
-    order: list[int] = []
-    visited: set[int] = set()
-    for index in range(len(events)):
-        chain: list[int] = []
-        following: int | None = index
-        while following is not None and following not in visited:
-            visited.add(following)
-            chain.append(following)
-            named = references(events[following])
-            following = first.get(node_id(named)) if named else None
-        order += reversed(chain)
-    return order
-
-
-class _Planner:
-    """The creations of one write, made once each."""
-
-    def __init__(self, new_id: Callable[[], str]) -> None:
-        self.creations: list[CreateNode] = []
-        self._new_id = new_id
-        self._made: set[str] = set()
-        self._models: dict[tuple[str, str], str] = {}
-
-    def add(self, event: TelemetryEvent, id: str) -> int:
-        at = event.timestamp_ms * NS_PER_MS
-        ends = [(kind, start or id, end or id) for kind, start, end in self._ends(event, at)]
-        session = event.metadata.get("session_id")
-        session_id = self._session(session, at) if session else None
-        if session_id is not None:
-            ends.append((EdgeType.BELONGS_TO, id, session_id))
-        type, data = _data(event, id)
-        edges = tuple(
-            [Edge(id=self._new_id(), type=kind, from_id=start, to_id=end, created_at=at) for kind, start, end in ends]
-        )
-        node = Node(id=id, type=type, data=data, created_at=at, updated_at=at, session_id=session_id)
-        self._made.add(id)
-        self.creations.append(CreateNode(node=node, edges=edges, observed=True))
-        return len(self.creations) - 1
-
-    def _ends(self, event: TelemetryEvent, at: int) -> list[tuple[EdgeType, str | None, str | None]]:
-        """(type, from, to) of an event's edges; None stands for the event itself."""
-        payload = event.payload
-        model = self._model(payload, at) if payload.model_id else None
-        named = references(event)
-        other = self._event(named, at) if named else None
-        ends: list[tuple[EdgeType, str | None, str | None]] = []
-        if isinstance(payload, Tokens | Latency):
-            ends.append((EdgeType.HAS_METRIC, other or model, None))
-            if other is None:
-                return ends
-        elif other is not None:
-            caused = isinstance(payload, Failure)
-            ends.append((EdgeType.CAUSED_ERROR, other, None) if caused else (EdgeType.TRIGGERED_BY, None, other))
-        if model is not None:
-            ends.append((EdgeType.USES_MODEL, None, model))
-        return ends
-
-    def _model(self, payload: Payload, at: int) -> str:
-        key = payload.provider, payload.model_id
-        id = self._models.get(key)
-        if id is None:
-            id = self._models[key] = derived_id("model", *key)
-            data = ModelData(model_id=payload.model_id, provider=payload.provider)
-            self._once(Node(id=id, type=NodeType.MODEL, data=data, created_at=at, updated_at=at))
-        return id
-
-    def _session(self, name: str, at: int) -> str:
-        known = canonical(name)
-        id = known or derived_id("session", name)
-        data = SessionData(metadata={} if known else {"session_id": name})
-        return self._once(Node(id=id, type=NodeType.SESSION, data=data, created_at=at, updated_at=at, session_id=id))
-
-    def _event(self, event_id: str, at: int) -> str:
-        return self._once(stub(node_id(event_id), at))
-
-    def _once(self, node: Node) -> str:
-        if node.id not in self._made:
-            self._made.add(node.id)
-            self.creations.append(CreateNode(node=node, observed=True))
-        return node.id
+def _ends(planner: Planner, event: TelemetryEvent, at: int) -> list[tuple[EdgeType, str | None, str | None]]:
+    """(type, from, to) of an event's edges; None stands for the event itself."""
+    payload = event.payload
+    model = planner.model(payload.provider, payload.model_id, at) if payload.model_id else None
+    named = references(event)
+    other = planner.stub(named, at) if named else None
+    ends: list[tuple[EdgeType, str | None, str | None]] = []
+    if isinstance(payload, Tokens | Latency):
+        ends.append((EdgeType.HAS_METRIC, other or model, None))
+        if other is None:
+            return ends
+    elif other is not None:
+        caused = isinstance(payload, Failure)
+        ends.append((EdgeType.CAUSED_ERROR, other, None) if caused else (EdgeType.TRIGGERED_BY, None, other))
+    if model is not None:
+        ends.append((EdgeType.USES_MODEL, None, model))
+    return ends
 
 
 def _data(event: TelemetryEvent, id: str) -> tuple[NodeType, NodeData]:
@@ -214,6 +126,8 @@ def event_of(node: Node) -> TelemetryEvent | None:
     """The event a node was made of; None for a node that is of no telemetry event."""
     data = node.data
     match data:
+        case InvocationData(model_id=""):
+            return None  # stands for a node, or holds an event, that has to come first
         case InvocationData():
             metadata = dict(data.metadata)
             event_type = metadata.pop("event_type", _TYPE_BY_STATUS.get(data.status, COMPLETE))

@@ -1,0 +1,142 @@
+"""Bodies of conversation topics: what the schemas say and what is read agree."""
+
+from __future__ import annotations
+
+import copy
+import json
+from functools import cache
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.talks import prompt_body, response_body, session_body
+from memory_graph.ingest.conversations import decode
+from memory_graph.ingest.conversations.schema import DIRECTORY, FILES, text
+from memory_graph.ingest.telemetry.events import Rejected
+from memory_graph.ingest.topics import DECODERS, PROMPTS, RESPONSES, SESSIONS
+
+CASES = {
+    "prompt_event.schema.json": (prompt_body, decode.prompt),
+    "response_event.schema.json": (response_body, decode.response),
+    "session_event.schema.json": (session_body, decode.session),
+}
+BEYOND = ("timestamp", "empty", "event's own id", "names no tool", "bytes; at most", "got `float`")
+"""Of what a schema cannot say; the last: that whole numbers are written without a fraction, 1 and not 1.0."""
+
+
+@cache
+def validator(name: str) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json.loads((DIRECTORY / name).read_text()))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_schemas_shipped_are_those_of_the_types(name):
+    assert (DIRECTORY / name).read_text() == text(FILES[name])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_whole_event_fits_its_schema_and_is_read(name):
+    sample, read = CASES[name]
+    validator(name).validate(json.loads(sample()))
+    assert read(sample()).event_id == json.loads(sample())["eventId"]
+
+
+def places(value, path=()):
+    yield path
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from places(inner, (*path, key))
+
+
+def changed(sample: dict, path, value):
+    """The sample with another value at a path; `...` takes it away."""
+    made = copy.deepcopy(sample)
+    if not path:
+        return {} if value is ... else value
+    inside = made
+    for key in path[:-1]:
+        inside = inside[key]
+    if value is ... and isinstance(inside, dict):
+        del inside[path[-1]]
+    else:
+        inside[path[-1]] = None if value is ... else value
+    return made
+
+
+VALUES = st.one_of(
+    st.just(...), st.none(), st.booleans(), st.integers(-5, 300), st.sampled_from([2**31, 2**63, 10**16, 2.5, 1e16]),
+    st.floats(-3, 3), st.text(max_size=4), st.sampled_from(["", "x" * 257, "chat", "stop", "none", "session.ended"]),
+    st.lists(st.one_of(st.text(max_size=2), st.integers()), max_size=3), st.just(["x"] * 65), st.just([{}]),
+    st.dictionaries(st.text(max_size=2), st.one_of(st.text(max_size=2), st.none()), max_size=3),
+    st.just({str(i): i for i in range(65)}), st.just({"name": "n"}), st.just({"unknown": 1}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_what_a_schema_refuses_is_refused_and_what_it_accepts_is_read(name, data):
+    sample, read = CASES[name]
+    whole = json.loads(sample())
+    body = changed(whole, data.draw(st.sampled_from(list(places(whole)))), data.draw(VALUES))
+    fits = validator(name).is_valid(body)
+    refused = None
+    try:
+        read(json.dumps(body).encode())
+    except Rejected as raised:
+        refused = str(raised)
+    assert (refused is None) == fits or any(part in (refused or "") for part in BEYOND), (body, refused)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "no JSON event"),
+        (b"\xff", "no JSON event"),
+        (b"[" * 100_000, "no JSON event"),
+        (prompt_body(timestamp="yesterday"), "timestamp"),
+        (prompt_body(timestamp=0), "timestamp"),
+        (prompt_body(timestamp=1e300), "timestamp"),
+        (prompt_body(prompt={"text": ""}), r"\$\.prompt\.text"),
+        (prompt_body(prompt={"text": "é" * 600_000}), r"prompt\.text is 1,200,000 bytes; at most 1,000,000"),
+        (prompt_body().replace(b"userId", b"user"), "userId"),
+        (b" " * 4_000_001, "4,000,001 bytes; at most 4,000,000"),
+    ],
+)
+def test_a_prompt_that_is_none_is_refused_in_a_sentence(body, said):
+    with pytest.raises(Rejected, match=said) as refused:
+        decode.prompt(body)
+    assert refused.value.event_type == "llm.prompt"
+    assert refused.value.reason == ("undecodable" if said == "no JSON event" else "invalid")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"response": {}, "error": None}, "empty"),
+        ({"promptEventId": "r-1"}, "own id"),
+        ({"response": {"toolCalls": [{}]}}, r"toolCalls\[0\] names no tool"),
+        ({"response": {"text": "x", "finishReason": "bored"}}, "finishReason"),
+        ({"usage": {"promptTokens": -1}}, "promptTokens"),
+    ],
+)
+def test_a_response_that_is_none_is_refused_in_a_sentence(changes, said):
+    with pytest.raises(Rejected, match=said) as refused:
+        decode.response(response_body(**changes))
+    assert (refused.value.event_id, refused.value.event_type) == ("r-1", "llm.response")
+
+
+@pytest.mark.parametrize("sent", ["2026-03-01T11:00:00+01:00", "2026-03-01T10:00:00", 1772359200000, 1772359200000.0])
+def test_times_are_iso_8601_or_milliseconds(sent):
+    assert decode.prompt(prompt_body(timestamp=sent)).at == 1_772_359_200_000_000_000
+
+
+def test_topics_take_json_alone():
+    assert DECODERS[PROMPTS](prompt_body(), "application/json; charset=utf-8")[0].key == json.loads(prompt_body())[
+        "session"]["id"]  # fmt: skip
+    assert DECODERS[RESPONSES](response_body(), "")[0].key == "p-1"
+    assert DECODERS[SESSIONS](session_body(kind="ended"), "")[0].event_type == "llm.session.ended"
+    for topic in (PROMPTS, RESPONSES, SESSIONS):
+        with pytest.raises(Rejected, match="application/json"):
+            DECODERS[topic](b"{}", "application/x-protobuf")
