@@ -1,6 +1,12 @@
-"""Codecs: how content is written to the disk (store.protocol.Codec)."""
+"""How content is written to the disk: through a codec (store.protocol.Codec), by every store the same."""
 
 from __future__ import annotations
+
+import msgspec
+
+from memory_graph.model.nodes import Edge, NodeData
+from memory_graph.store.protocol import Codec
+from memory_graph.store.sameness import without_count
 
 
 class PlainCodec:
@@ -11,3 +17,29 @@ class PlainCodec:
 
     def decode(self, tenant: str, node_id: str, stored: bytes) -> bytes:  # noqa: ARG002 - the shape is the protocol's
         return stored
+
+
+class Contents:
+    """Encodes and decodes with one codec. Not for use by two threads at once."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._encoder = msgspec.msgpack.Encoder()
+        self._data: msgspec.msgpack.Decoder[NodeData] = msgspec.msgpack.Decoder(NodeData)
+        self._properties = msgspec.msgpack.Decoder(dict[str, str])
+
+    def encode_data(self, tenant: str, id: str, data: NodeData) -> bytes:
+        """A node's data as it is stored. The usage_count of a template is not in it: stores count that beside it."""
+        return self._codec.encode(tenant, id, self._encoder.encode(without_count(data)))
+
+    def decode_data(self, tenant: str, id: str, stored: bytes) -> NodeData:
+        return self._data.decode(self._codec.decode(tenant, id, stored))
+
+    def encode_properties(self, tenant: str, edge: Edge) -> bytes | None:
+        """An edge's properties as they are stored; None for none."""
+        if not edge.properties:
+            return None
+        return self._codec.encode(tenant, edge.id, self._encoder.encode(edge.properties))
+
+    def decode_properties(self, tenant: str, id: str, stored: bytes | None) -> dict[str, str]:
+        return {} if stored is None else self._properties.decode(self._codec.decode(tenant, id, stored))

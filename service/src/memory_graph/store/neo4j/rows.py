@@ -1,4 +1,4 @@
-"""Nodes and edges as property maps. Content passes the codec on its way in and out, here and nowhere else."""
+"""Nodes and edges as property maps. Content passes the codec on its way in and out."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 
 import msgspec
 
-from memory_graph.model.nodes import Edge, Node, NodeData, SessionData, TemplateData
+from memory_graph.model.nodes import Edge, Node, SessionData, TemplateData
+from memory_graph.store.codec import Contents
 from memory_graph.store.neo4j.names import COUNTS, NODE_TYPES, RELATIONSHIPS
 from memory_graph.store.neo4j.words import tags_of, words_of
-from memory_graph.store.protocol import Codec
-from memory_graph.store.sameness import without_count
 
 NODE = "v.id, v.n, v.type, v.session_id, v.created_ns, v.updated_ns, v.recorded_at, v.uses, v.data"
 """Columns `Rows.node` reads: v is a :Node or a :NodeVersion."""
@@ -32,19 +31,13 @@ EDGE_PROPERTIES = ("tenant", "id", "n", "created_ns", "recorded_at", "chain", "p
 """The same of `Rows.new_edge`."""
 
 
-class Rows:
-    """Encodes and decodes with one codec."""
-
-    def __init__(self, codec: Codec) -> None:
-        self._codec = codec
-        self._encoder = msgspec.msgpack.Encoder()
-        self._data: msgspec.msgpack.Decoder[NodeData] = msgspec.msgpack.Decoder(NodeData)
-        self._properties = msgspec.msgpack.Decoder(dict[str, str])
+class Rows(Contents):
+    """Property maps as nodes and edges."""
 
     def content(self, tenant: str, node: Node) -> Properties:
         """The properties that change when a node's data does."""
         return {
-            "data": self._codec.encode(tenant, node.id, self._encoder.encode(without_count(node.data))),
+            "data": self.encode_data(tenant, node.id, node.data),
             "tags": tags_of(tenant, node.session_id, node.type, node.data),
             "words": words_of(node.data),
         }
@@ -78,14 +71,15 @@ class Rows:
             "created_ns": edge.created_at,
             "recorded_at": edge.recorded_at,
         }
-        if edge.properties:
-            made["properties"] = self._codec.encode(tenant, edge.id, self._encoder.encode(edge.properties))
+        properties = self.encode_properties(tenant, edge)
+        if properties is not None:
+            made["properties"] = properties
         return made
 
     def node(self, tenant: str, row: Sequence[Any]) -> Node:
         """The node of a row of `NODE` columns."""
         id, _, type, session_id, created_ns, updated_ns, recorded_at, uses, stored = row
-        data = self._data.decode(self._codec.decode(tenant, id, stored))
+        data = self.decode_data(tenant, id, stored)
         if uses and isinstance(data, TemplateData):
             data = msgspec.structs.replace(data, usage_count=uses)
         return Node(
@@ -101,13 +95,12 @@ class Rows:
     def edge(self, tenant: str, row: Sequence[Any]) -> Edge:
         """The edge of a row of `EDGE` columns."""
         id, type, created_ns, recorded_at, stored, from_id, to_id = row
-        properties = {} if stored is None else self._properties.decode(self._codec.decode(tenant, id, stored))
         return Edge(
             id=id,
             type=RELATIONSHIPS[type],
             from_id=from_id,
             to_id=to_id,
             created_at=created_ns,
-            properties=properties,
+            properties=self.decode_properties(tenant, id, stored),
             recorded_at=recorded_at,
         )

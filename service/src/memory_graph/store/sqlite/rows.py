@@ -1,4 +1,4 @@
-"""Nodes and edges as rows. Content passes the codec on its way in and out, here and nowhere else."""
+"""Nodes and edges as rows. Content passes the codec on its way in and out."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import msgspec
 from memory_graph.model.attributes import attributes, text
 from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.model.nodes import Edge, Node, NodeData, TemplateData
+from memory_graph.store.codec import Contents
 from memory_graph.store.ids import to_text
-from memory_graph.store.protocol import Codec
-from memory_graph.store.sameness import without_count
 
 NODE = "v.n, v.id, v.type, s.id, v.created_at, v.updated_at, v.recorded_at, v.uses, v.data"
 """Columns `Rows.node` reads: v is a node or a version of one, s its row in sessions."""
@@ -30,30 +29,8 @@ NODE_TYPES = {int(type): type for type in NodeType}
 _EDGE_TYPES = {int(type): type for type in EdgeType}
 
 
-class Rows:
-    """Encodes and decodes with one codec. Not for use by two threads at once."""
-
-    def __init__(self, codec: Codec) -> None:
-        self._codec = codec
-        self._encoder = msgspec.msgpack.Encoder()
-        self._data: msgspec.msgpack.Decoder[NodeData] = msgspec.msgpack.Decoder(NodeData)
-        self._properties = msgspec.msgpack.Decoder(dict[str, str])
-
-    def encode_data(self, tenant: str, id: str, data: NodeData) -> bytes:
-        """What `nodes.data` holds. The usage_count of a template is not in it: that is `nodes.uses`."""
-        return self._codec.encode(tenant, id, self._encoder.encode(without_count(data)))
-
-    def decode_data(self, tenant: str, id: str, stored: bytes) -> NodeData:
-        return self._data.decode(self._codec.decode(tenant, id, stored))
-
-    def encode_properties(self, tenant: str, edge: Edge) -> bytes | None:
-        """What `edges.properties` holds."""
-        if not edge.properties:
-            return None
-        return self._codec.encode(tenant, edge.id, self._encoder.encode(edge.properties))
-
-    def decode_properties(self, tenant: str, id: str, stored: bytes | None) -> dict[str, str]:
-        return {} if stored is None else self._properties.decode(self._codec.decode(tenant, id, stored))
+class Rows(Contents):
+    """Rows as nodes and edges."""
 
     def node(self, tenant: str, row: Row) -> Node:
         """The node of a row of `NODE` columns."""
