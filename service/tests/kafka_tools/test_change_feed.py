@@ -13,6 +13,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from confluent_kafka import KafkaException
 from google.protobuf import json_format
 from google.protobuf.empty_pb2 import Empty
 
@@ -36,7 +37,10 @@ def events_in(bootstrap: str, topic: str) -> list[pb.Event]:
 def arrived(bootstrap: str, topic: str, wanted: set[str]) -> list[pb.Event]:
     """Reads until all events with these ids are there."""
     while True:
-        found = events_in(bootstrap, topic)
+        try:
+            found = events_in(bootstrap, topic)
+        except KafkaException:
+            continue  # a topic that was just made, or whose broker was, has no leader yet
         if wanted <= {event.id for event in found}:
             return found
 

@@ -66,7 +66,8 @@ def print_list(letters: Sequence[Letter], limit: int) -> None:
     for letter in letters:
         reasons[letter.topic][letter.reason] += 1
     for topic, counted in sorted(reasons.items()):
-        each = " · ".join(f"{clean(reason)} {count:,}" for reason, count in counted.most_common())
+        most_first = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+        each = " · ".join(f"{clean(reason)} {count:,}" for reason, count in most_first)
         click.echo(f"{topic}  {counted.total():,} waiting: {each}")
     click.echo()
     rows = [

@@ -81,20 +81,25 @@ class DeadLetterQueue:
     async def send(self, letters: Sequence[DeadLetter]) -> None:
         """Returns once every letter is kept by all replicas in sync. It waits for brokers that are away, and for a
         topic that is missing: what is given up must be somewhere. Raises `memory_graph.kafka.producer.Closed`."""
-        left = [record_of(letter) for letter in letters]
-        while left:
-            refused = await self._producer.send(left)
-            again = []
-            cut = 0
-            for place, error in refused.items():
-                record = left[place]
-                _log.error("dead letter refused", topic=record.topic, reason=error.str())
-                if error.code() in _TOO_LARGE and record.body:
-                    record, cut = _without_body(record), cut + 1
-                again.append(record)
-            left = again
-            if len(left) > cut:
+        records = [record_of(letter) for letter in letters]
+        refused = await self._producer.send(records)
+        for place, error in refused.items():
+            _tell(records[place], error)
+            await self._send_alone(records[place])
+
+    async def _send_alone(self, record: Record) -> None:
+        """Where one is refused for its size, those it was sent together with are too."""
+        while refused := await self._producer.send([record]):
+            error = refused[0]
+            _tell(record, error)
+            if error.code() in _TOO_LARGE and record.body:
+                record = _without_body(record)
+            else:
                 await asyncio.sleep(_PAUSE_S)
+
+
+def _tell(record: Record, error: KafkaError) -> None:
+    _log.error("dead letter refused", topic=record.topic, reason=error.str())
 
 
 def _without_body(record: Record) -> Record:

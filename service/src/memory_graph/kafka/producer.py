@@ -50,7 +50,6 @@ class AckedProducer:
             "message.timeout.ms": 0,  # brokers that are away are waited for: a gap in the order would be worse
             "topic.metadata.propagation.max.ms": 5_000,  # then a topic that is not there is said to be missing
             "delivery.report.only.error": True,
-            "log_level": 4,
             "error_cb": self._heard,
         }
         self._producer: Producer | None = None
