@@ -48,6 +48,10 @@ def least_arguments(options: dict[str, Any]) -> dict[str, Any]:
     """Arguments a module needs to come as far as connecting."""
     values = {"str": "x", "int": 1, "list": [], "dict": {}, "path": "x", "bool": True}
     given = {name: values.get(option["type"]) for name, option in options.items() if option.get("required")}
+    if "port_forward" in options:
+        given |= {"namespace": "x", "port_forward": True}
+    if "credentials_secret" in options:
+        given |= {"namespace": "x", "credentials_secret": "x"}
     if "label_selector" in options:
         given |= {"namespace": "x", "label_selector": "x=y"}
     if "objects" in options:

@@ -75,7 +75,7 @@ def test_examples_are_what_the_modules_take(modules):
             key: STAND_INS[options[key]["type"]]
             if key in options and isinstance(value, str) and TEMPLATED.search(value)
             else value
-            for key, value in arguments.items()
+            for key, value in (arguments or {}).items()
         }
         assert ArgumentSpecValidator(argument_spec(options)).validate(given).error_messages == [], name
 

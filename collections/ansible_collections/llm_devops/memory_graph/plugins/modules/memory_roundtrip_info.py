@@ -102,6 +102,7 @@ from ansible.module_utils.basic import missing_required_lib
 from ..module_utils import _memory_messages, _portforward, _roundtrip
 from ..module_utils._ansible import ClusterModule
 from ..module_utils._cluster import Cluster
+from ..module_utils._endpoints import ready_pods
 from ..module_utils._errors import ClusterError
 from ..module_utils._portforward import PortForward
 from ..module_utils._roundtrip import Measured, RoundtripError, Tls, connected, roundtrip
@@ -124,27 +125,6 @@ LIBRARIES = (
     ("websocket-client", _portforward, "websocket"),
 )
 WRITES = re.compile(r'^memory_graph_grpc_requests_total\{method="AddPrompt",status="OK"\} ([0-9.e+]+)$', re.MULTILINE)
-
-
-def ready_pods(cluster: Cluster, namespace: str, service: str) -> list[str]:
-    """Names of the pods that stand behind the Service now.
-
-    Raises:
-        ClusterError: when there is no such Service, or nobody behind it.
-    """
-    path = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
-    names = [
-        endpoint["targetRef"]["name"]
-        for part in cluster.list(path, f"kubernetes.io/service-name={service}")
-        for endpoint in part.get("endpoints") or []
-        if endpoint.get("targetRef") and (endpoint.get("conditions") or {}).get("ready") is not False
-    ]
-    if not names:
-        raise ClusterError(
-            f"Service/{service} in namespace {namespace} has no ready pod",
-            "is the release deployed, and does it wait for its pods?",
-        )
-    return sorted(set(names))
 
 
 def pem(file: str | None) -> bytes | None:
