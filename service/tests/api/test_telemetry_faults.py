@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,17 +81,6 @@ def test_sigterm_answers_everything_that_was_accepted(serve: Serve) -> None:
     with grpc.insecure_channel(serve(server.data).address) as channel:
         stored = stored_ids(channel)
     assert sorted(stored) == sorted(id for stream in streams for id in stream.acked)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A 64 MiB file system, 40 MiB of it ballast."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)], check=True)
-    (disk / "ballast").write_bytes(b"\0" * (40 << 20))
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def test_streams_wait_for_a_store_that_cannot_write_and_go_on_by_themselves(serve: Serve, small_disk: Path) -> None:

@@ -101,9 +101,10 @@ class Broker:
         assert self._server is not None
         self._server.kill()
 
-    def stop(self) -> None:
+    def stop(self, seconds: float) -> None:
+        """SIGTERM, and SIGKILL after so many seconds."""
         if self._server is not None:
-            self._server.stop()
+            self._server.stop(seconds)
 
     def _java(self, heap: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile=file://{self.home}/log4j2.properties"
@@ -135,5 +136,6 @@ class KafkaCluster:
             broker.wait_ready()
 
     def stop(self) -> None:
+        """Where there are several, at once: the last ones, without a majority, could not shut down in order."""
         for broker in self.brokers:
-            broker.stop()
+            broker.stop(0 if len(self.brokers) > 1 else 60)

@@ -45,6 +45,7 @@ def consumer_settings(settings: Settings) -> dict[str, Any]:
     return client_settings(settings) | {
         "group.id": settings.kafka_group,
         "partition.assignment.strategy": "cooperative-sticky",
+        "heartbeat.interval.ms": 1_000,  # a heartbeat's answer is how a member learns that others came or went
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,

@@ -16,6 +16,7 @@ from memory_graph.config import Settings, SettingsError
 from memory_graph.ingest.telemetry.dead_letters import counted_and_logged
 from memory_graph.ingest.telemetry.pipeline import Pipeline
 from memory_graph.ingest.topics import DECODERS, Decoder
+from memory_graph.kafka import outbox
 from memory_graph.kafka.dead_letters import DeadLetterQueue
 from memory_graph.model.errors import StoreUnavailable
 from memory_graph.server import (
@@ -88,6 +89,7 @@ async def _work(settings: Settings) -> None:
         health = _Health(store, metrics, settings.kafka_tenant)
         exposition = _expose(settings, metrics, lambda: health.serving and member.joined and lag.reached)
         stack.callback(exposition.close)
+        await stack.enter_async_context(outbox.running(store, settings, metrics.registry))
         watching = [asyncio.create_task(lag.watch()), asyncio.create_task(health.watch())]
         _log.info(
             "working",

@@ -1,0 +1,88 @@
+"""Members of one group coming and going while events flow: nothing is lost, nothing is stored twice."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from memory_graph.config import Settings
+from memory_graph.ingest.telemetry.pipeline import Pipeline
+from memory_graph.ingest.topics import DECODERS
+from memory_graph.kafka.dead_letters import DeadLetterQueue
+from memory_graph.store.sqlite import open_store
+from memory_graph.telemetry.ingestion import IngestionMetrics
+from memory_graph.worker.consumer import GroupMember
+from memory_graph.worker.intake import Intake
+from support.kafka_events import plain, quick_records
+from support.kafka_topics import committed, new_topic, produce
+from support.worker import Stored, until
+
+pytestmark = pytest.mark.xdist_group("kafka")
+ROUNDS = 4
+COUNT = 12_000
+LIMIT_S = 120
+
+
+class Members:
+    """Members with an intake each, over one store: what workers with a database between them are."""
+
+    def __init__(self, settings: Settings, pipeline: Pipeline, metrics: IngestionMetrics, letters: DeadLetterQueue):
+        self._settings, self._pipeline, self._metrics, self._letters = settings, pipeline, metrics, letters
+        self._running: list[tuple[GroupMember, Intake, asyncio.Event, asyncio.Task[None]]] = []
+
+    async def join(self) -> None:
+        """Returns once the newcomer has partitions."""
+        decoders = dict.fromkeys(self._settings.kafka_topics, DECODERS["llm-telemetry-events"])
+        intake = Intake(self._pipeline, self._metrics, self._letters, decoders, tenant="default")
+        member = GroupMember(self._settings, intake)
+        await member.join()
+        stopping = asyncio.Event()
+        self._running.append((member, intake, stopping, asyncio.create_task(member.run(stopping))))
+        await asyncio.to_thread(until, lambda: bool(member.assigned), LIMIT_S)
+
+    async def leave(self) -> None:
+        """The oldest goes."""
+        member, intake, stopping, running = self._running.pop(0)
+        stopping.set()
+        await running
+        await member.leave(10)
+        await intake.close()
+        assert not member.assigned
+
+
+async def test_a_storm_of_rebalances(kafka: str, group: str, tmp_path: Path) -> None:
+    topic = new_topic(kafka, partitions=6)
+    settings = Settings(kafka_bootstrap_servers=kafka, kafka_group=group, kafka_topics={topic: topic})
+    store = open_store(tmp_path / "memory-graph.db")
+    metrics = IngestionMetrics(CollectorRegistry())
+    producing = asyncio.create_task(asyncio.to_thread(produce, kafka, topic, slowly(quick_records(range(COUNT)))))
+    pipeline = Pipeline(store, metrics, lambda _: None, max_bytes=8 << 20, patience_s=60, draining=asyncio.Event())
+    async with DeadLetterQueue(settings) as letters:
+        members = Members(settings, pipeline, metrics, letters)
+        await members.join()
+        for _ in range(ROUNDS):
+            await members.join()
+            await members.join()
+            await members.leave()
+            await members.leave()
+        await producing
+        await asyncio.to_thread(until, lambda: sum(committed(kafka, group, topic).values()) == COUNT, LIMIT_S)
+        await members.leave()
+    await pipeline.close()
+    await store.close()
+    stored = Stored(tmp_path)
+    assert len(stored.events) == COUNT
+    assert set(stored.events) == {plain(number) for number in range(COUNT)}
+
+
+def slowly(records: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    """Spread over some seconds, so that there is something to read in every round."""
+    for number, record in enumerate(records):
+        if number % 100 == 0:
+            time.sleep(0.05)
+        yield record
