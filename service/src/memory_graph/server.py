@@ -7,7 +7,8 @@ import gc
 import signal
 import ssl
 import sys
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
 
 import grpc
@@ -17,14 +18,19 @@ from memory_graph import __version__
 from memory_graph.api.graph_query import GraphQueryService
 from memory_graph.api.health import Health, add_reflection
 from memory_graph.api.memory_graph import MemoryGraphService
+from memory_graph.api.rest.app import application
+from memory_graph.api.rest.batch import Batches
+from memory_graph.api.rest.body import Bodies
+from memory_graph.api.rest.server import HttpTls, RestServer
 from memory_graph.api.rpc import DEFAULT_TENANT, Rpcs
 from memory_graph.api.telemetry_stream import TelemetryStreamService
 from memory_graph.api.tls import Certificates
 from memory_graph.config import Settings
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as telemetry_pb
+from memory_graph.ingest.conversations.waiting import WaitingLimits
 from memory_graph.ingest.recorder import Recorder
-from memory_graph.ingest.telemetry.dead_letters import counted_and_logged
+from memory_graph.ingest.telemetry.dead_letters import DeadLetters, counted_and_logged
 from memory_graph.ingest.telemetry.pipeline import Pipeline
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
 from memory_graph.plugins import load_plugins
@@ -95,10 +101,11 @@ async def _serve(settings: Settings) -> None:
         pipeline = Pipeline(
             measured,
             ingestion,
-            counted_and_logged(ingestion),
+            await stack.enter_async_context(_dead_letters(settings, counted_and_logged(ingestion))),
             max_bytes=settings.telemetry_buffer_bytes,
             patience_s=settings.telemetry_patience_s,
             draining=draining,
+            waiting=WaitingLimits(most=settings.telemetry_waiting_responses, age_s=float(settings.telemetry_waiting_s)),
         )
         stack.push_async_callback(pipeline.close)
         rpcs = Rpcs(metrics, tracing, settings.request_timeout_ms / _MS, draining)
@@ -119,12 +126,19 @@ async def _serve(settings: Settings) -> None:
         grpc_port = _listen(server, settings)
         exposition = _expose(settings, metrics, health)
         stack.callback(exposition.close)
+        rest = _serve_rest(settings, pipeline, ingestion, lambda: health.serving)
+        stack.push_async_callback(rest.close, 0)
         await server.start()
         await stack.enter_async_context(_change_feed(store, settings, metrics))
         await _look(store, health, metrics)
         watching = asyncio.create_task(_watch(store, health, metrics))
         _log.info(
-            "listening", host=settings.grpc_host, grpc_port=grpc_port, metrics_port=exposition.port, version=__version__
+            "listening",
+            host=settings.grpc_host,
+            grpc_port=grpc_port,
+            metrics_port=exposition.port,
+            rest_port=rest.port,
+            version=__version__,
         )
 
         await stopping.wait()
@@ -132,7 +146,7 @@ async def _serve(settings: Settings) -> None:
         watching.cancel()
         await health.shut_down()
         draining.set()
-        await server.stop(settings.drain_seconds)
+        await asyncio.gather(server.stop(settings.drain_seconds), rest.close(settings.drain_seconds))
     _log.info("stopped")
 
 
@@ -167,6 +181,18 @@ async def open_configured_store(settings: Settings, metrics: Metrics) -> GraphSt
             f"DB_PATH={settings.db_path} cannot be used: {error.strerror};"
             " set DB_PATH to a directory this user may write"
         ) from None
+
+
+@asynccontextmanager
+async def _dead_letters(settings: Settings, counted: DeadLetters) -> AsyncIterator[DeadLetters]:
+    """What becomes of rejected events in the block: counted and logged, and kept in Kafka where there is one."""
+    if not settings.kafka_bootstrap_servers:
+        yield counted
+        return
+    from memory_graph.kafka.rejections import Rejections  # noqa: PLC0415 - a server without Kafka has no use for it
+
+    async with Rejections(settings, counted, DEFAULT_TENANT) as rejections:
+        yield rejections.take
 
 
 def _change_feed(store: GraphStore, settings: Settings, metrics: Metrics) -> AbstractAsyncContextManager[None]:
@@ -220,6 +246,25 @@ def _expose(settings: Settings, metrics: Metrics, health: Health) -> MetricsServ
     except OSError as error:
         address = f"{settings.grpc_host}:{settings.metrics_port}"
         raise StartError(f"cannot listen on {address} for metrics: {error.strerror}; set METRICS_PORT") from None
+
+
+def _serve_rest(
+    settings: Settings, pipeline: Pipeline, metrics: IngestionMetrics, ready: Callable[[], bool]
+) -> RestServer:
+    patience_s = settings.request_timeout_ms / _MS
+    batches = Batches(pipeline, metrics, limit=settings.max_message_bytes, patience_s=patience_s)
+    bodies = Bodies(settings.max_message_bytes, patience_s)
+    tls = None
+    if settings.tls_cert_file and settings.tls_key_file:
+        tls = HttpTls(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
+    app = application(batches, bodies, ready, lambda: pipeline.store_state)
+    try:
+        return RestServer(
+            app, settings.grpc_host, settings.rest_port, max_connections=settings.max_connections, tls=tls
+        )
+    except OSError as error:
+        address = f"{settings.grpc_host}:{settings.rest_port}"
+        raise StartError(f"cannot listen on {address} for REST: {error.strerror}; set REST_PORT") from None
 
 
 async def _watch(store: GraphStore, health: Health, metrics: Metrics) -> None:

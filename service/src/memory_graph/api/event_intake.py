@@ -17,6 +17,7 @@ from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
 from memory_graph.ingest.telemetry.decode import from_message
 from memory_graph.ingest.telemetry.events import Rejected, TelemetryEvent
 from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS, Outcome, Pipeline, held_bytes
+from memory_graph.ingest.topics import PROTOBUF
 from memory_graph.model.errors import Invalid, Violation
 from memory_graph.telemetry.ingestion import IngestionMetrics
 
@@ -122,6 +123,7 @@ class Intake:
             try:
                 events.append(from_message(one))
             except Rejected as problem:
+                problem.body, problem.content_type = one.SerializeToString(), PROTOBUF
                 rejected[place] = problem
         self._count(events, rejected)
         if not events:

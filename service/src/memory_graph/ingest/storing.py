@@ -9,6 +9,7 @@ import structlog
 
 from memory_graph.flow.attempts import Attempts
 from memory_graph.flow.bucket import TokenBucket
+from memory_graph.ingest.bodies import body_of
 from memory_graph.ingest.conversations.events import PromptEvent, ResponseEvent
 from memory_graph.ingest.conversations.joining import Joining
 from memory_graph.ingest.conversations.mapping import is_waiting, waiting_id
@@ -110,7 +111,9 @@ class Storing:
             if response in there and there[response].type is NodeType.RESPONSE:
                 answered[place] = "duplicate"
             elif waiting not in there and room == 0:
-                answered[place] = full(events[place].event_id, events[place].event_type)
+                rejected = full(events[place].event_id, events[place].event_type)
+                rejected.body = body_of(events[place])
+                answered[place] = rejected
             elif waiting not in there:
                 room -= 1
         return answered
@@ -159,7 +162,7 @@ class Storing:
             node = _node(applied.results[place])
             if node.type not in becomes(event):
                 sentence = f"event_id is the id of a {node.type.name} node; give the event an id of its own"
-                outcomes.append(Rejected(event.event_id, event.event_type, "refused", sentence))
+                outcomes.append(Rejected(event.event_id, event.event_type, "refused", sentence, body=body_of(event)))
                 continue
             new = node.recorded_at == recorded_at and id(node) not in told
             told.add(id(node))
@@ -180,7 +183,7 @@ def _node(result: object) -> Node:
 
 def _refused(event: Event, error: Exception) -> Rejected:
     if isinstance(error, GraphError):
-        return Rejected(event.event_id, event.event_type, "refused", str(error))
+        return Rejected(event.event_id, event.event_type, "refused", str(error), body=body_of(event))
     _log.error("event failed", event_id=event.event_id, error_type=type(error).__name__, exc_info=error)
     sentence = "the event could not be stored inside the service; its log says why"
-    return Rejected(event.event_id, event.event_type, "failed", sentence)
+    return Rejected(event.event_id, event.event_type, "failed", sentence, body=body_of(event))

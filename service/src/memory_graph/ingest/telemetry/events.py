@@ -110,8 +110,8 @@ class Rejected(Exception):
 
     event_id, event_type: as far as they could be read. reason: a label for counting, `undecodable`, `unknown_type`,
     `invalid`, `refused` by the store, `failed` inside the service; `expired` or `waiting_full`: a response without its
-    prompt. The text is a sentence for the sender, without the event's content. body: the event as JSON, where nobody
-    else has it.
+    prompt. The text is a sentence for the sender, without the event's content. body: the event, as JSON or what
+    content_type says, where nobody else has it.
     """
 
     def __init__(
@@ -119,6 +119,7 @@ class Rejected(Exception):
     ) -> None:
         super().__init__(sentence)
         self.body = body
+        self.content_type = "application/json"
         self.event_id = event_id
         self.event_type = event_type if event_type in COUNTED else UNKNOWN
         self.reason = reason

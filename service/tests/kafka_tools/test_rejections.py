@@ -1,0 +1,78 @@
+"""What other sources reject goes to the dead letters too, and comes back by Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from ingest.samples import body, message
+from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
+from memory_graph.ingest.bodies import body_of
+from memory_graph.ingest.telemetry.decode import from_json, from_message
+from memory_graph.ingest.telemetry.events import Rejected
+from memory_graph.kafka import rejections
+from memory_graph.kafka.dead_letters import DeadLetterQueue
+from memory_graph.kafka.rejections import Rejections, given_up
+from support.kafka_topics import read_all
+from support.telemetry import Sender
+
+pytestmark = pytest.mark.xdist_group("kafka")
+
+
+def test_an_event_of_a_stream_that_is_refused_is_a_dead_letter(serve, cli, kafka, topic):
+    server = serve(KAFKA_BOOTSTRAP_SERVERS=kafka, KAFKA_TOPICS=f"{topic}=llm-telemetry-events", KAFKA_EVENTS_TOPIC="")
+    unknown = message("e-1")
+    unknown.event_type = "llm.of.tomorrow"
+    with grpc.insecure_channel(server.address) as channel:
+        sender = Sender(channel)
+        sender.send(message("e-0"), unknown)
+        sender.end()
+        assert [ack.success for ack in sender.acks] == [True, False]
+    assert server.stop() == 0  # and what was rejected is written by then
+    (found,) = read_all(kafka, f"{topic}-dlq")
+    assert pb.Event.FromString(found.value()) == unknown
+    assert found.key() == b"e-1"
+    headers = dict(found.headers())
+    assert headers["content-type"] == b"application/x-protobuf"
+    assert headers["tenant-id"] == b"default"
+    assert headers["x-original-offset"] == b"-1"
+    assert headers["x-failure-reason"].startswith(b"unknown_type: event_type 'llm.of.tomorrow' is unknown")
+    sent = cli("dlq", "redrive", "--all")
+    assert f"→ {topic}  retry 1" in sent.out
+    (back,) = read_all(kafka, topic)
+    assert pb.Event.FromString(back.value()) == unknown
+
+
+def test_an_event_that_was_checked_has_a_body_that_decodes_to_it():
+    for event in (from_json(body("e-1", metadata={"session_id": "s"})), from_message(message("e-2"))):
+        assert from_json(body_of(event)) == event
+
+
+async def test_while_kafka_is_away_a_bounded_part_is_kept(settings, monkeypatch):
+    gone = settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
+    monkeypatch.setattr(rejections, "MOST_BYTES", 50_000)
+    monkeypatch.setattr(rejections, "_LAST_S", 0.1)
+    counted: list[Rejected] = []
+    with capture_logs() as logs:
+        async with Rejections(gone, counted.extend, "default") as kept:
+            for place in range(100):
+                kept.take([Rejected(f"e-{place}", "", "invalid", "no", body=bytes(1_000))])
+                await asyncio.sleep(0)
+            assert kept._bytes <= 50_000
+    assert len(counted) == 100
+    assert sum(line["event"].startswith("rejected events are not kept") for line in logs) == 1
+
+
+async def test_what_was_acknowledged_and_is_given_up_is_kept_before_it_is_counted(settings, kafka, topic):
+    counted: list[Rejected] = []
+    one = Rejected("e-1", "", "expired", "no prompt came", body=b'{"eventId": "e-1"}')
+    async with DeadLetterQueue(settings) as queue:
+        await given_up(queue, settings, counted.extend)("acme", [one])
+    (found,) = read_all(kafka, f"{topic}-dlq")
+    assert msgspec.json.decode(found.value()) == {"eventId": "e-1"}
+    assert dict(found.headers())["tenant-id"] == b"acme"
+    assert counted == [one]
