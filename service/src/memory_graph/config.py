@@ -35,10 +35,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=False)
 
     grpc_host: str = Field(
-        default="127.0.0.1", description="address gRPC and metrics listen on; 0.0.0.0 in a container"
+        default="127.0.0.1", description="address gRPC, REST and metrics listen on; 0.0.0.0 in a container"
     )
     grpc_port: Port = Field(default=50051, description="gRPC port; 0 takes a free one")
     metrics_port: Port = Field(default=9090, description="port of /metrics; 0 takes a free one")
+    rest_port: Port = Field(default=8080, description="port of REST; 0 takes a free one")
     store: Literal["embedded", "neo4j"] = Field(
         default="embedded", description="where the graph is kept: a file of this process, or a Neo4j database"
     )
@@ -121,7 +122,15 @@ class Settings(BaseSettings):
     kafka_max_poll_records: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=500, description="most records a worker takes at once; it takes fewer while the store is slow"
     )
-    tls_cert_file: Path | None = Field(default=None, description="PEM certificate chain; with it gRPC speaks TLS")
+    telemetry_waiting_responses: PositiveInt = Field(
+        default=100_000, description="responses that may wait in the store for their prompts"
+    )
+    telemetry_waiting_s: PositiveInt = Field(
+        default=86_400, description="how long a response waits for its prompt until it is a dead letter, seconds"
+    )
+    tls_cert_file: Path | None = Field(
+        default=None, description="PEM certificate chain; with it gRPC and REST speak TLS"
+    )
     tls_key_file: Path | None = Field(default=None, description="PEM private key of tls_cert_file")
     tls_client_ca_file: Path | None = Field(
         default=None, description="PEM CAs; with it clients must show a certificate (mTLS)"

@@ -167,7 +167,7 @@ def test_a_taken_port_is_named(serve: Serve) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        for name in ("GRPC_PORT", "METRICS_PORT"):
+        for name in ("GRPC_PORT", "METRICS_PORT", "REST_PORT"):
             server = serve(ready=False, **{name: port})
             assert server.wait() == 1
             text = "".join(server.output)

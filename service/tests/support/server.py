@@ -24,7 +24,8 @@ class ServerProcess:
 
     def __init__(self, data: Path, env: dict[str, str]) -> None:
         self.data = data
-        settings = {"DB_PATH": str(data), "GRPC_PORT": "0", "METRICS_PORT": "0", "LOG_LEVEL": "info", **env}
+        free = {"GRPC_PORT": "0", "METRICS_PORT": "0", "REST_PORT": "0"}
+        settings = {"DB_PATH": str(data), "LOG_LEVEL": "info", **free, **env}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "memory_graph.cli", self.command],
             env={**os.environ, **settings},
@@ -54,6 +55,7 @@ class ServerProcess:
         assert listening is not None, f"the server ended: {''.join(self.output)}"
         self.port = int(str(listening.get("grpc_port", 0)))
         self.metrics_port = int(str(listening["metrics_port"]))
+        self.rest_port = int(str(listening["rest_port"]))
         self.address = f"127.0.0.1:{self.port}"
         return self
 

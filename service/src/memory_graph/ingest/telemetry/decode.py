@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
 from memory_graph.ingest.telemetry.events import (
     ARMS,
+    BATCH_PAYLOADS,
     MAX_EVENT_BYTES,
     Failure,
     Invocation,
@@ -43,18 +44,18 @@ class _Named(msgspec.Struct):
 
 _body = msgspec.json.Decoder(_Body)
 _named = msgspec.json.Decoder(_Named)
-_payloads = {kind: msgspec.json.Decoder(kind) for kind in ARMS}
+_payloads = {kind: msgspec.json.Decoder(kind) for kind in (*ARMS, *BATCH_PAYLOADS.values())}
 
 
-def from_json(body: bytes) -> TelemetryEvent:
-    """An event of `llm-telemetry-events`. Raises `Rejected`."""
-    _refuse_large("", "", len(body))
+def from_json(body: bytes | msgspec.Raw, *, batch: bool = False) -> TelemetryEvent:
+    """An event of `llm-telemetry-events`, or of a batch. Raises `Rejected`."""
+    _refuse_large("", "", memoryview(body).nbytes)
     try:
         found = _body.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _undecodable(body, error) from None
     event_id, event_type = found.event_id, found.event_type
-    kind = check_type(event_id, event_type)
+    kind = check_type(event_id, event_type, batch=batch)
     try:
         payload = _payloads[kind].decode(found.payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -152,7 +153,7 @@ def _refuse_large(event_id: str, event_type: str, size: int) -> None:
         raise Rejected(event_id, event_type, "invalid", sentence)
 
 
-def _undecodable(body: bytes, error: Exception) -> Rejected:
+def _undecodable(body: bytes | msgspec.Raw, error: Exception) -> Rejected:
     try:
         named = _named.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import msgspec
 
@@ -16,6 +17,7 @@ MAX_EVENT_BYTES = 1_000_000
 """Largest event as it is sent."""
 STATUSES = ("success", "error", "timeout")
 """How an invocation ends."""
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _INT32, _INT64 = 2**31 - 1, 2**63 - 1
 
 
@@ -64,7 +66,38 @@ class Failure(_Value, frozen=True, kw_only=True):
     caused_by_event_id: str = ""
 
 
-Payload = Invocation | Tokens | Latency | Failure
+class Aggregated(_Value, frozen=True, kw_only=True):
+    """A metric of a model over a window of time: what `value` is of `count` measurements (its mean, a percentile, a
+    sum) is said by its name. The window in milliseconds since 1970-01-01T00:00:00Z."""
+
+    model_id: str = ""
+    provider: str = ""
+    metric: str = ""
+    value: float = 0.0
+    unit: str = ""
+    count: int = 0
+    window_start_ms: int = 0
+    window_end_ms: int = 0
+
+
+class DailySummary(_Value, frozen=True, kw_only=True):
+    """A day of a model. date: YYYY-MM-DD (UTC); latencies in milliseconds; cost as the sender reckons it."""
+
+    model_id: str = ""
+    provider: str = ""
+    date: str = ""
+    requests: int = 0
+    errors: int = 0
+    total_tokens: int = 0
+    cost: float = 0.0
+    latency_p50_ms: float = 0.0
+    latency_p95_ms: float = 0.0
+    latency_p99_ms: float = 0.0
+
+
+Summary = Aggregated | DailySummary
+"""What is sent by batch alone."""
+Payload = Invocation | Tokens | Latency | Failure | Summary
 
 START, COMPLETE, ERROR = "llm.invocation.start", "llm.invocation.complete", "llm.invocation.error"
 TOKENS, LATENCY, FAILURE = "llm.tokens.consumed", "llm.latency.measured", "llm.error.occurred"
@@ -78,9 +111,12 @@ PAYLOADS: dict[str, type[Payload]] = {
     FAILURE: Failure,
 }
 """What an event of each type carries."""
-BATCH_ONLY = frozenset({"llm.metrics.aggregated", "llm.performance.daily_summary"})
-"""Types that are sent by batch alone."""
-COUNTED = frozenset({*PAYLOADS, *BATCH_ONLY, "llm.prompt", "llm.response", "llm.session.started", "llm.session.ended"})
+AGGREGATED, DAILY = "llm.metrics.aggregated", "llm.performance.daily_summary"
+BATCH_PAYLOADS: dict[str, type[Payload]] = {AGGREGATED: Aggregated, DAILY: DailySummary}
+"""The same of types that are sent by batch alone."""
+COUNTED = frozenset(
+    {*PAYLOADS, *BATCH_PAYLOADS, "llm.prompt", "llm.response", "llm.session.started", "llm.session.ended"}
+)
 """Types by which events are counted."""
 UNKNOWN = "unknown"
 """What stands for a type that is none, where types are counted."""
@@ -125,12 +161,13 @@ class Rejected(Exception):
         self.reason = reason
 
 
-def check_type(event_id: str, event_type: str) -> type[Payload]:
-    """The payload that events of a type carry. Raises `Rejected` for a type that is unknown or for batches alone."""
-    found = PAYLOADS.get(event_type)
+def check_type(event_id: str, event_type: str, *, batch: bool = False) -> type[Payload]:
+    """The payload that events of a type carry. Raises `Rejected` for a type that is unknown, or for batches alone where
+    this is none."""
+    found = PAYLOADS.get(event_type) or (BATCH_PAYLOADS.get(event_type) if batch else None)
     if found is not None:
         return found
-    if event_type in BATCH_ONLY:
+    if event_type in BATCH_PAYLOADS:
         sentence = f"event_type {event_type} is taken by POST /api/v1/telemetry/batch alone; send it there"
     else:
         sentence = f"event_type {event_type[:64]!r} is unknown; use one of {', '.join(PAYLOADS)}"
@@ -171,6 +208,8 @@ def _problem(event: TelemetryEvent) -> str | None:
 
 
 def _problem_of(event_type: str, payload: Payload) -> str | None:  # noqa: C901 - one sentence each
+    if isinstance(payload, Aggregated | DailySummary):
+        return _problem_of_summary(payload)
     if not payload.model_id and not isinstance(payload, Failure):
         return f"payload.{ARMS[type(payload)]}.model_id is missing; name the model"
     match payload:
@@ -192,6 +231,24 @@ def _problem_of(event_type: str, payload: Payload) -> str | None:  # noqa: C901 
         case Failure():
             if not payload.error_type:
                 return "payload.error.error_type is missing; name the kind of error"
+    return None
+
+
+def _problem_of_summary(payload: Summary) -> str | None:
+    if not payload.model_id:
+        return "payload.model_id is missing; name the model"
+    if isinstance(payload, Aggregated):
+        if not payload.metric:
+            return "payload.metric is missing; name the metric"
+        if not 0 <= payload.window_start_ms <= payload.window_end_ms <= LATEST_MS:
+            return "payload.window_start_ms and window_end_ms must be times, the first not after the second"
+        return _amount("count", payload.count)
+    if not _DATE.fullmatch(payload.date):
+        return "payload.date must be a day such as 2026-03-01"
+    for name in payload.__struct_fields__[3:]:
+        problem = _amount(name, getattr(payload, name))
+        if problem:
+            return problem
     return None
 
 

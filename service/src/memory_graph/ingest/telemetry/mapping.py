@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from memory_graph.ingest.planner import Planner, node_id
 from memory_graph.ingest.telemetry.events import (
+    AGGREGATED,
     COMPLETE,
+    DAILY,
     ERROR,
     FAILURE,
     LATENCY,
     START,
     TOKENS,
+    Aggregated,
+    DailySummary,
     Failure,
     Invocation,
     Latency,
     Payload,
+    Summary,
     TelemetryEvent,
     Tokens,
     references,
@@ -67,7 +72,7 @@ def _ends(planner: Planner, event: TelemetryEvent, at: int) -> list[tuple[EdgeTy
     named = references(event)
     other = planner.stub(named, at) if named else None
     ends: list[tuple[EdgeType, str | None, str | None]] = []
-    if isinstance(payload, Tokens | Latency):
+    if isinstance(payload, Tokens | Latency | Summary):
         ends.append((EdgeType.HAS_METRIC, other or model, None))
         if other is None:
             return ends
@@ -107,6 +112,17 @@ def _data(event: TelemetryEvent, id: str) -> tuple[NodeType, NodeData]:
             _put(metadata, percentile=payload.percentile, operation=payload.operation)
             return NodeType.PERFORMANCE_METRIC, MetricData(
                 name=LATENCY, value=payload.latency_ms, unit="ms", metadata=metadata
+            )
+        case Aggregated():
+            _put(metadata, metric=payload.metric, count=payload.count, window_start_ms=payload.window_start_ms,
+                 window_end_ms=payload.window_end_ms)  # fmt: skip
+            return NodeType.PERFORMANCE_METRIC, MetricData(
+                name=AGGREGATED, value=payload.value, unit=payload.unit, metadata=metadata
+            )
+        case DailySummary():
+            _put(metadata, **{name: getattr(payload, name) for name in payload.__struct_fields__[2:]})
+            return NodeType.PERFORMANCE_METRIC, MetricData(
+                name=DAILY, value=payload.requests, unit="requests", metadata=metadata
             )
         case Failure():
             _put(metadata, caused_by_event_id=payload.caused_by_event_id)

@@ -83,8 +83,8 @@ class Pipeline:
         self._clock = clock
         self._buffer: ByteBuffer[_Accepted] = ByteBuffer(max_bytes)
         self._bucket = TokenBucket(clock)
-        breaker = CircuitBreaker(limits, clock, self._switched)
-        attempts = Attempts(breaker, patience_s=patience_s, draining=draining, clock=clock)
+        self._breaker = CircuitBreaker(limits, clock, self._switched)
+        attempts = Attempts(self._breaker, patience_s=patience_s, draining=draining, clock=clock)
         self._storing = Storing(
             store,
             metrics,
@@ -101,6 +101,16 @@ class Pipeline:
         self._sweeping = asyncio.create_task(self._storing.waiting.run(), name="waiting-responses")
         metrics.watch_buffer("telemetry", lambda: self._buffer.budget.percent)
         metrics.watch_waiting(lambda: self._storing.waiting.held)
+
+    @property
+    def store_state(self) -> State:
+        """The store's circuit breaker."""
+        return self._breaker.state
+
+    @property
+    def store_is_away(self) -> bool:
+        """Whether what is accepted now would wait for the store to come back."""
+        return self._breaker.state is State.OPEN
 
     async def reserve(self, size: int) -> None:
         """Waits until `size` bytes (`held_bytes`) may be accepted; they are given back by what is submitted with them,

@@ -1,0 +1,169 @@
+"""POST /api/v1/telemetry/batch (contracts §4)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import time
+from collections import Counter
+from http import HTTPStatus
+from typing import Literal
+
+import msgspec
+
+from memory_graph.api.rest.body import BUSY_S, busy
+from memory_graph.api.rest.inflate import Damaged, TooLarge, inflated
+from memory_graph.api.rest.problems import Problem
+from memory_graph.ingest.telemetry.decode import from_json
+from memory_graph.ingest.telemetry.events import Rejected, TelemetryEvent
+from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS, Outcome, Pipeline, held_bytes
+from memory_graph.model.errors import StoreUnavailable
+from memory_graph.model.ids import new_id
+from memory_graph.telemetry.ingestion import IngestionMetrics
+
+SOURCE = "rest"
+MAX_BATCH_EVENTS = 10_000
+"""Most events of a batch."""
+MAX_FAILURES = 100
+"""Most events that an answer tells the fault of."""
+AWAY_RETRY_S = 5
+"""When to send again what the store could not take."""
+
+
+class _Batch(msgspec.Struct):
+    """events: an array; or text, base64 of its gzip, and then compression says so."""
+
+    events: list[msgspec.Raw] | str
+    batch_id: str = ""
+    compression: Literal["gzip", "none", ""] | None = None
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """An event that never will be stored as it is. index: its place in the batch."""
+
+    index: int
+    event_id: str
+    error: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came of a batch. status: completed, partial or failed; failures: the first hundred."""
+
+    batch_id: str
+    status: str
+    processed_count: int
+    failed_count: int
+    processing_time_ms: float
+    failures: list[Failed]
+
+
+_decode = msgspec.json.Decoder(_Batch).decode
+_decode_events = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class Batches:
+    """patience_s: how long a batch waits to be stored, in seconds. limit: most bytes that events may inflate to."""
+
+    def __init__(self, pipeline: Pipeline, metrics: IngestionMetrics, *, limit: int, patience_s: float) -> None:
+        self._pipeline = pipeline
+        self._metrics = metrics
+        self._limit = limit
+        self._patience_s = patience_s
+
+    async def take(self, body: bytes, tenant: str) -> Answer:
+        """Answers once every event is durable or never will be. Raises `Problem`: then events may be stored, and all
+        of them may be sent again."""
+        began = time.monotonic()
+        if self._pipeline.store_is_away:
+            raise _away()
+        batch, sent = self._decoded(body)
+        size = held_bytes(sum(memoryview(one).nbytes for one in sent))
+        try:
+            async with asyncio.timeout(BUSY_S):
+                await self._pipeline.reserve(size)
+        except TimeoutError:
+            raise _away() if self._pipeline.store_is_away else busy() from None
+        outcomes = await self._outcomes(sent, size, tenant)
+        failures = [
+            Failed(index, outcome.event_id, str(outcome))
+            for index, outcome in enumerate(outcomes)
+            if outcome is not None
+        ]
+        return Answer(
+            batch_id=batch.batch_id or new_id(),
+            status="completed" if not failures else "failed" if len(failures) == len(outcomes) else "partial",
+            processed_count=len(outcomes) - len(failures),
+            failed_count=len(failures),
+            processing_time_ms=round((time.monotonic() - began) * 1000, 3),
+            failures=failures[:MAX_FAILURES],
+        )
+
+    def _decoded(self, body: bytes) -> tuple[_Batch, list[msgspec.Raw]]:
+        try:
+            batch = _decode(body)
+            events = batch.events if isinstance(batch.events, list) else self._unpacked(batch)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _bad(f"the body is no batch: {error}") from None
+        if len(events) > MAX_BATCH_EVENTS:
+            raise _bad(f"the batch has {len(events):,} events; send at most {MAX_BATCH_EVENTS:,}")
+        return batch, events
+
+    def _unpacked(self, batch: _Batch) -> list[msgspec.Raw]:
+        assert isinstance(batch.events, str)
+        if batch.compression != "gzip":
+            raise _bad('events is text: give an array, or base64 of a gzip of one with compression "gzip"')
+        try:
+            return _decode_events(inflated(base64.b64decode(batch.events, validate=True), self._limit))
+        except (binascii.Error, ValueError, Damaged) as error:
+            if isinstance(error, msgspec.DecodeError):
+                raise
+            raise _bad(f"events is no base64 of a gzip: {error}") from None
+        except TooLarge:
+            detail = f"events inflates to more than {self._limit:,} bytes; send smaller batches"
+            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail) from None
+
+    async def _outcomes(self, sent: list[msgspec.Raw], size: int, tenant: str) -> list[Outcome]:
+        """One for each event, in order. The reserved bytes are the pipeline's from here on."""
+        events: list[TelemetryEvent] = []
+        outcomes: list[Outcome] = []
+        for one in sent:
+            try:
+                events.append(from_json(one, batch=True))
+                outcomes.append(None)
+            except Rejected as problem:
+                outcomes.append(problem)
+        self._count(events, outcomes)
+        if not events:
+            self._pipeline.release(size)
+            return outcomes
+        answers: list[asyncio.Future[list[Outcome]]] = [
+            self._pipeline.submit(tenant, events[first : first + MAX_EVENTS], 0 if first else size)
+            for first in range(0, len(events), MAX_EVENTS)
+        ]
+        try:
+            async with asyncio.timeout(self._patience_s):
+                stored = iter([outcome for answer in answers for outcome in await answer])
+        except (StoreUnavailable, TimeoutError):
+            raise _away() from None
+        finally:
+            for answer in answers:
+                answer.cancel()
+        return [next(stored) if outcome is None else outcome for outcome in outcomes]
+
+    def _count(self, events: list[TelemetryEvent], outcomes: list[Outcome]) -> None:
+        rejected = [outcome for outcome in outcomes if outcome is not None]
+        types = Counter([event.event_type for event in events] + [one.event_type for one in rejected])
+        for event_type, count in types.items():
+            self._metrics.received(event_type, SOURCE, count)
+        if rejected:
+            self._pipeline.reject(rejected)
+
+
+def _bad(detail: str) -> Problem:
+    return Problem(HTTPStatus.BAD_REQUEST, detail)
+
+
+def _away() -> Problem:
+    detail = "the store cannot be reached now; send the whole batch again later, what is stored of it stays so"
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after_s=AWAY_RETRY_S)
