@@ -18,6 +18,7 @@ from memory_graph.ingest.telemetry.pipeline import Pipeline
 from memory_graph.ingest.topics import DECODERS, Decoder
 from memory_graph.kafka import outbox
 from memory_graph.kafka.dead_letters import DeadLetterQueue
+from memory_graph.kafka.rejections import given_up
 from memory_graph.model.errors import StoreUnavailable
 from memory_graph.server import (
     HEALTH_INTERVAL_S,
@@ -71,16 +72,18 @@ async def _work(settings: Settings) -> None:
         store = await open_configured_store(settings, metrics)
         stack.push_async_callback(store.close)
         ingestion = IngestionMetrics(metrics.registry)
+        dead_letters = await stack.enter_async_context(DeadLetterQueue(settings))
+        counted = counted_and_logged(ingestion)
         pipeline = Pipeline(
             MeasuredStore(store, metrics),
             ingestion,
-            counted_and_logged(ingestion),
+            counted,
             max_bytes=settings.telemetry_buffer_bytes,
             patience_s=math.inf,
             draining=draining,
+            given_up=given_up(dead_letters, settings, counted),
         )
         stack.push_async_callback(pipeline.close)
-        dead_letters = await stack.enter_async_context(DeadLetterQueue(settings))
         intake = Intake(pipeline, ingestion, dead_letters, decoders, tenant=settings.kafka_tenant)
         stack.push_async_callback(intake.close)
         member = GroupMember(settings, intake)
