@@ -7,8 +7,8 @@ import gc
 import signal
 import ssl
 import sys
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
 
 import grpc
@@ -30,7 +30,7 @@ from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as telemetry_pb
 from memory_graph.ingest.conversations.waiting import WaitingLimits
 from memory_graph.ingest.recorder import Recorder
-from memory_graph.ingest.telemetry.dead_letters import counted_and_logged
+from memory_graph.ingest.telemetry.dead_letters import DeadLetters, counted_and_logged
 from memory_graph.ingest.telemetry.pipeline import Pipeline
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
 from memory_graph.plugins import load_plugins
@@ -101,7 +101,7 @@ async def _serve(settings: Settings) -> None:
         pipeline = Pipeline(
             measured,
             ingestion,
-            counted_and_logged(ingestion),
+            await stack.enter_async_context(_dead_letters(settings, counted_and_logged(ingestion))),
             max_bytes=settings.telemetry_buffer_bytes,
             patience_s=settings.telemetry_patience_s,
             draining=draining,
@@ -181,6 +181,71 @@ async def open_configured_store(settings: Settings, metrics: Metrics) -> GraphSt
             f"DB_PATH={settings.db_path} cannot be used: {error.strerror};"
             " set DB_PATH to a directory this user may write"
         ) from None
+
+
+@asynccontextmanager
+async def _dead_letters(settings: Settings, counted: DeadLetters) -> AsyncIterator[DeadLetters]:
+    """What becomes of rejected events in the block: counted and logged, and kept in Kafka where there is one."""
+    if not settings.kafka_bootstrap_servers:
+        yield counted
+        return
+    from memory_graph.kafka.rejections import Rejections  # noqa: PLC0415 - a server without Kafka has no use for it
+
+    async with Rejections(settings, counted, DEFAULT_TENANT) as rejections:
+        yield rejections.take
+
+
+def _change_feed(store: GraphStore, settings: Settings, metrics: Metrics) -> AbstractAsyncContextManager[None]:
+    """Publishes the change feed to Kafka in the block. Of a database that several processes share, a worker does."""
+    if settings.store != "embedded" or not settings.kafka_bootstrap_servers:
+        return nullcontext()
+    from memory_graph.kafka import outbox  # noqa: PLC0415 - a server without Kafka has no use for its client
+
+    return outbox.running(store, settings, metrics.registry)
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.max_concurrent_streams", settings.max_streams_per_connection),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.max_connection_age_ms", settings.max_connection_age_s * _MS),
+        ("grpc.max_connection_age_grace_ms", settings.max_connection_age_grace_s * _MS),
+        # Keepalive enforcement (gRFC A8, A9): clients may ping every 10 s, also without calls; not more often.
+        ("grpc.http2.min_ping_interval_without_data_ms", 10 * _MS),
+        ("grpc.http2.max_ping_strikes", 2),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.so_reuseport", 0),
+    ]
+
+
+def _listen(server: grpc.aio.Server, settings: Settings) -> int:
+    host = f"[{settings.grpc_host}]" if ":" in settings.grpc_host else settings.grpc_host
+    address = f"{host}:{settings.grpc_port}"
+    try:
+        if settings.tls_cert_file and settings.tls_key_file:
+            certificates = Certificates(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
+            return server.add_secure_port(address, certificates.credentials())
+        return server.add_insecure_port(address)
+    except ssl.SSLError as error:
+        raise StartError(
+            f"TLS_CERT_FILE {settings.tls_cert_file} and TLS_KEY_FILE {settings.tls_key_file} are not a certificate"
+            f" in PEM form and its key ({error.reason or error.strerror}); give two that belong together"
+        ) from None
+    except RuntimeError:
+        raise StartError(
+            f"cannot listen on {address}: the port is taken or the address is not of this machine;"
+            " set GRPC_HOST or GRPC_PORT"
+        ) from None
+
+
+def _expose(settings: Settings, metrics: Metrics, health: Health) -> MetricsServer:
+    try:
+        return start_metrics_server(settings.grpc_host, settings.metrics_port, metrics.registry, lambda: health.serving)
+    except OSError as error:
+        address = f"{settings.grpc_host}:{settings.metrics_port}"
+        raise StartError(f"cannot listen on {address} for metrics: {error.strerror}; set METRICS_PORT") from None
 
 
 def _serve_rest(
