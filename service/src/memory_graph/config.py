@@ -45,7 +45,9 @@ class Settings(BaseSettings):
     )
     db_path: Path = Field(default_factory=_data_home, description="directory of the embedded store")
     neo4j_uri: str | None = Field(
-        default=None, description="neo4j://host:7687 for a cluster, bolt://host:7687 for one server; with +s for TLS"
+        default=None,
+        description="neo4j://host:7687 for a cluster, bolt://host:7687 for one server; with +s for TLS, whose authority"
+        " SSL_CERT_FILE may name",
     )
     neo4j_username: str = Field(default="neo4j", description="user of the database; empty: it asks for none")
     neo4j_password: SecretStr | None = Field(default=None, description="password of neo4j_username")

@@ -9,6 +9,7 @@ from typing import Any
 
 from neo4j import GraphDatabase
 
+from support.authority import Authority
 from support.maven import JarSet, jars, program
 from support.processes import Server, free_port
 
@@ -20,7 +21,7 @@ NEO4J = JarSet(
 USERNAME = "neo4j"
 PASSWORD = "only-for-tests"
 _START_LIMIT_S = 180
-_FOLDERS = ("conf", "data", "logs", "run", "plugins", "import", "lib")
+_FOLDERS = ("conf", "data", "logs", "run", "plugins", "import", "lib", "certificates")
 _CONFIGURATION = """
 server.default_listen_address=127.0.0.1
 server.default_advertised_address=127.0.0.1
@@ -31,6 +32,10 @@ server.https.enabled=false
 server.memory.pagecache.size=256m
 dbms.usage_report.enabled=false
 db.tx_log.rotation.retention_policy=keep_none
+server.bolt.tls_level=OPTIONAL
+dbms.ssl.policy.bolt.enabled=true
+dbms.ssl.policy.bolt.base_directory=certificates
+dbms.ssl.policy.bolt.client_auth=NONE
 """
 
 
@@ -44,12 +49,21 @@ class Neo4jServer:
         for folder in _FOLDERS:
             (home / folder).mkdir(parents=True, exist_ok=True)
         (home / "conf" / "neo4j.conf").write_text(_CONFIGURATION.format(port=self.port))
+        authority = Authority("neo4j")
+        issued = authority.issue("localhost")
+        for name, content in (("ca.crt", authority.pem), ("public.crt", issued.cert), ("private.key", issued.key)):
+            (home / "certificates" / name).write_bytes(content)
         self._admin("dbms", "set-initial-password", PASSWORD)
         self._server: Server | None = None
 
     @property
     def uri(self) -> str:
         return f"bolt://127.0.0.1:{self.port}"
+
+    @property
+    def ca_file(self) -> Path:
+        """Who vouches for the server where it is spoken to as bolt+s://localhost."""
+        return self.home / "certificates" / "ca.crt"
 
     @property
     def pid(self) -> int:

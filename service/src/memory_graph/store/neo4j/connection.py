@@ -6,6 +6,7 @@ A transaction is never cancelled half way: a caller that goes away leaves it to 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -152,6 +153,12 @@ class Database:
                 f"{self._uri} has no database {self._name}; create it, or set NEO4J_DATABASE"
             ) from error
         except _PASSING as error:
+            untrusted = _tls_failure(error)
+            if untrusted is not None:
+                raise StoreUnavailable(
+                    f"{self._uri} fails the TLS handshake ({untrusted}); name the file of its authority in"
+                    " SSL_CERT_FILE, and the host as its certificate does"
+                ) from error
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise StoreUnavailable(
                 f"{self._uri} cannot be used now ({reason}); retry, and check the database if this goes on"
@@ -170,3 +177,12 @@ class Database:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # heard, also where the caller has gone
+
+
+def _tls_failure(error: BaseException | None) -> str | None:
+    """What TLS says, where that is the cause."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return getattr(error, "verify_message", None) or error.reason or str(error)
+        error = error.__cause__ or error.__context__
+    return None
