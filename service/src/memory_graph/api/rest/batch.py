@@ -132,6 +132,7 @@ class Batches:
                 events.append(from_json(one, batch=True))
                 outcomes.append(None)
             except Rejected as problem:
+                problem.body = bytes(one)
                 outcomes.append(problem)
         self._count(events, outcomes)
         if not events:
