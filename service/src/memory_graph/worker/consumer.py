@@ -10,6 +10,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -130,7 +131,8 @@ class GroupMember:
             await asyncio.sleep(COMMIT_INTERVAL_S)
             offsets = self._offsets.committable()
             if offsets:
-                self._consumer.commit(offsets=_wire(offsets), asynchronous=True)
+                # not here: it waits for a rebalance, whose callback waits for this loop
+                await self._call(partial(self._commit_soon, offsets))
 
     async def _call(self, function: Callable[[], Answer]) -> Answer:
         return await self._loop.run_in_executor(self._thread, function)
@@ -161,6 +163,12 @@ class GroupMember:
             self._consumer.commit(offsets=_wire(offsets), asynchronous=False)
         except KafkaException as raised:
             _log.warning("offsets are not committed; their records are read again", reason=raised.args[0].str())
+
+    def _commit_soon(self, offsets: Mapping[Partition, int]) -> None:
+        held = set(map(_place, self._consumer.assignment()))  # of those given up meanwhile there are newer ones
+        ours = {partition: offset for partition, offset in offsets.items() if partition in held}
+        if ours:
+            self._consumer.commit(offsets=_wire(ours), asynchronous=True)
 
     def _commit_answered(self, error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
         refused = [_place(one) for one in partitions if error is not None or one.error is not None]
