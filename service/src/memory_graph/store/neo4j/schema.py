@@ -20,6 +20,7 @@ the codec made of them. `tags` and `words` are what filters and full-text search
 from __future__ import annotations
 
 from neo4j import AsyncSession
+from neo4j.exceptions import ClientError
 
 from memory_graph.model.errors import StoreCorrupt
 from memory_graph.model.kinds import EdgeType
@@ -91,9 +92,19 @@ async def migrate(session: AsyncSession, migrations: tuple[tuple[str, ...], ...]
         )
     for step in range(version, len(migrations)):
         for statement in migrations[step]:
-            await (await session.run(statement)).consume()
+            await _make(session, statement)
         await (await session.run("CALL db.awaitIndexes($seconds)", seconds=_WAIT_S)).consume()
         await (await session.run(RAISE, name=NAME, version=step + 1)).consume()
+
+
+async def _make(session: AsyncSession, statement: str) -> None:
+    """IF NOT EXISTS looks before it makes: what another process made in between is found by the second look."""
+    try:
+        await (await session.run(statement)).consume()
+    except ClientError as error:
+        if not (error.code or "").endswith("AlreadyExists"):
+            raise
+        await (await session.run(statement)).consume()
 
 
 async def _look(session: AsyncSession) -> tuple[int, bool, bool]:
