@@ -29,7 +29,9 @@ def work(tmp_path: Path, group: str) -> Iterator[Work]:
             data or tmp_path / "data",
             {
                 "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
-                "KAFKA_TOPICS": ",".join(f"{topic}=llm-telemetry-events" for topic in topics),
+                "KAFKA_TOPICS": ",".join(
+                    topic if "=" in topic else f"{topic}=llm-telemetry-events" for topic in topics
+                ),
                 "KAFKA_GROUP": group,
                 "KAFKA_EVENTS_TOPIC": "",
                 **{name: str(value) for name, value in settings.items()},

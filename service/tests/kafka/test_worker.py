@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from ingest.samples import body, message
+from ingest.talks import prompt_body, response_body
+from memory_graph.model.kinds import EdgeType
 from support.kafka_events import EDGES_EACH, event_id, key, plain, quick_records, record
 from support.kafka_topics import committed, new_topic, produce, read_all
-from support.worker import Stored, Work, until
+from support.telemetry import metric
+from support.worker import Stored, Work, edges, until
 
 pytestmark = pytest.mark.xdist_group("kafka")
 
@@ -110,6 +113,33 @@ def test_poison_goes_to_the_dead_letters_whole_and_the_rest_is_stored(kafka: str
         if letter.key() not in (b"e", b"f"):
             assert headers["x-trace"] == b"kept"
     assert len(Stored(worker.data).events) == 200
+
+
+def test_a_dead_letter_without_a_topic_holds_its_partition_until_there_is_one(
+    kafka: str, work: Work, group: str
+) -> None:
+    topic = new_topic(kafka, partitions=1)
+    produce(kafka, topic, [record(0), (b"k", b"poison"), record(1)])
+    worker = work(kafka, topic)
+    until(lambda: bool(worker.said("dead letter refused")))
+    assert worker.processed() == 2, "the others are stored"
+    assert committed(kafka, group, topic) == {}, "and read again, should this process end now"
+    new_topic(kafka, f"{topic}-dlq", partitions=1)
+    until(lambda: committed(kafka, group, topic) == {0: 3})
+    assert [letter.value() for letter in read_all(kafka, f"{topic}-dlq")] == [b"poison"]
+    assert worker.stop() == 0
+
+
+def test_prompts_and_responses_of_two_topics_meet(kafka: str, work: Work) -> None:
+    prompts, responses = new_topic(kafka), new_topic(kafka)
+    produce(kafka, responses, [(b"s", response_body(f"r-{n}", f"p-{n}")) for n in range(20)])
+    worker = work(kafka, f"{prompts}=llm.prompts.v1", f"{responses}=llm.responses.v1")
+    until(lambda: worker.processed("llm.response", "waiting") == 20)
+    produce(kafka, prompts, [(b"s", prompt_body(f"p-{n}")) for n in range(20)])
+    until(lambda: worker.processed("llm.prompt") == 20)
+    until(lambda: metric(worker, "llm_memory_graph_responses_waiting") == 0)
+    assert worker.stop() == 0
+    assert edges(worker.data, EdgeType.RESPONDS_TO) == 20
 
 
 def test_the_header_names_the_tenant(kafka: str, work: Work) -> None:

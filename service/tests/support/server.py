@@ -55,7 +55,7 @@ class ServerProcess:
         assert listening is not None, f"the server ended: {''.join(self.output)}"
         self.port = int(str(listening.get("grpc_port", 0)))
         self.metrics_port = int(str(listening["metrics_port"]))
-        self.rest_port = int(str(listening["rest_port"]))
+        self.rest_port = int(str(listening.get("rest_port", 0)))
         self.address = f"127.0.0.1:{self.port}"
         return self
 

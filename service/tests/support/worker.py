@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apsw
 
-from memory_graph.model.kinds import NodeType
+from memory_graph.model.kinds import EdgeType, NodeType
 from support.server import ServerProcess
 from support.telemetry import metric
 
@@ -69,3 +69,11 @@ class Stored:
         """Ids of the nodes of telemetry events, in the order they were stored, without hyphens."""
         self.edges = connection.execute("SELECT count(*) FROM edges").get
         connection.close()
+
+
+def edges(data: Path, kind: EdgeType) -> int:
+    """How many of a kind are in it."""
+    connection = apsw.Connection(str(data / "memory-graph.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    count: int = connection.execute("SELECT count(*) FROM edges WHERE type = ?", (int(kind),)).get
+    connection.close()
+    return count
