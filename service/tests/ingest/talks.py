@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 
 from prometheus_client import CollectorRegistry
@@ -96,7 +97,7 @@ def session(*of: str, **changed: object):
 class Ingestion:
     """A pipeline into a store. dead: what was rejected; lost: what was given up, with its tenant."""
 
-    def __init__(self, store, limits: WaitingLimits | None = None) -> None:
+    def __init__(self, store, limits: WaitingLimits | None = None, now=time.time_ns) -> None:
         self.registry = CollectorRegistry()
         self.dead: list[Rejected] = []
         self.lost: list[tuple[str, Rejected]] = []
@@ -119,6 +120,7 @@ class Ingestion:
             draining=asyncio.Event(),
             given_up=given_up,
             waiting=limits or WaitingLimits(),
+            now=now,
         )
 
     async def send(self, *events, tenant: str = TENANT) -> list[Rejected | None]:

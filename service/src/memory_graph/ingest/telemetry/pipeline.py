@@ -76,6 +76,7 @@ class Pipeline:
         waiting: WaitingLimits = WAITING_LIMITS,
         limits: Limits = STORE_LIMITS,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], int] = time.time_ns,
         new_id: Callable[[], str] = ids.new_id,
     ) -> None:
         self._metrics = metrics
@@ -94,6 +95,7 @@ class Pipeline:
             waiting,
             clock=clock,
             new_id=new_id,
+            now=now,
         )
         self._slots = asyncio.Semaphore(_UNDER_WAY)
         self._writes: set[asyncio.Task[None]] = set()
