@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from memory_graph.cli import main
 from memory_graph.config import Settings
 from memory_graph.kafka import letter_log
+from memory_graph.worker import status
 from support.kafka_topics import new_topic
 from support.worker import Work, WorkerProcess
 
@@ -58,7 +59,8 @@ def settings(kafka: str, topic: str, group: str) -> Settings:
 def redrive_group(monkeypatch: pytest.MonkeyPatch) -> str:
     """A group that no other test moves."""
     name = f"redrive-{uuid.uuid4().hex[:12]}"
-    monkeypatch.setattr(letter_log, "REDRIVE_GROUP", name)
+    for module in (letter_log, status):
+        monkeypatch.setattr(module, "REDRIVE_GROUP", name)
     return name
 
 

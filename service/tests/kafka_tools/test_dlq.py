@@ -125,11 +125,13 @@ def test_a_chosen_letter_goes_back_where_it_came_from_and_waits_no_more(cli, kaf
 
 def test_letters_go_back_by_reason_and_all_of_them(cli, kafka, settings, topic, redrive_group):
     give_up(settings, topic, "invalid", "refused", "invalid", "refused", "failed")
+    assert cli("worker", "status", "--json").json["dead_lettered"] == {topic: 5}
     assert len(cli("dlq", "redrive", "--reason", "refused", "--json").json["redriven"]) == 2
     assert sorted(listed(cli)) == ["letter 0", "letter 2", "letter 4"]
     assert cli("dlq", "redrive", "--all").code == 0
     assert cli("dlq", "list").out == "no dead letters wait\n"
     assert len(read_all(kafka, topic)) == 5
+    assert cli("worker", "status", "--json").json["dead_lettered"] == {}
     ends = _ends(kafka, f"{topic}-dlq")
     assert committed(kafka, redrive_group, f"{topic}-dlq") == ends
 

@@ -8,6 +8,7 @@ from confluent_kafka.admin import AdminClient
 
 from memory_graph.config import Settings
 from memory_graph.kafka.dead_letters import dead_letter_topic
+from memory_graph.kafka.letter_log import REDRIVE_GROUP
 from memory_graph.kafka.progress import Progress, progress
 from memory_graph.kafka.reach import known, reached, unreachable
 from memory_graph.kafka.settings import client_settings
@@ -21,8 +22,8 @@ class PartitionStatus(msgspec.Struct, frozen=True):
 
 
 class GroupStatus(msgspec.Struct, frozen=True):
-    """state: as Kafka names it (`stable`, `empty`, `preparing_rebalance` …). dead_lettered: records now in the dead
-    letters of each topic; a topic without any is left out."""
+    """state: as Kafka names it (`stable`, `empty`, `preparing_rebalance` …). dead_lettered: of each topic, about how
+    many dead letters wait (exactly, where none of them was chosen to be sent back); a topic without any is left out."""
 
     group: str
     state: str
@@ -72,6 +73,7 @@ def _dead_lettered(admin: AdminClient, settings: Settings, seconds: float) -> di
     there = reached(admin, settings, seconds).topics
     queues = {dead_letter_topic(topic): topic for topic in settings.kafka_topics if dead_letter_topic(topic) in there}
     found = dict.fromkeys(queues.values(), 0)
-    for one in progress(admin, settings, [(name, number) for name in queues for number in there[name].partitions]):
-        found[queues[one.topic]] += one.end - one.first
+    redriven = settings.model_copy(update={"kafka_group": REDRIVE_GROUP})
+    for one in progress(admin, redriven, [(name, number) for name in queues for number in there[name].partitions]):
+        found[queues[one.topic]] += one.lag
     return {topic: count for topic, count in found.items() if count}
