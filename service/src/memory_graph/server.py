@@ -105,6 +105,7 @@ async def _serve(settings: Settings) -> None:
             max_bytes=settings.telemetry_buffer_bytes,
             patience_s=settings.telemetry_patience_s,
             draining=draining,
+            plugins=plugins,
             waiting=WaitingLimits(most=settings.telemetry_waiting_responses, age_s=float(settings.telemetry_waiting_s)),
         )
         stack.push_async_callback(pipeline.close)

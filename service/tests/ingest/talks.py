@@ -97,7 +97,7 @@ def session(*of: str, **changed: object):
 class Ingestion:
     """A pipeline into a store. dead: what was rejected; lost: what was given up, with its tenant."""
 
-    def __init__(self, store, limits: WaitingLimits | None = None, now=time.time_ns) -> None:
+    def __init__(self, store, limits: WaitingLimits | None = None, now=time.time_ns, plugins=None) -> None:
         self.registry = CollectorRegistry()
         self.dead: list[Rejected] = []
         self.lost: list[tuple[str, Rejected]] = []
@@ -121,6 +121,7 @@ class Ingestion:
             given_up=given_up,
             waiting=limits or WaitingLimits(),
             now=now,
+            plugins=plugins,
         )
 
     async def send(self, *events, tenant: str = TENANT) -> list[Rejected | None]:

@@ -15,6 +15,7 @@ from memory_graph.ingest.conversations.joining import Joining
 from memory_graph.ingest.conversations.mapping import is_waiting, waiting_id
 from memory_graph.ingest.conversations.waiting import WaitingLimits, WaitingRoom, full
 from memory_graph.ingest.event import Event
+from memory_graph.ingest.hooks import Hooks
 from memory_graph.ingest.plan import Plan, becomes, needs, plan, without_prompt
 from memory_graph.ingest.planner import node_id
 from memory_graph.ingest.telemetry.dead_letters import GivenUp
@@ -44,6 +45,7 @@ class Storing:
         bucket: TokenBucket,
         given_up: GivenUp,
         limits: WaitingLimits,
+        hooks: Hooks,
         *,
         clock: Callable[[], float],
         new_id: Callable[[], str],
@@ -53,6 +55,7 @@ class Storing:
         self._metrics = metrics
         self._attempts = attempts
         self._bucket = bucket
+        self._hooks = hooks
         self._clock = clock
         self._new_id = new_id
         self._now = now
@@ -121,7 +124,7 @@ class Storing:
     async def _apply(self, tenant: str, planned: Plan, events: Sequence[Event]) -> Applied:
         if not events:
             return Applied(results=(), created=0, events=())
-        write = Write(tenant=tenant, mutations=planned.creations)
+        write = Write(tenant=tenant, mutations=await self._hooks.before(tenant, planned.creations))
 
         async def attempt() -> Applied:
             began = self._clock()
@@ -131,7 +134,9 @@ class Storing:
             self._metrics.wrote("batch" if len(events) > 1 else "single", took)
             return applied
 
-        return await self._attempts.call(attempt)
+        applied = await self._attempts.call(attempt)
+        self._hooks.after(tenant, applied)
+        return applied
 
     async def _settle(self, tenant: str, events: Sequence[Event], planned: Plan, applied: Applied) -> None:
         """Adds to sessions what the write could not, and joins responses that waited with their prompts."""

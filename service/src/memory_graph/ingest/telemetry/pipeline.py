@@ -20,11 +20,13 @@ from memory_graph.flow.bucket import TokenBucket
 from memory_graph.flow.buffer import ByteBuffer
 from memory_graph.ingest.conversations.waiting import WaitingLimits
 from memory_graph.ingest.event import Event
+from memory_graph.ingest.hooks import Hooks
 from memory_graph.ingest.storing import Outcome, Storing
 from memory_graph.ingest.telemetry.dead_letters import DeadLetters, GivenUp, without_a_queue
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.model import ids
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
+from memory_graph.plugins import PluginHost
 from memory_graph.store.protocol import GraphStore
 from memory_graph.telemetry.ingestion import IngestionMetrics
 
@@ -60,7 +62,7 @@ class Pipeline:
     max_bytes: most memory of what is accepted and not durable. patience_s: how long the store may be away until
     what waits for it is refused with `StoreUnavailable`. draining: set when the process is to end; then nothing waits
     for a store that is away. given_up: where responses go that have waited in vain for their prompts; None: they are
-    counted and logged like what is rejected.
+    counted and logged like what is rejected. plugins: see prompts, responses and tool calls.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Pipeline:
         draining: asyncio.Event,
         given_up: GivenUp | None = None,
         waiting: WaitingLimits = WAITING_LIMITS,
+        plugins: PluginHost | None = None,
         limits: Limits = STORE_LIMITS,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], int] = time.time_ns,
@@ -93,6 +96,7 @@ class Pipeline:
             self._bucket,
             given_up or without_a_queue(dead_letters),
             waiting,
+            Hooks(plugins, new_id),
             clock=clock,
             new_id=new_id,
             now=now,
