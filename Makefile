@@ -36,7 +36,7 @@ test-collection: setup ## the collection's unit and sanity tests
 	bin/test-collection
 
 test-playbooks: setup ## playbooks and roles of the checkout refuse bad input
-	pytest tests --numprocesses auto
+	pytest tests --numprocesses auto --dist loadgroup
 
 molecule: setup ## deploy and verify on a kind cluster of its own, and fail in every way on another
 	molecule test --scenario-name default

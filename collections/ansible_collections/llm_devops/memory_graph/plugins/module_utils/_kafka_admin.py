@@ -70,16 +70,22 @@ class Login:
 
 
 class _LastWord(logging.Handler):
-    """Keeps what the client says about a connection that failed: its own errors leave that out."""
+    """Keeps what the client says about a connection that failed: its own errors leave that out.
+
+    A login that fails outranks the rest. Over TLS the client often misses that answer, sees the connection end, and
+    tries again.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.said = ""
+        self.error: Exception | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         error = next((arg for arg in record.args or () if isinstance(arg, Exception)), None)
-        if error is not None:
-            self.said = " ".join(str(error).split())
+        if error is None or isinstance(error, KafkaTimeoutError):  # the latter we have ourselves
+            return
+        if not isinstance(self.error, SaslAuthenticationFailedError):
+            self.error = error
 
 
 @contextmanager
@@ -104,14 +110,14 @@ def connected(servers: Sequence[str], login: Login, seconds: float, proxy: str |
         finally:
             client.close()
     except KafkaError as error:
-        raise _explained(error, where, login, last.said) from error
+        raise _explained(error, where, login, last.error) from error
     finally:
         logger.removeHandler(last)
 
 
-def _explained(error: Exception, where: str, login: Login, said: str) -> ClusterError:
+def _explained(error: Exception, where: str, login: Login, before: Exception | None) -> ClusterError:
     text = " ".join(str(error).split())
-    if isinstance(error, SaslAuthenticationFailedError):
+    if SaslAuthenticationFailedError in (type(error), type(before)):
         return ClusterError(f"Kafka at {where} refuses user {login.username}", "check user name and password")
     if isinstance(error, UnsupportedSaslMechanismError):
         return ClusterError(f"Kafka at {where} does not know {login.mechanism}", "choose another sasl_mechanism")
@@ -119,10 +125,11 @@ def _explained(error: Exception, where: str, login: Login, said: str) -> Cluster
         who = f"user {login.username}" if login.username else "who does not log in"
         return ClusterError(f"Kafka at {where} does not let {who} do this: {text}", "have an ACL granted")
     if isinstance(error, KafkaTimeoutError):
-        why = f": {said}" if said else ""
+        why = f": {' '.join(str(before).split())}" if before else ""
+        who = "user name and password, " if login.username else ""
         return ClusterError(
             f"Kafka at {where} does not answer ({login.protocol}){why}",
-            "check bootstrap_servers and security_protocol, and whether the brokers run",
+            f"check bootstrap_servers, {who}security_protocol, and whether the brokers run",
         )
     if isinstance(error, BrokerResponseError):
         return ClusterError(f"Kafka at {where} refuses: {text}", "correct what it names")

@@ -141,7 +141,7 @@ def _trust(login: Login) -> dict[str, Any]:
 
 
 def _explained(error: Exception, database: Database, login: Login) -> ClusterError:
-    text = " ".join(str(getattr(error, "message", None) or error).split())
+    text = " ".join(str(error.message if isinstance(error, Neo4jError) else error).split())
     where = f"Neo4j at {database.uri}"
     code = str(getattr(error, "code", "") or "")
     if isinstance(error, AuthError) or code.startswith("Neo.ClientError.Security.AuthenticationRateLimit"):

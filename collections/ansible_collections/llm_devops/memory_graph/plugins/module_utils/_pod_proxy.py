@@ -52,7 +52,7 @@ class PodProxy:
     @property
     def error(self) -> str:
         """The last thing that went wrong between here and the pods."""
-        return self._last or next((forward.error for forward, _ in self._addresses.values() if forward.error), "")
+        return self._last or next((forward.error for forward, _near in self._addresses.values() if forward.error), "")
 
     def _accept(self) -> None:
         while True:
@@ -84,7 +84,7 @@ class PodProxy:
             if not piece or len(head) > HEAD_LIMIT:
                 raise ClusterError("a client of the port-forward asked for nothing")
             head += piece
-        host, _, port = head.split(b" ", 2)[1].decode().rpartition(":")
+        host, _colon, port = head.split(b" ", 2)[1].decode().rpartition(":")
         return host, int(port)
 
     def _address(self, host: str, port: int) -> tuple[str, int]:
@@ -93,7 +93,7 @@ class PodProxy:
             if (name, port) not in self._addresses:
                 forward = PortForward(self._cluster, self._namespace, self._pod(name), port)
                 self._addresses[name, port] = (forward, self._forwards.enter_context(forward))
-            near, _, far = self._addresses[name, port][1].rpartition(":")
+            near, _colon, far = self._addresses[name, port][1].rpartition(":")
         return near, int(far)
 
     def _pod(self, name: str) -> str:
