@@ -58,6 +58,7 @@ class GroupMember:
             consumer_settings(settings) | {"error_cb": self._heard, "on_commit": self._commit_answered}
         )
         self._paused = False
+        self._commit_at = 0.0
         self._trouble: int | None = None
         self.assigned: frozenset[Partition] = frozenset()
         self.joined = False
@@ -72,16 +73,12 @@ class GroupMember:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Takes records until `stopping` is set. Raises `ConsumerFailed`."""
-        committing = asyncio.create_task(self._commit_now_and_then(), name="kafka-commits")
-        try:
-            while not stopping.is_set():
-                if not self._paused and not await self._intake.until(self._has_room, _PATIENCE_S):
-                    await self._call(self._pause)
-                if self._paused and self._intake.under_way * 2 <= self._bound:
-                    await self._call(self._resume)
-                self._put(await self._call(self._take))
-        finally:
-            committing.cancel()
+        while not stopping.is_set():
+            if not self._paused and not await self._intake.until(self._has_room, _PATIENCE_S):
+                await self._call(self._pause)
+            if self._paused and self._intake.under_way * 2 <= self._bound:
+                await self._call(self._resume)
+            self._put(await self._call(partial(self._take, self._to_commit())))
 
     async def leave(self, seconds: float) -> None:
         """Waits for what is under way, for at most so many seconds, commits it and leaves the group."""
@@ -126,20 +123,21 @@ class GroupMember:
         _log.warning("Kafka says", reason=error.str(), topic=message.topic(), partition=message.partition())
         return True
 
-    async def _commit_now_and_then(self) -> None:
-        while True:
-            await asyncio.sleep(COMMIT_INTERVAL_S)
-            offsets = self._offsets.committable()
-            if offsets:
-                # not here: it waits for a rebalance, whose callback waits for this loop
-                await self._call(partial(self._commit_soon, offsets))
+    def _to_commit(self) -> dict[Partition, int]:
+        now = self._loop.time()
+        if now < self._commit_at:
+            return {}
+        self._commit_at = now + COMMIT_INTERVAL_S
+        return self._offsets.committable()
 
     async def _call(self, function: Callable[[], Answer]) -> Answer:
         return await self._loop.run_in_executor(self._thread, function)
 
-    # What follows is called by the thread.
+    # What follows is called by the thread: from the loop, a commit would wait for a rebalance that waits for the loop.
 
-    def _take(self) -> list[Message]:
+    def _take(self, done: Mapping[Partition, int]) -> list[Message]:
+        if done:
+            self._commit_soon(done)
         first = self._consumer.poll(_POLL_S)
         if first is None:
             return []
@@ -165,10 +163,10 @@ class GroupMember:
             _log.warning("offsets are not committed; their records are read again", reason=raised.args[0].str())
 
     def _commit_soon(self, offsets: Mapping[Partition, int]) -> None:
-        held = set(map(_place, self._consumer.assignment()))  # of those given up meanwhile there are newer ones
-        ours = {partition: offset for partition, offset in offsets.items() if partition in held}
-        if ours:
-            self._consumer.commit(offsets=_wire(ours), asynchronous=True)
+        try:
+            self._consumer.commit(offsets=_wire(offsets), asynchronous=True)
+        except KafkaException as raised:
+            self._commit_answered(raised.args[0], _wire(offsets))
 
     def _commit_answered(self, error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
         refused = [_place(one) for one in partitions if error is not None or one.error is not None]
