@@ -38,9 +38,10 @@ test-collection: setup ## the collection's unit and sanity tests
 test-playbooks: setup ## playbooks and roles of the checkout refuse bad input
 	pytest tests --numprocesses auto --dist loadgroup
 
-molecule: setup ## deploy and verify on a kind cluster of its own, and fail in every way on another
+molecule: setup ## deploy and verify on kind clusters: one pod, everything that fails, and production
 	molecule test --scenario-name default
 	molecule test --scenario-name failure
+	molecule test --scenario-name production
 
 lint: setup ## ruff, mypy, shellcheck, yamllint, ansible-lint, antsibull
 	@bin/lint
