@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
+from typing import TYPE_CHECKING
 
 import grpc
 import structlog
@@ -18,10 +19,6 @@ from memory_graph import __version__
 from memory_graph.api.graph_query import GraphQueryService
 from memory_graph.api.health import Health, add_reflection
 from memory_graph.api.memory_graph import MemoryGraphService
-from memory_graph.api.rest.app import application
-from memory_graph.api.rest.batch import Batches
-from memory_graph.api.rest.body import Bodies
-from memory_graph.api.rest.server import HttpTls, RestServer
 from memory_graph.api.rpc import DEFAULT_TENANT, Rpcs
 from memory_graph.api.telemetry_stream import TelemetryStreamService
 from memory_graph.api.tls import Certificates
@@ -42,6 +39,9 @@ from memory_graph.telemetry.logs import configure_logging
 from memory_graph.telemetry.measured import MeasuredStore
 from memory_graph.telemetry.metrics import Metrics
 from memory_graph.telemetry.traces import start_tracing
+
+if TYPE_CHECKING:
+    from memory_graph.api.rest.server import RestServer
 
 STORE_FILE = "memory-graph.db"
 """Name of the embedded store's file below DB_PATH."""
@@ -106,7 +106,7 @@ async def _serve(settings: Settings) -> None:
             patience_s=settings.telemetry_patience_s,
             draining=draining,
             plugins=plugins,
-            waiting=WaitingLimits(most=settings.telemetry_waiting_responses, age_s=float(settings.telemetry_waiting_s)),
+            waiting=waiting_limits(settings),
         )
         stack.push_async_callback(pipeline.close)
         rpcs = Rpcs(metrics, tracing, settings.request_timeout_ms / _MS, draining)
@@ -249,9 +249,20 @@ def _expose(settings: Settings, metrics: Metrics, health: Health) -> MetricsServ
         raise StartError(f"cannot listen on {address} for metrics: {error.strerror}; set METRICS_PORT") from None
 
 
+def waiting_limits(settings: Settings) -> WaitingLimits:
+    """How many responses wait for their prompts, and how long."""
+    return WaitingLimits(most=settings.telemetry_waiting_responses, age_s=float(settings.telemetry_waiting_s))
+
+
 def _serve_rest(
     settings: Settings, pipeline: Pipeline, metrics: IngestionMetrics, ready: Callable[[], bool]
 ) -> RestServer:
+    # A worker, which is made of parts of this module, has no use for Litestar's 28 MiB.
+    from memory_graph.api.rest.app import application  # noqa: PLC0415
+    from memory_graph.api.rest.batch import Batches  # noqa: PLC0415
+    from memory_graph.api.rest.body import Bodies  # noqa: PLC0415
+    from memory_graph.api.rest.server import HttpTls, RestServer  # noqa: PLC0415
+
     patience_s = settings.request_timeout_ms / _MS
     batches = Batches(pipeline, metrics, limit=settings.max_message_bytes, patience_s=patience_s)
     bodies = Bodies(settings.max_message_bytes, patience_s)

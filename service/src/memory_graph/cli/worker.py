@@ -63,6 +63,7 @@ def status(timeout: float, as_json: bool) -> None:
 def _work() -> None:
     from memory_graph.kafka.reach import KafkaUnreachable, UnknownTopic  # noqa: PLC0415 - `--help` answers at once
     from memory_graph.model.errors import StoreCorrupt, StoreUnavailable  # noqa: PLC0415
+    from memory_graph.plugins import PluginLoadError  # noqa: PLC0415
     from memory_graph.server import StartError  # noqa: PLC0415
     from memory_graph.worker.consumer import ConsumerFailed  # noqa: PLC0415
     from memory_graph.worker.process import run  # noqa: PLC0415
@@ -74,7 +75,7 @@ def _work() -> None:
     except KafkaUnreachable as error:
         sys.stdout.flush()
         raise Failure(str(error), UNREACHABLE) from None
-    except (StartError, StoreCorrupt, StoreUnavailable, UnknownTopic, ConsumerFailed) as error:
+    except (StartError, StoreCorrupt, StoreUnavailable, PluginLoadError, UnknownTopic, ConsumerFailed) as error:
         sys.stdout.flush()
         raise Failure(str(error)) from None
 

@@ -20,12 +20,14 @@ from memory_graph.kafka import outbox
 from memory_graph.kafka.dead_letters import DeadLetterQueue
 from memory_graph.kafka.rejections import given_up
 from memory_graph.model.errors import StoreUnavailable
+from memory_graph.plugins import load_plugins
 from memory_graph.server import (
     HEALTH_INTERVAL_S,
     TELEMETRY_FLUSH_S,
     StartError,
     calm_collector,
     open_configured_store,
+    waiting_limits,
 )
 from memory_graph.store.protocol import GraphStore
 from memory_graph.telemetry.exposition import MetricsServer, start_metrics_server
@@ -51,6 +53,7 @@ def run(settings: Settings) -> None:
         StartError: a port or a directory cannot be used.
         StoreUnavailable: the embedded store's file has another owner.
         StoreCorrupt: the store cannot be used.
+        PluginLoadError: a plugin cannot be loaded.
         ConsumerFailed: the Kafka client has given up.
     """
     configure_logging(settings.log_level, sys.stdout)
@@ -72,6 +75,8 @@ async def _work(settings: Settings) -> None:
         store = await open_configured_store(settings, metrics)
         stack.push_async_callback(store.close)
         ingestion = IngestionMetrics(metrics.registry)
+        plugins = load_plugins(settings.plugin_dirs, settings.plugin_timeout_ms / 1000, metrics)
+        stack.push_async_callback(plugins.close, TELEMETRY_FLUSH_S)
         dead_letters = await stack.enter_async_context(DeadLetterQueue(settings))
         counted = counted_and_logged(ingestion)
         pipeline = Pipeline(
@@ -82,6 +87,8 @@ async def _work(settings: Settings) -> None:
             patience_s=math.inf,
             draining=draining,
             given_up=given_up(dead_letters, settings, counted),
+            plugins=plugins,
+            waiting=waiting_limits(settings),
         )
         stack.push_async_callback(pipeline.close)
         intake = Intake(pipeline, ingestion, dead_letters, decoders, tenant=settings.kafka_tenant)

@@ -97,7 +97,7 @@ class Joining:
 
     async def forget(self, tenant: str, waiting: Node) -> None:
         """Takes a node away that held a response."""
-        gone = DeleteNode(node_id=waiting.id, at=max(self._now(), waiting.created_at), relink_edge_id=self._new_id())
+        gone = DeleteNode(node_id=waiting.id, at=self._now(), relink_edge_id=self._new_id())
         write = Write(tenant=tenant, mutations=(gone,))
         try:
             await self._attempts.call(lambda: self._store.apply(write))
