@@ -156,8 +156,12 @@ async def test_a_moved_graph_answers_as_before(tmp_path, empty_neo4j):
 async def test_a_moved_graph_can_be_added_to(tmp_path, empty_neo4j):
     path = tmp_path / "graph.db"
     await grown(path)
+    before = sqlite.open_store(path)
+    await before.move_cursor("kafka", "", 17)
+    await before.close()
     await moved(path, empty_neo4j)
     store = neo4j.open_store(**settings(empty_neo4j))
+    assert await store.claim_cursor("kafka", "publisher", 60) == 17
     old = (await store.query("one", NodeFilter(type=NodeType.SESSION), 10, 0)).nodes[-1].id
     feed = await store.changes("one", None, 10_000)
     length = len(await chain(store, old, tenant="one"))

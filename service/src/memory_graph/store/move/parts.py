@@ -78,13 +78,14 @@ class Tenant(msgspec.Struct, frozen=True):
 
 class Totals(msgspec.Struct, frozen=True):
     """What belongs to no row. seq: the newest commit, dropped: the newest one no longer kept; n and recorded_at: the
-    highest given out."""
+    highest given out. cursors: how far readers of the commit log have come, by name."""
 
     tenants: list[Tenant]
     seq: int
     dropped: int
     n: int
     recorded_at: int
+    cursors: dict[str, int]
 
 
 class Checksum(msgspec.Struct):

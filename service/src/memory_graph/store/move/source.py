@@ -134,6 +134,7 @@ class Source:
             dropped=(oldest or 1) - 1,
             n=n,
             recorded_at=recorded_at or 0,
+            cursors=dict(self._ask("SELECT reader, seq FROM cursors")),
         )
 
     def _ask(self, statement: str, *values: int | None) -> list[tuple[Any, ...]]:

@@ -15,7 +15,7 @@ from memory_graph.model.errors import StoreUnavailable
 from memory_graph.model.kinds import NodeType
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.move.parts import Checksum, CommitRow, EdgeRow, NodeRow, Part, Row, SessionState, Totals
-from memory_graph.store.neo4j import changes, schema
+from memory_graph.store.neo4j import changes, commits, schema
 from memory_graph.store.neo4j.connection import Database, ask, do
 from memory_graph.store.neo4j.names import LABELS
 from memory_graph.store.neo4j.rows import EDGE, EDGE_THEN, NODE, Rows
@@ -42,6 +42,7 @@ RETURN m.after
 _TENANTS = (
     "UNWIND $rows AS row MERGE (t:Tenant {name: row.name}) SET t.counts = row.counts, t.feed_floor = row.feed_floor"
 )
+_CURSORS = "UNWIND $rows AS row MERGE (f:Feed {name: row[0]}) SET f.seq = row[1]"
 _FEED = """
 MERGE (f:Feed {name: $name}) SET f.seq = $seq, f.dropped = $dropped, f.n = $n, f.recorded_at = $recorded_at
 """
@@ -191,5 +192,6 @@ async def _finish(totals: Totals, tx: AsyncManagedTransaction) -> None:
     await do(tx, _TENANTS, rows=[msgspec.structs.asdict(tenant) for tenant in totals.tenants])
     feed = {"seq": totals.seq, "dropped": totals.dropped, "n": totals.n, "recorded_at": totals.recorded_at}
     await do(tx, _FEED, name=changes.NAME, **feed)
+    await do(tx, _CURSORS, rows=[[commits.name_of(reader), seq] for reader, seq in sorted(totals.cursors.items())])
     await do(tx, _END, name=schema.NAME)
     await do(tx, schema.RAISE, name=schema.NAME, version=len(schema.MIGRATIONS))

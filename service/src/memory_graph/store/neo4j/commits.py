@@ -27,6 +27,11 @@ _RELEASE = "MATCH (f:Feed {name: $name, holder: $holder}) SET f.holder = NULL, f
 _PREFIX = "reader "
 
 
+def name_of(reader: str) -> str:
+    """What the cursor of a reader is called among the feeds."""
+    return _PREFIX + reader
+
+
 async def read(tx: AsyncManagedTransaction, after: int, limit: int) -> Commits:
     """Commits after a number, until they have at least `limit` events."""
     ((newest, dropped),) = await ask(tx, _STATE, name=NAME)
@@ -46,15 +51,15 @@ async def read(tx: AsyncManagedTransaction, after: int, limit: int) -> Commits:
 
 async def claim(tx: AsyncManagedTransaction, reader: str, holder: str, seconds: float) -> int | None:
     """The reader's cursor, held for so long by the database's own clock; None: somebody else holds it."""
-    found = await ask(tx, _CLAIM, name=_PREFIX + reader, holder=holder, ms=int(seconds * 1000))
+    found = await ask(tx, _CLAIM, name=name_of(reader), holder=holder, ms=int(seconds * 1000))
     return found[0][0] if found else None
 
 
 async def move(tx: AsyncManagedTransaction, reader: str, holder: str, seq: int) -> bool:
     """Puts the cursor forward, unless somebody else has claimed it."""
-    return bool(await ask(tx, _MOVE, name=_PREFIX + reader, holder=holder, seq=seq))
+    return bool(await ask(tx, _MOVE, name=name_of(reader), holder=holder, seq=seq))
 
 
 async def release(tx: AsyncManagedTransaction, reader: str, holder: str) -> None:
     """Ends what the holder has claimed."""
-    await do(tx, _RELEASE, name=_PREFIX + reader, holder=holder)
+    await do(tx, _RELEASE, name=name_of(reader), holder=holder)
