@@ -72,7 +72,7 @@ def read_all(bootstrap: str, topic: str) -> list[Message]:
             consumer.assign([TopicPartition(topic, partition, first)])
             position = first
             while position < end:
-                for message in consumer.consume(500, 1.0):
+                for message in consumer.consume(500, 0.1):
                     assert message.error() is None, message.error()
                     found.append(message)
                     position = message.offset() + 1
