@@ -33,7 +33,7 @@ API, WORKER = "memory-graph", "memory-graph-worker"
 DEADLINE_SECONDS = 180
 CALL_SECONDS = 30
 PRODUCER = (Path(__file__).parent / "producer.py").read_text()
-VARIABLES = os.environ.get("MEMORY_GRAPH_VARIABLES", str(Path(__file__).parents[1] / "variables.yml"))
+VARIABLES = os.environ.get("MEMORY_GRAPH_VARIABLES", str(Path(__file__).parents[1] / "vars/laptop.yml"))
 
 
 class Release:
