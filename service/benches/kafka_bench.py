@@ -36,6 +36,7 @@ from memory_graph.config import Settings
 from memory_graph.ingest.plan import plan
 from memory_graph.ingest.topics import DECODERS, TELEMETRY
 from memory_graph.kafka.settings import consumer_settings
+from memory_graph.model.errors import StoreUnavailable
 from memory_graph.model.ids import new_id
 from memory_graph.server import calm_collector
 from memory_graph.store.codec import PlainCodec
@@ -204,7 +205,13 @@ def database(folder: Path) -> Iterator[str]:
 
 async def _make_schema(uri: str) -> None:
     store = open_store(**settings(uri))
-    await store.ping()
+    made = False
+    while not made:
+        try:
+            await store.ping()
+            made = True
+        except StoreUnavailable:
+            await asyncio.sleep(_SCRAPE_S)
     await store.close()
 
 

@@ -118,9 +118,8 @@ class KafkaCluster:
         free = free_ports(2 * brokers)
         ports = list(zip(free[::2], free[1::2], strict=True))
         voters = ",".join(f"{id}@127.0.0.1:{controller}" for id, (_, controller) in enumerate(ports, 1))
-        cluster = (
-            base64.urlsafe_b64encode(b"k" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
-        )  # none that looks like an option
+        random = b"k" + uuid.uuid4().bytes[1:]  # the first letter is no hyphen: it would look like an option
+        cluster = base64.urlsafe_b64encode(random).decode().rstrip("=")
         self.brokers = [Broker(home / str(id), id, port) for id, (port, _) in enumerate(ports, 1)]
         for broker, (_, controller) in zip(self.brokers, ports, strict=True):
             broker.format(cluster, voters, controller, copies=min(3, brokers))

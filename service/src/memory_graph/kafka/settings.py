@@ -9,6 +9,8 @@ from memory_graph.config import Settings, SettingsError
 
 CLIENT_ID = "memory-graph"
 _FETCH_AHEAD_KIB = 32 * 1024
+_CRITICAL = 2
+"""Of syslog: what is an error is told to `error_cb` or raised; as a log line it comes twenty times a second."""
 _log = logging.getLogger(__name__)
 
 
@@ -27,6 +29,7 @@ def client_settings(settings: Settings) -> dict[str, Any]:
         "socket.keepalive.enable": True,
         "reconnect.backoff.max.ms": 5_000,
         "logger": _log,
+        "log_level": _CRITICAL,
     }
     if settings.kafka_security_protocol.startswith("SASL"):
         found |= {

@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -23,6 +21,7 @@ from memory_graph.worker.intake import Intake
 from memory_graph.worker.offsets import Offsets, Partition, Span
 from memory_graph.worker.pace import Pace
 from memory_graph.worker.received import received
+from memory_graph.worker.thread import ClientThread
 
 TAKES_UNDER_WAY = 4
 """Full takes between Kafka and the store: one is committed, one is made, and there is something left meanwhile."""
@@ -33,8 +32,9 @@ _PATIENCE_S = 1.0
 """How long there may be no room until partitions are paused: a pause throws away what was fetched ahead."""
 _HAND_OVER_S = 5.0
 """How long a partition that goes to another process waits for its records under way: it needs not do them again."""
+_FAREWELL_S = 5.0
+"""How long brokers may take for the last commit and the goodbye."""
 _log = structlog.get_logger(__name__)
-Answer = TypeVar("Answer")
 
 
 class ConsumerFailed(Exception):
@@ -53,21 +53,21 @@ class GroupMember:
         self._offsets = Offsets()
         self._pace = Pace(settings.kafka_max_poll_records)
         self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-consumer")
+        self._thread = ClientThread("kafka-consumer")
         self._consumer = Consumer(
             consumer_settings(settings) | {"error_cb": self._heard, "on_commit": self._commit_answered}
         )
         self._paused = False
         self._commit_at = 0.0
-        self._trouble: int | None = None
+        self._told: set[int] = set()
         self.assigned: frozenset[Partition] = frozenset()
         self.joined = False
 
     async def join(self) -> None:
         """Raises `KafkaUnreachable` or `UnknownTopic`."""
         topics = list(self._settings.kafka_topics)
-        await self._call(lambda: known(self._consumer, self._settings, topics))
-        await self._call(
+        await self._thread.call(lambda: known(self._consumer, self._settings, topics))
+        await self._thread.call(
             lambda: self._consumer.subscribe(topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
         )
 
@@ -75,18 +75,22 @@ class GroupMember:
         """Takes records until `stopping` is set. Raises `ConsumerFailed`."""
         while not stopping.is_set():
             if not self._paused and not await self._intake.until(self._has_room, _PATIENCE_S):
-                await self._call(self._pause)
+                await self._thread.call(self._pause)
             if self._paused and self._intake.under_way * 2 <= self._bound:
-                await self._call(self._resume)
-            self._put(await self._call(partial(self._take, self._to_commit())))
+                await self._thread.call(self._resume)
+            self._put(await self._thread.call(partial(self._take, self._to_commit())))
 
     async def leave(self, seconds: float) -> None:
         """Waits for what is under way, for at most so many seconds, commits it and leaves the group."""
         if not await self._intake.until(lambda: not self._intake.under_way, seconds):
             _log.warning("records are left to be read again", count=self._intake.under_way)
-        await self._call(lambda: self._commit(self._offsets.committable()))
-        await self._call(self._consumer.close)
-        self._thread.shutdown()
+        try:
+            async with asyncio.timeout(_FAREWELL_S):
+                await self._thread.call(lambda: self._commit(self._offsets.committable()))
+                await self._thread.call(self._consumer.close)
+        except TimeoutError:
+            _log.warning("Kafka does not answer: the last offsets are not committed, their records are read again")
+        self._thread.end()
 
     @property
     def _bound(self) -> int:
@@ -99,7 +103,7 @@ class GroupMember:
         records = [received(message) for message in messages if not self._is_error(message)]
         if not records:
             return
-        self._trouble = None
+        self._told.clear()
         following: dict[Partition, int] = defaultdict(int)
         for record in records:
             following[record.place] = record.offset + 1
@@ -129,9 +133,6 @@ class GroupMember:
             return {}
         self._commit_at = now + COMMIT_INTERVAL_S
         return self._offsets.committable()
-
-    async def _call(self, function: Callable[[], Answer]) -> Answer:
-        return await self._loop.run_in_executor(self._thread, function)
 
     # What follows is called by the thread: from the loop, a commit would wait for a rebalance that waits for the loop.
 
@@ -190,8 +191,8 @@ class GroupMember:
         self._loop.call_soon_threadsafe(self._has_lost, frozenset(map(_place, partitions)))
 
     def _heard(self, error: KafkaError) -> None:
-        if error.code() != self._trouble:
-            self._trouble = error.code()
+        if error.code() not in self._told:
+            self._told.add(error.code())
             _log.warning("Kafka says", reason=error.str())
 
     # And this by the loop, for the thread.

@@ -17,6 +17,7 @@ from memory_graph.worker.offsets import Partition
 
 INTERVAL_S = 5.0
 """How often the brokers are asked."""
+_ANSWER_S = 3.0
 _log = structlog.get_logger(__name__)
 
 
@@ -46,7 +47,7 @@ class LagGauge:
         """Asks the brokers once. While they are away the last known figures stand."""
         assigned = sorted(self._member.assigned)
         try:
-            found = await asyncio.to_thread(progress, self._admin, self._settings, assigned)
+            found = await asyncio.to_thread(progress, self._admin, self._settings, assigned, _ANSWER_S)
         except KafkaUnreachable as error:
             if self.reached:
                 _log.warning("Kafka does not answer", reason=str(error))
