@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import base64
 import secrets
+import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._cluster import FIELD_MANAGER, Cluster
 from ._errors import ApiError, ClusterError
 
-ENTROPY = 24
-"""Bytes of randomness of a password: 32 characters of the URL-safe alphabet."""
+ALPHABET = string.ascii_letters + string.digits
+"""No sign that a command line, a URL or a file of settings would take for its own."""
+LENGTH = 32
 ALREADY = 409
 
 
@@ -26,7 +28,7 @@ def namespace(name: str, labels: Mapping[str, str], level: str) -> dict[str, Any
 def secret(name: str, where: str, labels: Mapping[str, str], values: Mapping[str, str],
            random: Sequence[str]) -> dict[str, Any]:  # fmt: skip
     """A Secret with the given values, and with new ones for the keys of `random`."""
-    data = {**values, **{key: secrets.token_urlsafe(ENTROPY) for key in random}}
+    data = {**values, **{key: "".join(secrets.choice(ALPHABET) for _character in range(LENGTH)) for key in random}}
     encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
     metadata = {"name": name, "namespace": where, "labels": dict(labels)}
     return {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": encoded}

@@ -49,7 +49,7 @@ options:
         type: dict
         default: {}
       random:
-        description: Keys with values of 32 random characters.
+        description: Keys with values of 32 random letters and digits.
         type: list
         elements: str
         default: []
