@@ -150,26 +150,32 @@ TALKS = [*whole_talk("one", "chat 1"), *whole_talk("two", "0198f3a2-0000-7bd1-9f
 ORDERS = st.lists(st.sampled_from(TALKS), max_size=5).flatmap(lambda again: st.permutations([*TALKS, *again]))
 
 
-class OrderContract:
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(told=ORDERS, sizes=st.lists(st.integers(1, 5), min_size=16, max_size=16), at_once=st.booleans())
-    async def test_order_batches_and_repeats_make_no_difference(self, store, ingestion, told, sizes, at_once):
-        tenant, writes = new_id(), []
-        for size in sizes:
-            writes.append(told[:size])
-            told = told[size:]
-        sent = [ingestion.send(*events, tenant=tenant) for events in writes if events]
-        if at_once:
-            await asyncio.gather(*sent)
-        else:
-            for sending in sent:
-                await sending
-        await ingestion.send(*TALKS, tenant="as it was")
-        expected, found = await graph_of(store, "as it was"), await graph_of(store, tenant)
-        assert found[0] == expected[0]
-        assert found[1] == expected[1]
-        assert found[2] == expected[2]
-        assert not ingestion.dead
+any_order = given(told=ORDERS, sizes=st.lists(st.integers(1, 5), min_size=16, max_size=16), at_once=st.booleans())
+
+
+def examples(number: int) -> settings:
+    """A graph that is made from scratch counts: there are few of them, in a tenant each."""
+    return settings(max_examples=number, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+async def check_order(store, ingestion, told, sizes, at_once) -> None:
+    """Order, batches and repeats make no difference."""
+    tenant, writes = new_id(), []
+    for size in sizes:
+        writes.append(told[:size])
+        told = told[size:]
+    sent = [ingestion.send(*events, tenant=tenant) for events in writes if events]
+    if at_once:
+        await asyncio.gather(*sent)
+    else:
+        for sending in sent:
+            await sending
+    await ingestion.send(*TALKS, tenant="as it was")
+    expected, found = await graph_of(store, "as it was"), await graph_of(store, tenant)
+    assert found[0] == expected[0]
+    assert found[1] == expected[1]
+    assert found[2] == expected[2]
+    assert not ingestion.dead
 
 
 class WaitingContract:
@@ -199,6 +205,26 @@ class WaitingContract:
         assert await ingestion.send(prompt()) == [None]
         assert (await one(store, "r-1")).type is NodeType.RESPONSE
         assert await store.get_nodes(TENANT, [waiting_id("r-1")]) == []
+
+    async def test_a_prompt_that_comes_between_the_look_and_the_write_is_joined_at_once(self, store):
+        class Blind:
+            """Sees nothing the first time it looks."""
+
+            looks = 0
+
+            async def get_nodes(self, tenant, ids):
+                self.looks += 1
+                return [] if self.looks <= 2 else await store.get_nodes(tenant, ids)
+
+            def __getattr__(self, name):
+                return getattr(store, name)
+
+        await store.apply(Write(tenant=TENANT, mutations=plan([prompt()], new_id).creations))
+        blind = Ingestion(Blind())
+        assert await blind.send(response("r-1")) == [None]
+        assert (await one(store, "r-1")).session_id == SESSION
+        assert await store.get_nodes(TENANT, [waiting_id("r-1")]) == []
+        await blind.pipeline.close()
 
     async def test_and_else_when_it_has_waited_too_long(self, store):
         brief = Ingestion(store, WaitingLimits(age_s=0))

@@ -94,7 +94,8 @@ def test_what_a_schema_refuses_is_refused_and_what_it_accepts_is_read(name, data
     [
         (b"", "no JSON event"),
         (b"\xff", "no JSON event"),
-        (b"[" * 100_000, "no JSON event"),
+        (b'{"eventId": ' + b"[" * 100_000, "no JSON event"),
+        (b'{"context": {"conversationHistory": ' + b"[" * 100_000, "no JSON event"),
         (prompt_body(timestamp="yesterday"), "timestamp"),
         (prompt_body(timestamp=0), "timestamp"),
         (prompt_body(timestamp=1e300), "timestamp"),

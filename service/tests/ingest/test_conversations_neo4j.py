@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from ingest.conversation_contract import MappingContract, OrderContract, WaitingContract, ingestion  # noqa: F401
+from ingest.conversation_contract import (  # noqa: F401
+    MappingContract,
+    WaitingContract,
+    any_order,
+    check_order,
+    examples,
+    ingestion,
+)
 from memory_graph.store.neo4j import open_store
 from support.neo4j_server import settings
 
@@ -22,8 +29,10 @@ class TestMapping(MappingContract):
     pass
 
 
-class TestOrder(OrderContract):
-    pass
+@examples(4)
+@any_order
+async def test_order_batches_and_repeats_make_no_difference(store, ingestion, told, sizes, at_once):  # noqa: F811
+    await check_order(store, ingestion, told, sizes, at_once)
 
 
 class TestWaiting(WaitingContract):

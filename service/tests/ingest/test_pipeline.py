@@ -66,8 +66,8 @@ class Harness:
             "draining": self.draining,
             "limits": Limits(failure_rate=0.5, recovery_s=0.05, trials=2),
         }
-        self.pipeline = Pipeline(
-            self.store, IngestionMetrics(self.registry), self.dead.extend, **{**defaults, **options})  # fmt: skip
+        self.metrics = IngestionMetrics(self.registry)
+        self.pipeline = Pipeline(self.store, self.metrics, self.dead.extend, **{**defaults, **options})
 
     async def send(self, *names: str, size: int = 100, tenant: str = TENANT) -> asyncio.Future:
         await self.pipeline.reserve(size)

@@ -1,0 +1,90 @@
+"""REST while the pipeline is full, the store is slow, or a client dawdles: by real HTTP, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+
+import pytest
+
+from ingest.samples import body
+from ingest.test_pipeline import Harness, until
+from memory_graph.api.rest.app import application
+from memory_graph.api.rest.batch import Batches
+from memory_graph.api.rest.body import Bodies
+from memory_graph.api.rest.server import RestServer
+
+LIMIT = 100_000
+
+
+class Rest:
+    """A REST server over a store that does as it is told."""
+
+    def __init__(self, *, patience_s: float, **options: object) -> None:
+        self.made = Harness(**options)
+        pipeline = self.made.pipeline
+        self.batches = Batches(pipeline, self.made.metrics, limit=LIMIT, patience_s=patience_s)
+        app = application(self.batches, Bodies(LIMIT, patience_s), lambda: True, lambda: pipeline.store_state)
+        self.server = RestServer(app, "127.0.0.1", 0, max_connections=100, tls=None)
+
+    async def post(self, *ids: str) -> tuple[int, dict, http.client.HTTPMessage]:
+        return await asyncio.to_thread(self._post, json.dumps({"events": [json.loads(body(id)) for id in ids]}))
+
+    def _post(self, sent: str) -> tuple[int, dict, http.client.HTTPMessage]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
+        connection.request("POST", "/api/v1/telemetry/batch", sent, {"Content-Type": "application/json"})
+        reply = connection.getresponse()
+        found = reply.status, json.loads(reply.read()), reply.headers
+        connection.close()
+        return found
+
+    async def close(self) -> None:
+        self.made.store.gate.set()
+        self.made.store.away = False
+        await self.server.close(1)
+        await self.made.pipeline.close()
+
+
+async def test_a_full_buffer_answers_429_and_what_was_taken_is_stored() -> None:
+    rest = Rest(patience_s=60, max_bytes=6_000)
+    rest.made.store.gate.clear()
+    first = asyncio.create_task(rest.post("a"))
+    await until(lambda: rest.made.store.calls == 1)
+    status, problem, headers = await rest.post("b")
+    assert (status, problem["status"], headers["Retry-After"]) == (429, 429, "1")
+    rest.made.store.gate.set()
+    assert (await first)[0] == 200
+    assert (await rest.post("b"))[0] == 200
+    assert rest.made.stored("a", "b")
+    await rest.close()
+
+
+async def test_a_store_that_is_away_answers_503_at_once_when_that_is_known() -> None:
+    rest = Rest(patience_s=1, max_bytes=10_000_000)
+    rest.made.store.away = True
+    assert (await rest.post("a"))[0] == 503
+    await until(lambda: rest.made.pipeline.store_is_away)
+    status, problem, headers = await rest.post("b")
+    assert (status, headers["Retry-After"]) == (503, "5")
+    assert "send the whole batch again" in problem["detail"]
+    rest.made.store.away = False
+    while (await rest.post("b"))[0] != 200:
+        pass
+    assert rest.made.stored("b")
+    await rest.close()
+
+
+@pytest.mark.parametrize("headers", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+async def test_a_body_that_does_not_come_is_not_waited_for(headers: str) -> None:
+    rest = Rest(patience_s=0.2, max_bytes=10_000_000)
+
+    def dawdle() -> bytes:
+        with socket.create_connection(("127.0.0.1", rest.server.port), timeout=60) as client:
+            client.sendall(f"POST /api/v1/telemetry/batch HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n".encode())
+            return client.recv(100)
+
+    assert b" 408 " in await asyncio.to_thread(dawdle)
+    assert (await rest.post("a"))[0] == 200
+    await rest.close()
