@@ -122,6 +122,8 @@ def references(survey: Survey) -> None:
         there: Object | None = {}
         if one.namespace not in survey.absent:
             there = survey.found(one.path, f"whether {one.kind} {one.name!r} exists")
+        if there:
+            _keys(survey, one, there)
         if there is None or there:
             continue
         where = f" in {one.namespace}" if one.namespace else ""
@@ -136,6 +138,13 @@ def references(survey: Survey) -> None:
             survey.note(f"{said}: an image that needs it cannot be pulled")
     if any(not (item["spec"].get("ingressClassName")) for item in survey.of("Ingress")):
         _default_ingress_class(survey)
+
+
+def _keys(survey: Survey, needed: _references.Reference, there: Object) -> None:
+    missing = [key for key in needed.keys if key not in {**(there.get("data") or {}), **(there.get("binaryData") or {})}]
+    if missing:
+        where = f"{needed.kind} {needed.name!r} in {needed.namespace}"
+        survey.problem(f"{needed.owner} needs {', '.join(missing)} of {where}, which has it not", "add it to that object")
 
 
 def _default_ingress_class(survey: Survey) -> None:

@@ -30,7 +30,7 @@ try:
 except ImportError:  # the module names the missing library
     kafka = None
 
-__all__ = ["Login", "Topics", "connected", "kafka"]
+__all__ = ["Login", "NoAnswer", "Topics", "connected", "kafka"]
 DEFAULT = "DELETE"
 """The operation that takes a setting away, so that the broker's default is in force again."""
 
@@ -67,6 +67,10 @@ class Login:
             return ssl.create_default_context(cadata=self.ca)
         except ssl.SSLError as error:
             raise ClusterError(f"the CA of the brokers is no PEM certificate ({error.reason})", "give one") from error
+
+
+class NoAnswer(ClusterError):
+    """No broker could be reached, or none let us in in time."""
 
 
 class _LastWord(logging.Handler):
@@ -127,7 +131,7 @@ def _explained(error: Exception, where: str, login: Login, before: Exception | N
     if isinstance(error, KafkaTimeoutError):
         why = f": {' '.join(str(before).split())}" if before else ""
         who = "user name and password, " if login.username else ""
-        return ClusterError(
+        return NoAnswer(
             f"Kafka at {where} does not answer ({login.protocol}){why}",
             f"check bootstrap_servers, {who}security_protocol, and whether the brokers run",
         )

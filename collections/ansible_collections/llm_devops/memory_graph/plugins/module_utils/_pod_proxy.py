@@ -98,6 +98,10 @@ class PodProxy:
 
     def _pod(self, name: str) -> str:
         if self._cluster.find(f"/api/v1/namespaces/{self._namespace}/services/{name}") is None:
+            if self._cluster.find(f"/api/v1/namespaces/{self._namespace}/pods/{name}") is None:
+                raise ClusterError(
+                    f"namespace {self._namespace} has neither a Service nor a pod {name}", "name what is there"
+                )
             return name
         return ready_pods(self._cluster, self._namespace, name)[0]
 

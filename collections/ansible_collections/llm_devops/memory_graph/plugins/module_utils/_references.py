@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ._demand import containers, pods
@@ -22,7 +22,7 @@ CLUSTER_SCOPED = {
 class Reference:
     """``owner`` needs ``kind`` ``name``; ``namespace`` is empty for what lives at cluster scope.
 
-    Without what is not ``vital`` the pods may start nevertheless.
+    Without what is not ``vital`` the pods may start nevertheless. ``keys`` are those of its data that are asked for.
     """
 
     owner: str
@@ -30,6 +30,7 @@ class Reference:
     kind: str
     name: str
     vital: bool = True
+    keys: tuple[str, ...] = ()
 
     @property
     def group(self) -> str:
@@ -50,7 +51,11 @@ def outside(objects: list[Object]) -> list[Reference]:
     """What the release names and does not bring, nor lets a controller make."""
     brought = {(item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"]) for item in objects}
     brought |= {("Secret", item["metadata"].get("namespace", ""), made) for item in objects for made in _made(item)}
-    return sorted({one for one in _all(objects) if (one.kind, one.namespace, one.name) not in brought})
+    found: dict[Reference, set[str]] = {}
+    for one in _all(objects):
+        if (one.kind, one.namespace, one.name) not in brought:
+            found.setdefault(replace(one, keys=()), set()).update(one.keys)
+    return sorted(replace(one, keys=tuple(sorted(keys))) for one, keys in found.items())
 
 
 def _made(item: Object) -> Iterator[str]:
@@ -67,8 +72,8 @@ def _made(item: Object) -> Iterator[str]:
 def _all(objects: Iterable[Object]) -> Iterator[Reference]:
     objects = list(objects)
     for owner in pods(objects):
-        for kind, name in _of_pod(owner.spec):
-            yield Reference(owner.owner, "" if kind in CLUSTER_SCOPED else owner.namespace, kind, name)
+        for kind, name, keys in _of_pod(owner.spec):
+            yield Reference(owner.owner, "" if kind in CLUSTER_SCOPED else owner.namespace, kind, name, keys=keys)
         for item in owner.spec.get("imagePullSecrets") or []:  # an image that needs none is pulled without
             yield Reference(owner.owner, owner.namespace, "Secret", str(item["name"]), vital=False)
     for item in objects:
@@ -76,7 +81,7 @@ def _all(objects: Iterable[Object]) -> Iterator[Reference]:
             yield Reference(f"Ingress/{item['metadata']['name']}", "", "IngressClass", item["spec"]["ingressClassName"])
 
 
-def _of_pod(spec: Object) -> Iterator[tuple[str, str]]:
+def _of_pod(spec: Object) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     yield from _one(spec, "priorityClassName", "PriorityClass")
     yield from _one(spec, "runtimeClassName", "RuntimeClass")
     if spec.get("serviceAccountName", "default") != "default":  # every namespace has that one
@@ -95,13 +100,14 @@ def _of_pod(spec: Object) -> Iterator[tuple[str, str]]:
             yield from _named(source, (("secret", "Secret", "name"), ("configMap", "ConfigMap", "name")))
 
 
-def _one(holder: Object, key: str, kind: str) -> Iterator[tuple[str, str]]:
+def _one(holder: Object, key: str, kind: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if holder.get(key):
-        yield kind, str(holder[key])
+        yield kind, str(holder[key]), ()
 
 
-def _named(holder: Object, forms: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, str]]:
+def _named(holder: Object, forms: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     for field, kind, key in forms:
         found: Any = holder.get(field)
         if found and found.get(key) and not found.get("optional"):
-            yield kind, str(found[key])
+            asked = [found, *(found.get("items") or [])]  # a variable's one key, or those a volume has files of
+            yield kind, str(found[key]), tuple(str(one["key"]) for one in asked if one.get("key"))

@@ -153,7 +153,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _ka
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._credentials import secret_values
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kafka_admin import Login, connected
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kafka_admin import Login, NoAnswer, connected
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kafka_topic import (
     Plan,
     Topic,
@@ -234,9 +234,10 @@ def make(module: ClusterModule) -> tuple[Plan, Topic | None]:
             topics.carry_out(wish, plan, check=module.check_mode)
             done = plan.changed and not module.check_mode
             return plan, topics.find(wish.name) if done and not plan.delete else live
-    except ClusterError as error:
+    except NoAnswer as error:
         if proxy and proxy.error:
-            raise ClusterError(f"{error.message}: {proxy.error}", error.way_out) from error
+            where = ", ".join(params["bootstrap_servers"])
+            raise ClusterError(f"Kafka at {where} is not reached through the cluster: {proxy.error}") from error
         raise
 
 

@@ -42,10 +42,10 @@ class Forward:
 
 
 class Cluster:
-    """Has one Service."""
+    """Has one Service and one pod."""
 
     def find(self, path):
-        return {} if path.endswith("/services/kafka") else None
+        return {} if path.endswith(("/services/kafka", "/pods/kafka-1")) else None
 
 
 @pytest.fixture
@@ -85,4 +85,12 @@ def test_a_service_without_pods_is_refused_and_said(opened, monkeypatch):
     with proxy as url, pytest.raises(OSError, match="502"):
         through(url, "kafka", 9092, b"x")
     assert proxy.error == "Service/kafka has no ready pod"
+    assert opened == []
+
+
+def test_a_name_that_nothing_has_is_refused_and_said(opened):
+    proxy = PodProxy(Cluster(), "demo")
+    with proxy as url, pytest.raises(OSError, match="502"):
+        through(url, "broker", 9092, b"x")
+    assert proxy.error == "namespace demo has neither a Service nor a pod broker — name what is there"
     assert opened == []
