@@ -141,10 +141,11 @@ def references(survey: Survey) -> None:
 
 
 def _keys(survey: Survey, needed: _references.Reference, there: Object) -> None:
-    missing = [key for key in needed.keys if key not in {**(there.get("data") or {}), **(there.get("binaryData") or {})}]
+    held = {**(there.get("data") or {}), **(there.get("binaryData") or {})}
+    missing = ", ".join(key for key in needed.keys if key not in held)
     if missing:
-        where = f"{needed.kind} {needed.name!r} in {needed.namespace}"
-        survey.problem(f"{needed.owner} needs {', '.join(missing)} of {where}, which has it not", "add it to that object")
+        message = f"{needed.owner} needs {missing} of {needed.kind} {needed.name!r} in {needed.namespace}"
+        survey.problem(f"{message}, which has it not", "add it to that object")
 
 
 def _default_ingress_class(survey: Survey) -> None:

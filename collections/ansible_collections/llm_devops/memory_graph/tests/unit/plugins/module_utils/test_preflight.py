@@ -314,6 +314,24 @@ def test_references_know_everything_a_pod_needs():
 
 
 @pytest.mark.parametrize(
+    ("data", "problems"),
+    [
+        ({"username": "bmVv", "password": "c2VjcmV0"}, []),
+        ({"username": "bmVv"}, ["Deployment/api needs password of Secret 'keys' in home, which has it not"]),
+        ({}, ["Deployment/api needs password, username of Secret 'keys' in home, which has it not"]),
+    ],
+    ids=["whole", "without the password", "empty"],
+)
+def test_a_secret_has_the_keys_that_are_asked_for(data, problems):
+    environment = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "username"}}}]
+    volume = {"name": "v", "secret": {"secretName": "keys", "items": [{"key": "password", "path": "password"}]}}
+    answers = {"/api/v1/namespaces/home/secrets/keys": {"data": data}}
+    found = survey(workload(env=environment, pod={"volumes": [volume]}), answers=answers)
+    _check_access.references(found)
+    assert messages(found.problems) == problems
+
+
+@pytest.mark.parametrize(
     "maker",
     [
         {"kind": "ExternalSecret", "metadata": {"name": "any"}, "spec": {"target": {"name": "keys"}}},
