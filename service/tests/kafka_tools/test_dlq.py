@@ -177,7 +177,7 @@ def test_a_letter_without_its_body_stays(cli, kafka, settings, topic):
     produce(kafka, f"{topic}-dlq", [(b"k", b"")], headers=headers)
     ended = cli("dlq", "redrive", "--all")
     assert ended.code == 1
-    assert f"it is at {topic}/1/9" in ended.err
+    assert f"it is at {topic}/1/9" in ended.out
     assert list(listed(cli)) == ["letter cut"]
     assert len(read_all(kafka, topic)) == 1
 

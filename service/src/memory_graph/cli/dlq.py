@@ -139,7 +139,7 @@ def redrive(
                 progress.advance(1)
                 (sent if one.problem is None else problems).append(one)
                 if not as_json:
-                    dlq_view.print_sent(one)
+                    progress.say(dlq_view.line_of(one))
 
             send_back(log, settings, waiting, [letter.place for letter in chosen], told)
     if as_json:

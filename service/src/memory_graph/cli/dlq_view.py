@@ -118,12 +118,9 @@ def print_dry_run(letters: Sequence[Letter], *, as_json: bool) -> None:
     click.echo(f"{len(letters):,} letters would be sent back; nothing was done", err=True)
 
 
-def print_sent(one: SentBack) -> None:
+def line_of(one: SentBack) -> str:
     """What became of one letter."""
-    if one.problem is None:
-        click.echo(_way(one.letter, one.retries))
-    else:
-        click.echo(f"{name_of(one.letter)} stays: {one.problem}", err=True)
+    return _way(one.letter, one.retries) if one.problem is None else f"{name_of(one.letter)} stays: {one.problem}"
 
 
 def _way(letter: Letter, retries: int) -> str:

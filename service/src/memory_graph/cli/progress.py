@@ -6,6 +6,8 @@ import sys
 from types import TracebackType
 from typing import Self
 
+import click
+
 
 class Progress:
     """A bar on stderr when that is a terminal; silent otherwise.
@@ -37,6 +39,13 @@ class Progress:
     def advance(self, amount: int) -> None:
         if self._bar is not None:
             self._bar.advance(self._task, amount)
+
+    def say(self, line: str) -> None:
+        """Prints a line on standard output, above the bar where both are on a terminal."""
+        if self._bar is None or not sys.stdout.isatty():
+            click.echo(line)
+        else:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         if self._bar is not None:
