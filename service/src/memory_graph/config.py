@@ -111,7 +111,6 @@ class Settings(BaseSettings):
     )
     kafka_topics: Annotated[dict[str, str], NoDecode] = Field(
         default={topic: topic for topic in _TOPICS},
-        min_length=1,
         description="topics the workers read, separated by commas; own=llm.prompts.v1 where one has a name of its own",
     )
     kafka_tenant: str = Field(
@@ -153,7 +152,10 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         words = (word.partition("=") for word in value.split(",") if word.strip())
-        return {name.strip(): contract.strip() or name.strip() for name, _, contract in words}
+        topics = {name.strip(): contract.strip() or name.strip() for name, _, contract in words}
+        if not topics:
+            raise ValueError("it names no topic")
+        return topics
 
     @field_validator("log_level", mode="before")
     @classmethod
