@@ -10,6 +10,7 @@ import pytest
 from ingest.samples import body, message
 from ingest.talks import prompt_body, response_body
 from memory_graph.model.kinds import EdgeType
+from memory_graph.store.sqlite import open_store
 from support.kafka_events import EDGES_EACH, event_id, key, plain, quick_records, record
 from support.kafka_topics import committed, new_topic, produce, read_all
 from support.telemetry import metric
@@ -150,6 +151,23 @@ def test_the_header_names_the_tenant(kafka: str, work: Work) -> None:
     until(lambda: worker.processed() == 15)
     assert worker.stop() == 0
     assert len(Stored(worker.data).events) == 15, "the same ids, in two tenants"
+
+
+async def test_an_event_that_names_no_trace_gets_that_of_its_record(kafka: str, work: Work) -> None:
+    trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    topic = new_topic(kafka, partitions=1)
+    headers = {"traceparent": f"00-{trace}-{span}-01".encode()}
+    produce(kafka, topic, [(b"k", body(event_id(0), trace_id=None, span_id=None))], headers=headers)
+    produce(kafka, topic, [(b"k", body(event_id(1), trace_id="its own"))], headers=headers)
+    produce(kafka, topic, [(b"k", body(event_id(2), trace_id=None))], headers={"traceparent": b"00-xyz"})
+    worker = work(kafka, topic)
+    until(lambda: worker.processed() == 3)
+    assert worker.stop() == 0
+    store = open_store(worker.data / "memory-graph.db")
+    nodes = await store.get_nodes("default", [event_id(number) for number in range(3)])
+    await store.close()
+    assert [node.data.metadata.get("trace_id") for node in nodes] == [trace, "its own", None]
+    assert nodes[0].data.metadata["span_id"] == span
 
 
 def test_a_worker_refuses_a_store_that_another_process_has(kafka: str, work: Work, tmp_path: Path) -> None:

@@ -52,6 +52,15 @@ def test_a_span_continues_the_callers_trace_and_stamps_the_logs(collector):
     assert (collector.resource["service.name"], collector.resource["service.version"]) == ("memory-graph", "1.2.3")
 
 
+def test_a_batch_is_linked_to_the_traces_of_its_messages(collector):
+    tracing = start_tracing(collector.endpoint, "0")
+    tracing.start_batch("kafka process", [(TRACE, PARENT), (TRACE, PARENT)], {"messaging.system": "kafka"}).end()
+    tracing.shutdown(30)
+    (span,) = collector.spans
+    assert [(link.trace_id.hex(), link.span_id.hex()) for link in span.links] == [(TRACE, PARENT)]
+    assert (span.name, span.kind, span.parent_span_id) == ("kafka process", span.SPAN_KIND_CONSUMER, b"")
+
+
 def test_a_failure_is_marked_without_its_text(collector):
     tracing = start_tracing(collector.endpoint, "0")
     with pytest.raises(ValueError, match="content"), tracing.start_span("S/Query"):

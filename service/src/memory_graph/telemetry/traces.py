@@ -50,6 +50,19 @@ class Tracing:
         """
         return _NOTHING if self._tracer is None else self._span(self._tracer, name, metadata, attributes)
 
+    def start_batch(
+        self, name: str, traces: Iterable[tuple[str, str]], attributes: Mapping[str, AttributeValue]
+    ) -> trace.Span:
+        """A consumer span of messages that are worked on together, linked to their trace and span ids in hex
+        (OpenTelemetry's conventions for messaging). Whoever starts it ends it."""
+        if self._tracer is None:
+            return trace.INVALID_SPAN
+        links = [
+            trace.Link(trace.SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True))
+            for trace_id, span_id in dict.fromkeys(traces)
+        ]
+        return self._tracer.start_span(name, kind=trace.SpanKind.CONSUMER, links=links, attributes=attributes)
+
     @contextmanager
     def _span(
         self,

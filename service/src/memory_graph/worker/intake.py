@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 import structlog
+from opentelemetry.trace import Span, StatusCode
 
 from memory_graph.ingest.event import Event
 from memory_graph.ingest.telemetry.events import Rejected, TelemetryEvent
@@ -20,6 +21,7 @@ from memory_graph.kafka.dead_letters import DeadLetter
 from memory_graph.kafka.producer import Closed
 from memory_graph.model.errors import StoreUnavailable
 from memory_graph.telemetry.ingestion import IngestionMetrics
+from memory_graph.telemetry.traces import Tracing
 from memory_graph.worker.received import Received
 
 SOURCE = "kafka"
@@ -57,12 +59,14 @@ class Intake:
         decoders: Mapping[str, Decoder],
         *,
         tenant: str,
+        tracing: Tracing | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._metrics = metrics
         self._dead_letters = dead_letters
         self._decoders = decoders
         self._tenant = tenant
+        self._tracing = tracing or Tracing(None)
         self._batches: asyncio.Queue[tuple[Sequence[Received], Callable[[float], None], float]] = asyncio.Queue()
         self._ending: set[asyncio.Task[None]] = set()
         self._submitting = asyncio.create_task(self._submit_all(), name="kafka-intake")
@@ -98,6 +102,11 @@ class Intake:
     async def _submit_all(self) -> None:
         while True:
             records, done, at = await self._batches.get()
+            span = self._tracing.start_batch(
+                "kafka process",
+                (one.trace for one in records if one.trace),
+                {"messaging.system": "kafka", "messaging.batch.message_count": len(records)},
+            )
             size = sum(held_bytes(len(record.body)) for record in records)
             await self._pipeline.reserve(size)
             runs, rejected = self._decoded(records)
@@ -108,7 +117,7 @@ class Intake:
                 self._pipeline.submit(run.tenant, run.events, size if place == last else 0)
                 for place, run in enumerate(runs)
             ]
-            ending = asyncio.create_task(self._end(records, runs, answers, rejected, done, at))
+            ending = asyncio.create_task(self._end(records, runs, answers, rejected, done, at, span))
             self._ending.add(ending)
             ending.add_done_callback(self._ended)
 
@@ -156,6 +165,7 @@ class Intake:
         rejected: dict[int, Rejected],
         done: Callable[[float], None],
         at: float,
+        span: Span,
     ) -> None:
         try:
             for run, answer in zip(runs, answers, strict=True):
@@ -167,10 +177,12 @@ class Intake:
                     [records[place].given_up(problem) for place, problem in sorted(rejected.items())]
                 )
         except (StoreUnavailable, Closed) as error:
+            span.set_status(StatusCode.ERROR, type(error).__name__)
             _log.warning("records are left to be read again", count=len(records), reason=str(error))
         else:
             done(time.monotonic() - at)
         finally:
+            span.end()
             self.under_way -= len(records)
             self.moved.set()
 

@@ -91,7 +91,7 @@ async def _work(settings: Settings) -> None:
             waiting=waiting_limits(settings),
         )
         stack.push_async_callback(pipeline.close)
-        intake = Intake(pipeline, ingestion, dead_letters, decoders, tenant=settings.kafka_tenant)
+        intake = Intake(pipeline, ingestion, dead_letters, decoders, tenant=settings.kafka_tenant, tracing=tracing)
         stack.push_async_callback(intake.close)
         member = GroupMember(settings, intake)
         await member.join()
