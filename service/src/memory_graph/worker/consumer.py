@@ -25,6 +25,8 @@ from memory_graph.worker.thread import ClientThread
 
 TAKES_UNDER_WAY = 4
 """Full takes between Kafka and the store: one is committed, one is made, and there is something left meanwhile."""
+BYTES_UNDER_WAY = 16 * 1024 * 1024
+"""Of bodies as they were read: where these hold more, nothing is taken. One take may go beyond it."""
 COMMIT_INTERVAL_S = 0.5
 """How often offsets are committed: what a process that is killed leaves behind is read again, and changes nothing."""
 _POLL_S = 0.2
@@ -44,7 +46,8 @@ class ConsumerFailed(Exception):
 class GroupMember:
     """Reads the topics of the settings until it is told to stop. Made on the event loop that it is used on.
 
-    assigned: the partitions it has. joined: whether the group has given it any, or said that there are none for it.
+    paused: whether it takes nothing for want of room. assigned: the partitions it has. joined: whether the group has
+    given it any, or said that there are none for it.
     """
 
     def __init__(self, settings: Settings, intake: Intake) -> None:
@@ -57,7 +60,7 @@ class GroupMember:
         self._consumer = Consumer(
             consumer_settings(settings) | {"error_cb": self._heard, "on_commit": self._commit_answered}
         )
-        self._paused = False
+        self.paused = False
         self._commit_at = 0.0
         self._told: set[int] = set()
         self.assigned: frozenset[Partition] = frozenset()
@@ -74,9 +77,9 @@ class GroupMember:
     async def run(self, stopping: asyncio.Event) -> None:
         """Takes records until `stopping` is set. Raises `ConsumerFailed`."""
         while not stopping.is_set():
-            if not self._paused and not await self._intake.until(self._has_room, _PATIENCE_S):
+            if not self.paused and not await self._intake.until(self._has_room, _PATIENCE_S):
                 await self._thread.call(self._pause)
-            if self._paused and self._intake.under_way * 2 <= self._bound:
+            if self.paused and self._has_room(share=2):
                 await self._thread.call(self._resume)
             self._put(await self._thread.call(partial(self._take, self._to_commit())))
 
@@ -92,12 +95,10 @@ class GroupMember:
             _log.warning("Kafka does not answer: the last offsets are not committed, their records are read again")
         self._thread.end()
 
-    @property
-    def _bound(self) -> int:
-        return TAKES_UNDER_WAY * self._pace.records
-
-    def _has_room(self) -> bool:
-        return self._intake.under_way + self._pace.records <= self._bound
+    def _has_room(self, share: int = 1) -> bool:
+        """Whether another take fits into the bounds, or into such a share of them."""
+        records = self._intake.under_way + self._pace.records <= TAKES_UNDER_WAY * self._pace.records // share
+        return records and self._intake.bytes <= BYTES_UNDER_WAY // share
 
     def _put(self, messages: Sequence[Message]) -> None:
         records = [received(message) for message in messages if not self._is_error(message)]
@@ -146,12 +147,12 @@ class GroupMember:
         return [first, *self._consumer.consume(more, 0)] if more else [first]
 
     def _pause(self) -> None:
-        self._paused = True
+        self.paused = True
         self._consumer.pause(self._consumer.assignment())
         _log.warning("paused: there is no room for more", under_way=self._intake.under_way)
 
     def _resume(self) -> None:
-        self._paused = False
+        self.paused = False
         self._consumer.resume(self._consumer.assignment())
         _log.info("resumed")
 
@@ -176,7 +177,7 @@ class GroupMember:
 
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
-        if self._paused and partitions:
+        if self.paused and partitions:
             consumer.pause(partitions)
         self._loop.call_soon_threadsafe(self._has, frozenset(map(_place, partitions)))
 

@@ -48,7 +48,7 @@ class Intake:
     that does not fit waits, and those behind it.
 
     decoders: by topic. tenant: whose records are that do not say. failed: raises what ended the intake, when it did.
-    under_way: records that were put and have not ended. moved: set whenever some have.
+    under_way: records that were put and have not ended; bytes: of their bodies. moved: set whenever some have.
     """
 
     def __init__(
@@ -72,13 +72,14 @@ class Intake:
         self._submitting = asyncio.create_task(self._submit_all(), name="kafka-intake")
         self._submitting.add_done_callback(self._ended)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.under_way = 0
+        self.under_way = self.bytes = 0
         self.moved = asyncio.Event()
 
     def put(self, records: Sequence[Received], done: Callable[[float], None]) -> None:
         """Takes records in the order they were read. done: is called once all are durable or with the dead letters,
         with the seconds that took; never, where the process ends before."""
         self.under_way += len(records)
+        self.bytes += _bytes(records)
         self._batches.put_nowait((records, done, time.monotonic()))
 
     async def until(self, condition: Callable[[], bool], seconds: float) -> bool:
@@ -184,7 +185,12 @@ class Intake:
         finally:
             span.end()
             self.under_way -= len(records)
+            self.bytes -= _bytes(records)
             self.moved.set()
+
+
+def _bytes(records: Sequence[Received]) -> int:
+    return sum(len(record.body) for record in records)
 
 
 def _traced(events: Sequence[Event], record: Received) -> Iterator[Event]:

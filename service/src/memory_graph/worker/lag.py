@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from memory_graph.config import Settings
 from memory_graph.kafka.progress import progress
-from memory_graph.kafka.reach import KafkaUnreachable
+from memory_graph.kafka.reach import KafkaUnreachable, reached
 from memory_graph.kafka.settings import client_settings
 from memory_graph.worker.consumer import GroupMember
 from memory_graph.worker.offsets import Partition
@@ -47,6 +47,7 @@ class LagGauge:
         """Asks the brokers once. While they are away the last known figures stand."""
         assigned = sorted(self._member.assigned)
         try:
+            await asyncio.to_thread(reached, self._admin, self._settings, _ANSWER_S)
             found = await asyncio.to_thread(progress, self._admin, self._settings, assigned, _ANSWER_S)
         except KafkaUnreachable as error:
             if self.reached:

@@ -1,0 +1,68 @@
+"""How much a member takes while nothing goes on into the store, and that it is still a member then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from memory_graph.config import Settings
+from memory_graph.ingest.event import Event
+from memory_graph.ingest.telemetry.pipeline import Outcome
+from memory_graph.ingest.topics import DECODERS, TELEMETRY
+from memory_graph.telemetry.ingestion import IngestionMetrics
+from memory_graph.worker.consumer import BYTES_UNDER_WAY, TAKES_UNDER_WAY, GroupMember
+from memory_graph.worker.intake import Intake
+from memory_graph.worker.status import group_status
+from support.kafka_events import quick_records
+from support.kafka_topics import committed, new_topic, produce
+from support.worker import until
+
+pytestmark = pytest.mark.xdist_group("kafka")
+FETCHED_AHEAD = 32 << 20
+"""One take is at most what the client library holds."""
+
+
+class Shut:
+    """A pipeline that takes nothing until it is opened."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+
+    async def reserve(self, size: int) -> None:
+        await self.opened.wait()
+
+    def submit(self, tenant: str, events: Sequence[Event], size: int) -> asyncio.Future[list[Outcome]]:
+        answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        answer.set_result([None for _ in events])
+        return answer
+
+
+@pytest.mark.parametrize(("count", "filling"), [(8_000, 0), (200, 400_000)], ids=["many", "large"])
+async def test_what_is_taken_is_bounded_and_the_member_stays(kafka: str, group: str, count: int, filling: int) -> None:
+    topic = new_topic(kafka, partitions=4)
+    filled = b'"metadata": {"filling": "' + b"x" * filling + b'", '
+    produce(kafka, topic, ((k, body.replace(b'"metadata": {', filled)) for k, body in quick_records(range(count))))
+    settings = Settings(kafka_bootstrap_servers=kafka, kafka_group=group, kafka_topics={topic: TELEMETRY})
+    pipeline = Shut()
+    intake = Intake(
+        pipeline, IngestionMetrics(CollectorRegistry()), None, {topic: DECODERS[TELEMETRY]}, tenant="default"
+    )
+    member = GroupMember(settings, intake)
+    await member.join()
+    stopping = asyncio.Event()
+    running = asyncio.create_task(member.run(stopping))
+    await asyncio.to_thread(until, lambda: member.paused)
+    assert 0 < intake.under_way <= TAKES_UNDER_WAY * settings.kafka_max_poll_records
+    assert intake.bytes <= BYTES_UNDER_WAY + FETCHED_AHEAD
+    found = await asyncio.to_thread(group_status, settings)
+    assert (found.state, found.members, found.lag) == ("stable", 1, count)
+    pipeline.opened.set()
+    await asyncio.to_thread(until, lambda: sum(committed(kafka, group, topic).values()) == count)
+    assert not member.paused
+    stopping.set()
+    await running
+    await member.leave(10)
+    await intake.close()
