@@ -102,6 +102,17 @@ async def test_reads_by_key_seek(recorded):
     assert whole(plans) == []
 
 
+async def test_the_commit_log_is_read_in_its_order(recorded):
+    store, recorder, _ = recorded
+    assert (await store.commits(0, 10)).commits
+    assert await store.claim_cursor("kafka", "me", 60) == 0
+    assert await store.move_cursor("kafka", "me", 1)
+    await store.release_cursor("kafka", "me")
+    plans = recorder.plans()
+    assert whole(plans) == []
+    assert not [step for steps in plans.values() for step in steps if step.startswith("Sort")]
+
+
 @pytest.mark.parametrize("past", [False, True], ids=["now", "then"])
 async def test_walks_seek(recorded, past):
     store, recorder, prompts = recorded

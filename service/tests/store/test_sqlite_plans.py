@@ -179,6 +179,8 @@ def test_point_reads_find_their_rows_by_index(graph):
     assert reader.edges(TENANT, last.node.id, Direction.BOTH, EdgeType.FOLLOWS)
     assert reader.stats(TENANT).nodes == 21
     assert reader.changes(TENANT, "1.3", 10, None)
+    assert reader.commits(0, 10).commits
+    assert reader.cursor("kafka") == 0
     plans = recorder.take()
     assert scans(plans) == []
     assert sorts(plans) == []
