@@ -22,7 +22,7 @@ options:
     type: str
     required: true
   create_namespace:
-    description: Whether the Namespace is made when it is missing.
+    description: Whether the Namespace is made when it is missing. Otherwise nobody asks whether it is.
     type: bool
     default: true
   pod_security:
@@ -125,9 +125,7 @@ class GroundworkModule(ClusterModule):
 def lay(cluster: Cluster, params: dict[str, Any], *, check: bool) -> list[str]:
     """Makes what is missing; what that is, or would be."""
     where, made = params["namespace"], []
-    if cluster.find(f"/api/v1/namespaces/{where}") is None:
-        if not params["create_namespace"]:
-            raise ClusterError(f"namespace {where} does not exist", "make it, or set create_namespace")
+    if params["create_namespace"] and cluster.find(f"/api/v1/namespaces/{where}") is None:
         manifest = _groundwork.namespace(where, {}, params["pod_security"])
         if check or _groundwork.created(cluster, "/api/v1/namespaces", manifest):
             made.append(f"Namespace/{where}")

@@ -80,6 +80,10 @@ def test_a_secret_without_a_key_that_is_needed_is_refused_and_left_as_it_is(data
     assert api.objects["/api/v1/namespaces/graph/secrets/login"] == {"data": data}
 
 
-def test_a_namespace_that_is_somebody_elses_to_make_is_said():
-    with pytest.raises(ClusterError, match="namespace graph does not exist — make it, or set create_namespace"):
-        lay(Api(), {**PARAMS, "create_namespace": False}, check=False)
+def test_a_namespace_that_is_somebody_elses_to_make_is_not_asked_for():
+    class Own(Api):
+        def find(self, path):
+            assert path != "/api/v1/namespaces/graph"
+            return super().find(path)
+
+    assert lay(Own(), {**PARAMS, "create_namespace": False}, check=False) == ["Secret/login"]
