@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ingest.samples import message
 from ingest.talks import SESSION, Ingestion, graph_of, prompt, response, session
@@ -19,7 +20,7 @@ from memory_graph.ingest.telemetry.mapping import event_of
 from memory_graph.ingest.topics import RESPONSES, topic_of
 from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, NodeType
-from memory_graph.model.mutations import CreateNode, DeleteNode, Write
+from memory_graph.model.mutations import CreateNode, DeleteNode, UpdateNode, Write
 from memory_graph.model.nodes import Node, SessionData, TemplateData, is_stub
 from store.graphs import TENANT
 
@@ -275,3 +276,16 @@ class WaitingContract:
         await ingestion.send(response())
         (held,) = await store.get_nodes(TENANT, [waiting_id("r-1")])
         assert event_of(held) is None
+
+    async def test_what_can_no_longer_be_read_expires_with_its_body(self, store):
+        brief = Ingestion(store, WaitingLimits(age_s=0))
+        await brief.send(response("r-1"))
+        (held,) = await store.get_nodes(TENANT, [waiting_id("r-1")])
+        broken = replace(held, data=replace(held.data, metadata={"event": "{}"}), updated_at=held.updated_at + 1)
+        await store.apply(Write(tenant=TENANT, mutations=(UpdateNode(node=broken),)))
+        assert await brief.send(prompt()) == [None]
+        await brief.pipeline.sweep(TENANT)
+        ((_, lost),) = brief.lost
+        assert (lost.reason, lost.body) == ("invalid", b"{}")
+        assert await store.get_nodes(TENANT, [waiting_id("r-1")]) == []
+        await brief.pipeline.close()

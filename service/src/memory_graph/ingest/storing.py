@@ -70,6 +70,7 @@ class Storing:
         arrived: when each did, by the clock. joined: they have waited, and were counted then. Raises
         `StoreUnavailable`: they may be stored, and may be sent again; and `StoreCorrupt`.
         """
+        self.waiting.serves(tenant)
         try:
             known = await self._nodes(tenant, list(needs(events)))
             answered = await self._answered(tenant, events, known)
@@ -85,7 +86,12 @@ class Storing:
             half = len(events) // 2
             first = await self.store(tenant, events[:half], arrived[:half], joined=joined)
             return [*first, *await self.store(tenant, events[half:], arrived[half:], joined=joined)]
-        await self._settle(tenant, batch, planned, applied)
+        try:
+            await self._settle(tenant, batch, planned, applied)
+        except (StoreUnavailable, StoreCorrupt):
+            raise
+        except Exception as error:  # noqa: BLE001 - what is stored is stored, and its senders are to hear of it
+            _log.error("events stored but not settled", error_type=type(error).__name__, exc_info=error)
         outcomes = self._outcomes(batch, planned, applied)
         for place, outcome in sorted(answered.items()):
             outcomes.insert(place, outcome)
@@ -146,11 +152,16 @@ class Storing:
         if not any(isinstance(event, PromptEvent | ResponseEvent) for event in events):
             return
         new = {change.subject_id for change in applied.events if change.type is EventType.NODE_CREATED}
+        filled = {change.subject_id for change in applied.events if change.type is EventType.NODE_UPDATED}
         self.waiting.changed(tenant, sum(planned.creations[place].node.id in new for place in planned.waiting))
         prompts = [_node(nodes[place]) for place in planned.waiting.values()]
         for event, place in zip(events, planned.places, strict=True):
-            if isinstance(event, PromptEvent) and _node(nodes[place]).id not in new:
-                prompts.append(_node(nodes[place]))
+            if not isinstance(event, PromptEvent):
+                continue
+            node = _node(nodes[place])
+            # One that was there may have been stored by a process that ended before it joined what waited.
+            if node.id in filled or (node.id not in new and await self.waiting.any(tenant)):
+                prompts.append(node)
         for id in dict.fromkeys(node.id for node in prompts if node.type is NodeType.PROMPT):
             self.waiting.changed(tenant, -await self._joining.join_to(tenant, id))
 

@@ -46,6 +46,7 @@ class RestServer:
             ssl_ca_certs=str(tls.client_ca) if tls and tls.client_ca else None,
             ssl_cert_reqs=ssl.CERT_REQUIRED if tls and tls.client_ca else ssl.CERT_NONE,
         )
+        config.load()  # what is wrong with certificates is to be heard now
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve([self._socket]), name="rest")
 

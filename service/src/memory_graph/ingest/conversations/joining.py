@@ -78,10 +78,10 @@ class Joining:
 
     async def join(self, tenant: str, nodes: Sequence[Node]) -> int:
         """Stores the responses that nodes hold, as far as their prompts are there; those nodes go, and are counted."""
-        waiting = [node for node in nodes if is_waiting(node)]
-        if not waiting:
+        held = [(node, event) for node in nodes if is_waiting(node) if (event := _readable(node)) is not None]
+        if not held:
             return 0
-        events = [event_of(node) for node in waiting]
+        waiting, events = [node for node, _ in held], [event for _, event in held]
         outcomes = await self._record(tenant, events)
         there = {node.id for node in await self.nodes(tenant, [node_id(event.event_id) for event in events])
                  if node.type is NodeType.RESPONSE}  # fmt: skip
@@ -109,6 +109,15 @@ class Joining:
         if not ids:
             return []
         return await self._attempts.call(lambda: self._store.get_nodes(tenant, ids))
+
+
+def _readable(waiting: Node) -> ResponseEvent | None:
+    """The response that a node holds; None where it fits its schema no more, and will expire."""
+    try:
+        return event_of(waiting)
+    except Rejected as problem:
+        _log.error("a response that waits cannot be read", node_id=waiting.id, reason=str(problem))
+        return None
 
 
 def _completed(data: SessionData, told: SessionTold) -> SessionData:

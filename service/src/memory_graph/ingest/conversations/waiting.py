@@ -14,7 +14,6 @@ from memory_graph.ingest.conversations.joining import Joining
 from memory_graph.ingest.conversations.mapping import WAITING, body_of, event_of
 from memory_graph.ingest.telemetry.dead_letters import GivenUp
 from memory_graph.ingest.telemetry.events import Rejected
-from memory_graph.model.errors import StoreUnavailable
 from memory_graph.model.kinds import NodeType
 from memory_graph.model.nodes import Node
 from memory_graph.model.queries import NodeFilter
@@ -55,6 +54,7 @@ class WaitingRoom:
         self._limits = limits
         self._now = now
         self._counts: dict[str, int] = {}
+        self._tenants: set[str] = set()
 
     @property
     def held(self) -> int:
@@ -67,6 +67,14 @@ class WaitingRoom:
             await self._count(tenant)
         return max(self._limits.most - self._counts[tenant], 0)
 
+    async def any(self, tenant: str) -> bool:
+        """Whether some wait, as far as `room` sees."""
+        return await self.room(tenant) < self._limits.most
+
+    def serves(self, tenant: str) -> None:
+        """Says that events of a tenant are stored here: its waiting responses are looked through from now on."""
+        self._tenants.add(tenant)
+
     def changed(self, tenant: str, more: int) -> None:
         """Counts some that wait from now on; or, where negative, no longer."""
         if more:
@@ -76,11 +84,11 @@ class WaitingRoom:
         """Sweeps until it is cancelled."""
         while True:
             await asyncio.sleep(SWEEP_S)
-            for tenant in list(self._counts):
+            for tenant in sorted(self._tenants):
                 try:
                     await self.sweep(tenant)
-                except StoreUnavailable as error:
-                    _log.info("waiting responses not looked through", reason=str(error))
+                except Exception as error:  # noqa: BLE001 - the next time may go well, and there has to be one
+                    _log.warning("waiting responses not looked through", error_type=type(error).__name__)
 
     async def sweep(self, tenant: str) -> None:
         """Joins what has waited for too long with its prompt, if that is there after all; the rest goes to the dead
@@ -107,7 +115,11 @@ class WaitingRoom:
 
 
 def _expired(node: Node) -> Rejected:
-    event = event_of(node)
+    try:
+        event = event_of(node)
+    except Rejected as unreadable:
+        unreadable.body = body_of(node)
+        return unreadable
     sentence = f"no prompt {event.body.prompt_event_id!r} came in time; send both again"
     return Rejected(event.event_id, event.event_type, "expired", sentence, body=body_of(node))
 
