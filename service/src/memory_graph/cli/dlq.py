@@ -71,7 +71,7 @@ def list_letters(topics: tuple[str, ...], reason: str | None, since: int | None,
 def show(letter: Place, as_json: bool) -> None:
     """Shows a dead letter whole: why it is one, where it came from, its headers and its body."""
     from memory_graph.cli import dlq_view  # noqa: PLC0415 - for those who run it
-    from memory_graph.kafka.letter_log import LetterLog, Span, letter_of, noted  # noqa: PLC0415
+    from memory_graph.kafka.letter_log import LetterLog, Span, headers_of, letter_of, noted  # noqa: PLC0415
 
     topic, partition, offset = letter
     with brokers() as settings, LetterLog(settings) as log:
@@ -83,14 +83,14 @@ def show(letter: Place, as_json: bool) -> None:
                 f"there is no letter {_text(letter)}; `memory-graph dlq list` names those that wait", NOT_FOUND
             )
         left = log.waiting([Span(topic, partition, offset, end)]).letters
-    found = letter_of(message)
+    found, headers = letter_of(message), headers_of(message)
     waits = bool(left) and left[0].place == found.place
     body = message.value()
     content = body if isinstance(body, bytes) else b""
     if as_json:
-        click.echo(json.dumps(dlq_view.whole_document(found, content, waits=waits), ensure_ascii=False))
+        click.echo(json.dumps(dlq_view.whole_document(found, headers, content, waits=waits), ensure_ascii=False))
         return
-    dlq_view.print_whole(found, content, waits=waits)
+    dlq_view.print_whole(found, headers, content, waits=waits)
 
 
 @click.command("redrive", epilog=EPILOG)

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
 from memory_graph.kafka.dead_letters import OURS
 from memory_graph.kafka.letter_log import Letter
+from memory_graph.kafka.producer import Headers
 from memory_graph.kafka.redrive import SentBack
 
 _PROTOBUF = "application/x-protobuf"
@@ -28,11 +29,14 @@ def name_of(letter: Letter) -> str:
 
 def document(letter: Letter) -> dict[str, object]:
     """A letter without its body."""
-    partition, offset = letter.original
     return {
         "letter": name_of(letter),
         "given_up_at": _time(letter.at).isoformat(),
-        "original": {"topic": letter.original_topic, "partition": partition, "offset": offset},
+        "original": {
+            "topic": letter.original_topic,
+            "partition": letter.original_partition,
+            "offset": letter.original_offset,
+        },
         "reason": letter.reason,
         "failure": letter.failure,
         "retries": letter.retries,
@@ -41,10 +45,10 @@ def document(letter: Letter) -> dict[str, object]:
     }
 
 
-def whole_document(letter: Letter, body: bytes, *, waits: bool) -> dict[str, object]:
+def whole_document(letter: Letter, headers: Headers, body: bytes, *, waits: bool) -> dict[str, object]:
     """A letter with its headers and its body: JSON as it is, another as text, or in Base64 where it is none."""
-    theirs = {name: _text(value) for name, value in letter.headers if name not in OURS}
-    return {**document(letter), "waits": waits, "headers": theirs, **_body(letter, body)}
+    theirs = {name: _text(value) for name, value in headers if name not in OURS}
+    return {**document(letter), "waits": waits, "headers": theirs, **_body(headers, body)}
 
 
 def redriven_document(sent: Sequence[SentBack], problems: Sequence[SentBack]) -> dict[str, object]:
@@ -84,22 +88,22 @@ def print_list(letters: Sequence[Letter], limit: int) -> None:
         click.echo(f"{limit:,} of {len(letters):,} letters; --limit shows more", err=True)
 
 
-def print_whole(letter: Letter, body: bytes, *, waits: bool) -> None:
+def print_whole(letter: Letter, headers: Headers, body: bytes, *, waits: bool) -> None:
     """A letter for people."""
     from memory_graph.cli.screen import clean  # noqa: PLC0415 - rich is slow to import
 
-    partition, offset = letter.original
-    came = f"/{partition}/{offset}" if offset >= 0 else ", not by Kafka"
+    place = f"/{letter.original_partition}/{letter.original_offset}"
+    came = place if letter.original_offset >= 0 else ", not by Kafka"
     click.echo(f"letter    {name_of(letter)}  {'waits' if waits else 'was sent back'}")
     click.echo(f"reason    {clean(letter.failure)}")
     click.echo(f"came from {letter.original_topic}{came}")
     click.echo(f"given up  {_time(letter.at).astimezone():%Y-%m-%d %H:%M:%S %z}  sent back before: {letter.retries}")
     click.echo(f"key       {clean(_text(letter.key) or '-')}")
-    for name, value in letter.headers:
+    for name, value in headers:
         if name not in OURS:
             click.echo(f"header    {clean(name)}: {clean(_text(value) or '')}")
     click.echo()
-    shown = _body(letter, body)
+    shown = _body(headers, body)
     if "body" in shown:
         click.echo(json.dumps(shown["body"], indent=2))
     elif "body_text" in shown:
@@ -124,12 +128,12 @@ def line_of(one: SentBack) -> str:
 
 
 def _way(letter: Letter, retries: int) -> str:
-    partition = letter.original[0]
+    partition = letter.original_partition
     return f"{name_of(letter)} → {letter.original_topic}{f'/{partition}' if partition >= 0 else ''}  retry {retries}"
 
 
-def _body(letter: Letter, body: bytes) -> dict[str, Any]:
-    content_type = _text(dict(letter.headers).get("content-type")) or ""
+def _body(headers: Headers, body: bytes) -> dict[str, Any]:
+    content_type = _text(dict(headers).get("content-type")) or ""
     if content_type.startswith(_PROTOBUF):
         try:
             return {"body": MessageToDict(pb.Event.FromString(body), preserving_proto_field_name=True)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from sys import intern
 from typing import Self
 
 import msgspec
@@ -21,6 +22,7 @@ from memory_graph.kafka.dead_letters import (
     ORIGINAL_OFFSET,
     ORIGINAL_PARTITION,
     ORIGINAL_TOPIC,
+    OURS,
     SUFFIX,
     dead_letter_topic,
     retries,
@@ -34,6 +36,7 @@ REDRIVEN = "x-redriven-offset"
 """The header of a note: the offset of the letter that was sent back."""
 _AT_ONCE = 500
 _POLL_S = 0.2
+_FETCH_AHEAD_KIB = 16 * 1024
 _NONE_SO_LATE = 2**62
 _SILENCE_S = 30.0
 _ANSWER_S = 10.0
@@ -44,51 +47,33 @@ Told = Callable[[int], None]
 """Is told how many more records have been read."""
 
 
-class Letter(msgspec.Struct, frozen=True):
-    """A dead letter but for its body. at: when it was given up, in milliseconds since 1970-01-01T00:00:00Z."""
+class Letter(msgspec.Struct, frozen=True, gc=False):
+    """A dead letter but for its headers and its body: many may wait. at: when it was given up, in milliseconds since
+    1970-01-01T00:00:00Z. original_*: where it was read, -1 for one that did not come by Kafka. failure: a label, a
+    colon, a sentence. retries: how often it was sent back before. size: of its body, which is with it where is_whole.
+    """
 
     topic: str
     partition: int
     offset: int
     at: int
     key: bytes | None
-    headers: Headers
     size: int
+    original_topic: str
+    original_partition: int
+    original_offset: int
+    failure: str
+    retries: int
+    is_whole: bool
 
     @property
     def place(self) -> Place:
         return self.topic, self.partition, self.offset
 
     @property
-    def original_topic(self) -> str:
-        return self._text(ORIGINAL_TOPIC) or self.topic.removesuffix(SUFFIX)
-
-    @property
-    def original(self) -> tuple[int, int]:
-        """Partition and offset it was read at; -1 each for one that did not come by Kafka."""
-        return _whole(self._text(ORIGINAL_PARTITION)), _whole(self._text(ORIGINAL_OFFSET))
-
-    @property
-    def failure(self) -> str:
-        """The label and the sentence."""
-        return self._text(FAILURE_REASON) or "unknown"
-
-    @property
     def reason(self) -> str:
         """The label alone."""
         return self.failure.partition(":")[0]
-
-    @property
-    def retries(self) -> int:
-        return retries(self.headers)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether its body is with it."""
-        return not self._text(OMITTED)
-
-    def _text(self, name: str) -> str:
-        return (dict(self.headers).get(name) or b"").decode("utf-8", "replace")
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -108,21 +93,33 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 def letter_of(message: Message) -> Letter:
-    """A record of the dead letters without its body."""
+    """A record of the dead letters."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     assert topic is not None
     assert partition is not None
     assert offset is not None
-    key = message.key()
+    key, headers = message.key(), headers_of(message)
+    ours = {name: (value or b"").decode("utf-8", "replace") for name, value in headers if name in OURS}
     return Letter(
-        topic,
+        intern(topic),
         partition,
         offset,
         message.timestamp()[1],
         key if isinstance(key, bytes) else None,
-        _headers(message),
         len(message.value() or b""),
+        intern(ours.get(ORIGINAL_TOPIC) or topic.removesuffix(SUFFIX)),
+        _whole(ours.get(ORIGINAL_PARTITION, "")),
+        _whole(ours.get(ORIGINAL_OFFSET, "")),
+        intern(ours.get(FAILURE_REASON) or "unknown"),
+        retries(headers),
+        OMITTED not in ours,
     )
+
+
+def headers_of(message: Message) -> Headers:
+    """All headers of a record."""
+    found: object = message.headers()
+    return tuple(found) if isinstance(found, list) else ()
 
 
 def note_of(place: Place) -> Record:
@@ -133,7 +130,7 @@ def note_of(place: Place) -> Record:
 
 def noted(message: Message) -> int | None:
     """The offset that a note is about; None for a letter."""
-    value = dict(_headers(message)).get(REDRIVEN)
+    value = dict(headers_of(message)).get(REDRIVEN)
     return None if value is None else _whole(value.decode("ascii", "replace"))
 
 
@@ -150,6 +147,7 @@ class LetterLog:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
+                "queued.max.messages.kbytes": _FETCH_AHEAD_KIB,
             }
         )
 
@@ -199,8 +197,8 @@ class LetterLog:
         letters: dict[Place, Letter] = {}
         done: set[Place] = set()
         for message in self.read(spans, told):
-            offset = noted(message)
             letter = letter_of(message)
+            offset = noted(message)
             if offset is None:
                 letters[letter.place] = letter
             else:
@@ -258,11 +256,6 @@ class LetterLog:
         asked = [TopicPartition(one.topic, one.partition, since) for one in places]
         answered = self._consumer.offsets_for_times(asked, _ANSWER_S)
         return {(one.topic, one.partition): one.offset if one.offset >= 0 else _NONE_SO_LATE for one in answered}
-
-
-def _headers(message: Message) -> Headers:
-    found: object = message.headers()
-    return tuple(found) if isinstance(found, list) else ()
 
 
 def _whole(text: str) -> int:

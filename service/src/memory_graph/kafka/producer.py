@@ -86,7 +86,7 @@ class AckedProducer:
         while self._producer.flush(_TICK_S):
             self._go_on(abandoned, waiting)
         waiting.over()
-        if any(error.fatal() for error in refused.values()):
+        if any(error.fatal() or error.code() == KafkaError._FATAL for error in refused.values()):
             self._producer = None
         return refused
 

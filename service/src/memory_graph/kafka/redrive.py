@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, Message
 
 from memory_graph.config import Settings
 from memory_graph.kafka.dead_letters import OURS, RETRY_COUNT
-from memory_graph.kafka.letter_log import Letter, LetterLog, Place, Span, Waiting, letter_of, note_of
+from memory_graph.kafka.letter_log import Letter, LetterLog, Place, Span, Waiting, headers_of, letter_of, note_of
 from memory_graph.kafka.producer import AckedProducer, Record
 
 _AT_ONCE = 500
@@ -79,20 +79,20 @@ async def _send(producer: AckedProducer, some: Sequence[tuple[Letter, Message]])
 
 def _problem(letter: Letter, error: KafkaError | None) -> str | None:
     if not letter.is_whole:
-        partition, offset = letter.original
-        return f"its body did not fit here; it is at {letter.original_topic}/{partition}/{offset} while that is kept"
+        origin = f"{letter.original_topic}/{letter.original_partition}/{letter.original_offset}"
+        return f"its body did not fit here; it is at {origin} while that is kept"
     return None if error is None else error.str()
 
 
 def _sent_back(letter: Letter, message: Message) -> Record:
-    theirs = [(name, value) for name, value in letter.headers if name not in OURS]
+    theirs = [(name, value) for name, value in headers_of(message) if name not in OURS]
     body = message.value()
     return Record(
         letter.original_topic,
         letter.key,
         body if isinstance(body, bytes) else None,
         (*theirs, (RETRY_COUNT, b"%d" % (letter.retries + 1))),
-        letter.original[0],
+        letter.original_partition,
     )
 
 
