@@ -1,6 +1,6 @@
 """`make bench`: every bench in turn, one table, and the figures as JSON in .cache/bench.json.
 
-python -m benches [store] [grpc] [stream] [neo4j] [kafka] [walk] [deploy]
+python -m benches [store] [grpc] [stream] [neo4j] [kafka] [walk] [endurance] [deploy]
 python -m benches deploy --sizes 10,100   options go to the one bench named
 """
 
@@ -19,6 +19,7 @@ BENCHES = {
     "neo4j": ["service/benches/neo4j_bench.py"],
     "kafka": ["service/benches/kafka_bench.py"],
     "walk": ["service/benches/walk_bench.py"],
+    "endurance": ["service/benches/endurance_bench.py"],
     "deploy": ["-m", "benches.deploy"],
 }
 TELLS_ITSELF = {"deploy"}  # its table has columns for those it compares with

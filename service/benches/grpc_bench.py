@@ -52,7 +52,13 @@ class Server:
     """`memory-graph serve` in a process of its own."""
 
     def __init__(self, folder: Path) -> None:
-        settings = {"DB_PATH": str(folder), "GRPC_PORT": "0", "METRICS_PORT": "0", "REST_PORT": "0", "MAX_CONNECTION_AGE_S": "3600"}
+        settings = {
+            "DB_PATH": str(folder),
+            "GRPC_PORT": "0",
+            "METRICS_PORT": "0",
+            "REST_PORT": "0",
+            "MAX_CONNECTION_AGE_S": "3600",
+        }
         command = [sys.executable, "-m", "memory_graph.cli", "serve"]
         self.process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None

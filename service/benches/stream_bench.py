@@ -68,7 +68,13 @@ class Server:
     """A server in a process of its own. do_nothing: one that acknowledges what it has not looked at."""
 
     def __init__(self, folder: Path, *, do_nothing: bool) -> None:
-        settings = {"DB_PATH": str(folder), "GRPC_PORT": "0", "METRICS_PORT": "0", "REST_PORT": "0", "MAX_CONNECTION_AGE_S": "3600"}
+        settings = {
+            "DB_PATH": str(folder),
+            "GRPC_PORT": "0",
+            "METRICS_PORT": "0",
+            "REST_PORT": "0",
+            "MAX_CONNECTION_AGE_S": "3600",
+        }
         command = (
             [sys.executable, __file__, "--echo"] if do_nothing else [sys.executable, "-m", "memory_graph.cli", "serve"]
         )

@@ -15,6 +15,7 @@ from memory_graph.api.rest.app import application
 from memory_graph.api.rest.batch import Batches
 from memory_graph.api.rest.body import Bodies
 from memory_graph.api.rest.server import RestServer
+from memory_graph.ingest.telemetry.events import COMPLETE
 
 LIMIT = 100_000
 
@@ -58,6 +59,26 @@ async def test_a_full_buffer_answers_429_and_what_was_taken_is_stored() -> None:
     assert (await first)[0] == 200
     assert (await rest.post("b"))[0] == 200
     assert rest.made.stored("a", "b")
+    await rest.close()
+
+
+async def test_what_would_wait_for_long_is_refused_unread() -> None:
+    now = 100.0
+    rest = Rest(patience_s=60, max_bytes=10_000_000, clock=lambda: now)
+    rest.made.store.gate.clear()
+    waiting = [asyncio.create_task(rest.post("a"))]
+    await until(lambda: rest.made.store.calls == 1)
+    waiting.append(asyncio.create_task(rest.post("b")))
+    await until(lambda: rest.made.store.calls == 2)  # as many as are written at once
+    waiting.append(asyncio.create_task(rest.post("c")))
+    received = {"event_type": COMPLETE, "source": "rest"}
+    await until(lambda: rest.made.value("llm_memory_graph_events_received_total", **received) == 3)
+    now += 3
+    status, _, headers = await rest.post("e")
+    assert (status, headers["Retry-After"]) == (429, "1")
+    rest.made.store.gate.set()
+    assert [status for status, *_ in await asyncio.gather(*waiting)] == [200] * 3
+    assert (await rest.post("e"))[0] == 200
     await rest.close()
 
 

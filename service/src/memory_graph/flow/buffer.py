@@ -29,6 +29,11 @@ class ByteBuffer(Generic[T]):
         self._items.append((item, weight))
         self._arrived.set()
 
+    @property
+    def oldest(self) -> T | None:
+        """What is taken next, None where nothing waits."""
+        return self._items[0][0] if self._items else None
+
     def close(self) -> None:
         """Lets `take` end once it is empty."""
         self._closed = True

@@ -29,6 +29,7 @@ def application(batches: Batches, bodies: Bodies, ready: Callable[[], bool], sto
         kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Content-Type {kind[:64]!r}; send application/json")
+        batches.admit()
         async with bodies.read(request) as body:
             return await batches.take(body, DEFAULT_TENANT)
 

@@ -29,6 +29,9 @@ MAX_FAILURES = 100
 """Most events that an answer tells the fault of."""
 AWAY_RETRY_S = 5
 """When to send again what the store could not take."""
+MAX_DELAY_S = 2.0
+"""How long what is accepted may wait. Beyond it batches are refused unread: to read what will not be answered in time
+would leave no time for what will."""
 
 
 class _Batch(msgspec.Struct):
@@ -71,12 +74,17 @@ class Batches:
         self._limit = limit
         self._patience_s = patience_s
 
+    def admit(self) -> None:
+        """Raises `Problem` while a batch would not be stored soon."""
+        if self._pipeline.store_is_away:
+            raise _away()
+        if self._pipeline.delay_s > MAX_DELAY_S:
+            raise busy()
+
     async def take(self, body: bytes, tenant: str) -> Answer:
         """Answers once every event is durable or never will be. Raises `Problem`: then events may be stored, and all
         of them may be sent again."""
         began = time.monotonic()
-        if self._pipeline.store_is_away:
-            raise _away()
         batch, sent = self._decoded(body)
         size = held_bytes(sum(memoryview(one).nbytes for one in sent))
         try:

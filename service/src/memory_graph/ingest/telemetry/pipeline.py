@@ -118,6 +118,12 @@ class Pipeline:
         """Whether what is accepted now would wait for the store to come back."""
         return self._breaker.state is State.OPEN
 
+    @property
+    def delay_s(self) -> float:
+        """How long what is stored next has waited, in seconds; about what is accepted now would wait."""
+        oldest = self._buffer.oldest
+        return 0.0 if oldest is None else self._clock() - oldest.at
+
     async def reserve(self, size: int) -> None:
         """Waits until `size` bytes (`held_bytes`) may be accepted; they are given back by what is submitted with them,
         or `release`. A source awaits this before it decodes, and does not read on meanwhile."""
@@ -151,11 +157,14 @@ class Pipeline:
             await asyncio.wait(self._writes)
 
     async def _run(self) -> None:
-        while taken := await self._buffer.take(MAX_EVENTS):
+        while True:
+            await self._slots.acquire()  # before taking: what waits is in the buffer, and more of it shares a write
+            taken = await self._buffer.take(MAX_EVENTS)
+            if not taken:
+                return
             wait = self._bucket.take(sum(len(accepted.events) for accepted in taken))
             if wait:
                 await asyncio.sleep(wait)
-            await self._slots.acquire()
             task = asyncio.create_task(self._answered(taken))
             self._writes.add(task)
             task.add_done_callback(self._written)
