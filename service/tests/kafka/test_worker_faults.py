@@ -10,7 +10,7 @@ import pytest
 
 from memory_graph.config import Settings
 from memory_graph.worker.status import GroupStatus, group_status
-from support.kafka_events import EDGES_EACH, event_id, key, plain, quick_records
+from support.kafka_events import EDGES_EACH, event_id, plain, quick_records
 from support.kafka_server import KafkaCluster
 from support.kafka_topics import committed, new_topic, produce
 from support.neo4j_server import PASSWORD, USERNAME, Neo4jServer, asked, wipe
@@ -68,10 +68,8 @@ def test_sigterm_under_load_leaves_nothing_half_done(kafka: str, work: Work, gro
 def test_a_full_disk_pauses_a_worker_which_stays_in_the_group_and_catches_up(
     kafka: str, work: Work, group: str, small_disk: Path
 ) -> None:
-    count = 12_000
-    topic = new_topic(kafka, partitions=2)
-    filling = b'{"filling": "' + b"x" * 3_000 + b'", '
-    produce(kafka, topic, ((k, body.replace(b"{", filling, 2)) for k, body in large_records(count)))
+    count = 8_000
+    topic = large_topic(kafka, count)
     worker = work(kafka, topic, data=small_disk / "data", TELEMETRY_BUFFER_BYTES=64_000_000)
     until(lambda: bool(worker.said("paused: there is no room for more")), LONG_S)
     until(lambda: metric(worker, _STATE) == 2)
@@ -91,13 +89,32 @@ def test_a_full_disk_pauses_a_worker_which_stays_in_the_group_and_catches_up(
     assert (len(stored.events), len(set(stored.events))) == (count, count)
 
 
-def large_records(count: int) -> list[tuple[bytes, bytes]]:
-    """With metadata as their last object but one, which the filling goes into."""
-    return [
-        (key(n), b'{"event_id": "%s", "event_type": "llm.invocation.start", "timestamp": 1700000000000, "metadata": '
-                 b'{"n": "1"}, "payload": {"model_id": "m"}}' % event_id(n).encode())
-        for n in range(count)
-    ]  # fmt: skip
+@pytest.mark.xdist_group("kafka")
+def test_a_worker_told_to_stop_while_the_disk_is_full_says_goodbye_and_the_next_one_does_it_all(
+    kafka: str, work: Work, group: str, small_disk: Path
+) -> None:
+    count = 8_000
+    topic = large_topic(kafka, count)
+    worker = work(kafka, topic, data=small_disk / "data")
+    until(lambda: metric(worker, _STATE) == 2, LONG_S)
+    assert worker.stop() == 0
+    assert worker.said("records are left to be read again")
+    assert not worker.said("Kafka does not answer: the last offsets are not committed, their records are read again")
+    assert status(kafka, group, topic).members == 0
+    (small_disk / "ballast").unlink()
+    after = work(kafka, topic, data=worker.data)
+    until(lambda: sum(committed(kafka, group, topic).values()) == count, LONG_S)
+    assert after.stop() == 0
+    stored = Stored(worker.data)
+    assert (len(stored.events), len(set(stored.events))) == (count, count)
+
+
+def large_topic(kafka: str, count: int) -> str:
+    """So many events of some 3 KB in two partitions."""
+    topic = new_topic(kafka, partitions=2)
+    large = b'"metadata": {"filling": "' + b"x" * 3_000 + b'", '
+    produce(kafka, topic, ((k, body.replace(b'"metadata": {', large)) for k, body in quick_records(range(count))))
+    return topic
 
 
 def lag(worker: WorkerProcess, topic: str) -> float:

@@ -209,7 +209,11 @@ class GroupMember:
         _log.info("partitions given up", lost=len(partitions), now=len(self.assigned))
 
     async def _hand_over(self, partitions: frozenset[Partition]) -> dict[Partition, int]:
-        await self._intake.until(lambda: not self._offsets.under_way(partitions), _HAND_OVER_S)
+        def at_rest() -> bool:
+            """Also where what was taken has been left: then its spans stay open."""
+            return not self._intake.under_way or not self._offsets.under_way(partitions)
+
+        await self._intake.until(at_rest, _HAND_OVER_S)
         done = self._offsets.committable(partitions)
         self._has_lost(partitions)
         return done
