@@ -103,7 +103,7 @@ def test_metrics_are_not_published(release) -> None:
     assert [port["port"] for port in published["ports"]] == [50051]
     assert published["sessionAffinity"] == "ClientIP"
     internal = release.one("services", "memory-graph-internal")["spec"]
-    assert sorted(port["port"] for port in internal["ports"]) == [9090, 50051]
+    assert sorted(port["port"] for port in internal["ports"]) == [8080, 9090, 50051]
     assert release.one("services", "memory-graph-headless")["spec"]["clusterIP"] == "None"
 
 
