@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import http.client
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -28,14 +31,20 @@ class Rest:
         pipeline = self.made.pipeline
         self.batches = Batches(pipeline, self.made.metrics, limit=LIMIT, patience_s=patience_s)
         app = application(self.batches, Bodies(LIMIT, patience_s), lambda: True, lambda: pipeline.store_state)
+        self.clients = ThreadPoolExecutor(20)
         self.server = RestServer(app, "127.0.0.1", 0, max_connections=100, tls=None)
 
-    async def post(self, *ids: str) -> tuple[int, dict, http.client.HTTPMessage]:
-        return await asyncio.to_thread(self._post, json.dumps({"events": [json.loads(body(id)) for id in ids]}))
+    async def post(
+        self, *ids: str, packed: bool = False, filling: str = ""
+    ) -> tuple[int, dict, http.client.HTTPMessage]:
+        sent = json.dumps({"events": [json.loads(body(id, filling=filling)) for id in ids]}).encode()
+        headers = {"Content-Type": "application/json", **({"Content-Encoding": "gzip"} if packed else {})}
+        sending = partial(self._post, gzip.compress(sent) if packed else sent, headers)
+        return await asyncio.get_running_loop().run_in_executor(self.clients, sending)
 
-    def _post(self, sent: str) -> tuple[int, dict, http.client.HTTPMessage]:
+    def _post(self, sent: bytes, headers: dict[str, str]) -> tuple[int, dict, http.client.HTTPMessage]:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
-        connection.request("POST", "/api/v1/telemetry/batch", sent, {"Content-Type": "application/json"})
+        connection.request("POST", "/api/v1/telemetry/batch", sent, headers)
         reply = connection.getresponse()
         found = reply.status, json.loads(reply.read()), reply.headers
         connection.close()
@@ -46,6 +55,7 @@ class Rest:
         self.made.store.away = False
         await self.server.close(1)
         await self.made.pipeline.close()
+        self.clients.shutdown()
 
 
 async def test_a_full_buffer_answers_429_and_what_was_taken_is_stored() -> None:
@@ -94,6 +104,33 @@ async def test_a_store_that_is_away_answers_503_at_once_when_that_is_known() -> 
     while (await rest.post("b"))[0] != 200:
         pass
     assert rest.made.stored("b")
+    await rest.close()
+
+
+async def test_small_bodies_of_many_clients_wait_side_by_side() -> None:
+    rest = Rest(patience_s=60, max_bytes=10_000_000, clock=lambda: 100.0)
+    rest.made.store.gate.clear()
+    waiting = [asyncio.create_task(rest.post(f"e-{number}", packed=True)) for number in range(12)]
+    received = "llm_memory_graph_events_received_total"
+    await until(lambda: rest.made.value(received, event_type=COMPLETE, source="rest") == 12)
+    rest.made.store.gate.set()
+    assert [status for status, *_ in await asyncio.gather(*waiting)] == [200] * 12
+    await rest.close()
+
+
+async def test_bodies_that_are_large_together_are_not_read_all_at_once() -> None:
+    rest = Rest(patience_s=60, max_bytes=10_000_000, clock=lambda: 100.0)
+    rest.made.store.gate.clear()
+    large = "x" * (LIMIT - 1_000)
+    waiting = [asyncio.create_task(rest.post(f"e-{n}", filling=large, packed=True)) for n in range(3)]
+    received = "llm_memory_graph_events_received_total"
+    await until(lambda: rest.made.value(received, event_type=COMPLETE, source="rest") == 3)
+    more = [asyncio.create_task(rest.post(f"more-{n}", filling=large, packed=True)) for n in range(2)]
+    done, more_waiting = await asyncio.wait(more, return_when=asyncio.FIRST_COMPLETED)
+    assert {sent.result()[0] for sent in done} == {429}
+    rest.made.store.gate.set()
+    assert [status for status, *_ in await asyncio.gather(*waiting)] == [200] * 3
+    await asyncio.gather(*more_waiting)
     await rest.close()
 
 

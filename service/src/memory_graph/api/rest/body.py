@@ -15,6 +15,7 @@ from memory_graph.api.rest.inflate import Damaged, Inflator, TooLarge
 from memory_graph.api.rest.problems import Problem
 from memory_graph.flow.budget import ByteBudget
 
+_GRAIN_BYTES = 16 * 1024
 BUSY_S = 1.0
 """How long a request waits for room, until it is told to come again."""
 
@@ -37,43 +38,43 @@ class Bodies:
         if encoding not in ("identity", "gzip", ""):
             detail = f"Content-Encoding {encoding[:64]!r} is not known; send gzip, or nothing"
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
-        size = self._announced(request)
-        if encoding == "gzip" or size is None:
-            size = self.limit
-        await within(self._budget, size)
+        self._refuse_large(request)
+        held = _Held(self._budget)
+        try:
+            yield await self._read(request, held, compressed=encoding == "gzip")
+        finally:
+            held.release()
+
+    async def _read(self, request: Request[Any, Any, Any], held: _Held, *, compressed: bool) -> bytes:
         try:
             async with asyncio.timeout(self._read_s):
-                body = await (self._inflated(request) if encoding == "gzip" else self._plain(request))
-            yield body
+                return await (self._inflated(request, held) if compressed else self._plain(request, held))
         except TimeoutError:
             detail = f"the body did not come within {self._read_s:g} s; send it at once"
             raise Problem(HTTPStatus.REQUEST_TIMEOUT, detail) from None
         except ClientException as error:
             raise Problem(HTTPStatus.BAD_REQUEST, error.detail) from None
-        finally:
-            self._budget.release(size)
 
-    def _announced(self, request: Request[Any, Any, Any]) -> int | None:
-        sent = request.headers.get("content-length", "")
-        if not sent.isdecimal():
-            return None
-        if int(sent) > self.limit:
+    def _refuse_large(self, request: Request[Any, Any, Any]) -> None:
+        announced = request.headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > self.limit:
             raise self._too_large()
-        return int(sent)
 
-    async def _plain(self, request: Request[Any, Any, Any]) -> bytes:
+    async def _plain(self, request: Request[Any, Any, Any], held: _Held) -> bytes:
         body = bytearray()
         async for piece in request.stream():
             body += piece
             if len(body) > self.limit:
                 raise self._too_large()
+            await held.hold(len(body))
         return bytes(body)
 
-    async def _inflated(self, request: Request[Any, Any, Any]) -> bytes:
+    async def _inflated(self, request: Request[Any, Any, Any], held: _Held) -> bytes:
         inflator = Inflator(self.limit)
         try:
             async for piece in request.stream():
-                inflator.feed(piece)
+                for _ in inflator.steps(piece):
+                    await held.hold(len(inflator.inflated))
             return inflator.end()
         except TooLarge:
             raise self._too_large() from None
@@ -83,6 +84,26 @@ class Bodies:
     def _too_large(self) -> Problem:
         detail = f"the body is larger than {self.limit:,} bytes, or inflates to more; send smaller batches"
         return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+
+
+class _Held:
+    """The part of a budget that one body has: it grows as the body comes."""
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget = budget
+        self._size = 0
+
+    async def hold(self, size: int) -> None:
+        """Raises `Problem` (429) where there is no room for so much in time."""
+        more = size - self._size
+        if more > 0:
+            more = max(more, _GRAIN_BYTES)
+            await within(self._budget, more)
+            self._size += more
+
+    def release(self) -> None:
+        self._budget.release(self._size)
+        self._size = 0
 
 
 async def within(budget: ByteBudget, size: int) -> None:

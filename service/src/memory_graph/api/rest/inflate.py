@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 
+STEP_BYTES = 256 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -26,17 +28,24 @@ class Inflator:
 
     def feed(self, piece: bytes) -> None:
         """Raises `TooLarge` and `Damaged`."""
+        for _ in self.steps(piece):
+            pass
+
+    def steps(self, piece: bytes) -> Iterator[None]:
+        """The same, with a pause whenever up to STEP_BYTES more have come out."""
         while piece:
             if self._stream.eof:  # a file may be of several members
                 self._stream = zlib.decompressobj(_GZIP)
             self._begun = True
             try:
-                self.inflated += self._stream.decompress(piece, self._limit + 1 - len(self.inflated))
+                most = min(self._limit + 1 - len(self.inflated), STEP_BYTES)
+                self.inflated += self._stream.decompress(piece, most)
             except zlib.error as error:
                 raise Damaged(str(error)) from None
             if len(self.inflated) > self._limit:
                 raise TooLarge
             piece = self._stream.unused_data if self._stream.eof else self._stream.unconsumed_tail
+            yield
 
     def end(self) -> bytes:
         """All of it. Raises `Damaged` where the end is missing."""
