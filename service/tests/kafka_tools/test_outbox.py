@@ -51,6 +51,7 @@ class Broker:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(outbox, "POLL_S", 0.01)
+    monkeypatch.setattr(outbox, "RENEW_S", 0.05)
     monkeypatch.setattr(outbox, "_FIRST_PAUSE_S", 0.01)
 
 
@@ -180,6 +181,8 @@ async def test_lag_is_what_is_not_written_yet(store):
     async with publishing(store, broker) as metrics:
         await broker.asked.wait()
         assert metrics.lag._value.get() == 3
+        await store.apply(write(agent("meanwhile")))
+        await until(lambda: metrics.lag._value.get() == 4)
         broker.taking.set()
         await until(lambda: metrics.lag._value.get() == 0)
-        assert metrics.published._value.get() == 3
+        assert metrics.published._value.get() == 4

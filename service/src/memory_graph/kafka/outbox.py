@@ -123,7 +123,7 @@ class Publisher:
             self._metrics.lag.set(found.newest - done)
             if not found.commits:
                 await asyncio.sleep(POLL_S)
-            elif await self._written(found):
+            elif await self._written(found, done):
                 done = found.commits[-1].seq
                 if not await self._commits.move_cursor(READER, self._holder, done):
                     return
@@ -134,13 +134,15 @@ class Publisher:
             if time.monotonic() - self._claimed_at > RENEW_S and await self._claim() is None:
                 return
 
-    async def _written(self, found: Commits) -> bool:
+    async def _written(self, found: Commits, done: int) -> bool:
         """Whether all is written; False: another process has claimed the cursor meanwhile."""
         sending = asyncio.ensure_future(self._send(records_of(found.commits, self._topic)))
         try:
             while not (await asyncio.wait({sending}, timeout=RENEW_S))[0]:
                 if await self._claim() is None:
                     return False
+                ahead = await self._commits.commits(found.commits[-1].seq, 1)
+                self._metrics.lag.set(ahead.newest - done)
             refused = sending.result()
         finally:
             sending.cancel()
