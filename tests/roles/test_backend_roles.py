@@ -104,6 +104,8 @@ def test_one_neo4j(render) -> None:
     settings = configuration(objects, "neo4j.conf")
     assert settings["server.directories.data"] == "/data"
     assert not [key for key in settings if key.startswith(("dbms.cluster", "dbms.ssl"))]
+    assert "affinity" not in pod
+    assert ("PodDisruptionBudget", "neo4j") not in objects
     (rule,) = objects["NetworkPolicy", "neo4j"]["spec"]["ingress"]
     assert rule["ports"] == [{"port": 7687, "protocol": "TCP"}]
     assert objects["NetworkPolicy", "neo4j"]["spec"]["egress"] == [
@@ -127,6 +129,9 @@ def test_a_cluster_of_neo4j_is_three_servers_that_find_each_other_before_they_ar
         neo4j_namespace="graph",
     )  # fmt: skip
     validated(objects)
+    budget = objects["PodDisruptionBudget", "neo4j"]["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert budget["selector"]["matchLabels"] == objects["Service", "neo4j"]["spec"]["selector"]
     members = [f"neo4j-{number}" for number in (1, 2, 3)]
     settings = configuration(objects, "neo4j.conf")
     endpoints = [f"{name}.graph.svc:6000" for name in members]
@@ -140,6 +145,11 @@ def test_a_cluster_of_neo4j_is_three_servers_that_find_each_other_before_they_ar
         assert service["selector"].items() <= labels.items()
         assert objects["Service", "neo4j"]["spec"]["selector"].items() <= labels.items()
         restricted(member["template"]["spec"])
+        (apart,) = member["template"]["spec"]["affinity"]["podAntiAffinity"][
+            "preferredDuringSchedulingIgnoredDuringExecution"
+        ]
+        assert apart["podAffinityTerm"]["labelSelector"]["matchLabels"].items() <= labels.items()
+        assert "app.kubernetes.io/name" not in apart["podAffinityTerm"]["labelSelector"]["matchLabels"]
         environment = {entry["name"]: entry["value"] for entry in member["template"]["spec"]["containers"][0]["env"]}
         assert environment == {"ADVERTISED_ADDRESS": f"{name}.graph.svc", "NEO4J_ACCEPT_LICENSE_AGREEMENT": "yes"}
         assert ("PersistentVolumeClaim", f"{name}-data") in objects
