@@ -68,3 +68,11 @@ def test_a_plan_has_nothing_to_do(release: Release) -> None:
     planned = release.play("diff")
     assert planned.returncode == 0, planned.stdout
     assert "0 to create, 0 to change, 0 to prune" in planned.stdout, json.dumps(planned.stdout)
+
+
+def test_a_plan_for_a_namespace_without_a_database_says_what_comes_first(release: Release) -> None:
+    planned = release.play("deploy", "--check", memory_graph_namespace="nobody-made-this")
+    assert planned.returncode == 0, planned.stdout
+    assert "Secret/neo4j-credentials would be made" in planned.stdout
+    assert "the memory graph can be planned once there are the namespace and the Secrets" in planned.stdout
+    assert release.cluster.find("/api/v1/namespaces/nobody-made-this") is None
