@@ -83,7 +83,8 @@ class Release:
     def play(self, name: str, *arguments: str, **variables: object) -> subprocess.CompletedProcess[str]:
         """Runs playbooks/`name`.yml as converge did."""
         command = [str(Path(sys.executable).parent / "ansible-playbook"), f"playbooks/{name}.yml",
-                   "-i", "inventories/production", "-e", f"@{VARIABLES}", "-e", json.dumps(variables), *arguments]  # fmt: skip
+                   "-i", "inventories/production", "-e", f"@{VARIABLES}", "-e", json.dumps(variables),
+                   *arguments]  # fmt: skip
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
         ours = {"ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
         return subprocess.run(command, cwd=ROOT, env=inherited | ours, check=False, text=True, timeout=DEADLINE_SECONDS,
