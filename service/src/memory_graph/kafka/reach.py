@@ -29,9 +29,11 @@ def reached(client: Client, settings: Settings, seconds: float = 10.0) -> Cluste
         raise unreachable(raised.args[0], settings) from None
 
 
-def known(client: Client, settings: Settings, topics: Iterable[str]) -> Mapping[str, TopicMetadata]:
-    """The topics named. Raises `KafkaUnreachable`, and `UnknownTopic` naming all that are missing."""
-    there = reached(client, settings).topics
+def known(
+    client: Client, settings: Settings, topics: Iterable[str], seconds: float = 10.0
+) -> Mapping[str, TopicMetadata]:
+    """The topics named; as `reached`. Raises `KafkaUnreachable`, and `UnknownTopic` naming all that are missing."""
+    there = reached(client, settings, seconds).topics
     missing = [topic for topic in topics if topic not in there]
     if missing:
         raise UnknownTopic(

@@ -45,7 +45,7 @@ def group_status(settings: Settings, seconds: float = 10.0) -> GroupStatus:
         SettingsError: no brokers are named.
     """
     admin = AdminClient(client_settings(settings))
-    topics = known(admin, settings, settings.kafka_topics)
+    topics = known(admin, settings, settings.kafka_topics, seconds)
     places = [(topic, partition) for topic, there in topics.items() for partition in sorted(there.partitions)]
     try:
         asked = admin.describe_consumer_groups([settings.kafka_group], request_timeout=seconds)
