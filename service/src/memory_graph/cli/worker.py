@@ -35,7 +35,7 @@ def worker(ctx: click.Context) -> None:
         _work()
 
 
-@worker.command("status")
+@worker.command("status", short_help="how far they are, partition by partition")
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True,
     help="seconds for one question",
