@@ -14,7 +14,7 @@ from memory_graph.store.sqlite import open_store
 from support.kafka_events import EDGES_EACH, event_id, key, plain, quick_records, record
 from support.kafka_topics import committed, new_topic, produce, read_all
 from support.telemetry import metric
-from support.worker import Stored, Work, edges, until
+from support.worker import Stored, Work, links, until
 
 pytestmark = pytest.mark.xdist_group("kafka")
 
@@ -64,6 +64,25 @@ def test_events_of_a_key_are_stored_in_the_order_they_came(kafka: str, work: Wor
     for partition in {number % 200 for number in order}:
         of_key = [number for number in order if number % 200 == partition]
         assert of_key == sorted(of_key)
+
+
+def test_prompts_of_a_session_follow_one_another_as_they_were_sent(kafka: str, work: Work) -> None:
+    count, sessions = 1_500, 3
+    topic = new_topic(kafka, partitions=2)
+    made = prompt_body("EVENT", "SESSION")
+    produce(
+        kafka,
+        topic,
+        (
+            (key(n % sessions), made.replace(b"EVENT", event_id(n).encode()).replace(b"SESSION", key(n % sessions)))
+            for n in range(count)
+        ),
+    )
+    worker = work(kafka, f"{topic}=llm.prompts.v1")
+    until(lambda: worker.processed("llm.prompt") == count)
+    assert worker.stop() == 0
+    follows = {int(one, 16) - int(before, 16) for one, before in links(worker.data, EdgeType.FOLLOWS)}
+    assert follows == {sessions}
 
 
 def test_a_worker_goes_on_where_the_one_before_it_stopped(kafka: str, work: Work, group: str) -> None:
@@ -140,7 +159,7 @@ def test_prompts_and_responses_of_two_topics_meet(kafka: str, work: Work) -> Non
     until(lambda: worker.processed("llm.prompt") == 20)
     until(lambda: metric(worker, "llm_memory_graph_responses_waiting") == 0)
     assert worker.stop() == 0
-    assert edges(worker.data, EdgeType.RESPONDS_TO) == 20
+    assert len(links(worker.data, EdgeType.RESPONDS_TO)) == 20
 
 
 def test_the_header_names_the_tenant(kafka: str, work: Work) -> None:

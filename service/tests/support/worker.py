@@ -71,9 +71,10 @@ class Stored:
         connection.close()
 
 
-def edges(data: Path, kind: EdgeType) -> int:
-    """How many of a kind are in it."""
+def links(data: Path, kind: EdgeType) -> list[tuple[str, str]]:
+    """The ends of the edges of a kind in it: ids from and to, without hyphens."""
     connection = apsw.Connection(str(data / "memory-graph.db"), flags=apsw.SQLITE_OPEN_READONLY)
-    count: int = connection.execute("SELECT count(*) FROM edges WHERE type = ?", (int(kind),)).get
+    statement = "SELECT a.id, b.id FROM edges JOIN nodes a ON a.n = src JOIN nodes b ON b.n = dst WHERE edges.type = ?"
+    found = [(bytes(one).hex(), bytes(other).hex()) for one, other in connection.execute(statement, (int(kind),))]
     connection.close()
-    return count
+    return found
