@@ -46,14 +46,15 @@ def needs(events: Sequence[Event]) -> set[str]:
 
 def without_prompt(events: Sequence[Event], known: Mapping[str, Node]) -> list[int]:
     """Places of the responses whose prompts are neither known nor among the events."""
+    asked = [
+        (place, node_id(event.body.prompt_event_id))
+        for place, event in enumerate(events)
+        if isinstance(event, ResponseEvent)
+    ]
+    if not asked:
+        return []
     made = {node_id(event.event_id) for event in events if isinstance(event, PromptEvent)}
-    found = []
-    for place, event in enumerate(events):
-        if isinstance(event, ResponseEvent):
-            prompt = node_id(event.body.prompt_event_id)
-            if prompt not in made and (prompt not in known or is_stub(known[prompt])):
-                found.append(place)
-    return found
+    return [place for place, prompt in asked if prompt not in made and (prompt not in known or is_stub(known[prompt]))]
 
 
 def plan(
@@ -112,6 +113,9 @@ def _cause(event: Event) -> str:
 
 
 def _causes_first(events: Sequence[Event], ids: Sequence[str], visited: set[int]) -> list[int]:
+    causes = [_cause(event) for event in events]
+    if not any(causes):
+        return [index for index in range(len(events)) if index not in visited]
     first = {id: index for index, id in reversed(list(enumerate(ids)))}
     order: list[int] = []
     for index in range(len(events)):
@@ -120,7 +124,7 @@ def _causes_first(events: Sequence[Event], ids: Sequence[str], visited: set[int]
         while following is not None and following not in visited:
             visited.add(following)
             chain.append(following)
-            named = _cause(events[following])
+            named = causes[following]
             following = first.get(node_id(named)) if named else None
         order += reversed(chain)
     return order
