@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from confluent_kafka import Message
 from prometheus_client import CollectorRegistry
 
 from memory_graph.config import Settings
@@ -38,6 +39,17 @@ class Shut:
         answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         answer.set_result([None for _ in events])
         return answer
+
+
+async def test_what_was_taken_of_a_partition_given_up_meanwhile_is_its_new_owners(kafka: str, group: str) -> None:
+    settings = Settings(kafka_bootstrap_servers=kafka, kafka_group=group, kafka_topics={"t": TELEMETRY})
+    metrics = IngestionMetrics(CollectorRegistry())
+    intake = Intake(Shut(), metrics, None, {"t": DECODERS[TELEMETRY]}, tenant="default")
+    member = GroupMember(settings, intake)
+    member.assigned = frozenset({("t", 1)})
+    member._put([Message(topic="t", partition=number, offset=7, value=b"{}") for number in range(3)])
+    assert intake.under_way == 1
+    await intake.close()
 
 
 @pytest.mark.parametrize(("count", "filling"), [(8_000, 0), (200, 400_000)], ids=["many", "large"])

@@ -101,7 +101,10 @@ class GroupMember:
         return records and self._intake.bytes <= BYTES_UNDER_WAY // share
 
     def _put(self, messages: Sequence[Message]) -> None:
-        records = [received(message) for message in messages if not self._is_error(message)]
+        taken = [received(message) for message in messages if not self._is_error(message)]
+        # Of a partition given up in the middle of the take the records are its new owner's: counted here, they would be
+        # committed past what is still under way of takes before.
+        records = [record for record in taken if record.place in self.assigned]
         if not records:
             return
         self._told.clear()
