@@ -15,7 +15,6 @@ from ._plan import Step
 from ._redact import redacted
 from ._run import Outcome
 
-Redacted = dict[str, Any] | None
 __all__ = ["changed_lines", "entries", "failure_text", "result", "unified"]
 
 
@@ -67,7 +66,7 @@ def _named(step: Step) -> dict[str, str]:
     return Member(str(step.manifest["apiVersion"]), step.ref).as_dict()
 
 
-def _differing(outcome: Outcome) -> Iterator[tuple[Step, Redacted, Redacted]]:
+def _differing(outcome: Outcome) -> Iterator[tuple[Step, dict[str, Any] | None, dict[str, Any] | None]]:
     """Each step that differs, with its owned fields before and after; values of Secrets are keyed hashes."""
     for step in outcome.steps:
         if step.action != "unchanged" and not step.error:

@@ -45,11 +45,11 @@ def test_what_is_lacking_is_applied_in_order_and_each_schema_is_noted():
     assert now.pending == ["three", "four"]
     session.told.clear()
     migrate(session, _neo4j_schema.Standing(1, 3))
-    statements = [statement.strip().split("\n")[0] for statement, _ in session.told]
+    statements = [statement.strip().split("\n")[0] for statement, values in session.told]
     note = "MERGE (v:SchemaVersion {name: $name})"
     wait = "CALL db.awaitIndexes($seconds)"
     assert statements == ["three", wait, note, "four", wait, note]
-    assert [values["version"] for _, values in session.told if "version" in values] == [2, 3]
+    assert [values["version"] for statement, values in session.told if "version" in values] == [2, 3]
 
 
 @pytest.mark.usefixtures("three")
