@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterable, Mapping
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 _LIMIT_S = 60.0
+_MOVING = (
+    KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)  # fmt: skip
+"""What brokers say while another takes over a group."""
 
 
 def new_topic(
@@ -82,11 +87,21 @@ def read_all(bootstrap: str, topic: str) -> list[Message]:
 
 
 def committed(bootstrap: str, group: str, topic: str) -> dict[int, int]:
-    """The offsets a group has committed, by partition; those without one are left out."""
+    """The offsets a group has committed, by partition; those without one are left out. Waits for a broker to answer for
+    the group where the one that did is gone."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False})
     try:
         known = consumer.list_topics(topic, timeout=_LIMIT_S).topics[topic].partitions
         asked = [TopicPartition(topic, partition) for partition in known]
-        return {one.partition: one.offset for one in consumer.committed(asked, timeout=_LIMIT_S) if one.offset >= 0}
+        limit = time.monotonic() + _LIMIT_S
+        while True:
+            try:
+                found = consumer.committed(asked, timeout=_LIMIT_S)
+            except KafkaException as raised:
+                if raised.args[0].code() not in _MOVING or time.monotonic() > limit:
+                    raise
+                consumer.poll(0.1)
+            else:
+                return {one.partition: one.offset for one in found if one.offset >= 0}
     finally:
         consumer.close()
