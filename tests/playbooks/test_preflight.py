@@ -20,7 +20,7 @@ def test_table_has_each_problem_with_its_way_out(
     lines = [line.strip() for line in shown.stdout.splitlines()]
     assert "preflight   2 problems, nothing was written" in lines, shown.stdout
     marked = {line[:2] + line[2:].split()[0]: line for line in lines if line.startswith(("✗", "✓"))}
-    assert set(marked) == {"✗ storage", "✗ quota", "✓ 10"}, shown.stdout
+    assert set(marked) == {"✗ storage", "✗ quota", "✓ 11"}, shown.stdout
     assert "'no-such-class', which does not exist" in marked["✗ storage"]
     assert "→ name one of: " in marked["✗ storage"]
     assert "ResourceQuota 'team' leaves 512Mi" in marked["✗ quota"]

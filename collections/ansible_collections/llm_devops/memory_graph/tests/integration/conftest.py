@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import os
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -18,6 +19,8 @@ if (root / "ansible_collections").is_dir() and str(root) not in sys.path:
 
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
+
+GONE_SECONDS = 60
 
 
 class Place:
@@ -50,6 +53,14 @@ class Place:
 
     def get(self, path):
         return self.cluster.find(self.path(path))
+
+    def remove(self, path):
+        """Deletes an object and returns once it is gone: its finalizers may keep it for a while."""
+        self.cluster.delete(self.path(path))
+        limit = time.monotonic() + GONE_SECONDS
+        while self.cluster.find(self.path(path)):
+            assert time.monotonic() < limit, f"{path} is still there"
+            time.sleep(0.1)
 
     def names(self, plural):
         return sorted(item["metadata"]["name"] for item in self.cluster.list(self.path(plural)))

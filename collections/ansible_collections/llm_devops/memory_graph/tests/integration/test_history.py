@@ -128,7 +128,7 @@ def test_a_key_that_is_gone_from_a_secret_cannot_come_back(place):
 def test_a_volume_cannot_shrink(place):
     """Neither back to a revision nor by a deployment."""
     place.release(claim("1Mi"))
-    place.cluster.delete(place.path("persistentvolumeclaims/data"))
+    place.remove("persistentvolumeclaims/data")
     place.release(claim("2Mi"))
     with pytest.raises(ClusterError, match="PersistentVolumeClaim/data has 2Mi and cannot shrink to 1Mi"):
         place.release(revision=1)
