@@ -13,6 +13,7 @@ from types import TracebackType
 from ._cluster import Cluster
 from ._endpoints import ready_pods
 from ._errors import ClusterError
+from ._loopback import Listener
 from ._portforward import PortForward
 
 HEAD_LIMIT = 16384
@@ -29,23 +30,18 @@ class PodProxy:
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self._cluster, self._namespace = cluster, namespace
-        self._listener = socket.socket()
+        self._listener = Listener(self._serve, backlog=16)
         self._forwards = contextlib.ExitStack()
         self._lock = threading.Lock()
         self._addresses: dict[tuple[str, int], tuple[PortForward, str]] = {}
         self._last = ""
 
     def __enter__(self) -> str:
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen(16)
-        threading.Thread(target=self._accept, daemon=True).start()
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"http://{self._listener.open()}"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._forwards.close()
 
@@ -53,14 +49,6 @@ class PodProxy:
     def error(self) -> str:
         """The last thing that went wrong between here and the pods."""
         return self._last or next((forward.error for forward, _near in self._addresses.values() if forward.error), "")
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _peer = self._listener.accept()
-            except OSError:  # closed: the proxy is over
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError), client:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from ._cluster import Cluster
 from ._errors import Unreachable
+from ._loopback import Listener
 
 try:
     import websocket
@@ -32,33 +33,20 @@ class PortForward:
 
     def __init__(self, cluster: Cluster, namespace: str, pod: str, port: int) -> None:
         self._cluster, self._namespace, self._pod, self._port = cluster, namespace, pod, port
-        self._listener = socket.socket()
+        self._listener = Listener(self._serve, backlog=8)
         self._open: list[Any] = []
         self.error = ""
 
     def __enter__(self) -> str:
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen(8)
-        threading.Thread(target=self._accept, daemon=True).start()
-        return f"127.0.0.1:{self._listener.getsockname()[1]}"
+        return self._listener.open()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for opened in self._open:
             with contextlib.suppress(OSError, websocket.WebSocketException):
                 opened.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _peer = self._listener.accept()
-            except OSError:  # closed: the forward is over
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         try:
