@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import grpc
 import pytest
 
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2_grpc as rpc
+from support.disks import mounted
 from support.kafka_server import KafkaCluster
 from support.neo4j_server import Neo4jServer, wipe
 from support.server import Serve, ServerProcess
@@ -115,9 +115,5 @@ def kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaClu
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A 64 MiB file system, 40 MiB of it ballast."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)], check=True)
-    (disk / "ballast").write_bytes(b"\0" * (40 << 20))
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    with mounted(tmp_path / "disk", 40) as disk:
+        yield disk

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -18,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.memory.graph.v1.memory_graph_pb2_grpc import MemoryGraphServiceStub
+from support.disks import mounted
 from support.refusals import refused
 from support.server import Serve, ServerProcess
 
@@ -247,12 +247,8 @@ def test_a_full_disk_turns_health_and_writes_but_loses_nothing(serve: Serve, sma
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A 64 MiB file system, 48 MiB of it ballast: without it there is room for the log and the file it goes into."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)], check=True)
-    (disk / "ballast").write_bytes(b"\0" * (48 << 20))
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    with mounted(tmp_path / "disk", 48) as disk:
+        yield disk
 
 
 def test_healthz_is_503_while_not_serving(serve: Serve, small_disk: Path) -> None:

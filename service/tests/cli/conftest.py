@@ -2,54 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from memory_graph.cli import main
+from support.cli import Cli, Ended, run_cli
 
 DATA = Path(__file__).parents[1] / "data"
-
-
-@dataclass
-class Ended:
-    """An ended command."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-    @property
-    def lines(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Cli = Callable[..., Ended]
-
-
-def run_cli(*arguments: str, address: str, stdin: bytes = b"", **env: str) -> Ended:
-    """In this process: what starts a process of its own says so."""
-    ended = CliRunner(env={"MEMORY_GRAPH_ADDRESS": address, **env}).invoke(main, arguments, input=stdin)
-    if ended.exception is not None and not isinstance(ended.exception, SystemExit):
-        raise ended.exception
-    return Ended(ended.exit_code, ended.stdout, ended.stderr)
 
 
 @pytest.fixture
 def cli(shared_server) -> Cli:
     """cli("session", "list") against a server that other tests use too."""
 
-    def call(*arguments: str, **options: Any) -> Ended:
-        return run_cli(*arguments, **{"address": shared_server.address, **options})
+    def call(*arguments: str, address: str = shared_server.address, **options: Any) -> Ended:
+        return run_cli(*arguments, MEMORY_GRAPH_ADDRESS=address, **options)
 
     return call
 
@@ -61,8 +30,8 @@ def new_graph(serve, tmp_path_factory) -> Callable[[], Cli]:
     def start() -> Cli:
         server = serve(tmp_path_factory.mktemp("graph"))
 
-        def call(*arguments: str, **options: Any) -> Ended:
-            return run_cli(*arguments, **{"address": server.address, **options})
+        def call(*arguments: str, address: str = server.address, **options: Any) -> Ended:
+            return run_cli(*arguments, MEMORY_GRAPH_ADDRESS=address, **options)
 
         call.address = server.address
         return call

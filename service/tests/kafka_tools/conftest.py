@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from memory_graph.cli import main
 from memory_graph.config import Settings
 from memory_graph.kafka import letter_log
 from memory_graph.worker import status
+from support.cli import Cli, Ended, run_cli
 from support.kafka_topics import new_topic
 from support.worker import Work, WorkerProcess
-
-
-@dataclass
-class Ended:
-    """An ended command."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Cli = Callable[..., Ended]
 
 
 @pytest.fixture
@@ -74,10 +54,7 @@ def cli(settings: Settings) -> Cli:
     }
 
     def call(*arguments: str, **env: str) -> Ended:
-        ended = CliRunner(env=environment | env).invoke(main, arguments)
-        if ended.exception is not None and not isinstance(ended.exception, SystemExit):
-            raise ended.exception
-        return Ended(ended.exit_code, ended.stdout, ended.stderr)
+        return run_cli(*arguments, **environment | env)
 
     return call
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from memory_graph.cli import main
 from memory_graph.model.errors import NotFound, StoreCorrupt, StoreUnavailable
 from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, LineageDirection, NodeType
@@ -26,6 +23,7 @@ from memory_graph.store.neo4j.connection import Database
 from store.chains import chain
 from store.graphs import agent, delete, link, node, prompt, response, session, template, tool, unlink, update, write
 from store.truth import counts_are_true
+from support.cli import Ended, run_cli
 from support.neo4j_server import PASSWORD, USERNAME, asked, settings
 
 pytestmark = pytest.mark.xdist_group("neo4j")
@@ -244,9 +242,8 @@ async def test_a_source_that_went_on_is_not_mixed_in(tmp_path, empty_neo4j):
         await moved(path, empty_neo4j)
 
 
-async def migrate(*arguments: str) -> Result:
-    runner = CliRunner(env={"NEO4J_USERNAME": USERNAME, "NEO4J_PASSWORD": PASSWORD})
-    return await asyncio.to_thread(runner.invoke, main, ("migrate", *arguments))
+async def migrate(*arguments: str) -> Ended:
+    return await asyncio.to_thread(run_cli, "migrate", *arguments, NEO4J_USERNAME=USERNAME, NEO4J_PASSWORD=PASSWORD)
 
 
 async def test_the_command_moves_says_so_and_refuses_what_is_in_use(tmp_path, empty_neo4j):
@@ -254,17 +251,17 @@ async def test_the_command_moves_says_so_and_refuses_what_is_in_use(tmp_path, em
     command = ("--from", str(tmp_path), "--to", empty_neo4j)
     owner = sqlite.open_store(tmp_path / "memory-graph.db")
     refused = await migrate(*command)
-    assert (refused.exit_code, "in use by another process" in refused.stderr) == (4, True)
+    assert (refused.code, "in use by another process" in refused.err) == (4, True)
     await owner.close()
     done = await migrate(*command, "--json")
-    assert done.exit_code == 0, done.stderr
-    document = json.loads(done.stdout)
+    assert done.code == 0, done.err
+    document = done.json
     assert document["same"]
     ((nodes,),) = asked(empty_neo4j, "MATCH (n:Node) RETURN count(n)")
     assert {one["part"]: one["rows"] for one in document["parts"]}["nodes"] == nodes
-    assert "moving nodes: " in done.stderr
+    assert "moving nodes: " in done.err
     again = await migrate(*command)
-    assert (again.exit_code, "holds a graph already" in again.stderr) == (4, True)
+    assert (again.code, "holds a graph already" in again.err) == (4, True)
 
 
 @pytest.mark.parametrize(
@@ -279,5 +276,5 @@ async def test_the_command_moves_says_so_and_refuses_what_is_in_use(tmp_path, em
 async def test_the_command_refuses_wrong_words(tmp_path, source, to, sentence):
     (tmp_path / "plain").touch()
     refused = await migrate("--from", str(tmp_path / source), "--to", to)
-    assert (refused.exit_code, sentence in refused.stderr, "secret" in refused.stderr) == (2, True, False)
+    assert (refused.code, sentence in refused.err, "secret" in refused.err) == (2, True, False)
     assert list(tmp_path.iterdir()) == [tmp_path / "plain"]

@@ -1,0 +1,40 @@
+"""Commands, run in this process: what starts a process of its own says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from click.testing import CliRunner
+
+from memory_graph.cli import main
+
+
+@dataclass
+class Ended:
+    """An ended command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Cli = Callable[..., Ended]
+
+
+def run_cli(*arguments: str, stdin: bytes = b"", **env: str) -> Ended:
+    """What came of `memory-graph` with these arguments in that environment."""
+    ended = CliRunner(env=env).invoke(main, arguments, input=stdin)
+    if ended.exception is not None and not isinstance(ended.exception, SystemExit):
+        raise ended.exception
+    return Ended(ended.exit_code, ended.stdout, ended.stderr)
