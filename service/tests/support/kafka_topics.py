@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Iterable, Mapping
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from memory_graph.kafka import reach
+
 _LIMIT_S = 60.0
-_MOVING = (
-    KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-)  # fmt: skip
-"""What brokers say while another takes over a group."""
 
 
 def new_topic(
@@ -93,15 +90,7 @@ def committed(bootstrap: str, group: str, topic: str) -> dict[int, int]:
     try:
         known = consumer.list_topics(topic, timeout=_LIMIT_S).topics[topic].partitions
         asked = [TopicPartition(topic, partition) for partition in known]
-        limit = time.monotonic() + _LIMIT_S
-        while True:
-            try:
-                found = consumer.committed(asked, timeout=_LIMIT_S)
-            except KafkaException as raised:
-                if raised.args[0].code() not in _MOVING or time.monotonic() > limit:
-                    raise
-                consumer.poll(0.1)
-            else:
-                return {one.partition: one.offset for one in found if one.offset >= 0}
+        found = reach.committed(consumer, asked, _LIMIT_S)
+        return {one.partition: one.offset for one in found if one.offset >= 0}
     finally:
         consumer.close()

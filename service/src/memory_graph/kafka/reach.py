@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 
 from memory_graph.config import Settings
+
+_MOVING = (
+    KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)  # fmt: skip
+"""What brokers say of a group that another of them takes over, or whose offsets have no topic yet."""
+_AGAIN_S = 0.1
 
 Client = AdminClient | Consumer | Producer
 
@@ -41,6 +48,19 @@ def known(
             " make it, or name others with KAFKA_TOPICS"
         )
     return {topic: there[topic] for topic in topics}
+
+
+def committed(consumer: Consumer, places: list[TopicPartition], seconds: float) -> list[TopicPartition]:
+    """What the consumer's group has committed; blocks for at most about so many seconds. A broker that is only just
+    taking the group over is waited for. Raises KafkaException."""
+    limit = time.monotonic() + seconds
+    while True:
+        try:
+            return consumer.committed(places, seconds)
+        except KafkaException as raised:
+            if raised.args[0].code() not in _MOVING or time.monotonic() > limit:
+                raise
+        time.sleep(_AGAIN_S)
 
 
 def unreachable(error: KafkaError, settings: Settings) -> KafkaUnreachable:
