@@ -17,6 +17,7 @@ from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS, Pipeline
 from memory_graph.model.errors import NotFound, StoreUnavailable
 from memory_graph.model.kinds import EventType
 from memory_graph.model.mutations import Applied, Event, Write
+from memory_graph.model.queries import Page
 from memory_graph.telemetry.ingestion import IngestionMetrics
 from store.graphs import TENANT
 
@@ -52,6 +53,11 @@ class FakeStore:
                           subject_id=id, kind="x"))  # fmt: skip
             results.append(self.nodes[id])
         return Applied(results=tuple(results), created=len(events), events=tuple(events))
+
+    async def query(self, *_: object) -> Page:
+        if self.away:
+            raise StoreUnavailable("away")
+        return Page([], 0)
 
 
 class Harness:

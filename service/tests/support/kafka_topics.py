@@ -90,7 +90,7 @@ def committed(bootstrap: str, group: str, topic: str) -> dict[int, int]:
     try:
         known = consumer.list_topics(topic, timeout=_LIMIT_S).topics[topic].partitions
         asked = [TopicPartition(topic, partition) for partition in known]
-        found = reach.committed(consumer, asked, _LIMIT_S)
+        found = reach.of_group(lambda: consumer.committed(asked, _LIMIT_S), _LIMIT_S)
         return {one.partition: one.offset for one in found if one.offset >= 0}
     finally:
         consumer.close()

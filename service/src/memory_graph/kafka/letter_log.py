@@ -28,7 +28,7 @@ from memory_graph.kafka.dead_letters import (
     retries,
 )
 from memory_graph.kafka.producer import Headers, Record
-from memory_graph.kafka.reach import UnknownTopic, committed, known, reached, unreachable
+from memory_graph.kafka.reach import UnknownTopic, known, of_group, reached, unreachable
 from memory_graph.kafka.settings import client_settings
 
 REDRIVE_GROUP = "memory-graph-dlq-redrive"
@@ -181,7 +181,8 @@ class LetterLog:
         there = known(self._consumer, self._settings, topics)
         places = [TopicPartition(topic, number) for topic in topics for number in sorted(there[topic].partitions)]
         try:
-            done = {(one.topic, one.partition): one.offset for one in committed(self._consumer, places, _ANSWER_S)}
+            committed = of_group(lambda: self._consumer.committed(places, _ANSWER_S), _ANSWER_S)
+            done = {(one.topic, one.partition): one.offset for one in committed}
             times = self._first_at(places, since)
             found = []
             for place in places:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._group import ConsumerGroupDescription
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from memory_graph.config import Settings
-from memory_graph.kafka.reach import unreachable
+from memory_graph.kafka.reach import of_group, unreachable
 
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -43,11 +44,8 @@ def progress(
     try:
         first = _offsets(admin, asked, _EARLIEST, seconds)
         end = _offsets(admin, asked, _LATEST, seconds)
-        group = settings.kafka_group
-        answered = admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group, asked)], request_timeout=seconds
-        )
-        committed = {(one.topic, one.partition): one.offset for one in answered[group].result().topic_partitions or ()}
+        answered = of_group(lambda: _committed(admin, settings.kafka_group, asked, seconds), seconds)
+        committed = {(one.topic, one.partition): one.offset for one in answered}
     except KafkaException as raised:
         raise unreachable(raised.args[0], settings) from None
     found = []
@@ -56,6 +54,23 @@ def progress(
         offset = committed.get(key, -1)
         found.append(Progress(one.topic, one.partition, first[key], offset if offset >= 0 else None, end[key]))
     return found
+
+
+def described(admin: AdminClient, group: str, seconds: float = 10.0) -> ConsumerGroupDescription:
+    """What the brokers know of a group; blocks for about so many seconds. Raises KafkaException."""
+
+    def ask() -> ConsumerGroupDescription:
+        answer: ConsumerGroupDescription = admin.describe_consumer_groups([group], request_timeout=seconds)[
+            group
+        ].result()
+        return answer
+
+    return of_group(ask, seconds)
+
+
+def _committed(admin: AdminClient, group: str, asked: list[TopicPartition], seconds: float) -> list[TopicPartition]:
+    question = [ConsumerGroupTopicPartitions(group, asked)]
+    return admin.list_consumer_group_offsets(question, request_timeout=seconds)[group].result().topic_partitions or []
 
 
 def _offsets(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 
@@ -17,6 +18,7 @@ _MOVING = (
 """What brokers say of a group that another of them takes over, or whose offsets have no topic yet."""
 _AGAIN_S = 0.1
 
+T = TypeVar("T")
 Client = AdminClient | Consumer | Producer
 
 
@@ -50,13 +52,13 @@ def known(
     return {topic: there[topic] for topic in topics}
 
 
-def committed(consumer: Consumer, places: list[TopicPartition], seconds: float) -> list[TopicPartition]:
-    """What the consumer's group has committed; blocks for at most about so many seconds. A broker that is only just
-    taking the group over is waited for. Raises KafkaException."""
+def of_group(ask: Callable[[], T], seconds: float) -> T:
+    """What the brokers answer about a group. One that is only just taking the group over, or whose offsets have no
+    topic yet, is asked again for about so many seconds. Raises KafkaException."""
     limit = time.monotonic() + seconds
     while True:
         try:
-            return consumer.committed(places, seconds)
+            return ask()
         except KafkaException as raised:
             if raised.args[0].code() not in _MOVING or time.monotonic() > limit:
                 raise

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from memory_graph.config import Settings
-from memory_graph.kafka.progress import Progress, progress
+from memory_graph.kafka.progress import Progress, described, progress
 from memory_graph.kafka.reach import known, unreachable
 from memory_graph.kafka.settings import client_settings
 
@@ -55,7 +55,7 @@ def plan(settings: Settings, topic: str, *, at: int | None = None, offset: int |
     places = [(topic, number) for number in sorted(known(admin, settings, [topic])[topic].partitions)]
     try:
         wanted = dict.fromkeys(places, offset or 0) if at is None else _first_at(admin, places, at)
-        members = _members(admin, settings.kafka_group)
+        members = len(described(admin, settings.kafka_group).members)
     except KafkaException as raised:
         raise unreachable(raised.args[0], settings) from None
     found = progress(admin, settings, places)
@@ -80,7 +80,7 @@ def rewind(settings: Settings, planned: Plan) -> None:
         return
     admin = AdminClient(client_settings(settings))
     try:
-        if _members(admin, planned.group):
+        if described(admin, planned.group).members:
             raise GroupActive
         asked = ConsumerGroupTopicPartitions(planned.group, moved)
         for answer in admin.alter_consumer_group_offsets([asked]).values():
@@ -101,10 +101,6 @@ def _refuse_if_any_failed(answered: Sequence[TopicPartition]) -> None:
 def _target(now: Progress, wanted: int) -> int | None:
     target = max(wanted, now.first)
     return target if now.committed is not None and target < now.committed else None
-
-
-def _members(admin: AdminClient, group: str) -> int:
-    return len(admin.describe_consumer_groups([group], request_timeout=_ANSWER_S)[group].result().members)
 
 
 def _first_at(admin: AdminClient, places: Sequence[tuple[str, int]], at: int) -> dict[tuple[str, int], int]:

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 from memory_graph.config import Settings
 from memory_graph.kafka.dead_letters import dead_letter_topic
 from memory_graph.kafka.letter_log import REDRIVE_GROUP
-from memory_graph.kafka.progress import Progress, progress
+from memory_graph.kafka.progress import Progress, described, progress
 from memory_graph.kafka.reach import known, reached, unreachable
 from memory_graph.kafka.settings import client_settings
 
@@ -48,8 +48,7 @@ def group_status(settings: Settings, seconds: float = 10.0) -> GroupStatus:
     topics = known(admin, settings, settings.kafka_topics, seconds)
     places = [(topic, partition) for topic, there in topics.items() for partition in sorted(there.partitions)]
     try:
-        asked = admin.describe_consumer_groups([settings.kafka_group], request_timeout=seconds)
-        group = asked[settings.kafka_group].result()
+        group = described(admin, settings.kafka_group, seconds)
     except KafkaException as raised:
         raise unreachable(raised.args[0], settings) from None
     readers = {
