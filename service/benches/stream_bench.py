@@ -37,12 +37,13 @@ from memory_graph.telemetry.ingestion import IngestionMetrics
 
 METHOD = "/llm.observatory.v1.TelemetryStream/StreamEvents"
 CASES = {
-    "1 stream, 100 events a message": (1, 100, 8),
-    "64 streams, 100 events a message": (64, 100, 1),
-    "1 stream, 1 event a message": (1, 1, 64),
-    "64 streams, 1 event a message": (64, 1, 16),
+    "1 stream, 100 events a message": (1, 100, 8, 0),
+    "64 streams, 100 events a message": (64, 100, 1, 0),
+    "64 streams, 100 events a message, 5,000/s": (64, 100, 8, 5_000),
+    "1 stream, 1 event a message": (1, 1, 64, 0),
+    "64 streams, 1 event a message": (64, 1, 16, 0),
 }
-"""Streams, events a message, messages ahead of their acknowledgements."""
+"""Streams, events a message, messages ahead of their acknowledgements, events/s offered by all (0: all they can)."""
 CONNECTIONS = 4
 TABLES = {"nodes": 11, "edges": 10, "attributes": 5, "changes": 5}
 EVENTS_A_COMMIT = 500
@@ -110,9 +111,10 @@ async def echo() -> None:
 class Load:
     """A client's streams. Messages are made before the clock starts."""
 
-    def __init__(self, address: str, streams: int, size: int, ahead: int, seconds: float) -> None:
+    def __init__(self, address: str, streams: int, size: int, ahead: int, rate: int, seconds: float) -> None:
         self._options = [("grpc.use_local_subchannel_pool", 1)]
         self._address, self._streams, self._size, self._ahead, self._seconds = address, streams, size, ahead, seconds
+        self._interval = streams * size / rate if rate else 0.0
         self._took: list[float] = []
 
     async def run(self) -> dict[str, float]:
@@ -124,7 +126,10 @@ class Load:
         began = time.perf_counter()
         shares = [made[k :: self._streams] for k in range(self._streams)]
         acked = await asyncio.gather(
-            *(self._stream(channels[k % CONNECTIONS], shares[k]) for k in range(self._streams))
+            *(
+                self._stream(channels[k % CONNECTIONS], shares[k], self._interval * k / self._streams)
+                for k in range(self._streams)
+            )
         )
         took = time.perf_counter() - began
         for channel in channels:
@@ -132,14 +137,16 @@ class Load:
         self._took.sort()
         return {"events_per_s": sum(acked) / took, "p95_ack_ms": 1_000 * self._took[int(len(self._took) * 0.95)]}
 
-    async def _stream(self, channel: grpc.aio.Channel, messages: list[bytes]) -> int:
+    async def _stream(self, channel: grpc.aio.Channel, messages: list[bytes], later: float) -> int:
         call = channel.stream_stream(METHOD)()
         room = asyncio.Semaphore(self._ahead)
         sent: list[float] = []
-        stop = time.perf_counter() + self._seconds
+        began = time.perf_counter()
+        stop = began + self._seconds
 
         async def write() -> None:
-            for message in messages:
+            for number, message in enumerate(messages):
+                await asyncio.sleep(max(0.0, began + later + number * self._interval - time.perf_counter()))
                 await room.acquire()
                 if time.perf_counter() > stop:
                     break
@@ -158,7 +165,7 @@ class Load:
         return acks
 
 
-def measured(address: str, case: tuple[int, int, int], seconds: float) -> dict[str, float]:
+def measured(address: str, case: tuple[int, int, int, int], seconds: float) -> dict[str, float]:
     """One run of a client in a process of its own."""
     arguments = [sys.executable, __file__, "--load", address, *map(str, case), "--seconds", str(seconds)]
     found: dict[str, float] = json.loads(subprocess.run(arguments, check=True, stdout=subprocess.PIPE).stdout)
@@ -257,14 +264,13 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     arguments.add_argument("--seconds", type=float, default=6, help="length of a run (default: 6)")
     arguments.add_argument("--echo", action="store_true", help=argparse.SUPPRESS)
-    arguments.add_argument("--load", nargs=4, help=argparse.SUPPRESS)
+    arguments.add_argument("--load", nargs=5, help=argparse.SUPPRESS)
     given = arguments.parse_args()
     if given.echo:
         asyncio.run(echo())
     elif given.load:
         address, *shape = given.load
-        streams, size, ahead = map(int, shape)
-        print(json.dumps(asyncio.run(Load(address, streams, size, ahead, given.seconds).run())))
+        print(json.dumps(asyncio.run(Load(address, *map(int, shape), given.seconds).run())))
     else:
         print(json.dumps(run(given.seconds), indent=2))
 
