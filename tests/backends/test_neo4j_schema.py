@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -11,6 +12,7 @@ from memory_graph.store.neo4j import schema
 from support.neo4j_server import PASSWORD, USERNAME, asked
 
 pytestmark = pytest.mark.xdist_group("neo4j_schema")
+VERSIONS = "MATCH (v:SchemaVersion {name: $name}) RETURN v.version"
 
 
 def test_the_migrations_are_the_services() -> None:
@@ -21,7 +23,12 @@ def test_the_migrations_are_the_services() -> None:
 
 @pytest.fixture
 def apply(module, database):
-    """Brings the database to the newest schema."""
+    """Brings the database, which is empty, to the newest schema."""
+    asked(database.uri, "MATCH (n) DETACH DELETE n")
+    for (name,) in asked(database.uri, "SHOW CONSTRAINTS YIELD name RETURN name"):
+        asked(database.uri, f"DROP CONSTRAINT {name}")
+    for (name,) in asked(database.uri, "SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP' RETURN name"):
+        asked(database.uri, f"DROP INDEX {name}")
     return partial(
         module, "neo4j_schema", uri=database.uri, neo4j_username=USERNAME, neo4j_password=PASSWORD, timeout=20
     )
@@ -38,8 +45,7 @@ def test_a_database_gets_its_schema_once(apply, database) -> None:
     assert (applied["changed"], applied["version"], applied["newest"]) == (True, 0, len(schema.MIGRATIONS))
     assert PASSWORD not in str(applied)
     assert asked(database.uri, "SHOW INDEXES YIELD state RETURN DISTINCT state") == [["ONLINE"]]
-    version = "MATCH (v:SchemaVersion {name: $name}) RETURN v.version"
-    assert asked(database.uri, version, name=schema.NAME) == [[len(schema.MIGRATIONS)]]
+    assert asked(database.uri, VERSIONS, name=schema.NAME) == [[len(schema.MIGRATIONS)]]
 
     again = apply()
     assert (again["changed"], again["pending"]) == (False, [])
@@ -50,7 +56,24 @@ def test_a_database_gets_its_schema_once(apply, database) -> None:
     asked(database.uri, "CREATE (:Film)")
     foreign = apply()
     assert foreign["msg"] == "the database holds the graph of another application — name an empty one"
-    assert asked(database.uri, version, name=schema.NAME) == []
+    assert asked(database.uri, VERSIONS, name=schema.NAME) == []
+
+
+def test_several_may_do_it_at_once(apply, database) -> None:
+    """The server sends away those that wait for each other's locks: they try again, and the schema is there once."""
+    with ThreadPoolExecutor(4) as pool:
+        applied = [run.result() for run in [pool.submit(apply, timeout=60) for _ in range(4)]]
+    assert [one.get("msg") for one in applied] == [None] * 4
+    assert {one["newest"] for one in applied} == {len(schema.MIGRATIONS)}
+    assert asked(database.uri, VERSIONS, name=schema.NAME) == [[len(schema.MIGRATIONS)]]
+    assert asked(database.uri, "SHOW INDEXES YIELD state RETURN DISTINCT state") == [["ONLINE"]]
+    assert apply(check=True)["pending"] == []
+
+
+def test_a_database_that_a_graph_is_moved_into_is_left_alone(apply, database) -> None:
+    asked(database.uri, "CREATE (:Move {name: 'memory-graph'})")
+    assert apply()["msg"].startswith("a graph is being moved into the database — wait for `memory-graph migrate`")
+    assert asked(database.uri, "SHOW CONSTRAINTS YIELD name RETURN count(*)") == [[0]]
 
 
 def test_who_may_not_log_in_is_told_so(apply, database) -> None:

@@ -34,6 +34,7 @@ _SESSION_TYPE = "n.tenant, n.session_id, n.type, n.created_ns, n.n"
 _AS_IT_IS = "{indexConfig: {`fulltext.analyzer`: 'whitespace', `fulltext.eventually_consistent`: false}}"
 
 _V1 = (
+    "CREATE CONSTRAINT schema_version_name IF NOT EXISTS FOR (v:SchemaVersion) REQUIRE v.name IS UNIQUE",
     "CREATE CONSTRAINT node_id IF NOT EXISTS FOR (n:Node) REQUIRE (n.tenant, n.id) IS UNIQUE",
     *(
         f"CREATE CONSTRAINT edge_id_{type.name.lower()} IF NOT EXISTS "

@@ -12,6 +12,7 @@ NAME = "memory-graph"
 """Whose schema it is, on the node ``:SchemaVersion``."""
 
 _V1 = """
+CREATE CONSTRAINT schema_version_name IF NOT EXISTS FOR (v:SchemaVersion) REQUIRE v.name IS UNIQUE;
 CREATE CONSTRAINT node_id IF NOT EXISTS FOR (n:Node) REQUIRE (n.tenant, n.id) IS UNIQUE;
 CREATE CONSTRAINT edge_id_belongs_to IF NOT EXISTS FOR ()-[r:BELONGS_TO]-() REQUIRE (r.tenant, r.id) IS UNIQUE;
 CREATE CONSTRAINT edge_id_responds_to IF NOT EXISTS FOR ()-[r:RESPONDS_TO]-() REQUIRE (r.tenant, r.id) IS UNIQUE;

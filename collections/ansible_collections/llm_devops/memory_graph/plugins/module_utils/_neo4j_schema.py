@@ -35,7 +35,8 @@ INDEXES_S = 300
 """Seconds that new indexes may take."""
 _VERSION = """
 OPTIONAL MATCH (v:SchemaVersion {name: $name})
-RETURN v.version AS version, EXISTS { MATCH (other) WHERE NOT other:SchemaVersion } AS used
+RETURN v.version AS version, EXISTS { MATCH (other) WHERE NOT other:SchemaVersion } AS used,
+  EXISTS { MATCH (:Move) } AS moving
 """
 _RAISE = """
 MERGE (v:SchemaVersion {name: $name})
@@ -76,12 +77,13 @@ class Standing:
 
 @contextmanager
 def connected(database: Database, login: Login, seconds: float) -> Iterator[Any]:
-    """A session with the database, until the end of the block.
+    """A session with the database, until the end of the block. ``seconds``: to connect, to log in, and for which a
+    managed transaction is tried again.
 
     Raises:
         ClusterError: for every error of the driver in the block too.
     """
-    logging.getLogger("neo4j").propagate = False
+    logging.getLogger("neo4j").setLevel(logging.CRITICAL)  # what it tries again is not for standard error
     try:
         with (
             neo4j.GraphDatabase.driver(
@@ -101,11 +103,17 @@ def standing(session: Any) -> Standing:
     """The schema the database has.
 
     Raises:
-        ClusterError: when it is another application's, or of a newer version.
+        ClusterError: when it is another application's, of a newer version, or being moved into.
     """
-    found = session.run(_VERSION, name=NAME).single(strict=True)
-    version = found["version"] or 0
-    if not version and found["used"]:
+    version, used, moving = _look(session)
+    if not version and used:
+        version, used, moving = _look(session)  # another process may have finished between the halves of a look
+    if moving:
+        raise ClusterError(
+            "a graph is being moved into the database",
+            "wait for `memory-graph migrate`, or run it again if it was stopped",
+        )
+    if not version and used:
         raise ClusterError("the database holds the graph of another application", "name an empty one")
     if version > len(MIGRATIONS):
         raise ClusterError(
@@ -116,12 +124,33 @@ def standing(session: Any) -> Standing:
 
 
 def migrate(session: Any, now: Standing) -> None:
-    """Applies what is pending. Each statement can be repeated: whoever is stopped half way begins again."""
+    """Applies what is pending. Each statement can be repeated: whoever is stopped half way begins again, and several
+    may migrate at once. One of those that wait for each other's locks is sent away by the server, and tries again."""
     for version in range(now.version, now.newest):
         for statement in MIGRATIONS[version]:
-            session.run(statement).consume()
-        session.run("CALL db.awaitIndexes($seconds)", seconds=INDEXES_S).consume()
-        session.run(_RAISE, name=NAME, version=version + 1).consume()
+            _make(session, statement)
+        session.execute_write(_told, "CALL db.awaitIndexes($seconds)", seconds=INDEXES_S)
+        session.execute_write(_told, _RAISE, name=NAME, version=version + 1)
+
+
+def _make(session: Any, statement: str) -> None:
+    """IF NOT EXISTS looks before it makes: what another process made in between is found by the second look."""
+    try:
+        session.execute_write(_told, statement)
+    except ClientError as error:
+        if not (error.code or "").endswith("AlreadyExists"):
+            raise
+        session.execute_write(_told, statement)
+
+
+def _told(transaction: Any, statement: str, **values: Any) -> None:
+    transaction.run(statement, values).consume()
+
+
+def _look(session: Any) -> tuple[int, bool, bool]:
+    """The schema, whether anything else is there, and whether a graph is being moved in."""
+    found = session.run(_VERSION, name=NAME).single(strict=True)
+    return found["version"] or 0, found["used"], found["moving"]
 
 
 def _plain(uri: str) -> str:

@@ -13,7 +13,9 @@ description:
   - Logs in, reads which schema the database has, and applies the migrations that it lacks - constraints and indexes,
     whose statements can each be repeated.
   - The service does the same when it starts. Done beforehand, it may run as a user without the right to.
-  - A database that holds the graph of another application, or one of a newer schema, is refused.
+  - Several runs, and services that start, may do it at once on one database.
+  - A database that holds the graph of another application, one of a newer schema, and one that a graph is being moved
+    into are refused.
 extends_documentation_fragment: [llm_devops.memory_graph.auth]
 author: [llm-devops (@llm-devops)]
 options:
@@ -51,7 +53,8 @@ options:
     type: bool
     default: false
   timeout:
-    description: Seconds to connect and to log in.
+    description:
+      - Seconds to connect and to log in, and for which a statement is tried again that another run was in the way of.
     type: int
     default: 30
 attributes:

@@ -23,14 +23,18 @@ THREE = (("one", "two"), ("three",), ("four",))
 class Session:
     """A database that says which schema it has, and keeps what it is told."""
 
-    def __init__(self, version, *, used=True):
-        self.version, self.used, self.told = version, used, []
+    def __init__(self, version, *, used=True, moving=False):
+        self.version, self.used, self.moving, self.told = version, used, moving, []
 
     def run(self, statement, **values):
         self.told.append((statement, values))
         if "AS used" in statement:
-            return SimpleNamespace(single=lambda strict: {"version": self.version, "used": self.used})
+            found = {"version": self.version, "used": self.used, "moving": self.moving}
+            return SimpleNamespace(single=lambda strict: found)
         return SimpleNamespace(consume=lambda: None)
+
+    def execute_write(self, work, *arguments, **values):
+        work(SimpleNamespace(run=lambda statement, values: self.run(statement, **values)), *arguments, **values)
 
 
 @pytest.fixture
@@ -66,20 +70,21 @@ def test_the_newest_schema_lacks_nothing():
     [
         (Session(None, used=True), "the database holds the graph of another application — name an empty one"),
         (Session(99), "the database has schema 99 and this collection knows up to"),
+        (Session(None, moving=True), "a graph is being moved into the database — wait for `memory-graph migrate`"),
     ],
-    ids=["another application's", "a newer schema"],
+    ids=["another application's", "a newer schema", "being moved into"],
 )
 def test_a_database_that_is_not_ours_is_refused(session, sentence):
     with pytest.raises(ClusterError) as refused:
         standing(session)
     assert str(refused.value).startswith(sentence)
-    assert len(session.told) == 1
+    assert all("AS used" in statement for statement, _ in session.told)
 
 
 def test_an_empty_database_lacks_everything():
     now = standing(Session(None, used=False))
     assert (now.version, now.newest) == (0, len(_neo4j_schema.MIGRATIONS))
-    assert now.pending[0].startswith("CREATE CONSTRAINT node_id IF NOT EXISTS")
+    assert now.pending[0].startswith("CREATE CONSTRAINT schema_version_name IF NOT EXISTS")
 
 
 @pytest.mark.skipif(_neo4j_schema.neo4j is None, reason="needs the driver")
