@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+from support.kafka_security import Security
 from support.maven import JarSet, jars, program
 from support.processes import Server, free_ports
 
@@ -23,7 +24,7 @@ _CONFIGURATION = """
 process.roles=broker,controller
 node.id={id}
 controller.quorum.voters={voters}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+listeners={listeners}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
@@ -63,24 +64,26 @@ class Broker:
         self._libs = jars(KAFKA)
         self._server: Server | None = None
 
-    def format(self, cluster: str, voters: str, controller_port: int, copies: int) -> None:
+    def format(
+        self, cluster: str, voters: str, controller_port: int, copies: int, security: Security | None = None
+    ) -> None:
         """Writes its configuration, and makes its data directory one of the cluster."""
         self.home.mkdir(parents=True)
         (self.home / "log4j2.properties").write_text(_LOGGING)
-        (self.home / "server.properties").write_text(
-            _CONFIGURATION.format(
-                id=self.id,
-                voters=voters,
-                port=self.port,
-                controller_port=controller_port,
-                data=self.home / "data",
-                copies=copies,
-                in_sync=min(2, copies),
-            )
+        listeners = f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller_port}"
+        configuration = _CONFIGURATION.format(
+            id=self.id,
+            voters=voters,
+            listeners=listeners,
+            data=self.home / "data",
+            copies=copies,
+            in_sync=min(2, copies),
         )
+        configuration += security.configuration(listeners) if security else ""
+        (self.home / "server.properties").write_text(configuration)
         subprocess.run(
             [*self._java("-Xmx128m"), "kafka.tools.StorageTool", "format", "-t", cluster,
-             "-c", str(self.home / "server.properties")],
+             "-c", str(self.home / "server.properties"), *(security.credentials if security else ())],
             capture_output=True, timeout=_START_LIMIT_S, check=True,
         )  # fmt: skip
 
@@ -112,9 +115,9 @@ class Broker:
 
 
 class KafkaCluster:
-    """One broker, or several that keep a copy of everything each."""
+    """One broker, or several that keep a copy of everything each. security: listeners of a single one besides."""
 
-    def __init__(self, home: Path, brokers: int = 1) -> None:
+    def __init__(self, home: Path, brokers: int = 1, security: Security | None = None) -> None:
         free = free_ports(2 * brokers)
         ports = list(zip(free[::2], free[1::2], strict=True))
         voters = ",".join(f"{id}@127.0.0.1:{controller}" for id, (_, controller) in enumerate(ports, 1))
@@ -122,7 +125,7 @@ class KafkaCluster:
         cluster = base64.urlsafe_b64encode(random).decode().rstrip("=")
         self.brokers = [Broker(home / str(id), id, port) for id, (port, _) in enumerate(ports, 1)]
         for broker, (_, controller) in zip(self.brokers, ports, strict=True):
-            broker.format(cluster, voters, controller, copies=min(3, brokers))
+            broker.format(cluster, voters, controller, copies=min(3, brokers), security=security)
 
     @property
     def bootstrap(self) -> str:

@@ -19,11 +19,9 @@ def serve() -> None:
     """Runs the server until SIGTERM or Ctrl-C. Settings come from the environment; without any it keeps its store in
     the user's data directory and listens on 127.0.0.1:50051."""
     try:
-        settings = config.load()
+        run(config.load())
     except config.SettingsError as error:
         raise Failure(str(error), WRONG_INPUT) from None
-    try:
-        run(settings)
     except (StartError, StoreCorrupt, StoreUnavailable, PluginLoadError) as error:
         sys.stdout.flush()
         raise Failure(str(error)) from None

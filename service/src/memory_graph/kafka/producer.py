@@ -127,7 +127,8 @@ class AckedProducer:
         waiting.tell(self._trouble)
 
     def _heard(self, error: KafkaError) -> None:
-        self._trouble = error.str()
+        if error.code() != KafkaError._ALL_BROKERS_DOWN or not self._trouble:  # which says less than what it follows
+            self._trouble = error.str()
 
 
 class _Waiting:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import ssl
+from pathlib import Path
 from typing import Any
 
 from memory_graph.config import Settings, SettingsError
@@ -18,7 +20,7 @@ def client_settings(settings: Settings) -> dict[str, Any]:
     """What every client needs: where the brokers are and how one proves who one is.
 
     Raises:
-        SettingsError: no brokers are named.
+        SettingsError: no brokers are named, the password is empty, or what holds the CAs has none.
     """
     if not settings.kafka_bootstrap_servers:
         raise SettingsError("KAFKA_BOOTSTRAP_SERVERS is not set: name the brokers, like kafka-1.example:9092")
@@ -32,14 +34,24 @@ def client_settings(settings: Settings) -> dict[str, Any]:
         "log_level": _CRITICAL,
     }
     if settings.kafka_security_protocol.startswith("SASL"):
+        if not settings.kafka_secret:
+            raise SettingsError(f"KAFKA_SASL_PASSWORD_FILE={settings.kafka_sasl_password_file} is empty")
         found |= {
             "sasl.mechanism": settings.kafka_sasl_mechanism,
             "sasl.username": settings.kafka_sasl_username,
             "sasl.password": settings.kafka_secret,
         }
     if settings.kafka_ca_file and settings.kafka_security_protocol.endswith("SSL"):
+        _check_authorities(settings.kafka_ca_file)
         found["ssl.ca.location"] = str(settings.kafka_ca_file)
     return found
+
+
+def _check_authorities(file: Path) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:
+        raise SettingsError(f"KAFKA_CA_FILE={file} holds no certificate in PEM form") from None
 
 
 def consumer_settings(settings: Settings) -> dict[str, Any]:
