@@ -27,16 +27,20 @@ def test_status_shows_each_partition_its_lag_and_who_reads_it(kafka: str, work: 
     produce(kafka, topic, quick_records(range(40)), partition=1)
     before = json.loads(run("worker", "status", "--json", **settings).stdout)
     assert (before["group"], before["lag"], before["members"]) == (group, 40, 0)
+    assert before["topics"] == [{"topic": topic, "lag": 40, "lag_change": 0, "per_second": 0.0}]
+    assert before["this_worker"] is None
     assert before["partitions"][1] == {
         "topic": topic, "partition": 1, "committed": None, "end": 40, "lag": 40, "consumer": None
     }  # fmt: skip
     worker = work(kafka, topic)
     until(lambda: worker.processed() == 40)
     until(lambda: json.loads(run("worker", "status", "--json", **settings).stdout)["lag"] == 0)
-    found = run("worker", "status", **settings)
+    found = run("worker", "status", **settings, METRICS_PORT=str(worker.metrics_port))
     assert found.returncode == 0
-    head, _, columns, empty, full = found.stdout.splitlines()
+    head, pace, own, _, columns, empty, full = found.stdout.splitlines()
     assert head == f"group {group}   stable   members 1   lag 0"
+    assert pace == f"topic {topic}   lag 0 (=)   0 ev/s   dead-lettered 0"
+    assert own == "this worker   buffer 0 %   breaker embedded closed"
     assert columns.split() == ["TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "CONSUMER"]
     assert empty.split()[:5] == [topic, "0", "-", "0", "0"]
     assert full.split() == [topic, "1", "40", "40", "0", "memory-graph", "127.0.0.1"]

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from memory_graph import config
 from memory_graph.cli.failure import UNREACHABLE, WRONG_INPUT, Failure
 from memory_graph.cli.settings_help import SettingsHelp
 
 if TYPE_CHECKING:
-    from memory_graph.worker.status import GroupStatus
+    from memory_graph.worker.own import Own
+    from memory_graph.worker.status import GroupStatus, TopicPace
+
+
+_BETWEEN_LOOKS_S = 2.0
+"""Workers commit offsets twice a second."""
 
 
 class _Worker(SettingsHelp, click.Group):
@@ -42,22 +49,30 @@ def worker(ctx: click.Context) -> None:
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="answer in JSON")
 def status(timeout: float, as_json: bool) -> None:
-    """How far the workers are in each partition, and which of them reads it. Asks the brokers of the settings."""
+    """How far the workers are in each topic and partition, how fast, and which of them reads it: two looks at the
+    brokers of the settings, two seconds apart. Beside a worker, as in its pod, also what that one says of its buffer
+    and its store."""
     from memory_graph.kafka.reach import KafkaUnreachable, UnknownTopic  # noqa: PLC0415 - for those who run it
-    from memory_graph.worker.status import group_status  # noqa: PLC0415
+    from memory_graph.worker.own import own  # noqa: PLC0415
+    from memory_graph.worker.status import group_status, paces  # noqa: PLC0415
 
     try:
-        found = group_status(_settings(), timeout)
+        settings = _settings()
+        first, began = group_status(settings, timeout), time.monotonic()
+        time.sleep(_BETWEEN_LOOKS_S)
+        found, seconds = group_status(settings, timeout), time.monotonic() - began
     except config.SettingsError as error:
         raise Failure(str(error), WRONG_INPUT) from None
     except UnknownTopic as error:
         raise Failure(str(error)) from None
     except KafkaUnreachable as error:
         raise Failure(str(error), UNREACHABLE) from None
+    topics = paces(first, found, seconds)
+    mine = own(settings)
     if as_json:
-        click.echo(json.dumps(_document(found), ensure_ascii=False))
+        click.echo(json.dumps(_document(found, topics, mine), ensure_ascii=False))
     else:
-        _print(found)
+        _print(found, topics, mine, settings.store)
 
 
 def _work() -> None:
@@ -87,13 +102,15 @@ def _settings() -> config.Settings:
         raise Failure(str(error), WRONG_INPUT) from None
 
 
-def _document(found: GroupStatus) -> dict[str, object]:
+def _document(found: GroupStatus, topics: list[TopicPace], mine: Own | None) -> dict[str, object]:
     return {
         "group": found.group,
         "state": found.state,
         "members": found.members,
         "lag": found.lag,
         "dead_lettered": found.dead_lettered,
+        "topics": [msgspec.to_builtins(one) for one in topics],
+        "this_worker": msgspec.to_builtins(mine),
         "partitions": [
             {
                 "topic": one.progress.topic,
@@ -108,12 +125,18 @@ def _document(found: GroupStatus) -> dict[str, object]:
     }
 
 
-def _print(found: GroupStatus) -> None:
+def _print(found: GroupStatus, topics: list[TopicPace], mine: Own | None, store: str) -> None:
     from memory_graph.cli.screen import clean, print_table  # noqa: PLC0415 - rich is slow to import
 
     click.echo(f"group {found.group}   {found.state}   members {found.members}   lag {found.lag:,}")
-    for topic, count in found.dead_lettered.items():
-        click.echo(f"dead-lettered {topic}: {count:,} (memory-graph dlq list)")
+    width = max(len(one.topic) for one in topics)
+    for one in topics:
+        way = "↑" if one.lag_change > 0 else "↓" if one.lag_change < 0 else "="
+        letters = found.dead_lettered.get(one.topic, 0)
+        pace = f"lag {one.lag:,} ({way})   {one.per_second:,.0f} ev/s   dead-lettered {letters:,}"
+        click.echo(f"topic {one.topic:<{width}}   {pace}{' (memory-graph dlq list)' if letters else ''}")
+    if mine:
+        click.echo(f"this worker   buffer {mine.buffer_percent:.0f} %   breaker {store} {mine.breaker}")
     click.echo()
     rows = [
         (

@@ -36,6 +36,35 @@ class GroupStatus(msgspec.Struct, frozen=True):
         return sum(one.progress.lag for one in self.partitions)
 
 
+class TopicPace(msgspec.Struct, frozen=True):
+    """What two looks at a topic, some time apart, say of it. lag_change: records more than at the first look.
+    per_second: records the group has done."""
+
+    topic: str
+    lag: int
+    lag_change: int
+    per_second: float
+
+
+def paces(first: GroupStatus, second: GroupStatus, seconds: float) -> list[TopicPace]:
+    """Of each topic, what two looks at the group say, so many seconds apart."""
+    before, after = _by_topic(first), _by_topic(second)
+    found = []
+    for topic, now in after.items():
+        then = before.get(topic, now)
+        lag = sum(one.lag for one in now)
+        done = sum(one.done for one in now) - sum(one.done for one in then)
+        found.append(TopicPace(topic, lag, lag - sum(one.lag for one in then), max(done, 0) / seconds))
+    return found
+
+
+def _by_topic(status: GroupStatus) -> dict[str, list[Progress]]:
+    found: dict[str, list[Progress]] = {}
+    for one in status.partitions:
+        found.setdefault(one.progress.topic, []).append(one.progress)
+    return found
+
+
 def group_status(settings: Settings, seconds: float = 10.0) -> GroupStatus:
     """Asks the brokers; blocks for at most about so many seconds a question.
 
