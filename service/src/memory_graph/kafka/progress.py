@@ -28,14 +28,9 @@ class Progress(msgspec.Struct, frozen=True):
     end: int
 
     @property
-    def done(self) -> int:
-        """The offset before which the group has done everything that is still there."""
-        return max(self.first, self.committed or 0)
-
-    @property
     def lag(self) -> int:
         """Records that the group has not done."""
-        return self.end - self.done
+        return self.end - max(self.first, self.committed or 0)
 
 
 def progress(

@@ -53,9 +53,13 @@ def paces(first: GroupStatus, second: GroupStatus, seconds: float) -> list[Topic
     for topic, now in after.items():
         then = before.get(topic, now)
         lag = sum(one.lag for one in now)
-        done = sum(one.done for one in now) - sum(one.done for one in then)
+        done = sum(map(_at, now)) - sum(map(_at, then))
         found.append(TopicPace(topic, lag, lag - sum(one.lag for one in then), max(done, 0) / seconds))
     return found
+
+
+def _at(progress: Progress) -> int:
+    return progress.first if progress.committed is None else progress.committed
 
 
 def _by_topic(status: GroupStatus) -> dict[str, list[Progress]]:
