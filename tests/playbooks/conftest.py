@@ -28,10 +28,11 @@ RUN_SECONDS = 120
 
 
 class Playbooks:
-    """Runs playbooks with the local inventory, and variables that suit a cluster shared with other releases."""
+    """Runs playbooks with `inventory`, and variables that suit a cluster shared with other releases."""
 
     def __init__(self, namespace: str, folder: Path) -> None:
         self.namespace = namespace
+        self.inventory = "inventories/local"
         self._folder = folder
 
     def run(self, name: str, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
@@ -45,7 +46,7 @@ class Playbooks:
         file = self._folder / "variables.json"
         file.write_text(json.dumps(ours | variables))
         command = [str(Path(sys.executable).parent / "ansible-playbook"), f"playbooks/{name}.yml",
-                   "-i", "inventories/local", "-e", f"@{file}", *arguments]  # fmt: skip
+                   "-i", self.inventory, "-e", f"@{file}", *arguments]  # fmt: skip
         return subprocess.run(command, cwd=ROOT, env=self._environment(), check=False, text=True, timeout=RUN_SECONDS,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)  # fmt: skip
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster, connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._groundwork import have
 
 Grant = Callable[..., Path]
 
@@ -92,3 +93,47 @@ def test_without_a_namespace_of_its_own_nothing_is_needed_at_cluster_scope(
     deployed = playbooks.run("deploy", memory_graph_kubeconfig=str(file), **least)
     assert deployed.returncode == 0, deployed.stdout
     assert "you may not list nodes at cluster scope" in " ".join(deployed.stdout.split()), deployed.stdout
+
+
+SMALL = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}}
+PRODUCTION = {"memory_graph_context": "", "neo4j_mode": "single", "kafka_mode": "single",
+              "memory_graph_resources": SMALL, "memory_graph_worker_resources": SMALL,
+              "neo4j_resources": SMALL, "kafka_resources": SMALL}  # fmt: skip
+"""The production inventory on a cluster that has nothing yet, and little room."""
+
+
+def test_the_database_and_the_brokers_of_production_need_no_more(
+    playbooks, grant: Grant, any_namespace: str, image: str
+) -> None:
+    """Every verb is asked for, and every object of the three releases is applied as a dry run."""
+    playbooks.inventory = "inventories/production"
+    deployer = str(grant(memory_graph_image=image, **PRODUCTION))
+    ours = {"memory_graph_kubeconfig": deployer, "memory_graph_image": image, **PRODUCTION}
+    planned = playbooks.run("deploy", "--check", **ours)
+    assert planned.returncode == 0, planned.stdout
+    assert "Secret/neo4j-credentials would be made" in planned.stdout, planned.stdout
+    credentials = {"name": "neo4j-credentials", "values": {"username": "neo4j"}, "random": ["password"]}
+    assert have(connect({"kubeconfig": deployer}), any_namespace, credentials, {}, check=False)
+    whole = playbooks.run("deploy", "--check", **ours)
+    assert whole.returncode == 0, whole.stdout
+    said = " ".join(whole.stdout.split())
+    assert said.count(" 0 to change, 0 to prune") == 3, whole.stdout
+    assert said.count("you may not ") == said.count("you may not list pods at cluster scope") == 3, whole.stdout
+
+
+def test_what_is_only_connected_to_takes_its_secrets_alone(playbooks, any_namespace: str) -> None:
+    playbooks.inventory = "inventories/production"
+    printed = playbooks.run("permissions", memory_graph_context="")
+    assert printed.returncode == 0, printed.stdout
+    (role,) = (item for item in yaml.safe_load_all(printed.stdout) if item["kind"] == "Role")
+    theirs = ["kafka-credentials", "neo4j-credentials"]
+    (rule,) = (one for one in role["rules"] if set(theirs) & set(one.get("resourceNames", [])))
+    assert (rule["resources"], rule["resourceNames"], rule["verbs"]) == (["secrets"], theirs, ["get"])
+    assert role["metadata"]["namespace"] == any_namespace
+    assert "statefulsets" not in printed.stdout
+
+
+def test_kinds_the_cluster_does_not_know_are_named(playbooks) -> None:
+    playbooks.inventory = "inventories/production"
+    refused = playbooks.refused("permissions", memory_graph_context="", kafka_mode="strimzi")
+    assert "the cluster does not know Kafka of kafka.strimzi.io/v1, which release kafka has" in refused

@@ -8,16 +8,17 @@ than a POST's: so every write can be restricted to the names of the release, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from . import _demand, _references, _revisions
+from . import _demand, _groundwork, _references, _revisions
 from ._discovery import Resource
 from ._history import HISTORY_LIMIT
 from ._manifest import Object, record_name
 
 RBAC = "rbac.authorization.k8s.io"
+POD_SECURITY = "restricted"
 DATA_RESOURCES = frozenset({"persistentvolumeclaims", "namespaces"})
 
 
@@ -52,7 +53,8 @@ class Plan:
     """The release somebody is to be allowed to make.
 
     ``delete_data``: also to delete the PersistentVolumeClaims and the Namespace of the release. ``history_limit``: how
-    many revisions it remembers.
+    many revisions it remembers. ``reads`` and ``makes``: Secrets of the namespace that are read, or made when they are
+    missing, before it; ``brings_namespace``: so is the Namespace. Without objects there is that alone.
     """
 
     release: str
@@ -61,13 +63,32 @@ class Plan:
     served: Served
     delete_data: bool = False
     history_limit: int = HISTORY_LIMIT
+    reads: tuple[str, ...] = ()
+    makes: tuple[str, ...] = ()
+    brings_namespace: bool = False
 
 
-def needs(plan: Plan) -> list[Need]:
+def needs(*plans: Plan) -> list[Need]:
     """Everything the engine may ask the API server for while it plans, applies, waits, prunes, verifies and records."""
-    found = [*_record(plan), *_members(plan), *_pods(plan), *_granted(plan), *_looks(plan)]
+    found = [need for plan in plans for need in _of(plan)]
     once = {need: need for need in reversed(found)}  # the first to ask says what for
     return sorted(need for need in once.values() if not need.name or replace(need, name="") not in once)
+
+
+def _of(plan: Plan) -> Iterator[Need]:
+    yield from _before(plan)
+    if plan.objects:
+        yield from (*_record(plan), *_members(plan), *_pods(plan), *_granted(plan), *_looks(plan))
+
+
+def _before(plan: Plan) -> Iterator[Need]:
+    """What is had before the release. The Namespace is the manifest's to make: a POST is not restricted to a name."""
+    if plan.brings_namespace:
+        yield from _verbs("get", "", "", "namespaces", "see whether the namespace is there", name=plan.namespace)
+    for name in (*plan.makes, *plan.reads):
+        yield from _verbs("get", plan.namespace, "", "secrets", f"read the credentials in {name}", name=name)
+    if plan.makes:
+        yield from _verbs("create", plan.namespace, "", "secrets", f"make the credentials {', '.join(plan.makes)}")
 
 
 def _verbs(verbs: str, namespace: str, group: str, resource: str, purpose: str, *, name: str = "",
@@ -202,17 +223,15 @@ def rules(found: Iterable[Need]) -> dict[str, list[Object]]:
     return result
 
 
-def manifest(plan: Plan, account: str, *, optional: bool = True) -> list[Object]:
-    """Namespace (when the release brings it: Roles cannot be granted before), ServiceAccount, Roles and their bindings.
+def manifest(*plans: Plan, account: str, optional: bool = True) -> list[Object]:
+    """Namespaces (those the releases bring: Roles cannot be granted before), ServiceAccount, Roles and their bindings.
 
+    :param plans: the releases of one deployer. The ServiceAccount lives in the namespace of the first.
     :param optional: whether what is not essential is granted too; without it preflight has less to say.
     """
-    granted = rules(need for need in needs(plan) if need.essential or optional)
-    home = plan.namespace
-    objects: list[Object] = [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": item["metadata"]["name"]}}
-        for item in plan.objects if item["kind"] == "Namespace"
-    ]  # fmt: skip
+    granted = rules(need for need in needs(*plans) if need.essential or optional)
+    home = plans[0].namespace
+    objects = _namespaces(plans)
     objects.append({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account, "namespace": home},
                     "automountServiceAccountToken": False})  # fmt: skip
     subject = {"kind": "ServiceAccount", "name": account, "namespace": home}
@@ -223,3 +242,15 @@ def manifest(plan: Plan, account: str, *, optional: bool = True) -> list[Object]
         objects.append({"apiVersion": f"{RBAC}/v1", "kind": f"{kind}Binding", "metadata": metadata,
                         "roleRef": {"apiGroup": RBAC, "kind": kind, "name": name}, "subjects": [subject]})  # fmt: skip
     return objects
+
+
+def _namespaces(plans: Sequence[Plan]) -> list[Object]:
+    """One that is an object of a release gets the rest from it; one that belongs to none is whole."""
+    found: dict[str, Object] = {}
+    for plan in plans:
+        if plan.brings_namespace:
+            found[plan.namespace] = _groundwork.namespace(plan.namespace, {}, POD_SECURITY)
+    for plan in plans:
+        for name in (item["metadata"]["name"] for item in plan.objects if item["kind"] == "Namespace"):
+            found[name] = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    return list(found.values())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: permissions_info
-short_description: The least a deployer must be allowed to do for a release, as an RBAC manifest
+short_description: The least a deployer must be allowed to do for its releases, as an RBAC manifest
 version_added: 0.1.0
 description:
   - Derives a ServiceAccount with Roles and their bindings from the objects of a release - every verb that planning,
@@ -48,12 +48,52 @@ options:
       - Without it, and without a Namespace among O(objects), it needs nothing at cluster scope.
     type: bool
     default: true
+  beside:
+    description:
+      - What else the deployer makes, each a release with what comes before it, as the database and the brokers of
+        O(name). The same ServiceAccount is granted that, too.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the release.
+        type: str
+        required: true
+      namespace:
+        description: Home of the release.
+        type: str
+        required: true
+      objects:
+        description: Its manifests, as in O(objects); none where nothing is released and Secrets are read alone.
+        type: raw
+        default: []
+      history_limit:
+        description: How many revisions it remembers.
+        type: int
+        default: 10
+      reads:
+        description: Secrets of the namespace that are read.
+        type: list
+        elements: str
+        default: []
+      makes:
+        description:
+          - Secrets of the namespace that are made when they are missing, as M(llm_devops.memory_graph.groundwork) does.
+        type: list
+        elements: str
+        default: []
+      brings_namespace:
+        description: Whether the Namespace is made when it is missing. The manifest has it then.
+        type: bool
+        default: false
 attributes:
   check_mode:
     support: full
     description: Reads only.
 notes:
-  - Writes are restricted to the names of the release's objects. Lists, watches and the lock's creation cannot be.
+  - Writes are restricted to the names of the release's objects. Lists, watches, the lock's creation and that of Secrets
+    which are made once cannot be.
     Whoever may create pods can read the Secrets of the namespace by mounting them, and a deployer may.
   - A deployer holds what the Roles of the release grant, since RBAC lets nobody grant more than they have.
     For a Role of somebody else that the release binds it gets C(bind) on that one name. C(escalate) is never granted.
@@ -95,12 +135,12 @@ needs:
 from dataclasses import asdict
 from typing import Any
 
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _permissions
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kubeconfig import yaml
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import prepared
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._permissions import Plan, manifest, needs
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "default": "memory-graph"},
@@ -110,7 +150,41 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "history_limit": {"type": "int", "default": 10},
     "delete_data": {"type": "bool", "default": False},
     "optional": {"type": "bool", "default": True},
+    "beside": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "namespace": {"type": "str", "required": True},
+            "objects": {"type": "raw", "default": []},
+            "history_limit": {"type": "int", "default": 10},
+            "reads": {"type": "list", "elements": "str", "default": []},
+            "makes": {"type": "list", "elements": "str", "default": []},
+            "brings_namespace": {"type": "bool", "default": False},
+        },
+    },
 }
+
+
+def planned(given: dict[str, Any], discovery: Discovery, *, delete_data: bool) -> Plan:
+    """What one release needs to be known for.
+
+    Raises:
+        ClusterError: when the cluster does not know a kind, whose resource nobody can be granted then.
+    """
+    objects = prepared(given["objects"], given["name"], given["namespace"])
+    brought = {item["spec"]["names"]["kind"] for item in objects if item["kind"] == "CustomResourceDefinition"}
+    for version, kind in sorted({(item["apiVersion"], item["kind"]) for item in objects}):
+        if kind not in brought and discovery.find(version, kind) is None:
+            raise ClusterError(
+                f"the cluster does not know {kind} of {version}, which release {given['name']} has",
+                "install its CustomResourceDefinition, then print again",
+            )
+    return Plan(
+        given["name"], given["namespace"], objects, discovery.find, delete_data, given["history_limit"],
+        tuple(given.get("reads", ())), tuple(given.get("makes", ())), given.get("brings_namespace", False),
+    )  # fmt: skip
 
 
 def main() -> None:
@@ -118,13 +192,11 @@ def main() -> None:
     params = module.params
     account = params["service_account"] or f"{params['name']}-deployer"
     try:
-        objects = prepared(params["objects"], params["name"], params["namespace"])
         discovery = Discovery(module.connect())
-        plan = _permissions.Plan(
-            params["name"], params["namespace"], objects, discovery.find, params["delete_data"], params["history_limit"]
-        )
-        found = _permissions.manifest(plan, account, optional=params["optional"])
-        needed = [asdict(need) for need in _permissions.needs(plan)]
+        given = [params, *params["beside"]]
+        plans = [planned(one, discovery, delete_data=params["delete_data"]) for one in given]
+        found = manifest(*plans, account=account, optional=params["optional"])
+        needed = [asdict(need) for need in needs(*plans)]
     except ClusterError as error:
         module.refuse(error)
     text = yaml.safe_dump_all(found, sort_keys=False, default_flow_style=False, explicit_start=True)

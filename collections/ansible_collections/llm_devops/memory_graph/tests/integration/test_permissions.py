@@ -70,7 +70,7 @@ class Deployer:
         self.place = place
         self.objects = objects(place)
         known = prepared(self.objects, "demo", place.name)
-        self.granted = manifest(Plan("demo", place.name, known, Discovery(place.cluster).find), "deployer")
+        self.granted = manifest(Plan("demo", place.name, known, Discovery(place.cluster).find), account="deployer")
         for item in self.granted:
             self.write(item)
         self.write(

@@ -145,9 +145,9 @@ def test_rules_say_what_is_needed_and_nothing_else(wanted):
 
 
 def test_manifest_brings_the_namespace_only_where_the_release_does():
-    kinds = [item["kind"] for item in manifest(plan(thing("Namespace", "home")), "deployer")]
+    kinds = [item["kind"] for item in manifest(plan(thing("Namespace", "home")), account="deployer")]
     assert kinds[:2] == ["Namespace", "ServiceAccount"]
-    least = manifest(plan(thing("ConfigMap", "settings")), "deployer", optional=False)
+    least = manifest(plan(thing("ConfigMap", "settings")), account="deployer", optional=False)
     assert [item["kind"] for item in least] == ["ServiceAccount", "Role", "RoleBinding"]
     assert least[0]["automountServiceAccountToken"] is False
     assert least[2]["subjects"] == [{"kind": "ServiceAccount", "name": "deployer", "namespace": "home"}]
@@ -155,9 +155,36 @@ def test_manifest_brings_the_namespace_only_where_the_release_does():
 
 def test_cluster_roles_of_two_releases_do_not_meet():
     def cluster_roles(home):
-        found = manifest(Plan("demo", home, [thing("Namespace", home)], served), "deployer")
+        found = manifest(Plan("demo", home, [thing("Namespace", home)], served), account="deployer")
         return {item["metadata"]["name"] for item in found if item["kind"] == "ClusterRole"}
 
     one, two = cluster_roles("one"), cluster_roles("two")
     assert one
     assert not one & two
+
+
+def test_what_comes_before_a_release_is_needed_too():
+    graph = plan(thing("ConfigMap", "settings"))
+    database = Plan("db", "data", [thing("ConfigMap", "db", namespace="data")], served, makes=("login",))
+    brokers = Plan("kafka", "streams", [], served, reads=("kafka-login",))
+    found = needs(graph, database, brokers)
+    assert verbs(found, "secrets", "login", "data") == {"get"}
+    assert verbs(found, "secrets", namespace="data") == {"create"}, "a POST is authorised without a name"
+    assert verbs(found, "secrets") == set()
+    assert verbs(found, "configmaps", "db", "data") == {"get", "create", "patch", "delete"}
+    assert [one for one in found if one.namespace == "streams"] == [
+        Need("streams", "", "secrets", "get", "kafka-login")
+    ], "nothing is released there"
+
+
+def test_one_account_makes_several_releases():
+    database = Plan("db", "data", [thing("ConfigMap", "db", namespace="data")], served, brings_namespace=True)
+    found = manifest(plan(thing("Namespace", "home")), database, account="deployer", optional=False)
+    brought = {
+        item["metadata"]["name"]: item["metadata"].get("labels") for item in found if item["kind"] == "Namespace"
+    }
+    assert brought["home"] is None, "its release gives it labels"
+    assert brought["data"]["pod-security.kubernetes.io/enforce"] == "restricted", "nobody would give it any later"
+    accounts = [item["metadata"]["namespace"] for item in found if item["kind"] == "ServiceAccount"]
+    roles = [item["metadata"]["namespace"] for item in found if item["kind"] == "Role"]
+    assert (accounts, roles) == (["home"], ["data", "home"])
