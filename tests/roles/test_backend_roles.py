@@ -197,7 +197,20 @@ def test_the_topics_are_those_the_service_knows_each_with_a_place_for_dead_lette
     defaults = yaml.safe_load((ROLES / "kafka/defaults/main.yml").read_text())
     topics = {topic["name"] for topic in defaults["kafka_topics"]}
     read = set(DECODERS)
-    assert topics == {*read, *(f"{name}-dlq" for name in read), Settings(_env_file=None).kafka_events_topic}
+    assert topics == {*read, *(f"{name}-dlq" for name in read)}
+    assert defaults["kafka_events_topic"] == Settings(_env_file=None).kafka_events_topic
+
+
+def test_the_change_feed_has_its_topic_by_the_name_it_is_given(render) -> None:
+    named = render("kafka", kafka_mode="strimzi", kafka_events_topic="acme.changes", kafka_topics=[])
+    assert [name for kind, name in named if kind == "KafkaTopic"] == ["acme.changes"]
+    acls = named["KafkaUser", "memory-graph"]["spec"]["authorization"]["acls"]
+    assert [one["resource"]["name"] for one in acls if one["resource"]["type"] == "topic"] == ["acme.changes"]
+    own = [{"name": "acme.changes", "partitions": 3, "retention_days": 1}]
+    sized = render("kafka", kafka_mode="strimzi", kafka_events_topic="acme.changes", kafka_topics=own)
+    assert sized["KafkaTopic", "acme.changes"]["spec"]["partitions"] == 3
+    none = render("kafka", kafka_mode="strimzi", kafka_events_topic="", kafka_topics=[])
+    assert not [kind for kind, _ in none if kind == "KafkaTopic"]
 
 
 @pytest.mark.parametrize("role", ["kafka", "neo4j"])
