@@ -9,12 +9,16 @@ from pathlib import Path
 
 import grpc
 import pytest
+import structlog
 
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2_grpc as rpc
 from support.disks import mounted
 from support.kafka_server import KafkaCluster
 from support.neo4j_server import Neo4jServer, wipe
 from support.server import Serve, ServerProcess
+
+# By default structlog paints a traceback with the values of all variables, which takes seconds where they are large.
+structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
 
 
 @pytest.fixture
