@@ -75,9 +75,9 @@ class Harness:
         self.metrics = IngestionMetrics(self.registry)
         self.pipeline = Pipeline(self.store, self.metrics, self.dead.extend, **{**defaults, **options})
 
-    async def send(self, *names: str, size: int = 100, tenant: str = TENANT) -> asyncio.Future:
-        await self.pipeline.reserve(size)
-        return self.pipeline.submit(tenant, [from_message(message(name)) for name in names], size)
+    async def send(self, *names: str, size: int = 100, tenant: str = TENANT, source: str = "") -> asyncio.Future:
+        await self.pipeline.reserve(size, source)
+        return self.pipeline.submit(tenant, [from_message(message(name)) for name in names], size, source)
 
     def value(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0
@@ -120,6 +120,25 @@ async def test_a_write_is_bounded_and_never_of_two_tenants(harness):
     await asyncio.gather(*answers)
     assert max(len(write.mutations) for write in harness.store.writes) <= MAX_EVENTS + 1
     assert {write.tenant for write in harness.store.writes} == {"t0", "t1"}
+
+
+@pytest.mark.parametrize("room", [10_000_000, 10_000])
+async def test_a_flood_of_one_source_does_not_hold_up_another(room):
+    harness = Harness(max_bytes=room)
+    flooding = [asyncio.create_task(harness.send(*(f"{i}-{j}" for j in range(MAX_EVENTS)), size=4_000, source="rest"))
+                for i in range(10)]  # fmt: skip
+    harness.store.gate.clear()
+    await until(lambda: harness.store.calls == 2)  # as many as are written at once
+    stream = asyncio.create_task(harness.send("stream", size=4_000, source="grpc"))
+    await asyncio.sleep(0)
+    harness.store.gate.set()
+    assert await (await stream) == [None]
+    written = [{mutation.node.id for mutation in write.mutations} for write in harness.store.writes]
+    before = next(place for place, ids in enumerate(written) if node_id("stream") in ids)
+    assert before <= 2, "no more than what was under way"
+    for answer in await asyncio.gather(*flooding):
+        assert await answer == [None] * MAX_EVENTS
+    await harness.pipeline.close()
 
 
 async def test_duplicates_are_counted_as_such(harness):

@@ -101,7 +101,7 @@ class Intake:
             async for raw in requests:
                 size = held_bytes(len(raw))
                 await self._window.reserve(size)
-                await self._pipeline.reserve(size)
+                await self._pipeline.reserve(size, SOURCE)
                 self._messages.put_nowait(self._accept(raw, size))
         finally:
             self._messages.put_nowait(None)
@@ -129,7 +129,7 @@ class Intake:
         if not events:
             self._pipeline.release(size)
         answers = [
-            self._pipeline.submit(self._call.tenant, events[first : first + MAX_EVENTS], 0 if first else size)
+            self._pipeline.submit(self._call.tenant, events[first : first + MAX_EVENTS], 0 if first else size, SOURCE)
             for first in range(0, len(events), MAX_EVENTS)
         ]
         return _Message(ids, rejected, answers, size)

@@ -1,9 +1,11 @@
-"""How many bytes may be held at once. Who wants more waits, in the order of coming; nothing is dropped."""
+"""How many bytes may be held at once. Who wants more waits, kinds in turn and each in the order of
+coming; nothing is dropped."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+
+from memory_graph.flow.turns import Turns
 
 
 class ByteBudget:
@@ -14,7 +16,7 @@ class ByteBudget:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
+        self._waiting: Turns[asyncio.Future[None]] = Turns()
         self.held = 0
 
     @property
@@ -22,13 +24,14 @@ class ByteBudget:
         """How much of the limit is held."""
         return 100 * self.held / self._limit
 
-    async def reserve(self, size: int) -> None:
-        """Returns when `size` bytes may be held; they are until `release`. A caller that is cancelled holds none."""
+    async def reserve(self, size: int, kind: str = "") -> None:
+        """Returns when `size` bytes may be held; they are until `release`. A caller that is cancelled holds none.
+        kind: whose turn it shares where many wait."""
         if not self._waiting and self._fits(size):
             self.held += size
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((turn, size))
+        self._waiting.put(kind, turn, size)
         try:
             await turn
         except asyncio.CancelledError:
@@ -48,10 +51,10 @@ class ByteBudget:
 
     def _admit(self) -> None:
         while self._waiting:
-            turn, size = self._waiting[0]
+            turn, size = self._waiting.peek()
             if not turn.done():
                 if not self._fits(size):
                     return
                 self.held += size
                 turn.set_result(None)
-            self._waiting.popleft()
+            self._waiting.take()

@@ -1,12 +1,12 @@
-"""L1: what has been accepted and is not done yet, first in, first out, bounded in bytes."""
+"""L1: what has been accepted and is not done yet, bounded in bytes: kinds in turn, each first in, first out."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import Generic, TypeVar
 
 from memory_graph.flow.budget import ByteBudget
+from memory_graph.flow.turns import Turns
 
 T = TypeVar("T")
 
@@ -20,19 +20,18 @@ class ByteBuffer(Generic[T]):
 
     def __init__(self, limit: int) -> None:
         self.budget = ByteBudget(limit)
-        self._items: deque[tuple[T, int]] = deque()
+        self._items: Turns[T] = Turns()
         self._arrived = asyncio.Event()
         self._closed = False
 
-    def put(self, item: T, weight: int) -> None:
-        """Adds an item whose bytes are reserved. weight: what `take` counts, say events."""
-        self._items.append((item, weight))
+    def put(self, item: T, weight: int, kind: str = "") -> None:
+        """Adds an item whose bytes are reserved. weight: what `take` counts, say events. kind: whose turn it shares."""
+        self._items.put(kind, item, weight)
         self._arrived.set()
 
-    @property
-    def oldest(self) -> T | None:
-        """What is taken next, None where nothing waits."""
-        return self._items[0][0] if self._items else None
+    def oldest(self, kind: str = "") -> T | None:
+        """What is taken next of a kind, None where nothing waits."""
+        return self._items.first(kind)
 
     def close(self) -> None:
         """Lets `take` end once it is empty."""
@@ -40,17 +39,17 @@ class ByteBuffer(Generic[T]):
         self._arrived.set()
 
     async def take(self, most: int) -> list[T]:
-        """Waits for an item, and yields what has arrived, in order, up to a weight of `most`, but at least one.
+        """Waits for an item, and yields what has arrived, kinds in turn, up to a weight of `most`, but at least one.
         Empty once closed and empty."""
         while not self._items:
             if self._closed:
                 return []
             self._arrived.clear()
             await self._arrived.wait()
-        item, weight = self._items.popleft()
+        item, weight = self._items.take()
         taken = [item]
-        while self._items and weight + self._items[0][1] <= most:
-            item, more = self._items.popleft()
+        while self._items and weight + self._items.peek()[1] <= most:
+            item, more = self._items.take()
             taken.append(item)
             weight += more
         return taken

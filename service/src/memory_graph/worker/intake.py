@@ -109,13 +109,13 @@ class Intake:
                 {"messaging.system": "kafka", "messaging.batch.message_count": len(records)},
             )
             size = sum(held_bytes(len(record.body)) for record in records)
-            await self._pipeline.reserve(size)
+            await self._pipeline.reserve(size, SOURCE)
             runs, rejected = self._decoded(records)
             if not runs:
                 self._pipeline.release(size)
             last = len(runs) - 1
             answers = [
-                self._pipeline.submit(run.tenant, run.events, size if place == last else 0)
+                self._pipeline.submit(run.tenant, run.events, size if place == last else 0, SOURCE)
                 for place, run in enumerate(runs)
             ]
             ending = asyncio.create_task(self._end(records, runs, answers, rejected, done, at, span))

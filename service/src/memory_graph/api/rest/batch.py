@@ -78,7 +78,7 @@ class Batches:
         """Raises `Problem` while a batch would not be stored soon."""
         if self._pipeline.store_is_away:
             raise _away()
-        if self._pipeline.delay_s > MAX_DELAY_S:
+        if self._pipeline.delay_s(SOURCE) > MAX_DELAY_S:
             raise busy()
 
     async def take(self, body: bytes, tenant: str) -> Answer:
@@ -89,7 +89,7 @@ class Batches:
         size = held_bytes(sum(memoryview(one).nbytes for one in sent))
         try:
             async with asyncio.timeout(BUSY_S):
-                await self._pipeline.reserve(size)
+                await self._pipeline.reserve(size, SOURCE)
         except TimeoutError:
             raise _away() if self._pipeline.store_is_away else busy() from None
         outcomes = await self._outcomes(sent, size, tenant)
@@ -147,7 +147,7 @@ class Batches:
             self._pipeline.release(size)
             return outcomes
         answers: list[asyncio.Future[list[Outcome]]] = [
-            self._pipeline.submit(tenant, events[first : first + MAX_EVENTS], 0 if first else size)
+            self._pipeline.submit(tenant, events[first : first + MAX_EVENTS], 0 if first else size, SOURCE)
             for first in range(0, len(events), MAX_EVENTS)
         ]
         try:

@@ -118,26 +118,32 @@ class Pipeline:
         """Whether what is accepted now would wait for the store to come back."""
         return self._breaker.state is State.OPEN
 
-    @property
-    def delay_s(self) -> float:
-        """How long what is stored next has waited, in seconds; about what is accepted now would wait."""
-        oldest = self._buffer.oldest
+    def delay_s(self, source: str = "") -> float:
+        """How long what is stored next of a source has waited, in seconds; about what it gives now would wait."""
+        oldest = self._buffer.oldest(source)
         return 0.0 if oldest is None else self._clock() - oldest.at
 
-    async def reserve(self, size: int) -> None:
+    async def reserve(self, size: int, source: str = "") -> None:
         """Waits until `size` bytes (`held_bytes`) may be accepted; they are given back by what is submitted with them,
-        or `release`. A source awaits this before it decodes, and does not read on meanwhile."""
-        await self._buffer.budget.reserve(size)
+        or `release`. A source awaits this before it decodes, and does not read on meanwhile.
+
+        source: what shares a queue (streams, REST …). Sources are served in turn, so that a flood of one does not hold
+        up the others; what a source gives keeps its order.
+        """
+        await self._buffer.budget.reserve(size, source)
 
     def release(self, size: int) -> None:
         """Gives back reserved bytes of which nothing is submitted."""
         self._buffer.budget.release(size)
 
-    def submit(self, tenant: str, events: Sequence[Event], size: int) -> asyncio.Future[list[Outcome]]:
-        """Accepts up to MAX_EVENTS events with the bytes reserved for them. The answer says for each, in order, that it
-        is durable or why it never will be; or raises `StoreUnavailable` (they may be sent again) or `StoreCorrupt`."""
+    def submit(
+        self, tenant: str, events: Sequence[Event], size: int, source: str = ""
+    ) -> asyncio.Future[list[Outcome]]:
+        """Accepts up to MAX_EVENTS events with the bytes reserved for them by the same source. The answer says for
+        each, in order, that it is durable or why it never will be; or raises `StoreUnavailable` (they may be sent
+        again) or `StoreCorrupt`."""
         answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._buffer.put(_Accepted(tenant, events, size, self._clock(), answer), len(events))
+        self._buffer.put(_Accepted(tenant, events, size, self._clock(), answer), len(events), source)
         return answer
 
     def reject(self, rejected: Sequence[Rejected]) -> None:
