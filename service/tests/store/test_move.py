@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import time
 from pathlib import Path
 
+import apsw
 import pytest
 
 from memory_graph.model.errors import NotFound, StoreCorrupt, StoreUnavailable
@@ -20,6 +22,8 @@ from memory_graph.store.move.parts import Part
 from memory_graph.store.move.source import Source
 from memory_graph.store.move.target import Target
 from memory_graph.store.neo4j.connection import Database
+from memory_graph.store.sqlite.schema import MIGRATIONS
+from memory_graph.store.sqlite.schema import migrate as migrate_file
 from store.chains import chain
 from store.graphs import agent, delete, link, node, prompt, response, session, template, tool, unlink, update, write
 from store.truth import counts_are_true
@@ -149,6 +153,34 @@ async def test_a_moved_graph_answers_as_before(tmp_path, empty_neo4j):
         await counts_are_true(after, empty_neo4j, tenant)
     await before.close()
     await after.close()
+
+
+async def test_the_file_stays_as_it_is_also_one_that_was_left_in_the_middle_of_things(tmp_path, empty_neo4j):
+    await grown(tmp_path / "graph.db")
+    store = sqlite.open_store(tmp_path / "graph.db")
+    await store.apply(write(agent()))
+    left = tmp_path / "left"
+    left.mkdir()
+    for name in ("graph.db", "graph.db-wal"):  # as it is where the process was killed
+        shutil.copy(tmp_path / name, left / name)
+    await store.close()
+    before = {one.name: one.read_bytes() for one in left.iterdir()}
+    compared, _ = await moved(left / "graph.db", empty_neo4j)
+    assert all(one.same for one in compared)
+    assert {name: (left / name).read_bytes() for name in before} == before
+    with Source(tmp_path / "graph.db") as whole:
+        assert compared[0].source.rows == whole.count(Part.NODES)
+
+
+def test_a_file_of_an_older_version_is_refused_with_the_way_out_and_stays_so(tmp_path):
+    path = tmp_path / "graph.db"
+    connection = apsw.Connection(str(path))
+    migrate_file(connection, MIGRATIONS[:1])
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreCorrupt, match="has schema 1 and is moved from schema 2: start this version of the serv"):
+        Source(path)
+    assert path.read_bytes() == before
 
 
 async def test_a_moved_graph_can_be_added_to(tmp_path, empty_neo4j):

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are composed of constants of this package; every value is bound
-"""The embedded store as rows to be moved. The file is owned meanwhile, so nothing changes it."""
+"""The embedded store as rows to be moved. The file is owned meanwhile and only read: nothing changes it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import apsw
+
+from memory_graph.model.errors import StoreCorrupt
 from memory_graph.model.kinds import NodeType
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.ids import LATEST, to_text
 from memory_graph.store.move.parts import CommitRow, EdgeRow, NodeRow, Part, Row, SessionState, Tenant, Totals
 from memory_graph.store.neo4j import names
 from memory_graph.store.sqlite import counts
-from memory_graph.store.sqlite.connection import FileLock, failures, open_writer
+from memory_graph.store.sqlite.connection import FileLock, failures, open_reader
 from memory_graph.store.sqlite.rows import LINK, NODE, Rows
-from memory_graph.store.sqlite.schema import migrate
+from memory_graph.store.sqlite.schema import MIGRATIONS, version_of
 
 _OF_NODES = f"""
 SELECT {{key}}, t.name, v.valid_from, v.uses, {{ended}}, {NODE} FROM {{table}} v
@@ -68,14 +71,15 @@ class Source:
     """A context manager; the file is let go of at its end."""
 
     def __init__(self, path: Path) -> None:
-        """Raises `StoreUnavailable` when the file has another owner, `StoreCorrupt` when it is no store."""
+        """Raises `StoreUnavailable` when the file has another owner, `StoreCorrupt` when it is no store of this
+        version."""
         self._path = path
         self._rows = Rows(PlainCodec())
         self._lock = FileLock(path)
         try:
             with failures(path):
-                self._connection = open_writer(path)
-                migrate(self._connection)
+                self._connection = open_reader(path)
+                _check_version(self._connection)
         except BaseException:
             self._lock.release()
             raise
@@ -163,6 +167,15 @@ class Source:
         for kind, count in self._ask(_COUNTS, session, tenant):
             found[{counts.EDGES: names.EDGES, counts.ACTIVE_SESSIONS: names.ACTIVE_SESSIONS}.get(kind, kind)] = count
         return found
+
+
+def _check_version(connection: apsw.Connection) -> None:
+    version = version_of(connection)
+    if version < len(MIGRATIONS):
+        raise StoreCorrupt(
+            f"{connection.filename} has schema {version} and is moved from schema {len(MIGRATIONS)}: start this version"
+            " of the service on it once, which brings it there, stop it, and run this again"
+        )
 
 
 def _commit(row: tuple[Any, ...]) -> CommitRow:

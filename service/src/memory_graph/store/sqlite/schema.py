@@ -142,7 +142,16 @@ MIGRATIONS: tuple[str, ...] = (_V1, _V2)
 
 
 def migrate(connection: apsw.Connection, migrations: tuple[str, ...] = MIGRATIONS) -> None:
-    """Brings the file to the newest schema, each step in a transaction of its own.
+    """Brings the file to the newest schema, each step in a transaction of its own. Raises `StoreCorrupt` as
+    `version_of`."""
+    for step in range(version_of(connection, migrations), len(migrations)):
+        with connection:
+            connection.execute(migrations[step])
+            connection.pragma("user_version", step + 1)
+
+
+def version_of(connection: apsw.Connection, migrations: tuple[str, ...] = MIGRATIONS) -> int:
+    """The file's schema; 0: it is empty.
 
     Raises `StoreCorrupt` for a file of a newer schema, or of another application.
     """
@@ -157,7 +166,4 @@ def migrate(connection: apsw.Connection, migrations: tuple[str, ...] = MIGRATION
         raise StoreCorrupt(
             f"{connection.filename} is an SQLite database of another application; point DB_PATH at another file"
         )
-    for step in range(version, len(migrations)):
-        with connection:
-            connection.execute(migrations[step])
-            connection.pragma("user_version", step + 1)
+    return version
