@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -63,12 +64,19 @@ class Storing:
         self.waiting = WaitingRoom(store, attempts, self._joining, given_up, limits, now=now)
 
     async def store(
-        self, tenant: str, events: Sequence[Event], arrived: Sequence[float], *, joined: bool = False
+        self,
+        tenant: str,
+        events: Sequence[Event],
+        arrived: Sequence[float],
+        *,
+        before: asyncio.Task[None] | None = None,
+        joined: bool = False,
     ) -> list[Outcome]:
         """Stores events in one write; where that is refused, its halves apart, until what is at fault is alone.
 
-        arrived: when each did, by the clock. joined: they have waited, and were counted then. Raises
-        `StoreUnavailable`: they may be stored, and may be sent again; and `StoreCorrupt`.
+        arrived: when each did, by the clock. before: what must have ended before these are written. joined: they have
+        waited, and were counted then. Raises `StoreUnavailable`: they may be stored, and may be sent again; and
+        `StoreCorrupt`.
         """
         self.waiting.serves(tenant)
         try:
@@ -77,6 +85,8 @@ class Storing:
             rest = [place for place in range(len(events)) if place not in answered]
             batch = [events[place] for place in rest]
             planned = plan(batch, self._new_id, known, self._now())
+            if before is not None and not before.done():
+                await asyncio.wait([before])
             applied = await self._apply(tenant, planned, batch)
         except (StoreUnavailable, StoreCorrupt):
             raise  # no event is at fault

@@ -38,7 +38,7 @@ WAITING_LIMITS = WaitingLimits()
 STORE_LIMITS = Limits(failure_rate=0.5, recovery_s=5.0, trials=3)
 """The store's breaker."""
 _UNDER_WAY = 2
-"""Writes at once: one is committed while the next is made."""
+"""Writes at once: one is committed while the next is made, and waits for it: what came first is stored first."""
 _log = structlog.get_logger(__name__)
 
 
@@ -103,6 +103,7 @@ class Pipeline:
         )
         self._slots = asyncio.Semaphore(_UNDER_WAY)
         self._writes: set[asyncio.Task[None]] = set()
+        self._newest: asyncio.Task[None] | None = None
         self._pump = asyncio.create_task(self._run(), name="telemetry-pipeline")
         self._sweeping = asyncio.create_task(self._storing.waiting.run(), name="waiting-responses")
         metrics.watch_buffer("telemetry", lambda: self._buffer.budget.percent)
@@ -171,7 +172,7 @@ class Pipeline:
             wait = self._bucket.take(sum(len(accepted.events) for accepted in taken))
             if wait:
                 await asyncio.sleep(wait)
-            task = asyncio.create_task(self._answered(taken))
+            self._newest = task = asyncio.create_task(self._answered(taken, self._newest))
             self._writes.add(task)
             task.add_done_callback(self._written)
 
@@ -179,13 +180,13 @@ class Pipeline:
         self._writes.discard(task)
         self._slots.release()
 
-    async def _answered(self, taken: Sequence[_Accepted]) -> None:
+    async def _answered(self, taken: Sequence[_Accepted], before: asyncio.Task[None] | None) -> None:
         for tenant, group in groupby(taken, lambda accepted: accepted.tenant):
             together = list(group)
             events = [event for accepted in together for event in accepted.events]
             arrived = [accepted.at for accepted in together for _ in accepted.events]
             try:
-                outcomes = await self._storing.store(tenant, events, arrived)
+                outcomes = await self._storing.store(tenant, events, arrived, before=before)
             except (StoreUnavailable, StoreCorrupt) as error:
                 for accepted in together:
                     if not accepted.answer.done():
