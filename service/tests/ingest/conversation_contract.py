@@ -140,6 +140,18 @@ class MappingContract:
         assert (await one(store, "r-1")).data.content == '[{"name":"search"}]'
         assert (await one(store, "r-2")).data.content == "slow down"
 
+    async def test_what_two_processes_tell_of_a_session_at_once_is_all_in_it(self, store, ingestion):
+        await ingestion.send(session("s-0"))
+        other = Ingestion(store)
+        told = {f"key-{number}": "told" for number in range(20)}
+        events = [session(f"s-{key}", metadata={key: "told"}) for key in told]
+        sending = [(ingestion, other)[number % 2].send(event) for number, event in enumerate(events)]
+        assert await asyncio.gather(*sending) == [[None]] * len(told)
+        (opened,) = await store.get_nodes(TENANT, [SESSION])
+        assert told.items() <= opened.data.metadata.items()
+        assert opened.data.metadata["channel"] == "web"
+        await other.pipeline.close()
+
     async def test_an_id_that_is_taken_is_refused_alone(self, store, ingestion):
         await ingestion.send(prompt("p-1"), prompt("p-2"))
         outcomes = await ingestion.send(response("p-1", "p-2"), prompt("p-3"), session("x", session=node_id("p-1")))

@@ -28,6 +28,10 @@ def stood_in(id: str, at: int = AT) -> CreateNode:
     return CreateNode(node=stub(id, at), observed=True)
 
 
+def adds(opened, *, is_active: bool = True, **metadata: str):
+    return replace(update(opened, SessionData(metadata=metadata, is_active=is_active)), adds=True)
+
+
 async def told(store, tenant=TENANT):
     return [(event.type, event.kind, event.subject_id) for event in await store.changes(tenant, None, 1_000)]
 
@@ -128,6 +132,30 @@ class ObservedContract:
         (late,) = await made(store, seen(session=opened.id))
         assert late.session_id == opened.id
         assert (await store.query(TENANT, NodeFilter(session_id=opened.id), 9, 0)).nodes == [late]
+
+    async def test_what_is_added_to_a_session_leaves_what_it_says(self, store):
+        (opened,) = await made(store, session(channel="web"))
+        more = adds(opened, team="travel", channel="phone")
+        applied = await store.apply(write(more))
+        (stored,) = applied.results
+        assert stored.data == SessionData(metadata={"channel": "web", "team": "travel"}, is_active=True)
+        assert [event.type for event in applied.events] == [EventType.NODE_UPDATED]
+        again = await store.apply(write(more))
+        assert (again.results, again.created, again.events) == ((stored,), 0, ())
+        (closed,) = await made(store, adds(opened, is_active=False))
+        assert closed.data == replace(stored.data, is_active=False)
+        assert await made(store, adds(opened, is_active=True)) == (closed,)
+        assert (await store.stats(TENANT)).active_sessions == 0
+        (found,) = await store.get_nodes(TENANT, [opened.id])
+        assert found == closed
+        assert (await store.query(TENANT, NodeFilter(attributes=(("metadata.team", "travel"),)), 9, 0)).nodes == [found]
+
+    async def test_what_many_add_to_a_session_at_once_is_all_there(self, store):
+        (opened,) = await made(store, session())
+        keys = {f"key {number}": "told" for number in range(20)}
+        await asyncio.gather(*(store.apply(write(adds(opened, **{key: "told"}))) for key in keys))
+        (found,) = await store.get_nodes(TENANT, [opened.id])
+        assert found.data == SessionData(metadata=keys)
 
     async def test_an_unknown_session_refuses_it(self, store):
         with pytest.raises(NotFound):

@@ -16,6 +16,7 @@ from memory_graph.store.neo4j import open_store
 from memory_graph.store.neo4j.tail import POLL_S
 from store.chains import chain
 from store.graphs import TENANT, agent, delete, link, prompt, response, session, update, write
+from store.observed_contract import adds
 from store.store_contract import made
 from store.truth import counts_are_true, feed_is_whole
 from support.neo4j_server import settings
@@ -55,6 +56,15 @@ async def test_writers_of_one_session_make_one_chain_and_one_feed(stores, empty_
             assert [event for event in seen if event not in before] == feed
     await counts_are_true(stores[0], empty_neo4j, TENANT)
     feed_is_whole(empty_neo4j)
+
+
+async def test_what_processes_add_to_a_session_at_once_is_all_there(stores):
+    (opened,) = await made(stores[0], session())
+    keys = {f"key {number}": "told" for number in range(30)}
+    telling = (stores[number % 3].apply(write(adds(opened, **{key: "told"}))) for number, key in enumerate(keys))
+    await asyncio.gather(*telling)
+    (found,) = await stores[0].get_nodes(TENANT, [opened.id])
+    assert found.data.metadata == keys
 
 
 async def test_a_commit_of_another_process_is_told_soon(stores):

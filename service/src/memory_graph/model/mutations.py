@@ -45,9 +45,14 @@ class UpdateNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     id, type, session_id and created_at stay what they are; a template keeps its usage_count. Setting `is_active`
     of a session to False
     is what CloseSession does, and is reported as SESSION_CLOSED. An unknown id is `NotFound`.
+
+    adds: what a session says already stands, and the metadata it does not have yet are added to it, whoever else adds
+    some at the same time; is_active False closes it, True does not open it again. Where that adds nothing, nothing
+    changes and nothing is reported.
     """
 
     node: Node
+    adds: bool = False
 
 
 class DeleteNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from memory_graph.model.kinds import NodeType
+from memory_graph.model.mutations import UpdateNode
 from memory_graph.model.nodes import Edge, Node, NodeData, PromptData, SessionData, TemplateData
 
 PARENTS = {NodeType.RESPONSE: NodeType.PROMPT, NodeType.TOOL_INVOCATION: NodeType.RESPONSE}
@@ -33,8 +34,12 @@ def without_count(data: NodeData) -> NodeData:
     return data
 
 
-def updated(data: NodeData, before: Node) -> NodeData:
-    """New data of a node with what an update cannot change."""
+def updated(asked: UpdateNode, before: Node) -> NodeData:
+    """New data of a node with what an update cannot change, or only adds to."""
+    data = asked.node.data
+    if asked.adds and isinstance(data, SessionData) and isinstance(before.data, SessionData):
+        metadata = {**data.metadata, **before.data.metadata}
+        return SessionData(metadata=metadata, is_active=before.data.is_active and data.is_active)
     if isinstance(data, PromptData) and isinstance(before.data, PromptData):
         return msgspec.structs.replace(data, session_id=before.data.session_id)
     return without_count(data)

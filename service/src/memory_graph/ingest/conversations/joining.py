@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
@@ -46,25 +45,17 @@ class Joining:
         self._given_up = given_up
         self._new_id = new_id
         self._now = now
-        self._telling = asyncio.Lock()
 
     async def tell(self, tenant: str, session: Node, told: SessionTold) -> None:
         """Adds to a session what is told of it and not in it yet. What it says already stands."""
-        if not isinstance(session.data, SessionData) or _completed(session.data, told) == session.data:
+        if not isinstance(session.data, SessionData) or _says(session.data, told):
             return
-        async with self._telling:
-            found = await self.nodes(tenant, [session.id])
-            if not found or not isinstance(found[0].data, SessionData):
-                return
-            data = _completed(found[0].data, told)
-            if data == found[0].data:
-                return
-            changed = replace(found[0], data=data, updated_at=told.told_at)
-            write = Write(tenant=tenant, mutations=(UpdateNode(node=changed),))
-            try:
-                await self._attempts.call(lambda: self._store.apply(write))
-            except NotFound:
-                _log.info("session deleted while it was told of", session_id=session.id)
+        data = SessionData(metadata=told.metadata, is_active=not told.ended)
+        added = UpdateNode(node=replace(session, data=data, updated_at=told.told_at), adds=True)
+        try:
+            await self._attempts.call(lambda: self._store.apply(Write(tenant=tenant, mutations=(added,))))
+        except NotFound:
+            _log.info("session deleted while it was told of", session_id=session.id)
 
     async def join_to(self, tenant: str, prompt_id: str) -> int:
         """Stores the responses that wait for a prompt, which is there now. Yields how many do not wait any more."""
@@ -120,6 +111,5 @@ def _readable(waiting: Node) -> ResponseEvent | None:
         return None
 
 
-def _completed(data: SessionData, told: SessionTold) -> SessionData:
-    metadata = {**told.metadata, **data.metadata}
-    return SessionData(metadata=metadata, is_active=data.is_active and not told.ended)
+def _says(data: SessionData, told: SessionTold) -> bool:
+    return told.metadata.keys() <= data.metadata.keys() and not (told.ended and data.is_active)

@@ -6,6 +6,7 @@ import msgspec
 
 from memory_graph.model.errors import Invalid, NotFound, Violation
 from memory_graph.model.kinds import EventType, NodeType
+from memory_graph.model.mutations import UpdateNode
 from memory_graph.model.nodes import Node, SessionData
 from memory_graph.store.ids import storable, to_bytes
 from memory_graph.store.neo4j.connection import ask, do
@@ -29,9 +30,10 @@ SET v += $properties
 """
 
 
-async def update_node(unit: Unit, scope: Scope, asked: Node) -> Node:
-    """Makes `asked.data` the data of the node from asked.updated_at on, but never from before the version it
+async def update_node(unit: Unit, scope: Scope, mutation: UpdateNode) -> Node:
+    """Makes the data asked for that of the node from asked.updated_at on, but never from before the version it
     replaces. Raises `NotFound`, and `Invalid` for data of another type of node."""
+    asked = mutation.node
     found = await ask(unit.tx, _READ, tenant=scope.tenant, id=asked.id)
     if not found:
         raise NotFound("node", asked.id)
@@ -41,8 +43,10 @@ async def update_node(unit: Unit, scope: Scope, asked: Node) -> Node:
         raise Invalid(
             Violation("node.type", f"node {asked.id} is a {before.type.name}; create a node to have another type")
         )
+    data = updated(mutation, before)
+    if mutation.adds and data == before.data:
+        return before
     starts = max(storable("node.updated_at", asked.updated_at), valid_from)
-    data = updated(asked.data, before)
     after = msgspec.structs.replace(before, data=data, updated_at=starts, recorded_at=scope.recorded_at)
     properties = unit.rows.content(scope.tenant, after)
     properties |= {"updated_ns": starts, "valid_from": starts, "recorded_at": scope.recorded_at}

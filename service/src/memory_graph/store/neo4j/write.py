@@ -216,8 +216,8 @@ def _create(unit: Unit, scope: Scope, mutation: Mutation) -> tuple[Node | Edge, 
 
 async def _change(unit: Unit, scope: Scope, mutation: Mutation) -> Node | None:
     match mutation:
-        case UpdateNode(node=node):
-            return await update_node(unit, scope, node)
+        case UpdateNode():
+            return await update_node(unit, scope, mutation)
         case DeleteNode(node_id=id, at=at, relink_edge_id=edge_id):
             await delete_node(unit, scope, id, storable("at", at), edge_id)
         case DeleteEdge(edge_id=id, at=at):

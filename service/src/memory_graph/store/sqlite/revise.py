@@ -7,6 +7,7 @@ import msgspec
 
 from memory_graph.model.errors import Invalid, NotFound, Violation
 from memory_graph.model.kinds import EventType
+from memory_graph.model.mutations import UpdateNode
 from memory_graph.model.nodes import Node, NodeData, SessionData
 from memory_graph.store.ids import storable, to_bytes
 from memory_graph.store.sameness import updated
@@ -18,9 +19,10 @@ from memory_graph.store.sqlite.rows import NODE, attribute_rows, text_row
 from memory_graph.store.sqlite.unit import Unit, insert_attributes, insert_texts
 
 
-def update_node(unit: Unit, scope: Scope, asked: Node) -> Node:
-    """Makes `asked.data` the data of the node from asked.updated_at on, but never from before the version it
+def update_node(unit: Unit, scope: Scope, mutation: UpdateNode) -> Node:
+    """Makes the data asked for that of the node from asked.updated_at on, but never from before the version it
     replaces. Raises `NotFound`, and `Invalid` for data of another type of node."""
+    asked = mutation.node
     raw = to_bytes(asked.id)
     row = unit.connection.execute(
         f"""SELECT {NODE}, v.session, v.valid_from, s.active FROM nodes v LEFT JOIN sessions s ON s.session = v.session
@@ -35,9 +37,11 @@ def update_node(unit: Unit, scope: Scope, asked: Node) -> Node:
         raise Invalid(
             Violation("node.type", f"node {asked.id} is a {before.type.name}; create a node to have another type")
         )
+    data = updated(mutation, before)
+    if mutation.adds and data == before.data:
+        return before
     n, stored_before, uses = columns[0], columns[8], columns[7]
     starts = max(storable("node.updated_at", asked.updated_at), valid_from)
-    data = updated(asked.data, before)
     unit.connection.execute(f"{NODE_TO_HISTORY} WHERE n = :n", {"n": n, "at": starts, "closed_at": scope.recorded_at})
     unit.connection.execute(
         "UPDATE nodes SET data = ?, updated_at = ?, valid_from = ?, recorded_at = ? WHERE n = ?",

@@ -172,8 +172,8 @@ class _Batch:
                 return create_node(self.unit, scope, mutation)
             case CreateEdge():
                 return create_edge(self.unit, scope, mutation)
-            case UpdateNode(node=node):
-                return update_node(self.unit, scope, node), 0
+            case UpdateNode():
+                return update_node(self.unit, scope, mutation), 0
             case DeleteNode(node_id=id, at=at, relink_edge_id=edge_id):
                 delete_node(self.unit, scope, id, storable("at", at), edge_id)
             case DeleteEdge(edge_id=id, at=at):
