@@ -144,3 +144,14 @@ def test_workers_scale_on_lag_where_something_serves_it(objects, asked: str, lag
     external = [one["external"] for one in metrics if one["type"] == "External"]
     assert [one["target"]["averageValue"] for one in external] == lag
     assert {one["metric"]["name"] for one in external} <= {"llm_memory_graph_kafka_lag_messages"}
+
+
+@pytest.mark.parametrize(
+    ("served", "lag"),
+    [(["apps"], []), (["external.metrics.k8s.io"], ["10000"]), (["external.metrics.k8s.io", "keda.sh"], [])],
+)
+def test_workers_scale_on_lag_where_the_cluster_answers_any_autoscaler(objects, served: list[str], lag: list) -> None:
+    """KEDA answers its own alone; an autoscaler with a metric that nobody answers never scales down."""
+    found = objects(**SCALED, memory_graph_external_metrics="auto", __memory_graph_apis={"groups": served})
+    metrics = found["HorizontalPodAutoscaler/memory-graph-worker"]["spec"]["metrics"]
+    assert [one["external"]["target"]["averageValue"] for one in metrics if one["type"] == "External"] == lag

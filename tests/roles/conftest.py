@@ -57,6 +57,7 @@ def play(tmp_path: Path) -> Play:
                             {"ansible.builtin.include_role": {"name": role, "tasks_from": tasks_from}},
                             {"ansible.builtin.debug": {"msg": "ref={{ service_image_ref | default('') }}."}},
                             {"ansible.builtin.debug": {"msg": "refs={{ backend_images_refs | default({}) }}"}},
+                            {"ansible.builtin.debug": {"msg": "refs={{ monitoring_images_refs | default({}) }}"}},
                         ],
                     }
                 ]

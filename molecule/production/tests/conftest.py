@@ -31,6 +31,7 @@ NAMESPACE = os.environ.get("MEMORY_GRAPH_NAMESPACE", "llm-memory-graph")
 ENDPOINT = os.environ.get("MEMORY_GRAPH_ENDPOINT", "127.0.0.1:50071")
 API, WORKER = "memory-graph", "memory-graph-worker"
 DEADLINE_SECONDS = 180
+PLAY_SECONDS = 600
 CALL_SECONDS = 30
 PRODUCER = (Path(__file__).parent / "producer.py").read_text()
 VARIABLES = os.environ.get("MEMORY_GRAPH_VARIABLES", str(Path(__file__).parents[1] / "vars/laptop.yml"))
@@ -87,7 +88,7 @@ class Release:
                    *arguments]  # fmt: skip
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
         ours = {"ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-        return subprocess.run(command, cwd=ROOT, env=inherited | ours, check=False, text=True, timeout=DEADLINE_SECONDS,
+        return subprocess.run(command, cwd=ROOT, env=inherited | ours, check=False, text=True, timeout=PLAY_SECONDS,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)  # fmt: skip
 
 
