@@ -78,7 +78,10 @@ class Release:
         return process
 
     def produce(self, pod: str, run: str, count: int, per_second: int) -> subprocess.Popen[str]:
-        """Sends telemetry to Kafka from inside the pod."""
+        """Sends telemetry to Kafka from inside the pod, which an autoscaler then takes away last."""
+        last = {"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "1000"}}}
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}"
+        self.cluster.request("PATCH", path, None, last, "application/merge-patch+json")
         return self.start(pod, "python3", "-", run, str(count), str(per_second), script=PRODUCER)
 
     def play(self, name: str, *arguments: str, **variables: object) -> subprocess.CompletedProcess[str]:
