@@ -167,7 +167,7 @@ def test_one_kafka(render) -> None:
 
 
 def test_a_kafka_of_strimzi(render) -> None:
-    """By structure alone: Strimzi publishes no schemas apart from its operator."""
+    """test_strimzi.py has its fields read by Strimzi."""
     objects = render("kafka", kafka_mode="strimzi", kafka_client_namespaces=["apps"])
     kinds = [kind for kind, _ in objects]
     assert {kind: kinds.count(kind) for kind in ("Kafka", "KafkaNodePool", "KafkaUser", "KafkaTopic")} == {
