@@ -34,7 +34,7 @@ from stream_bench import METHOD, event
 
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
 from memory_graph.ingest.topics import TELEMETRY
-from memory_graph.server import calm_collector
+from memory_graph.startup import calm_collector
 from support.kafka_events import quick_records
 from support.kafka_server import KafkaCluster
 from support.kafka_topics import new_topic

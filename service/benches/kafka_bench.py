@@ -38,7 +38,7 @@ from memory_graph.ingest.topics import DECODERS, TELEMETRY
 from memory_graph.kafka.settings import consumer_settings
 from memory_graph.model.errors import StoreUnavailable
 from memory_graph.model.ids import new_id
-from memory_graph.server import calm_collector
+from memory_graph.startup import calm_collector
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.neo4j import open_store
 from memory_graph.store.neo4j.rows import Rows

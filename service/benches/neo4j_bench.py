@@ -29,7 +29,7 @@ from memory_graph.model.kinds import Direction, EdgeType, NodeType
 from memory_graph.model.mutations import CreateNode, Write
 from memory_graph.model.nodes import Edge
 from memory_graph.model.queries import NodeFilter, Traversal
-from memory_graph.server import calm_collector
+from memory_graph.startup import calm_collector
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.neo4j import Neo4jStore, open_store
 from memory_graph.store.neo4j.rows import Rows

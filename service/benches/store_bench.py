@@ -24,7 +24,7 @@ from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.model.mutations import CreateNode, Write
 from memory_graph.model.nodes import Edge, Node, PromptData, PromptMetadata, SessionData
 from memory_graph.model.queries import NodeFilter
-from memory_graph.server import calm_collector
+from memory_graph.startup import calm_collector
 from memory_graph.store.sqlite import SqliteStore, open_store
 from memory_graph.store.sqlite.connection import open_writer
 from memory_graph.store.sqlite.schema import migrate

@@ -29,7 +29,7 @@ from memory_graph.ingest.telemetry.decode import from_message
 from memory_graph.ingest.telemetry.events import COMPLETE
 from memory_graph.ingest.telemetry.pipeline import Pipeline, held_bytes
 from memory_graph.model.ids import new_id
-from memory_graph.server import calm_collector
+from memory_graph.startup import calm_collector
 from memory_graph.store.sqlite import open_store
 from memory_graph.store.sqlite.connection import open_writer
 from memory_graph.store.sqlite.schema import migrate

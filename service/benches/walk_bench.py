@@ -28,7 +28,7 @@ from memory_graph.model.kinds import Direction, EdgeType, LineageDirection, Node
 from memory_graph.model.mutations import CreateNode, Write
 from memory_graph.model.nodes import Edge, Node, ResponseData, ToolInvocationData
 from memory_graph.model.queries import LineageQuery, Traversal
-from memory_graph.server import calm_collector
+from memory_graph.startup import calm_collector
 from memory_graph.store import neo4j, sqlite
 from memory_graph.store.move.move import move
 from memory_graph.store.move.source import Source

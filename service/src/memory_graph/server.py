@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import signal
 import ssl
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
-from functools import partial
-from typing import TYPE_CHECKING
 
 import grpc
 import structlog
@@ -19,42 +14,27 @@ from memory_graph import __version__
 from memory_graph.api.graph_query import GraphQueryService
 from memory_graph.api.health import Health, add_reflection
 from memory_graph.api.memory_graph import MemoryGraphService
+from memory_graph.api.rest.app import application
+from memory_graph.api.rest.batch import Batches
+from memory_graph.api.rest.body import Bodies
+from memory_graph.api.rest.server import HttpTls, RestServer
 from memory_graph.api.rpc import DEFAULT_TENANT, Rpcs
 from memory_graph.api.telemetry_stream import TelemetryStreamService
 from memory_graph.api.tls import Certificates
 from memory_graph.config import Settings
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as telemetry_pb
-from memory_graph.ingest.conversations.waiting import WaitingLimits
 from memory_graph.ingest.recorder import Recorder
 from memory_graph.ingest.telemetry.dead_letters import DeadLetters, counted_and_logged
 from memory_graph.ingest.telemetry.pipeline import Pipeline
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
-from memory_graph.plugins import load_plugins
+from memory_graph.startup import HEALTH_INTERVAL_S, StartError, expose, prepare, started, waiting_limits
 from memory_graph.store.protocol import GraphStore
-from memory_graph.store.sqlite import open_store
-from memory_graph.telemetry.exposition import MetricsServer, start_metrics_server
 from memory_graph.telemetry.ingestion import IngestionMetrics
-from memory_graph.telemetry.logs import configure_logging
-from memory_graph.telemetry.measured import MeasuredStore
 from memory_graph.telemetry.metrics import Metrics
-from memory_graph.telemetry.traces import start_tracing
 
-if TYPE_CHECKING:
-    from memory_graph.api.rest.server import RestServer
-
-STORE_FILE = "memory-graph.db"
-"""Name of the embedded store's file below DB_PATH."""
-HEALTH_INTERVAL_S = 1.0
-"""How often the store is asked whether it works."""
-TELEMETRY_FLUSH_S = 2.0
-"""Most time that spans and after-hooks get at the end."""
 _MS = 1000
 _log = structlog.get_logger(__name__)
-
-
-class StartError(Exception):
-    """The server cannot start; the text says why and the way out."""
 
 
 def run(settings: Settings) -> None:
@@ -65,39 +45,21 @@ def run(settings: Settings) -> None:
         StoreCorrupt: the store's file cannot be used.
         PluginLoadError: a plugin cannot be loaded.
     """
-    configure_logging(settings.log_level, sys.stdout)
-    calm_collector()
+    prepare(settings)
     asyncio.run(_serve(settings))
 
 
-def calm_collector() -> None:
-    """Makes garbage collection rare. Requests make many objects that live until their commit: at the default threshold
-    the collector walks them and every module again and again (half the time of a write of 1,000 nodes)."""
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-
-
 async def _serve(settings: Settings) -> None:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    metrics = Metrics(__version__)
     draining = asyncio.Event()
     async with AsyncExitStack() as stack:
-        tracing = start_tracing(settings.otel_exporter_otlp_endpoint, __version__)
-        stack.callback(tracing.shutdown, TELEMETRY_FLUSH_S)
-        store = await open_configured_store(settings, metrics)
-        stack.push_async_callback(store.close)
-        plugins = load_plugins(settings.plugin_dirs, settings.plugin_timeout_ms / _MS, metrics)
-        stack.push_async_callback(plugins.close, TELEMETRY_FLUSH_S)
+        found = await stack.enter_async_context(started(settings))
+        metrics, measured = found.metrics, found.measured
 
         descriptors = {**pb.DESCRIPTOR.services_by_name, **telemetry_pb.DESCRIPTOR.services_by_name}
         names = [descriptor.full_name for descriptor in descriptors.values()]
         health = Health(names)
-        measured = MeasuredStore(store, metrics)
-        recorder = Recorder(measured, plugins)
-        ingestion = IngestionMetrics(metrics.registry)
+        recorder = Recorder(measured, found.plugins)
+        ingestion = found.ingestion
         pipeline = Pipeline(
             measured,
             ingestion,
@@ -105,11 +67,11 @@ async def _serve(settings: Settings) -> None:
             max_bytes=settings.telemetry_buffer_bytes,
             patience_s=settings.telemetry_patience_s,
             draining=draining,
-            plugins=plugins,
+            plugins=found.plugins,
             waiting=waiting_limits(settings),
         )
         stack.push_async_callback(pipeline.close)
-        rpcs = Rpcs(metrics, tracing, settings.request_timeout_ms / _MS, draining)
+        rpcs = Rpcs(metrics, found.tracing, settings.request_timeout_ms / _MS, draining)
         server = grpc.aio.server(options=_options(settings))
         telemetry = TelemetryStreamService(
             pipeline, measured, ingestion, max_stream_bytes=settings.telemetry_stream_bytes
@@ -125,14 +87,14 @@ async def _serve(settings: Settings) -> None:
         health.add_to(server)
         add_reflection(server, names)
         grpc_port = _listen(server, settings)
-        exposition = _expose(settings, metrics, health)
+        exposition = expose(settings, metrics, lambda: health.serving)
         stack.callback(exposition.close)
         rest = _serve_rest(settings, pipeline, ingestion, lambda: health.serving)
         stack.push_async_callback(rest.close, 0)
         await server.start()
-        await stack.enter_async_context(_change_feed(store, settings, metrics))
-        await _look(store, health, metrics)
-        watching = asyncio.create_task(_watch(store, health, metrics))
+        await stack.enter_async_context(_change_feed(found.store, settings, metrics))
+        await _look(found.store, health, metrics)
+        watching = asyncio.create_task(_watch(found.store, health, metrics))
         _log.info(
             "listening",
             host=settings.grpc_host,
@@ -142,46 +104,13 @@ async def _serve(settings: Settings) -> None:
             version=__version__,
         )
 
-        await stopping.wait()
+        await found.stopping.wait()
         _log.info("draining", seconds=settings.drain_seconds)
         watching.cancel()
         await health.shut_down()
         draining.set()
         await asyncio.gather(server.stop(settings.drain_seconds), rest.close(settings.drain_seconds))
     _log.info("stopped")
-
-
-async def open_configured_store(settings: Settings, metrics: Metrics) -> GraphStore:
-    """The store of the settings. Neo4j need not be there yet: the server is not serving until it is."""
-    if settings.store == "neo4j":
-        from memory_graph.store import neo4j  # noqa: PLC0415 - an embedded server has no use for the driver's 20 MiB
-
-        assert settings.neo4j_uri is not None
-        return neo4j.open_store(
-            settings.neo4j_uri,
-            username=settings.neo4j_username or None,
-            password=settings.neo4j_secret,
-            database=settings.neo4j_database,
-            max_connections=settings.neo4j_max_connections,
-            keep_changes=settings.feed_retention_commits,
-            max_buffered_events=settings.feed_buffer_events,
-            observer=metrics.store(),
-        )
-    try:
-        settings.db_path.mkdir(parents=True, exist_ok=True)
-        opening = partial(
-            open_store,
-            settings.db_path / STORE_FILE,
-            keep_changes=settings.feed_retention_commits,
-            max_buffered_events=settings.feed_buffer_events,
-            observer=metrics.store(),
-        )
-        return await asyncio.to_thread(opening)
-    except OSError as error:
-        raise StartError(
-            f"DB_PATH={settings.db_path} cannot be used: {error.strerror};"
-            " set DB_PATH to a directory this user may write"
-        ) from None
 
 
 @asynccontextmanager
@@ -241,28 +170,9 @@ def _listen(server: grpc.aio.Server, settings: Settings) -> int:
         ) from None
 
 
-def _expose(settings: Settings, metrics: Metrics, health: Health) -> MetricsServer:
-    try:
-        return start_metrics_server(settings.grpc_host, settings.metrics_port, metrics.registry, lambda: health.serving)
-    except OSError as error:
-        address = f"{settings.grpc_host}:{settings.metrics_port}"
-        raise StartError(f"cannot listen on {address} for metrics: {error.strerror}; set METRICS_PORT") from None
-
-
-def waiting_limits(settings: Settings) -> WaitingLimits:
-    """How many responses wait for their prompts, and how long."""
-    return WaitingLimits(most=settings.telemetry_waiting_responses, age_s=float(settings.telemetry_waiting_s))
-
-
 def _serve_rest(
     settings: Settings, pipeline: Pipeline, metrics: IngestionMetrics, ready: Callable[[], bool]
 ) -> RestServer:
-    # A worker, which is made of parts of this module, has no use for Litestar's 28 MiB.
-    from memory_graph.api.rest.app import application  # noqa: PLC0415
-    from memory_graph.api.rest.batch import Batches  # noqa: PLC0415
-    from memory_graph.api.rest.body import Bodies  # noqa: PLC0415
-    from memory_graph.api.rest.server import HttpTls, RestServer  # noqa: PLC0415
-
     patience_s = settings.request_timeout_ms / _MS
     batches = Batches(pipeline, metrics, limit=settings.max_message_bytes, patience_s=patience_s)
     bodies = Bodies(settings.max_message_bytes, patience_s)

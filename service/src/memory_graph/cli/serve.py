@@ -11,7 +11,8 @@ from memory_graph.cli.failure import WRONG_INPUT, Failure
 from memory_graph.cli.settings_help import SettingsHelp
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
 from memory_graph.plugins import PluginLoadError
-from memory_graph.server import StartError, run
+from memory_graph.server import run
+from memory_graph.startup import StartError
 
 
 @click.command("serve", cls=SettingsHelp)

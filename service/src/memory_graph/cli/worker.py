@@ -79,7 +79,7 @@ def _work() -> None:
     from memory_graph.kafka.reach import KafkaUnreachable, UnknownTopic  # noqa: PLC0415 - `--help` answers at once
     from memory_graph.model.errors import StoreCorrupt, StoreUnavailable  # noqa: PLC0415
     from memory_graph.plugins import PluginLoadError  # noqa: PLC0415
-    from memory_graph.server import StartError  # noqa: PLC0415
+    from memory_graph.startup import StartError  # noqa: PLC0415
     from memory_graph.worker.consumer import ConsumerFailed  # noqa: PLC0415
     from memory_graph.worker.process import run  # noqa: PLC0415
 

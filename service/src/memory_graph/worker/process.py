@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import signal
-import sys
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import structlog
@@ -20,22 +17,9 @@ from memory_graph.kafka import outbox
 from memory_graph.kafka.dead_letters import DeadLetterQueue
 from memory_graph.kafka.rejections import given_up
 from memory_graph.model.errors import StoreUnavailable
-from memory_graph.plugins import load_plugins
-from memory_graph.server import (
-    HEALTH_INTERVAL_S,
-    TELEMETRY_FLUSH_S,
-    StartError,
-    calm_collector,
-    open_configured_store,
-    waiting_limits,
-)
+from memory_graph.startup import HEALTH_INTERVAL_S, expose, prepare, started, waiting_limits
 from memory_graph.store.protocol import GraphStore
-from memory_graph.telemetry.exposition import MetricsServer, start_metrics_server
-from memory_graph.telemetry.ingestion import IngestionMetrics
-from memory_graph.telemetry.logs import configure_logging
-from memory_graph.telemetry.measured import MeasuredStore
 from memory_graph.telemetry.metrics import Metrics
-from memory_graph.telemetry.traces import start_tracing
 from memory_graph.worker.consumer import GroupMember
 from memory_graph.worker.intake import Intake
 from memory_graph.worker.lag import LagGauge
@@ -56,48 +40,39 @@ def run(settings: Settings) -> None:
         PluginLoadError: a plugin cannot be loaded.
         ConsumerFailed: the Kafka client has given up.
     """
-    configure_logging(settings.log_level, sys.stdout)
-    calm_collector()
+    prepare(settings)
     asyncio.run(_work(settings))
 
 
 async def _work(settings: Settings) -> None:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
     decoders = _decoders(settings)
-    metrics = Metrics(__version__)
     draining = asyncio.Event()
     async with AsyncExitStack() as stack:
-        tracing = start_tracing(settings.otel_exporter_otlp_endpoint, __version__)
-        stack.callback(tracing.shutdown, TELEMETRY_FLUSH_S)
-        store = await open_configured_store(settings, metrics)
-        stack.push_async_callback(store.close)
-        ingestion = IngestionMetrics(metrics.registry)
-        plugins = load_plugins(settings.plugin_dirs, settings.plugin_timeout_ms / 1000, metrics)
-        stack.push_async_callback(plugins.close, TELEMETRY_FLUSH_S)
+        found = await stack.enter_async_context(started(settings))
+        metrics, store, ingestion = found.metrics, found.store, found.ingestion
         dead_letters = await stack.enter_async_context(DeadLetterQueue(settings))
         counted = counted_and_logged(ingestion)
         pipeline = Pipeline(
-            MeasuredStore(store, metrics),
+            found.measured,
             ingestion,
             counted,
             max_bytes=settings.telemetry_buffer_bytes,
             patience_s=math.inf,
             draining=draining,
             given_up=given_up(dead_letters, settings, counted),
-            plugins=plugins,
+            plugins=found.plugins,
             waiting=waiting_limits(settings),
         )
         stack.push_async_callback(pipeline.close)
-        intake = Intake(pipeline, ingestion, dead_letters, decoders, tenant=settings.kafka_tenant, tracing=tracing)
+        intake = Intake(
+            pipeline, ingestion, dead_letters, decoders, tenant=settings.kafka_tenant, tracing=found.tracing
+        )
         stack.push_async_callback(intake.close)
         member = GroupMember(settings, intake)
         await member.join()
         lag = LagGauge(settings, member, metrics.registry)
         health = _Health(store, metrics, settings.kafka_tenant)
-        exposition = _expose(settings, metrics, lambda: health.serving and member.joined and lag.reached)
+        exposition = expose(settings, metrics, lambda: health.serving and member.joined and lag.reached)
         stack.callback(exposition.close)
         await stack.enter_async_context(outbox.running(store, settings, metrics.registry))
         watching = [asyncio.create_task(lag.watch()), asyncio.create_task(health.watch())]
@@ -109,7 +84,7 @@ async def _work(settings: Settings) -> None:
             version=__version__,
         )
         try:
-            await _until_stopped(member, intake, stopping)
+            await _until_stopped(member, intake, found.stopping)
         finally:
             _log.info("draining", seconds=settings.drain_seconds)
             for task in watching:
@@ -136,14 +111,6 @@ def _decoders(settings: Settings) -> dict[str, Decoder]:
             f" a topic with a name of its own is written name={next(iter(DECODERS))}"
         )
     return {topic: DECODERS[contract] for topic, contract in settings.kafka_topics.items()}
-
-
-def _expose(settings: Settings, metrics: Metrics, ready: Callable[[], bool]) -> MetricsServer:
-    try:
-        return start_metrics_server(settings.grpc_host, settings.metrics_port, metrics.registry, ready)
-    except OSError as error:
-        address = f"{settings.grpc_host}:{settings.metrics_port}"
-        raise StartError(f"cannot listen on {address} for metrics: {error.strerror}; set METRICS_PORT") from None
 
 
 class _Health:
