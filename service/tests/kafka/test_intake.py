@@ -28,13 +28,13 @@ class Pipe:
         self.submitted: list[tuple[str, int, asyncio.Future[list[Outcome]]]] = []
         self.rejected: list[Rejected] = []
 
-    async def reserve(self, size: int) -> None:
+    async def reserve(self, size: int, source: str) -> None:
         self.held += size
 
     def release(self, size: int) -> None:
         self.held -= size
 
-    def submit(self, tenant: str, events: Sequence[Event], size: int) -> asyncio.Future[list[Outcome]]:
+    def submit(self, tenant: str, events: Sequence[Event], size: int, source: str) -> asyncio.Future[list[Outcome]]:
         answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         self.submitted.append((tenant, len(events), answer))
         self.held -= size

@@ -32,10 +32,10 @@ class Shut:
     def __init__(self) -> None:
         self.opened = asyncio.Event()
 
-    async def reserve(self, size: int) -> None:
+    async def reserve(self, size: int, source: str) -> None:
         await self.opened.wait()
 
-    def submit(self, tenant: str, events: Sequence[Event], size: int) -> asyncio.Future[list[Outcome]]:
+    def submit(self, tenant: str, events: Sequence[Event], size: int, source: str) -> asyncio.Future[list[Outcome]]:
         answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         answer.set_result([None for _ in events])
         return answer
