@@ -78,7 +78,7 @@ def test_a_database_that_is_not_ours_is_refused(session, sentence):
     with pytest.raises(ClusterError) as refused:
         standing(session)
     assert str(refused.value).startswith(sentence)
-    assert all("AS used" in statement for statement, _ in session.told)
+    assert all("AS used" in told[0] for told in session.told)
 
 
 def test_an_empty_database_lacks_everything():
