@@ -34,6 +34,7 @@ from memory_graph.store.sqlite import open_store
 from memory_graph.store.sqlite.connection import open_writer
 from memory_graph.store.sqlite.schema import migrate
 from memory_graph.telemetry.ingestion import IngestionMetrics
+from memory_graph.telemetry.logs import configure_logging
 
 METHOD = "/llm.observatory.v1.TelemetryStream/StreamEvents"
 CASES = {
@@ -229,6 +230,7 @@ def _part(rows: list[tuple[object, ...]], commit: int, commits: int) -> list[tup
 def run(seconds: float) -> dict[str, dict[str, float]]:
     """Every case against a new store, each beside a server that does nothing."""
     found: dict[str, dict[str, float]] = {}
+    configure_logging("warning", sys.stderr)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         calm_collector()
