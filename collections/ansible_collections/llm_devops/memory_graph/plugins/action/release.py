@@ -12,7 +12,9 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -24,6 +26,8 @@ MODULE = "llm_devops.memory_graph.release"
 TERMINAL = sys.stdout.isatty()
 PAUSE = 0.2
 """Seconds between two looks at the progress."""
+LINE_S = 5.0
+"""Most time that a line takes on its way out."""
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -43,15 +47,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return result
         with tempfile.TemporaryDirectory() as folder:
             progress = Path(folder) / "progress"
-            done = threading.Event()
-            tail = threading.Thread(target=_show, args=(progress, _host(task_vars or {}), done), daemon=True)
-            tail.start()
-            try:
-                ours = {**arguments, "progress_file": str(progress)}
-                result.update(self._execute_module(MODULE, ours, task_vars=task_vars))
-            finally:  # also when the run is interrupted
-                done.set()
-                tail.join()
+            done, line = threading.Event(), threading.Lock()
+            tail = threading.Thread(target=_show, args=(progress, _host(task_vars or {}), done, line), daemon=True)
+            with _ended_between_lines(line):
+                tail.start()
+                try:
+                    ours = {**arguments, "progress_file": str(progress)}
+                    result.update(self._execute_module(MODULE, ours, task_vars=task_vars))
+                finally:  # also when the run is interrupted
+                    done.set()
+                    tail.join()
             result["report_shown"] = progress.exists()
         return result
 
@@ -77,7 +82,30 @@ def _host(variables: Mapping[str, Any]) -> str:
     return f"{variables['inventory_hostname']}: " if several else ""
 
 
-def _show(file: Path, host: str, done: threading.Event) -> None:
+@contextmanager
+def _ended_between_lines(line: threading.Lock) -> Iterator[None]:
+    """A worker that is told to end kills itself. In the middle of a line it would take the lock of Ansible's queue with
+    it, for which the run then waits for ever: it waits until the line is out."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def end(number: int, frame: FrameType | None) -> None:
+        line.acquire(timeout=LINE_S)
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for number, handler in before.items():
+        if callable(handler):
+            signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if callable(handler):
+                signal.signal(number, handler)
+
+
+def _show(file: Path, host: str, done: threading.Event, line: threading.Lock) -> None:
     # Python answers a signal in the main thread alone, which waits for the module: one that the kernel gives to this
     # thread would not wake it, and Ctrl-C would wait for the module's end.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
@@ -93,7 +121,8 @@ def _show(file: Path, host: str, done: threading.Event) -> None:
         complete = added[: added.rfind(b"\n") + 1]
         position += len(complete)
         for label, text in _entries(complete):
-            display.display(f"{label:<11} {host}{text}")
+            with line:
+                display.display(f"{label:<11} {host}{text}")
 
 
 def _entries(lines: bytes) -> Iterator[tuple[str, str]]:
