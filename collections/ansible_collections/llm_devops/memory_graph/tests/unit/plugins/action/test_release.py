@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,7 +55,7 @@ def test_half_a_line_is_shown_when_the_rest_has_come(tmp_path, screen, monkeypat
     file, done = tmp_path / "progress", threading.Event()
     shown = threading.Event()
     monkeypatch.setattr(screen, "display", lambda text: (screen.lines.append(text), shown.set()))
-    thread = threading.Thread(target=release._show, args=(file, "", done))
+    thread = threading.Thread(target=release._show, args=(file, "", done, threading.Lock()))
     thread.start()
     with file.open("wb", buffering=0) as stream:
         stream.write(LINES + LINES[:10])
@@ -69,8 +70,35 @@ def test_half_a_line_is_shown_when_the_rest_has_come(tmp_path, screen, monkeypat
 def test_without_a_file_it_ends(tmp_path, screen):
     done = threading.Event()
     done.set()
-    release._show(tmp_path / "missing", "", done)
+    release._show(tmp_path / "missing", "", done, threading.Lock())
     assert screen.lines == []
+
+
+def test_a_worker_ends_after_the_line_that_is_on_its_way():
+    told = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: told.append("ended"))
+    line, began = threading.Lock(), threading.Event()
+
+    def show():
+        with line:
+            began.set()
+            signalled.wait(20)
+            told.append("line out")
+
+    signalled = threading.Event()
+    thread = threading.Thread(target=show)
+    try:
+        with release._ended_between_lines(line):
+            thread.start()
+            assert began.wait(20)
+            threading.Timer(0.2, signalled.set).start()
+            signal.raise_signal(signal.SIGTERM)
+            assert told == ["line out", "ended"]
+        signal.raise_signal(signal.SIGTERM)
+        assert told == ["line out", "ended", "ended"]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        thread.join(20)
 
 
 def action(screen, **differences):
