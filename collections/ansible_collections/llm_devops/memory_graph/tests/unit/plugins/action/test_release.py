@@ -70,7 +70,10 @@ def test_half_a_line_is_shown_when_the_rest_has_come(tmp_path, screen, monkeypat
 def test_without_a_file_it_ends(tmp_path, screen):
     done = threading.Event()
     done.set()
-    release._show(tmp_path / "missing", "", done, threading.Lock())
+    thread = threading.Thread(target=release._show, args=(tmp_path / "missing", "", done, threading.Lock()))
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
     assert screen.lines == []
 
 
