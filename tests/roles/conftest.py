@@ -89,3 +89,13 @@ def play(tmp_path: Path) -> Play:
         )
 
     return run
+
+
+def assert_none_is_built(play: Play, role: str, images: set[str], calls: Path) -> None:
+    """Runs a role that makes images beside a Docker that has these. calls: a file for what that is asked."""
+    listed = "\n".join(images)
+    there = f'#!/bin/sh\necho "$@" >> {calls}\n[ "$1 $2" != "image ls" ] || echo "{listed}"\n'
+    result = play(role, {}, {"docker": there})
+    assert result.returncode == 0, result.output
+    assert "changed=0" in result.output
+    assert not re.search(r"^(build|pull|run)", calls.read_text(), flags=re.MULTILINE)

@@ -86,23 +86,20 @@ def _host(variables: Mapping[str, Any]) -> str:
 def _ended_between_lines(line: threading.Lock) -> Iterator[None]:
     """A worker that is told to end kills itself. In the middle of a line it would take the lock of Ansible's queue with
     it, for which the run then waits for ever: it waits until the line is out."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    both = (signal.SIGINT, signal.SIGTERM)
+    before = {int(number): handler for number in both if callable(handler := signal.getsignal(number))}
 
     def end(number: int, frame: FrameType | None) -> None:
         line.acquire(timeout=LINE_S)
-        handler = before[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
+        before[number](number, frame)
 
-    for number, handler in before.items():
-        if callable(handler):
-            signal.signal(number, end)
+    for number in before:
+        signal.signal(number, end)
     try:
         yield
     finally:
         for number, handler in before.items():
-            if callable(handler):
-                signal.signal(number, handler)
+            signal.signal(number, handler)
 
 
 def _show(file: Path, host: str, done: threading.Event, line: threading.Lock) -> None:
