@@ -54,11 +54,11 @@ def status(timeout: float, as_json: bool) -> None:
     and its store."""
     from memory_graph.kafka.reach import KafkaUnreachable, UnknownTopic  # noqa: PLC0415 - for those who run it
     from memory_graph.worker.own import own  # noqa: PLC0415
-    from memory_graph.worker.status import group_status, paces  # noqa: PLC0415
+    from memory_graph.worker.status import group_progress, group_status, paces  # noqa: PLC0415
 
     try:
         settings = _settings()
-        first, began = group_status(settings, timeout), time.monotonic()
+        first, began = group_progress(settings, timeout), time.monotonic()
         time.sleep(_BETWEEN_LOOKS_S)
         found, seconds = group_status(settings, timeout), time.monotonic() - began
     except config.SettingsError as error:
@@ -67,7 +67,7 @@ def status(timeout: float, as_json: bool) -> None:
         raise Failure(str(error)) from None
     except KafkaUnreachable as error:
         raise Failure(str(error), UNREACHABLE) from None
-    topics = paces(first, found, seconds)
+    topics = paces(first, [one.progress for one in found.partitions], seconds)
     mine = own(settings)
     if as_json:
         click.echo(json.dumps(_document(found, topics, mine), ensure_ascii=False))

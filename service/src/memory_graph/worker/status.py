@@ -46,8 +46,8 @@ class TopicPace(msgspec.Struct, frozen=True):
     per_second: float
 
 
-def paces(first: GroupStatus, second: GroupStatus, seconds: float) -> list[TopicPace]:
-    """Of each topic, what two looks at the group say, so many seconds apart."""
+def paces(first: list[Progress], second: list[Progress], seconds: float) -> list[TopicPace]:
+    """Of each topic, what two looks at its partitions say, so many seconds apart."""
     before, after = _by_topic(first), _by_topic(second)
     found = []
     for topic, now in after.items():
@@ -62,11 +62,17 @@ def _at(progress: Progress) -> int:
     return progress.first if progress.committed is None else progress.committed
 
 
-def _by_topic(status: GroupStatus) -> dict[str, list[Progress]]:
+def _by_topic(partitions: list[Progress]) -> dict[str, list[Progress]]:
     found: dict[str, list[Progress]] = {}
-    for one in status.partitions:
-        found.setdefault(one.progress.topic, []).append(one.progress)
+    for one in partitions:
+        found.setdefault(one.topic, []).append(one)
     return found
+
+
+def group_progress(settings: Settings, seconds: float = 10.0) -> list[Progress]:
+    """How far the group is in its topics, as `group_status` has it; blocks and raises like that."""
+    admin = AdminClient(client_settings(settings))
+    return _progress(admin, settings, seconds)
 
 
 def group_status(settings: Settings, seconds: float = 10.0) -> GroupStatus:
@@ -78,8 +84,7 @@ def group_status(settings: Settings, seconds: float = 10.0) -> GroupStatus:
         SettingsError: no brokers are named.
     """
     admin = AdminClient(client_settings(settings))
-    topics = known(admin, settings, settings.kafka_topics, seconds)
-    places = [(topic, partition) for topic, there in topics.items() for partition in sorted(there.partitions)]
+    partitions = _progress(admin, settings, seconds)
     try:
         group = described(admin, settings.kafka_group, seconds)
     except KafkaException as raised:
@@ -93,12 +98,15 @@ def group_status(settings: Settings, seconds: float = 10.0) -> GroupStatus:
         group=settings.kafka_group,
         state=group.state.name.lower(),
         members=len(group.members),
-        partitions=[
-            PartitionStatus(one, readers.get((one.topic, one.partition)))
-            for one in progress(admin, settings, places, seconds)
-        ],
+        partitions=[PartitionStatus(one, readers.get((one.topic, one.partition))) for one in partitions],
         dead_lettered=_dead_lettered(admin, settings, seconds),
     )
+
+
+def _progress(admin: AdminClient, settings: Settings, seconds: float) -> list[Progress]:
+    topics = known(admin, settings, settings.kafka_topics, seconds)
+    places = [(topic, partition) for topic, there in topics.items() for partition in sorted(there.partitions)]
+    return progress(admin, settings, places, seconds)
 
 
 def _dead_lettered(admin: AdminClient, settings: Settings, seconds: float) -> dict[str, int]:
