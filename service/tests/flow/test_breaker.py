@@ -36,7 +36,7 @@ def breaker(clock, states):
 def call(breaker: CircuitBreaker, *failures: bool) -> None:
     for failed in failures:
         assert breaker.admit() == 0
-        breaker.failed() if failed else breaker.succeeded()
+        breaker.failed(breaker.permit) if failed else breaker.succeeded(breaker.permit)
 
 
 def test_it_opens_at_the_failure_rate_and_not_before_enough_calls(breaker, states):
@@ -71,11 +71,11 @@ def test_half_open_lets_through_only_its_trials_and_closes_when_all_succeed(brea
     clock.now = 30.0
     assert [breaker.admit() for _ in range(3)] == [0, 0, 0]
     assert breaker.admit() > 0
-    breaker.succeeded()
-    breaker.succeeded()
+    breaker.succeeded(breaker.permit)
+    breaker.succeeded(breaker.permit)
     assert breaker.state is State.HALF_OPEN
     assert breaker.admit() > 0
-    breaker.succeeded()
+    breaker.succeeded(breaker.permit)
     assert breaker.state is State.CLOSED
     assert states == [State.CLOSED, State.OPEN, State.HALF_OPEN, State.CLOSED]
     call(breaker, True, True, True)
@@ -86,8 +86,8 @@ def test_one_failed_trial_opens_it_for_as_long_again(breaker, clock):
     call(breaker, *[True] * 4)
     clock.now = 30.0
     assert [breaker.admit() for _ in range(2)] == [0, 0]
-    breaker.succeeded()
-    breaker.failed()
+    breaker.succeeded(breaker.permit)
+    breaker.failed(breaker.permit)
     assert breaker.state is State.OPEN
     assert breaker.admit() == 30
     clock.now = 60.0
@@ -95,25 +95,56 @@ def test_one_failed_trial_opens_it_for_as_long_again(breaker, clock):
     assert breaker.state is State.CLOSED
 
 
+def test_calls_admitted_before_it_opened_are_no_trials(breaker, clock):
+    assert [breaker.admit() for _ in range(8)] == [0] * 8
+    early = breaker.permit
+    for _ in range(4):
+        breaker.failed(early)
+    assert breaker.state is State.OPEN
+    clock.now = 30.0
+    assert breaker.admit() == 0
+    trial = breaker.permit
+    for _ in range(3):
+        breaker.succeeded(early)
+    breaker.failed(early)
+    assert breaker.state is State.HALF_OPEN, "what was asked before says nothing of now"
+    assert [breaker.admit() for _ in range(2)] == [0, 0], "and takes no trial's place"
+    for _ in range(3):
+        breaker.succeeded(trial)
+    assert breaker.state is State.CLOSED
+
+
+def test_an_abandoned_trial_counts_for_nothing_and_another_is_let_through(breaker, clock):
+    call(breaker, *[True] * 4)
+    clock.now = 30.0
+    for _ in range(10):
+        assert breaker.admit() == 0
+        breaker.abandoned(breaker.permit)
+    assert breaker.state is State.HALF_OPEN
+    call(breaker, False, False, False)
+    assert breaker.state is State.CLOSED
+
+
 @settings(deadline=None)
-@given(st.lists(st.sampled_from(["admit", "ok", "fail", "wait"]), max_size=200))
+@given(st.lists(st.sampled_from(["admit", "ok", "fail", "abandon", "wait"]), max_size=200))
 def test_it_never_stays_stuck(steps):
     clock = Clock()
     breaker = CircuitBreaker(LIMITS, clock, lambda _: None)
-    under_way = 0
+    ends = {"ok": breaker.succeeded, "fail": breaker.failed, "abandon": breaker.abandoned}
+    under_way = []
     for step in steps:
         if step == "admit":
-            under_way += breaker.admit() == 0
+            if breaker.admit() == 0:
+                under_way.append(breaker.permit)
         elif step == "wait":
             clock.now += 7
         elif under_way:
-            under_way -= 1
-            breaker.succeeded() if step == "ok" else breaker.failed()
-    for _ in range(under_way):
-        breaker.succeeded()
+            ends[step](under_way.pop(0))
+    for permit in under_way:
+        breaker.succeeded(permit)
     for _ in range(100):
         wait = breaker.admit()
         clock.now += wait
         if not wait:
-            breaker.succeeded()
+            breaker.succeeded(breaker.permit)
     assert breaker.state is State.CLOSED

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from ingest.samples import message
+from ingest.talks import prompt
 from memory_graph.flow.breaker import Limits
 from memory_graph.ingest.planner import node_id
 from memory_graph.ingest.telemetry.decode import from_message
@@ -272,4 +273,89 @@ async def test_what_came_first_is_stored_first_also_when_its_write_is_made_again
     assert await asyncio.gather(first, second) == [[None]] * 2
     order = [mutation.node.id for write in harness.store.writes for mutation in write.mutations]
     assert order.index(node_id("first")) < order.index(node_id("second"))
+    await harness.pipeline.close()
+
+
+async def test_the_halves_of_a_write_wait_too_for_what_came_first():
+    class Stumbling(FakeStore):
+        async def apply(self, write):
+            if self.calls == 0:
+                self.calls += 1
+                raise StoreUnavailable("away")
+            return await super().apply(write)
+
+    harness = Harness()
+    harness.store = harness.pipeline._storing._store = Stumbling()
+    first = await harness.send("first")
+    await until(lambda: harness.store.calls == 1)
+    bad = prompt("bad", prompt={"text": "x", "metadata": {"agent_id": "travel-agent"}})
+    await harness.pipeline.reserve(100)
+    second = harness.pipeline.submit(TENANT, [prompt("p-1"), bad, prompt("p-2")], 100)
+    assert await first == [None]
+    outcomes = await second
+    assert [outcome is None for outcome in outcomes] == [True, False, True]
+    order = [mutation.node.id for write in harness.store.writes for mutation in write.mutations]
+    assert order.index(node_id("first")) < order.index(node_id("p-1")) < order.index(node_id("p-2"))
+    await harness.pipeline.close()
+
+
+async def test_what_follows_a_write_that_is_given_up_is_given_up_with_it():
+    class Back(FakeStore):
+        """Is away for the first write and there for the second."""
+
+        async def apply(self, write):
+            if any(mutation.node.id == node_id("first") for mutation in write.mutations):
+                self.calls += 1
+                raise StoreUnavailable("away")
+            return await super().apply(write)
+
+    harness = Harness()
+    harness.store = harness.pipeline._storing._store = Back()
+    first = await harness.send("first")
+    await until(lambda: harness.store.calls == 1)
+    second = await harness.send("second")
+    harness.draining.set()
+    for answer in (first, second):
+        with pytest.raises(StoreUnavailable):
+            await answer
+    assert not harness.stored("second"), "sent again, both would be stored in another order"
+    assert await (await harness.send("third")) == [None]
+    await harness.pipeline.close()
+
+
+async def test_a_mistake_of_the_service_answers_clients_gives_bytes_back_and_is_told():
+    harness = Harness(max_bytes=10_000)
+
+    def broken(_: object) -> None:
+        raise RuntimeError("a mistake")
+
+    harness.pipeline._dead_letters = broken
+    harness.store.poison = {node_id("bad"): NotFound("session", "x")}
+    answer = await harness.send("bad", size=9_000)
+    with pytest.raises(RuntimeError):
+        await answer
+    with pytest.raises(RuntimeError):
+        async with asyncio.timeout(5):
+            await harness.pipeline.failed
+    assert harness.value("llm_memory_graph_buffer_utilization_percent", consumer_id="telemetry") == 0
+    assert await (await harness.send("good", size=9_000)) == [None], "what can be stored still is"
+    await harness.pipeline.close()
+
+
+async def test_a_pipeline_that_has_ended_answers_what_waits_and_what_comes():
+    harness = Harness(max_bytes=10_000)
+
+    def broken(_: int) -> float:
+        raise RuntimeError("a mistake")
+
+    harness.pipeline._bucket.take = broken
+    answers = [await harness.send(name, size=5_000) for name in ("a", "b")]
+    waiting = asyncio.create_task(harness.send("c", size=5_000))
+    async with asyncio.timeout(5):
+        answers.append(await waiting)
+        with pytest.raises(RuntimeError):
+            await harness.pipeline.failed
+    for answer in answers:
+        with pytest.raises(RuntimeError):
+            await answer
     await harness.pipeline.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
+from typing import Self
 
 import grpc
 import msgspec
@@ -10,12 +12,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from ingest.samples import body, message
+from memory_graph.config import Settings
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
 from memory_graph.ingest.bodies import body_of
 from memory_graph.ingest.telemetry.decode import from_json, from_message
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.kafka import rejections
-from memory_graph.kafka.dead_letters import DeadLetterQueue
+from memory_graph.kafka.dead_letters import DeadLetter, DeadLetterQueue
 from memory_graph.kafka.rejections import Rejections, given_up
 from support.kafka_topics import read_all
 from support.telemetry import Sender
@@ -65,6 +68,68 @@ async def test_while_kafka_is_away_a_bounded_part_is_kept(settings, monkeypatch)
             assert kept._bytes <= 50_000
     assert len(counted) == 100
     assert sum(line["event"].startswith("rejected events are not kept") for line in logs) == 1
+
+
+class Queue:
+    """Stands for the dead letters' queue: holds back, takes, or fails."""
+
+    def __init__(self, fails: Callable[[DeadLetter], bool]) -> None:
+        self.fails = fails
+        self.sent: list[str] = []
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def send(self, letters: Sequence[DeadLetter]) -> None:
+        await self.open.wait()
+        for letter in letters:
+            if self.fails(letter):
+                raise ValueError("a mistake")
+        self.sent += [(letter.key or b"").decode() for letter in letters]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def spool(monkeypatch):
+    def made(fails: Callable[[DeadLetter], bool] = lambda _: False) -> tuple[Rejections, Queue]:
+        queue = Queue(fails)
+        monkeypatch.setattr(rejections, "DeadLetterQueue", lambda _: queue)
+        return Rejections(Settings(), lambda _: None, "default"), queue
+
+    return made
+
+
+def _rejected(name: str, size: int = 10) -> Rejected:
+    return Rejected(name, "", "invalid", "no", body=bytes(size))
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0)
+
+
+async def test_what_fits_is_kept_and_written_at_once_whatever_does_not_fit(spool, monkeypatch):
+    monkeypatch.setattr(rejections, "MOST_BYTES", 10_000)
+    kept, queue = spool()
+    async with kept:
+        kept.take([_rejected("small"), _rejected("large", 20_000), _rejected("smaller")])
+        await _until(lambda: queue.sent == ["small", "smaller"])
+    assert kept._bytes == 0
+
+
+async def test_a_letter_that_cannot_be_written_ends_nothing_and_holds_no_bytes(spool):
+    kept, queue = spool(lambda letter: letter.key == b"poison")
+    async with kept:
+        kept.take([_rejected("a"), _rejected("poison"), _rejected("b")])
+        await _until(lambda: queue.sent == ["a", "b"])
+        kept.take([_rejected("c")])
+        await _until(lambda: queue.sent == ["a", "b", "c"])
+        assert kept._bytes == 0
 
 
 async def test_what_was_acknowledged_and_is_given_up_is_kept_before_it_is_counted(settings, kafka, topic):

@@ -32,9 +32,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CircuitBreaker:
-    """The state of one dependency. Every call that was `admit`ted is followed by `succeeded` or `failed`.
+    """The state of one dependency. Every call that was `admit`ted is followed by `succeeded`, `failed` or `abandoned`
+    with the `permit` it had: what was admitted in an earlier state says nothing of this one.
 
-    clock: monotonic, in seconds. changed: told of every new state, and of the first.
+    clock: monotonic, in seconds. changed: told of every new state, and of the first. permit: of calls admitted now.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float], changed: Callable[[State], None]) -> None:
@@ -44,6 +45,7 @@ class CircuitBreaker:
         self._outcomes: deque[bool] = deque(maxlen=limits.window)
         self._opened_at = 0.0
         self._trying = self._tried = 0
+        self.permit = 0
         self.state = State.CLOSED
         changed(self.state)
 
@@ -61,29 +63,39 @@ class CircuitBreaker:
             self._trying += 1
         return 0.0
 
-    def succeeded(self) -> None:
-        """A call came back."""
+    def succeeded(self, permit: int) -> None:
+        """The dependency answered a call."""
+        if permit != self.permit:
+            return
         self._ended(False)
         if self.state is State.HALF_OPEN and self._tried >= self._limits.trials:
             self._outcomes.clear()
             self._become(State.CLOSED)
 
-    def failed(self) -> None:
+    def failed(self, permit: int) -> None:
         """A call failed by the dependency's fault."""
+        if permit != self.permit:
+            return
         self._ended(True)
         broken = sum(self._outcomes) / len(self._outcomes) >= self._limits.failure_rate
         enough = len(self._outcomes) >= self._limits.least_calls
-        if self.state is State.HALF_OPEN or (self.state is State.CLOSED and broken and enough):
+        if self.state is State.HALF_OPEN or (broken and enough):
             self._opened_at = self._clock()
             self._outcomes.clear()
             self._become(State.OPEN)
 
+    def abandoned(self, permit: int) -> None:
+        """A call ended without an answer, by its caller's will or mistake: another may try in its place."""
+        if permit == self.permit and self.state is State.HALF_OPEN:
+            self._trying -= 1
+
     def _ended(self, failed: bool) -> None:
         self._outcomes.append(failed)
-        if self.state is State.HALF_OPEN and self._trying:
+        if self.state is State.HALF_OPEN:
             self._trying -= 1
             self._tried += 1
 
     def _become(self, state: State) -> None:
+        self.permit += 1
         self.state = state
         self._changed(state)

@@ -38,6 +38,13 @@ class ByteBuffer(Generic[T]):
         self._closed = True
         self._arrived.set()
 
+    def clear(self) -> list[T]:
+        """Takes all that waits."""
+        taken = []
+        while self._items:
+            taken.append(self._items.take()[0])
+        return taken
+
     async def take(self, most: int) -> list[T]:
         """Waits for an item, and yields what has arrived, kinds in turn, up to a weight of `most`, but at least one.
         Empty once closed and empty."""

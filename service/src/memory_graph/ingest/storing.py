@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
@@ -30,6 +29,8 @@ from memory_graph.telemetry.ingestion import IngestionMetrics
 
 Outcome = Rejected | None
 """None: the event is durable."""
+Turn = Callable[[], Awaitable[None]]
+"""Waits until what came before is written. Raises `StoreUnavailable` where that will not be: then nor may this."""
 
 _log = structlog.get_logger(__name__)
 
@@ -69,14 +70,14 @@ class Storing:
         events: Sequence[Event],
         arrived: Sequence[float],
         *,
-        before: asyncio.Task[None] | None = None,
+        turn: Turn | None = None,
         joined: bool = False,
     ) -> list[Outcome]:
-        """Stores events in one write; where that is refused, its halves apart, until what is at fault is alone.
+        """Stores events in one write; where that is refused, its halves apart and in order, until what is at fault is
+        alone.
 
-        arrived: when each did, by the clock. before: what must have ended before these are written. joined: they have
-        waited, and were counted then. Raises `StoreUnavailable`: they may be stored, and may be sent again; and
-        `StoreCorrupt`.
+        arrived: when each did, by the clock. turn: returns once these may be written. joined: they have waited, and
+        were counted then. Raises `StoreUnavailable`: they may be stored, and may be sent again; and `StoreCorrupt`.
         """
         self.waiting.serves(tenant)
         try:
@@ -85,8 +86,8 @@ class Storing:
             rest = [place for place in range(len(events)) if place not in answered]
             batch = [events[place] for place in rest]
             planned = plan(batch, self._new_id, known, self._now())
-            if before is not None and not before.done():
-                await asyncio.wait([before])
+            if turn is not None:
+                await turn()
             applied = await self._apply(tenant, planned, batch)
         except (StoreUnavailable, StoreCorrupt):
             raise  # no event is at fault
@@ -94,8 +95,8 @@ class Storing:
             if len(events) == 1:
                 return [_refused(events[0], error)]
             half = len(events) // 2
-            first = await self.store(tenant, events[:half], arrived[:half], joined=joined)
-            return [*first, *await self.store(tenant, events[half:], arrived[half:], joined=joined)]
+            first = await self.store(tenant, events[:half], arrived[:half], turn=turn, joined=joined)
+            return [*first, *await self.store(tenant, events[half:], arrived[half:], turn=turn, joined=joined)]
         try:
             await self._settle(tenant, batch, planned, applied)
         except (StoreUnavailable, StoreCorrupt):

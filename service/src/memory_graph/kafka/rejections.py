@@ -15,6 +15,7 @@ from memory_graph.ingest.telemetry.dead_letters import DeadLetters, GivenUp
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.ingest.topics import topic_of
 from memory_graph.kafka.dead_letters import DeadLetter, DeadLetterQueue
+from memory_graph.kafka.producer import Closed
 
 MOST_BYTES = 16 * 1024 * 1024
 """Of what a client was told is rejected, and is not in Kafka yet."""
@@ -49,7 +50,7 @@ def given_up(queue: DeadLetterQueue, settings: Settings, counted: DeadLetters) -
 
 class Rejections:
     """For events that were never acknowledged: their senders are told, and do not wait for Kafka. While that is away
-    some are kept; beyond `MOST_BYTES` they are counted and logged alone. An async context manager."""
+    some are kept; what does not fit into `MOST_BYTES` is counted and logged alone. An async context manager."""
 
     def __init__(self, settings: Settings, counted: DeadLetters, tenant: str) -> None:
         self._counted = counted
@@ -58,16 +59,15 @@ class Rejections:
         self._queue = DeadLetterQueue(settings)
         self._letters: deque[DeadLetter] = deque()
         self._bytes = 0
-        self._arrived = asyncio.Event()
         self._full = False
-        self._writing: asyncio.Task[None] | None = None
+        self._arrived = asyncio.Event()
 
     async def __aenter__(self) -> Self:
+        await self._queue.__aenter__()
         self._writing = asyncio.create_task(self._write(), name="rejections")
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        assert self._writing is not None
         self._letters.append(_END)
         self._arrived.set()
         await asyncio.wait({self._writing}, timeout=_LAST_S)
@@ -78,17 +78,19 @@ class Rejections:
     def take(self, rejected: Sequence[Rejected]) -> None:
         """Is the `DeadLetters` of a pipeline."""
         self._counted(rejected)
-        for one in rejected:
-            letter = letter_of(one, self._tenant, self._topics)
+        letters = [letter_of(one, self._tenant, self._topics) for one in rejected]
+        left_out = 0
+        for letter in letters:
             size = _size(letter)
             if self._bytes + size > MOST_BYTES:
-                if not self._full:
-                    _log.error("rejected events are not kept: Kafka has not taken those before", bytes=self._bytes)
-                self._full = True
-                return
-            self._full = False
+                left_out += 1
+                continue
             self._bytes += size
             self._letters.append(letter)
+        if left_out and not self._full:
+            _log.error("rejected events are not kept: Kafka has not taken those before", bytes=self._bytes,
+                       count=left_out)  # fmt: skip
+        self._full = bool(left_out)
         self._arrived.set()
 
     async def _write(self) -> None:
@@ -99,11 +101,26 @@ class Rejections:
             self._letters.clear()
             ended = bool(letters) and letters[-1] is _END
             wanted = [letter for letter in letters if letter is not _END]
-            if wanted:
-                await self._queue.send(wanted)
-                self._bytes -= sum(map(_size, wanted))
+            await self._send(wanted)
             if ended:
                 return
+
+    async def _send(self, letters: Sequence[DeadLetter]) -> None:
+        """Where they cannot be written together, each alone: one that cannot be written at all must not end the
+        others. Twice written is harmless."""
+        if not letters:
+            return
+        try:
+            await self._queue.send(letters)
+        except Closed:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, what is rejected next is to be kept
+            _log.error("dead letters not written", count=len(letters), error_type=type(error).__name__, exc_info=error)
+            if len(letters) > 1:
+                for letter in letters:
+                    await self._send([letter])
+                return
+        self._bytes -= sum(map(_size, letters))
 
 
 _END = DeadLetter(topic="", key=None, body=None, reason="", sentence="")

@@ -7,6 +7,7 @@ accepted is never dropped: while the store is away it is held, the bound in byte
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from itertools import groupby
@@ -39,6 +40,7 @@ STORE_LIMITS = Limits(failure_rate=0.5, recovery_s=5.0, trials=3)
 """The store's breaker."""
 _UNDER_WAY = 2
 """Writes at once: one is committed while the next is made, and waits for it: what came first is stored first."""
+_ENDING = StoreUnavailable("the service is ending; send what was not acknowledged again")
 _log = structlog.get_logger(__name__)
 
 
@@ -63,6 +65,10 @@ class Pipeline:
     what waits for it is refused with `StoreUnavailable`. draining: set when the process is to end; then nothing waits
     for a store that is away. given_up: where responses go that have waited in vain for their prompts; None: they are
     counted and logged like what is rejected. plugins: see prompts, responses and tool calls.
+
+    failed: raises the mistake of the service that ended a write or the pipeline, when one did: then the process is to
+    end. Whose events were in that write are told, its bytes are given back, and what a pipeline that has ended is given
+    is answered with the same error.
     """
 
     def __init__(
@@ -104,8 +110,12 @@ class Pipeline:
         self._slots = asyncio.Semaphore(_UNDER_WAY)
         self._writes: set[asyncio.Task[None]] = set()
         self._newest: asyncio.Task[None] | None = None
+        self._left_at = -math.inf
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pump = asyncio.create_task(self._run(), name="telemetry-pipeline")
+        self._pump.add_done_callback(self._ended)
         self._sweeping = asyncio.create_task(self._storing.waiting.run(), name="waiting-responses")
+        self._sweeping.add_done_callback(self._ended)
         metrics.watch_buffer("telemetry", lambda: self._buffer.budget.percent)
         metrics.watch_waiting(lambda: self._storing.waiting.held)
 
@@ -144,7 +154,11 @@ class Pipeline:
         each, in order, that it is durable or why it never will be; or raises `StoreUnavailable` (they may be sent
         again) or `StoreCorrupt`."""
         answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._buffer.put(_Accepted(tenant, events, size, self._clock(), answer), len(events), source)
+        accepted = _Accepted(tenant, events, size, self._clock(), answer)
+        if self._pump.done():
+            self._refuse([accepted], (self.failed.done() and self.failed.exception()) or _ENDING)
+        else:
+            self._buffer.put(accepted, len(events), source)
         return answer
 
     def reject(self, rejected: Sequence[Rejected]) -> None:
@@ -159,41 +173,60 @@ class Pipeline:
         """Answers everything accepted, and ends. Nothing may be submitted any more."""
         self._sweeping.cancel()
         self._buffer.close()
-        await self._pump
+        await asyncio.wait([self._pump])
         if self._writes:
             await asyncio.wait(self._writes)
 
     async def _run(self) -> None:
-        while True:
-            await self._slots.acquire()  # before taking: what waits is in the buffer, and more of it shares a write
-            taken = await self._buffer.take(MAX_EVENTS)
-            if not taken:
-                return
-            wait = self._bucket.take(sum(len(accepted.events) for accepted in taken))
-            if wait:
-                await asyncio.sleep(wait)
-            self._newest = task = asyncio.create_task(self._answered(taken, self._newest))
-            self._writes.add(task)
-            task.add_done_callback(self._written)
+        taken: list[_Accepted] = []
+        try:
+            while True:
+                await self._slots.acquire()  # before taking: what waits is in the buffer, and more of it shares a write
+                taken = await self._buffer.take(MAX_EVENTS)
+                if not taken:
+                    return
+                wait = self._bucket.take(sum(len(accepted.events) for accepted in taken))
+                if wait:
+                    await asyncio.sleep(wait)
+                self._newest = task = asyncio.create_task(self._written(taken, self._newest))
+                taken = []
+                self._writes.add(task)
+                task.add_done_callback(self._ended)
+        except BaseException as error:
+            self._fail(error)
+            self._refuse([*taken, *self._buffer.clear()], error if isinstance(error, Exception) else _ENDING)
+            raise
 
-    def _written(self, task: asyncio.Task[None]) -> None:
-        self._writes.discard(task)
-        self._slots.release()
+    async def _written(self, taken: Sequence[_Accepted], before: asyncio.Task[None] | None) -> None:
+        try:
+            for tenant, group in groupby(taken, lambda accepted: accepted.tenant):
+                together = list(group)
+                try:
+                    outcomes = await self._stored(tenant, together, before)
+                    self._answer(together, outcomes)
+                except (StoreUnavailable, StoreCorrupt) as error:
+                    self._refuse(together, error)
+        except BaseException as error:
+            self._refuse(taken, error if isinstance(error, Exception) else _ENDING)
+            raise
 
-    async def _answered(self, taken: Sequence[_Accepted], before: asyncio.Task[None] | None) -> None:
-        for tenant, group in groupby(taken, lambda accepted: accepted.tenant):
-            together = list(group)
-            events = [event for accepted in together for event in accepted.events]
-            arrived = [accepted.at for accepted in together for _ in accepted.events]
-            try:
-                outcomes = await self._storing.store(tenant, events, arrived, before=before)
-            except (StoreUnavailable, StoreCorrupt) as error:
-                for accepted in together:
-                    if not accepted.answer.done():
-                        accepted.answer.set_exception(error)
-            else:
-                self._answer(together, outcomes)
-            self._buffer.budget.release(sum(accepted.size for accepted in together))
+    async def _stored(
+        self, tenant: str, together: Sequence[_Accepted], before: asyncio.Task[None] | None
+    ) -> list[Outcome]:
+        events = [event for accepted in together for event in accepted.events]
+        arrived = [accepted.at for accepted in together for _ in accepted.events]
+
+        async def turn() -> None:
+            if before is not None and not before.done():
+                await asyncio.wait([before])
+            if any(accepted.at <= self._left_at for accepted in together):
+                raise StoreUnavailable("what came before is not stored; send what was not acknowledged again, in order")
+
+        try:
+            return await self._storing.store(tenant, events, arrived, turn=turn)
+        except StoreUnavailable:
+            self._left_at = self._clock()
+            raise
 
     def _answer(self, together: Sequence[_Accepted], outcomes: Sequence[Outcome]) -> None:
         rejected = [outcome for outcome in outcomes if outcome is not None]
@@ -204,7 +237,30 @@ class Pipeline:
             end = begin + len(accepted.events)
             if not accepted.answer.done():
                 accepted.answer.set_result(list(outcomes[begin:end]))
+            self._give_back(accepted)
             begin = end
+
+    def _refuse(self, together: Sequence[_Accepted], error: BaseException) -> None:
+        for accepted in together:
+            if not accepted.answer.done():
+                accepted.answer.set_exception(error)
+            self._give_back(accepted)
+
+    def _give_back(self, accepted: _Accepted) -> None:
+        self._buffer.budget.release(accepted.size)
+        accepted.size = 0
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task in self._writes:
+            self._writes.discard(task)
+            self._slots.release()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, Exception) and not self.failed.done():
+            _log.error("pipeline failed", error_type=type(error).__name__, exc_info=error)
+            self.failed.set_exception(error)
 
     def _switched(self, state: State) -> None:
         self._metrics.breaker("store", state)
