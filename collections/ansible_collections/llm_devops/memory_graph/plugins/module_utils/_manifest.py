@@ -5,20 +5,20 @@
 from __future__ import annotations
 
 import base64
-import copy
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from . import _manifest_checks, _server_owned
 from ._errors import ManifestError
-from ._kubeconfig import yaml
+from ._waves import wave_of
+from ._yaml_documents import documents
 
 Object = dict[str, Any]
 MANAGED_BY = "app.kubernetes.io/managed-by"
 PART_OF = "applyset.kubernetes.io/part-of"
-NEVER_SENT = ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink")
 # Only to place a manifest whose kind is not served yet, or to sort: discovery is the authority on scope.
 CLUSTER_SCOPED = frozenset(
     {
@@ -74,20 +74,20 @@ def prepared(objects: Any, release: str, namespace: str) -> list[Object]:
     """
     result: list[Object] = []
     seen: dict[Ref, int] = {}
-    for position, given in enumerate(_opened(objects), start=1):
-        manifest = copy.deepcopy(_checked(given, position))
+    for position, given in enumerate(opened(objects), start=1):
+        manifest = _manifest_checks.identity(given, position)
+        _manifest_checks.content(manifest, position)
+        _server_owned.strip(manifest)
+        wave_of(manifest)  # refuses an annotation that is no number
         metadata = manifest["metadata"]
-        for key in NEVER_SENT:
-            metadata.pop(key, None)
-        manifest.pop("status", None)
         if manifest["kind"] in CLUSTER_SCOPED:
             metadata.pop("namespace", None)
         else:
-            metadata.setdefault("namespace", namespace)
+            metadata["namespace"] = metadata.get("namespace") or namespace
         labels = metadata["labels"] = {MANAGED_BY: "llm-devops-memory-graph", **(metadata.get("labels") or {})}
         labels[PART_OF] = applyset_id(release, namespace)
         if manifest["kind"] == "Secret":
-            _encode_secret(manifest, position)
+            _encode_secret(manifest)
         identity = ref(manifest)
         if identity in seen:
             raise ManifestError(f"objects {seen[identity]} and {position} are both {identity}", "leave one of them out")
@@ -96,54 +96,35 @@ def prepared(objects: Any, release: str, namespace: str) -> list[Object]:
     return result
 
 
-def _opened(item: Any) -> Iterator[Any]:
+def opened(item: Any) -> Iterator[Any]:
+    """Each manifest of what a caller gives: texts are read, lists and ``List`` objects opened, empty ones left out.
+
+    As in kubectl, whatever has ``items`` that are a list is a list, and its items are of its kind where they say none.
+    """
     if isinstance(item, str):
-        yield from _opened(_documents(item))
+        for document in documents(item):
+            if isinstance(document, str):
+                raise ManifestError(
+                    "a text of objects holds a plain string where a manifest should be", "give manifests as YAML"
+                )
+            yield from opened(document)
     elif isinstance(item, list | tuple):
         for below in item:
-            yield from _opened(below)
-    elif isinstance(item, Mapping) and item.get("kind") == "List" and isinstance(item.get("items"), list):
-        yield from _opened(item["items"])
+            yield from opened(below)
+    elif isinstance(item, Mapping) and isinstance(item.get("items"), list):
+        kind = str(item.get("kind") or "").removesuffix("List")
+        named = {"apiVersion": item.get("apiVersion"), "kind": kind} if kind else {}
+        for below in item["items"]:
+            yield from opened({**named, **below} if isinstance(below, Mapping) and below else below)
     elif item is not None and item != {}:
         yield item
 
 
-def _documents(text: str) -> list[Any]:
-    try:
-        found = list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
-    except yaml.YAMLError as error:  # without its snippet, which may show a secret
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ManifestError(f"a text of objects is not YAML: {where}{getattr(error, 'problem', '')}") from error
-    if any(isinstance(item, str) for item in found):
-        raise ManifestError(
-            "a text of objects holds a plain string where a manifest should be", "give manifests as YAML"
-        )
-    return found
-
-
-def _checked(manifest: Any, position: int) -> dict[str, Any]:
-    if not isinstance(manifest, Mapping):
-        raise ManifestError(f"object {position} is a {type(manifest).__name__}, not a mapping")
-    for key in ("apiVersion", "kind"):
-        if not isinstance(manifest.get(key), str) or not manifest[key]:
-            raise ManifestError(f"object {position} has no {key}")
-    metadata = manifest.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, Mapping) else None
-    if not isinstance(name, str) or not name:
-        raise ManifestError(f"object {position}, a {manifest['kind']}, has no metadata.name")
-    return dict(manifest)
-
-
-def _encode_secret(manifest: Object, position: int) -> None:
+def _encode_secret(manifest: Object) -> None:
     plain = manifest.pop("stringData", None) or {}
-    if not plain:
-        return
-    for key, value in plain.items():
-        if not isinstance(value, str):
-            raise ManifestError(f"object {position}, {ref(manifest)}: stringData.{key} is not a string", "quote it")
-    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
-    manifest["data"] = {**(manifest.get("data") or {}), **encoded}
+    if plain:
+        encoded = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
+        manifest["data"] = {**(manifest.get("data") or {}), **encoded}
 
 
 def canonical(objects: Iterable[Mapping[str, Any]]) -> bytes:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import _history, _lease, _plan, _prune
+from . import _history, _lease, _manifest_checks, _plan, _prune
 from ._cluster import Cluster
 from ._discovery import Discovery
 from ._errors import ClusterError
@@ -84,6 +84,8 @@ class Run:
     """The connection, the lock and the outcome of one run over one release."""
 
     def __init__(self, cluster: Cluster, wish: Wish, progress: Progress) -> None:
+        _manifest_checks.release_name(wish.name)
+        _manifest_checks.namespace_name(wish.namespace, f"release {wish.name}")
         self.cluster, self.wish, self.progress = cluster, wish, progress
         self.discovery = Discovery(cluster)
         self.outcome = Outcome(_history.Record(wish.name, wish.namespace))

@@ -88,6 +88,7 @@ from typing import Any
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import prepared
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest_checks import release_name
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._preflight import Preflight, table
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -103,6 +104,7 @@ def main() -> None:
     module = ClusterModule(OPTIONS, supports_check_mode=True)
     params = module.params
     try:
+        release_name(params["name"])
         objects = prepared(params["objects"], params["name"], params["namespace"])
         preflight = Preflight(module.connect(), params["namespace"], objects, params["name"], params["history_limit"])
         preflight.run()

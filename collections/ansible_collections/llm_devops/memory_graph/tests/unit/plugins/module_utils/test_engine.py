@@ -77,7 +77,7 @@ def test_prepared_takes_texts_and_lists_of_lists():
 @pytest.mark.parametrize(
     ("objects", "sentence"),
     [
-        ([7], "object 1 is a int, not a mapping"),
+        ([7], "object 1 is a number, not a mapping"),
         (["plain text"], "a text of objects holds a plain string where a manifest should be"),
         (["a: [1"], r"a text of objects is not YAML: line \d+, column \d+: "),
         ([{"kind": "ConfigMap"}], "object 1 has no apiVersion"),
