@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 import uuid
 
 import grpc
@@ -149,3 +150,61 @@ def test_references_must_be_ids_of_nodes(graph: MemoryGraphServiceStub, session:
 def test_list_sessions_limits(graph: MemoryGraphServiceStub) -> None:
     with invalid("limit", "offset"):
         graph.ListSessions(pb.ListSessionsRequest(limit=10_001, offset=-1))
+
+
+LONG = "y" * 20_000
+WIDE = "é" * 20_000
+NOWHERE = "0198f3a2-7c44-7bd1-9f0e-3b8f2f1c5a77"
+
+
+@pytest.mark.parametrize("text", [LONG, WIDE, "%" * 20_000, "\U0001f600" * 20_000, "\n" * 20_000])
+@pytest.mark.parametrize("call", [
+    lambda graph, text: graph.BatchGetNodes(pb.BatchGetNodesRequest(node_ids=[f"order-{i}" for i in range(10_000)])),
+    lambda graph, text: graph.BatchCreateNodes(pb.BatchCreateNodesRequest(
+        nodes=[pb.Node(type=2, prompt=pb.PromptNode(session_id=NOWHERE))] * 300)),
+    lambda graph, text: graph.CreateTemplate(pb.CreateTemplateRequest(template=pb.TemplateNode(
+        name="n", template_text="{{a}}", variables=[pb.VariableSpec(name="a", validation_pattern=f"({text}")]))),
+    lambda graph, text: graph.CreateTemplate(pb.CreateTemplateRequest(template=pb.TemplateNode(
+        name="n", template_text="{{a}}", variables=[pb.VariableSpec(name=text)] * 2))),
+    lambda graph, text: graph.Query(pb.QueryRequest(filters={text: "v"})),
+    lambda graph, text: next(graph.StreamQuery(pb.QueryRequest(filters={f"{text}{i}": "v" for i in range(20)}))),
+    lambda graph, text: next(graph.StreamEvents(pb.StreamEventsRequest(event_types=[99] * 5_000))),
+    lambda graph, text: graph.AddPrompt(pb.AddPromptRequest(
+        session_id=NOWHERE, content="x", metadata=pb.PromptMetadata(custom={"agent_id": text.strip() or "x" * 20_000}))),
+    lambda graph, text: graph.CreateNode(pb.CreateNodeRequest(node=pb.Node(
+        id=f"a{text}", type=2, prompt=pb.PromptNode(id=f"b{text}", session_id=NOWHERE, content="x")))),
+], ids=["ids", "nodes", "pattern", "variable", "filter", "filters", "types", "agent", "node"])  # fmt: skip
+def test_a_long_error_is_told_by_its_first_faults_within_8_kib(graph: MemoryGraphServiceStub, call, text) -> None:
+    with refused(grpc.StatusCode.INVALID_ARGUMENT) as refusal:
+        call(graph, text)
+    assert refusal.fields, "the first faults are named by their fields"
+    details = refusal.trailing["grpc-status-details-bin"]
+    assert len(details) * 4 / 3 + len(urllib.parse.quote(refusal.text)) < 8 * 1024
+
+
+def test_a_long_error_says_how_many_faults_more_there_are(graph: MemoryGraphServiceStub) -> None:
+    with refused(grpc.StatusCode.INVALID_ARGUMENT) as refusal:
+        graph.BatchGetNodes(pb.BatchGetNodesRequest(node_ids=[f"order-{i:06}" for i in range(100)]))
+    assert refusal.text.startswith("node_ids[0]: must be a UUID such as")
+    told = len(refusal.text.split("; ")) - 1
+    assert refusal.text.endswith(f"; and {100 - told} more")
+    assert refusal.fields["node_ids[0]"].startswith("must be a UUID")
+
+
+def test_what_is_long_in_an_error_loses_its_middle_and_not_the_way_out(graph: MemoryGraphServiceStub) -> None:
+    with refused(grpc.StatusCode.INVALID_ARGUMENT) as refusal:
+        graph.Query(pb.QueryRequest(filters={LONG: "v"}))
+    assert "is no filter; filters are model, status" in refusal.text
+
+
+def test_an_unknown_template_variable_is_told_however_long_the_names_are(
+    graph: MemoryGraphServiceStub, session
+) -> None:
+    names = [f"variable_{i:03}_{'x' * 100}" for i in range(200)]
+    text = " ".join(f"{{{{{name}}}}}" for name in names)
+    template = pb.TemplateNode(name="n", template_text=text)
+    id = graph.CreateTemplate(pb.CreateTemplateRequest(template=template)).id
+    with refused(grpc.StatusCode.INVALID_ARGUMENT) as refusal:
+        graph.InstantiateTemplate(pb.InstantiateTemplateRequest(
+            template_id=id, session_id=session, variable_values={LONG: "v"}))  # fmt: skip
+    assert "the template has no such variable; it has variable_000" in refusal.text

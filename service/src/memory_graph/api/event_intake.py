@@ -15,7 +15,7 @@ from memory_graph.api.status import Draining
 from memory_graph.flow.budget import ByteBudget
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
 from memory_graph.ingest.telemetry.decode import from_message
-from memory_graph.ingest.telemetry.events import Rejected, TelemetryEvent
+from memory_graph.ingest.telemetry.events import MAX_EVENT_ID, Rejected, TelemetryEvent
 from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS, Outcome, Pipeline, held_bytes
 from memory_graph.ingest.topics import PROTOBUF
 from memory_graph.model.errors import Invalid, Violation
@@ -119,7 +119,7 @@ class Intake:
         events: list[TelemetryEvent] = []
         rejected: dict[int, Rejected] = {}
         for place, one in enumerate(sent):
-            ids.append(one.event_id)
+            ids.append(one.event_id[:MAX_EVENT_ID])
             try:
                 events.append(from_message(one))
             except Rejected as problem:

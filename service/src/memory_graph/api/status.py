@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import urllib.parse
+
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -17,11 +19,18 @@ from memory_graph.model.errors import (
     SessionClosed,
     StoreUnavailable,
     Vetoed,
+    shortened,
 )
 from memory_graph.store.protocol import Overrun
 
 RETRY_AFTER_SECONDS = 1
 """What a client is told to wait when the store is unavailable."""
+
+MAX_MESSAGE_BYTES = 1_800
+"""Longest message of a status, as gRPC encodes it (a character that is not ASCII takes six to twelve bytes)."""
+MAX_DETAILS_BYTES = 4_400
+"""Largest google.rpc.Status. Base64 of it and the message stay below the 8 KiB that every gRPC client takes as
+metadata; of a status beyond them clients see RESOURCE_EXHAUSTED instead."""
 
 _CODES: tuple[tuple[type[GraphError], StatusCode], ...] = (
     (NotFound, StatusCode.NOT_FOUND),
@@ -32,6 +41,11 @@ _CODES: tuple[tuple[type[GraphError], StatusCode], ...] = (
     (FeedGap, StatusCode.OUT_OF_RANGE),
     (StoreUnavailable, StatusCode.UNAVAILABLE),
 )
+
+
+_PACKING_BYTES = 100
+_PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+"""Characters that gRPC does not encode in a message (percent-encoding of its HTTP/2 protocol)."""
 
 
 class ShuttingDown(GraphError):
@@ -58,34 +72,44 @@ def status_of(error: GraphError | Overrun) -> tuple[StatusCode, str, tuple[tuple
     if isinstance(error, ShuttingDown):
         return StatusCode.UNAVAILABLE, str(error), _resume(error.last_event_id)
     code = next((code for kind, code in _CODES if isinstance(error, kind)), StatusCode.INTERNAL)
-    details: list[Message] = []
+    message = _within(str(error))
+    status = status_pb2.Status(code=code.value[0], message=message)
     if isinstance(error, Invalid):
-        details.append(
-            error_details_pb2.BadRequest(
-                field_violations=[
-                    error_details_pb2.BadRequest.FieldViolation(
-                        field=violation.field, description=violation.description
-                    )
-                    for violation in error.violations
-                ]
-            )
-        )
+        _add(status, _bad_request(error, MAX_DETAILS_BYTES - status.ByteSize() - _PACKING_BYTES))
     if isinstance(error, StoreUnavailable):
-        details.append(error_details_pb2.RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_SECONDS)))
-    if not details:
-        return code, str(error), ()
-    return code, str(error), (("grpc-status-details-bin", _packed(code, str(error), details)),)
+        _add(status, error_details_pb2.RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_SECONDS)))
+    if not status.details:
+        return code, message, ()
+    return code, message, (("grpc-status-details-bin", status.SerializeToString()),)
+
+
+def _bad_request(error: Invalid, room: int) -> error_details_pb2.BadRequest:
+    """The first violations, as far as there is room for them; the first in any case."""
+    told = error_details_pb2.BadRequest()
+    for violation in error.violations:
+        added = told.field_violations.add(field=violation.field, description=violation.description)
+        if told.ByteSize() > room and len(told.field_violations) > 1:
+            del told.field_violations[-1]
+            break
+        while told.ByteSize() > room:
+            added.description = shortened(added.description, len(added.description) * 3 // 4)
+    return told
+
+
+def _within(text: str) -> str:
+    """A message that fits its bound as gRPC encodes it."""
+    most = MAX_MESSAGE_BYTES
+    while len(urllib.parse.quote(text, _PLAIN)) > MAX_MESSAGE_BYTES:
+        most = most * 3 // 4
+        text = shortened(text, most)
+    return text
 
 
 def _resume(event_id: str | None) -> tuple[tuple[str, str | bytes], ...]:
     return (("last-event-id", event_id),) if event_id else ()
 
 
-def _packed(code: StatusCode, message: str, details: list[Message]) -> bytes:
-    status = status_pb2.Status(code=code.value[0], message=message)
-    for detail in details:
-        packed = Any()
-        packed.Pack(detail)
-        status.details.append(packed)
-    packed_status: bytes = status.SerializeToString()
-    return packed_status
+def _add(status: status_pb2.Status, detail: Message) -> None:
+    packed = Any()
+    packed.Pack(detail)
+    status.details.append(packed)

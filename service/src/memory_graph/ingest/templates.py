@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from memory_graph.ingest.checks import compile_pattern
-from memory_graph.model.errors import Invalid, Violation
+from memory_graph.model.errors import Invalid, Violation, listed
 from memory_graph.model.nodes import TemplateData, VariableSpec
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*\}\}")
@@ -68,7 +68,9 @@ def _unknown(
 ) -> list[Violation]:
     known = sorted({*specs, *names})
     return [
-        Violation(f"variable_values[{name}]", f"the template has no such variable; it has {', '.join(known) or 'none'}")
+        Violation(
+            f"variable_values[{name}]", f"the template has no such variable; it has {listed(known, 1_000) or 'none'}"
+        )
         for name in values
         if name not in specs and name not in names
     ]
@@ -80,7 +82,7 @@ def _missing(
     required = [name for name in names if name not in specs]
     required += [spec.name for spec in specs.values() if spec.required and spec.default_value is None]
     missing = sorted({name for name in required if name not in values})
-    return [Violation("variable_values", f"missing required variables: {', '.join(missing)}")] if missing else []
+    return [Violation("variable_values", f"missing required variables: {listed(missing)}")] if missing else []
 
 
 def _mismatched(specs: Mapping[str, VariableSpec], values: Mapping[str, str]) -> list[Violation]:

@@ -2,6 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+MAX_SENTENCE = 1_500
+"""Most characters of a sentence about one fault, whatever of a request it repeats."""
+_MAX_FIELD = 200
+
+
+def shortened(text: str, most: int = MAX_SENTENCE) -> str:
+    """Text of at most about so many characters: what is too long loses its middle, since the way out is at the end."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most * 2 // 3]} … {text[len(text) - most // 3 :]}"
+
+
+def listed(parts: Iterable[str], most: int = MAX_SENTENCE, separator: str = ", ") -> str:
+    """The first parts as far as about so many characters have room for them, at least one, "and n more"."""
+    parts = list(parts)
+    size = count = 0
+    for part in parts:
+        size += len(part) + len(separator)
+        if count and size > most:
+            return f"{separator.join(parts[:count])}{separator}and {len(parts) - count:,} more"
+        count += 1
+    return separator.join(parts)
+
 
 class GraphError(Exception):
     """Base of every error of the graph; its text is one sentence for the caller."""
@@ -37,16 +62,16 @@ class Violation(Exception):
     """One field that is wrong."""
 
     def __init__(self, field: str, description: str) -> None:
-        super().__init__(f"{field}: {description}")
-        self.field = field
-        self.description = description
+        self.field = shortened(field, _MAX_FIELD)
+        self.description = shortened(description)
+        super().__init__(f"{self.field}: {self.description}")
 
 
 class Invalid(GraphError):
-    """A request that can never be accepted as it is; every field at fault is named."""
+    """A request that can never be accepted as it is. violations: all of them; the text has the first."""
 
     def __init__(self, *violations: Violation) -> None:
-        super().__init__("; ".join(str(violation) for violation in violations))
+        super().__init__(listed((str(violation) for violation in violations), separator="; "))
         self.violations = violations
 
 
@@ -54,9 +79,9 @@ class Vetoed(GraphError):
     """A plugin refused the write."""
 
     def __init__(self, plugin: str, reason: str) -> None:
-        super().__init__(f"plugin {plugin} refused: {reason}")
         self.plugin = plugin
-        self.reason = reason
+        self.reason = shortened(reason)
+        super().__init__(f"plugin {plugin} refused: {self.reason}")
 
 
 class FeedGap(GraphError):

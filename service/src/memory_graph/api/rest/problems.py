@@ -9,6 +9,8 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
+from memory_graph.model.errors import shortened
+
 MEDIA_TYPE = "application/problem+json"
 _log = structlog.get_logger(__name__)
 
@@ -17,9 +19,9 @@ class Problem(Exception):
     """A request that is refused. detail: a sentence with the way out. retry_after_s: when to send it again."""
 
     def __init__(self, status: HTTPStatus, detail: str, *, retry_after_s: int | None = None) -> None:
-        super().__init__(detail)
+        self.detail = shortened(detail)
+        super().__init__(self.detail)
         self.status = status
-        self.detail = detail
         self.retry_after_s = retry_after_s
 
 

@@ -8,6 +8,7 @@ import re
 import msgspec
 
 from memory_graph.ingest.timestamps import LATEST_MS
+from memory_graph.model.errors import shortened
 
 MAX_EVENT_ID = 256
 """Longest event_id, in characters."""
@@ -153,10 +154,10 @@ class Rejected(Exception):
     def __init__(
         self, event_id: str, event_type: str, reason: str, sentence: str, *, body: bytes | None = None
     ) -> None:
-        super().__init__(sentence)
+        super().__init__(shortened(sentence))
         self.body = body
         self.content_type = "application/json"
-        self.event_id = event_id
+        self.event_id = event_id[:MAX_EVENT_ID]
         self.event_type = event_type if event_type in COUNTED else UNKNOWN
         self.reason = reason
 
