@@ -20,6 +20,20 @@ from support.server import Serve, ServerProcess
 # By default structlog paints a traceback with the values of all variables, which takes seconds where they are large.
 structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
 
+_SERVERS = {"kafka": "kafka", "kafka_process": "kafka", "neo4j_uri": "neo4j", "neo4j_process": "neo4j"}
+"""Fixtures that start a server, and the group of tests that share it."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a server are one group, which one process runs; the groups are first, as they take longest."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            groups = [_SERVERS[name] for name in getattr(item, "fixturenames", ()) if name in _SERVERS]
+            for group in groups[:1]:
+                item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
