@@ -4,6 +4,11 @@
 
 from __future__ import annotations
 
+import functools
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
@@ -11,7 +16,14 @@ from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_requ
 from . import _cluster, _kubeconfig
 from ._cluster import Cluster, connect
 from ._errors import ClusterError
-from ._redact import redacted
+from ._manifest import opened
+from ._secret_values import SecretValues
+
+OURS = frozenset({"kind", "name", "namespace", "api_version", "action", "state", "check", "label", "path", "header",
+                  "before_header", "after_header"})  # fmt: skip
+"""Keys of a result whose texts are names of our own."""
+TEXTS = frozenset({"msg", "message", "why", "way_out", "events", "log", "kept", "reason", "text", "note"})
+"""Keys of a result whose texts may quote others."""
 
 
 def auth_options() -> dict[str, dict[str, Any]]:
@@ -39,48 +51,106 @@ def auth_options() -> dict[str, dict[str, Any]]:
 
 
 class ClusterModule(AnsibleModule):  # type: ignore[misc]
-    """AnsibleModule that never writes manifests to syslog, and hides secrets in the invocation it returns."""
+    """AnsibleModule that never writes manifests to syslog, and hides values of Secrets in all that it returns."""
+
+    current: ClusterModule | None = None
 
     def __init__(self, options: dict[str, dict[str, Any]], **more: Any) -> None:
         self._reached: Cluster | None = None
+        self._values = SecretValues()
+        ClusterModule.current = self
         super().__init__(argument_spec={**auth_options(), **options}, no_log=True, **more)
         for library, present in (("urllib3", _cluster.urllib3), ("PyYAML", _kubeconfig.yaml)):
             if present is None:
                 self.fail_json(msg=missing_required_lib(library))
+        self._learn()
 
     def connect(self) -> Cluster:
         self._reached = connect(self.params)
+        self._reached.secret_values = self._values
         return self._reached
 
     def _pass_on_warnings(self) -> None:
         for warning in self._reached.warnings if self._reached else ():
             self.warn(warning)
 
+    def broken(self, error: Exception) -> NoReturn:
+        """End with a sentence about a fault of our own. Not with the error's words, which may quote anything."""
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        said = f"{type(error).__name__} in {Path(at.filename).name}, line {at.lineno}"
+        self.refuse(
+            ClusterError(said, "this is a fault of the collection: report it with the objects that cause it"),
+            exception="".join(traceback.format_tb(error.__traceback__)),
+        )
+
+    def _learn(self) -> None:
+        """Note the values of the Secrets we were given, also where a later one is malformed."""
+        given = [self.params, *(self.params.get("beside") or [])]
+        for objects in (one.get("objects") for one in given):
+            with suppress(ClusterError):
+                for manifest in opened(objects):
+                    self._values.learn(manifest)
+
     def invocation(self) -> dict[str, Any]:
-        shown = dict(self.params)
+        shown = self._without_objects(self.params)
+        if shown.get("beside"):
+            shown["beside"] = [self._without_objects(one) for one in shown["beside"]]
+        return {"module_args": shown}
+
+    def _without_objects(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters whose objects show no value of a Secret."""
+        shown = dict(params)
         if shown.get("objects"):
             given = shown["objects"] if isinstance(shown["objects"], list) else [shown["objects"]]
-            shown["objects"] = [_without_values(item) for item in given]
-        return {"module_args": shown}
+            shown["objects"] = self._shown([_without_values(item) for item in given])
+        return shown
 
     def done(self, **result: Any) -> NoReturn:
         self._pass_on_warnings()
-        self.exit_json(invocation=self.invocation(), **result)
+        self.exit_json(invocation=self.invocation(), **self._shown(result))
         raise SystemExit(0)
 
     def refuse(self, error: ClusterError, **result: Any) -> NoReturn:
         self._pass_on_warnings()
-        self.fail_json(msg=str(error), invocation=self.invocation(), **result)
+        self.fail_json(msg=self._values.hide(str(error)), invocation=self.invocation(), **self._shown(result))
         raise SystemExit(1)
+
+    def _shown(self, result: Any, key: str = "") -> Any:
+        """The result without values of Secrets: names are ours to say, texts may be others'."""
+        if isinstance(result, Mapping):
+            return {name: self._shown(item, name) for name, item in result.items()}
+        if isinstance(result, list | tuple):
+            return [self._shown(item, key) for item in result]
+        if isinstance(result, str) and key not in OURS:
+            return self._values.hide(result, plain=key in TEXTS)
+        return result
+
+
+def sentence(main: Callable[[], None]) -> Callable[[], None]:
+    """A module's ``main`` that ends in a sentence whatever happens, as a traceback may quote a Secret."""
+
+    @functools.wraps(main)
+    def guarded() -> None:
+        try:
+            main()
+        except Exception as error:
+            if ClusterModule.current is None:
+                raise
+            ClusterModule.current.broken(error)
+
+    return guarded
 
 
 def _without_values(item: Any) -> Any:
     """A manifest as it may be shown; of a text, in which a Secret may be, only that there was one."""
     if not isinstance(item, dict):
         return f"({type(item).__name__})"
-    if item.get("kind") == "List":
-        return {**item, "items": [_without_values(below) for below in item.get("items") or []]}
-    shown = redacted(item, b"") or {}
-    if item.get("kind") == "Secret":  # without the release's key even a hash would help to guess
-        shown.pop("data", None), shown.pop("stringData", None)
-    return shown
+    if isinstance(item.get("items"), list):
+        kind = str(item.get("kind") or "").removesuffix("List")
+        below = ({"kind": kind, **one} if isinstance(one, dict) else one for one in item["items"])
+        return {**item, "items": [_without_values(one) for one in below]}
+    if str(item.get("kind")).lower() != "secret":
+        return item
+    metadata = item.get("metadata")  # without the release's key even a hash would help to guess
+    name = {key: metadata.get(key) for key in ("name", "namespace")} if isinstance(metadata, dict) else {}
+    return {**{key: item.get(key) for key in ("apiVersion", "kind", "type")}, "metadata": name}

@@ -22,6 +22,7 @@ from ._identity import Headers, Identity
 from ._kubeconfig import Access, access
 from ._patience import QUICK, Patience, Trouble
 from ._proxy import Proxy, proxy_for
+from ._secret_values import SecretValues
 
 try:
     import urllib3
@@ -61,6 +62,7 @@ class Cluster:
         self.warnings: list[str] = []
         self.tell: Callable[[str], None] | None = None  # told while the server is away, for people who watch
         self.guard: Callable[[str], None] | None = None  # asked before every write; what it raises prevents it
+        self.secret_values = SecretValues()  # of all that was sent or read: no error of ours quotes one
         self._patience = patience or Patience()
         self._lock = threading.Lock()
         self._answered = False
@@ -125,13 +127,17 @@ class Cluster:
 
     def _decoded(self, verb: str, path: str, response: Any) -> Any:
         try:
-            return json.loads(response.data) if response.data else {}
+            answer = json.loads(response.data) if response.data else {}
         except ValueError as error:
             raise not_kubernetes(self.access, verb, path, response.status) from error
+        if isinstance(answer, dict) and answer.get("kind") in ("Secret", "SecretList"):
+            self.secret_values.learn(answer)
+        return answer
 
     def _send(self, verb: str, path: str, query: Mapping[str, Any] | None, body: Any, content_type: str,
               stream: bool) -> Any:  # fmt: skip
         url = self._prefix + path + (f"?{urlencode(query)}" if query else "")
+        self.secret_values.learn(body)
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         repeatable = verb != "POST" or path.endswith("reviews") or "dryRun" in (query or {}) or _named(body)
         if self._patience.exhausted():
@@ -153,7 +159,7 @@ class Cluster:
                 if response.status == 401 and not renewed and self._identity.renew(generation):
                     renewed = True
                     continue
-                trouble = self._refusal(response, verb, path, content_type, repeatable)
+                trouble = self._refusal(response, verb, path, content_type, repeatable, body)
             pause, news = attempt.pause(trouble), self._patience.news()
             if news and self.tell:
                 self.tell(f"{self.access.server} {news}")
@@ -206,8 +212,9 @@ class Cluster:
             raise said from error
         return Trouble(said, what, most=0 if self._answered else QUICK)
 
-    def _refusal(self, response: Any, verb: str, path: str, content_type: str, repeatable: bool) -> Trouble:
-        status, body = response.status, _status(response)
+    def _refusal(self, response: Any, verb: str, path: str, content_type: str, repeatable: bool,
+                 sent: Any) -> Trouble:  # fmt: skip
+        status, body = response.status, self.secret_values.hidden(_status(response), about=sent)
         if status < 400:
             raise not_kubernetes(self.access, verb, path, status, response.headers.get("location", ""))
         error, pause = api_error(verb, path, status, body, self.access), _retry_after(response)
@@ -239,7 +246,7 @@ class Cluster:
         told += [  # RFC 9111 §5.5: code agent "text"
             value.split('"', 1)[-1].rstrip('"').replace('\\"', '"') for value in response.headers.getlist("warning")
         ]
-        for text in told:
+        for text in map(self.secret_values.hide, told):
             with self._lock:
                 if text not in self.warnings:
                     self.warnings.append(text)

@@ -14,6 +14,8 @@ import hmac
 from collections.abc import Mapping
 from typing import Any
 
+from ._secret_values import SHOWN
+
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -23,16 +25,16 @@ def keyed_hash(value: Any, key: bytes) -> str:
 
 
 def redacted(obj: Mapping[str, Any] | None, key: bytes) -> dict[str, Any] | None:
-    """A copy of ``obj``; in a Secret every value of ``data`` and ``stringData`` is replaced."""
+    """A copy of ``obj``; in a Secret everything is replaced but what it is called and of which type it is."""
     if obj is None:
         return None
     result: dict[str, Any] = copy.deepcopy(dict(obj))
     if result.get("kind") != "Secret":
         return result
-    for part in ("data", "stringData"):
-        if isinstance(result.get(part), Mapping):
+    for part in sorted(result.keys() - SHOWN):
+        if isinstance(result[part], Mapping):
             result[part] = {name: f"keyed hash {keyed_hash(value, key)}" for name, value in result[part].items()}
-        elif part in result:
+        else:
             result[part] = f"keyed hash {keyed_hash(result[part], key)}"
     metadata = result.get("metadata")
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None

@@ -218,7 +218,7 @@ class Release(Run):
                 if status.state == "failed"
                 else f"not ready in {self.wish.wait_timeout:g} s: {status.reason}"
             )
-            outcome.failures.append({
+            self.add_failure({
                 "kind": status.ref.kind, "namespace": status.ref.namespace, "name": status.ref.name,
                 "message": f"{status.ref} {after}: {why}", "why": status.why, "way_out": status.way_out,
                 "events": status.events, "log": status.log, "kept": self._kept(status),
@@ -267,5 +267,5 @@ class Release(Run):
                 self.fail("Lease", record_name(self.wish.name), step.error)
             else:
                 step.error = _immutable.explained(step) or step.error
-                self.outcome.failures.append(_plan.failure(step))
+                self.add_failure(_plan.failure(step))
         return bool(failed)

@@ -86,13 +86,16 @@ class Run:
     def __init__(self, cluster: Cluster, wish: Wish, progress: Progress) -> None:
         _manifest_checks.release_name(wish.name)
         _manifest_checks.namespace_name(wish.namespace, f"release {wish.name}")
-        self.cluster, self.wish, self.progress = cluster, wish, progress
+        self.cluster, self.wish = cluster, wish
+        self._hide = cluster.secret_values.hide
+        self.progress: Progress = lambda label, text: progress(label, self._hide(text))
+        cluster.secret_values.name(wish.name, wish.namespace)
         self.discovery = Discovery(cluster)
         self.outcome = Outcome(_history.Record(wish.name, wish.namespace))
         self.lease = _lease.Lease(cluster, wish.name, wish.namespace, self.say)
 
     def say(self, label: str, text: str) -> None:
-        self.outcome.report.append({"label": label, "text": text})
+        self.outcome.report.append({"label": label, "text": self._hide(text)})
         self.progress(label, text)
 
     @contextmanager
@@ -106,5 +109,12 @@ class Run:
     def fail(self, kind: str, name: str, error: ClusterError) -> None:
         """An error that is of no single object."""
         if not any(failure["message"] == error.message for failure in self.outcome.failures):
-            self.outcome.failures.append({"kind": kind, "namespace": self.wish.namespace, "name": name,
-                                          "message": error.message, "way_out": error.way_out})  # fmt: skip
+            self.add_failure({"kind": kind, "namespace": self.wish.namespace, "name": name,
+                              "message": error.message, "way_out": error.way_out})  # fmt: skip
+
+    def add_failure(self, failure: dict[str, Any]) -> None:
+        """Note what went wrong; words of others in it, such as a pod's log, quote no Secret."""
+        names = ("kind", "namespace", "name")
+        self.outcome.failures.append({
+            key: item if key in names else self.cluster.secret_values.hidden(item) for key, item in failure.items()
+        })  # fmt: skip

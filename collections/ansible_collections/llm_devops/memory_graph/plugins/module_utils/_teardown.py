@@ -44,7 +44,8 @@ def _absent(run: Run) -> Outcome:
     outcome.deleted = outcome.pruned
     if wish.wait and outcome.pruned:
         with run.timed("wait"):
-            outcome.failures += _prune.await_gone(run.cluster, outcome.leaving, wish.wait_timeout)
+            for failure in _prune.await_gone(run.cluster, outcome.leaving, wish.wait_timeout):
+                run.add_failure(failure)
     if outcome.pruned:
         run.say("delete", f"{outcome.pruned} objects gone  {time.monotonic() - start:.1f} s")
     return outcome

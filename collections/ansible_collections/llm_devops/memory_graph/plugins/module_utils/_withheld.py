@@ -17,6 +17,7 @@ from . import _fields
 from ._cluster import FIELD_MANAGER
 from ._manifest import Object
 from ._redact import LAST_APPLIED
+from ._secret_values import SHOWN
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def withheld(manifest: Object, key: bytes) -> Kept:
     """What may be kept of ``manifest``."""
     if manifest.get("kind") != "Secret":
         return Kept(manifest)
-    shown = copy.deepcopy({name: value for name, value in manifest.items() if name not in ("data", "stringData")})
+    shown = copy.deepcopy({name: value for name, value in manifest.items() if name in SHOWN})
     annotations = shown["metadata"].get("annotations")
     if isinstance(annotations, dict):
         annotations.pop(LAST_APPLIED, None)  # kubectl keeps the whole Secret in it

@@ -40,10 +40,11 @@ groups:
   sample: [apps, autoscaling, batch, metrics.k8s.io]
 """
 
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
 
 
+@sentence
 def main() -> None:
     module = ClusterModule({}, supports_check_mode=True)
     try:

@@ -89,7 +89,7 @@ report:
 from typing import Any
 
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _groundwork
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
 
@@ -117,7 +117,7 @@ class GroundworkModule(ClusterModule):
 
     def invocation(self) -> dict[str, Any]:
         shown: dict[str, Any] = super().invocation()
-        secrets = [{**one, "values": sorted(one["values"])} for one in self.params["secrets"]]
+        secrets = [{**one, "values": sorted(one["values"] or {})} for one in self.params["secrets"]]
         shown["module_args"] = {**shown["module_args"], "secrets": secrets}
         return shown
 
@@ -137,6 +137,7 @@ def lay(cluster: Cluster, params: dict[str, Any], *, check: bool) -> list[str]:
     return made
 
 
+@sentence
 def main() -> None:
     module = GroundworkModule(OPTIONS, supports_check_mode=True)
     try:

@@ -92,7 +92,7 @@ from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _grpc_health, _portforward
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._grpc_health import Health, check
@@ -143,6 +143,7 @@ def ask(module: ClusterModule, cluster: Cluster | None, target: str, deadline: f
     return answers
 
 
+@sentence
 def main() -> None:
     module = ClusterModule(
         OPTIONS, supports_check_mode=True,

@@ -150,7 +150,7 @@ from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _kafka_admin, _portforward
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._credentials import secret_values
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kafka_admin import Login, NoAnswer, connected
@@ -253,6 +253,7 @@ def document(side: Any) -> str:
     return str(yaml.safe_dump(dict(side), sort_keys=False)) if side else ""
 
 
+@sentence
 def main() -> None:
     module = ClusterModule(
         OPTIONS,

@@ -100,7 +100,7 @@ from typing import Any
 from ansible.module_utils.basic import missing_required_lib
 
 from ..module_utils import _memory_messages, _portforward, _roundtrip
-from ..module_utils._ansible import ClusterModule
+from ..module_utils._ansible import ClusterModule, sentence
 from ..module_utils._cluster import Cluster
 from ..module_utils._endpoints import ready_pods
 from ..module_utils._errors import ClusterError
@@ -199,6 +199,7 @@ def prove(cluster: Cluster, params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@sentence
 def main() -> None:
     module = ClusterModule(OPTIONS, supports_check_mode=True, required_together=[("tls_certificate", "tls_key")])
     for library, user, name in LIBRARIES:

@@ -111,7 +111,7 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _neo4j_schema, _portforward
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._credentials import secret_values
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._endpoints import ready_pods
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
@@ -186,6 +186,7 @@ def bring(module: ClusterModule) -> Standing:
         raise ClusterError(f"{message}: {forward.error}" if forward.error else message, error.way_out) from error
 
 
+@sentence
 def main() -> None:
     module = ClusterModule(
         OPTIONS,

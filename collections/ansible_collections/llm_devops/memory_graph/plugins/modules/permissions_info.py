@@ -135,7 +135,7 @@ needs:
 from dataclasses import asdict
 from typing import Any
 
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kubeconfig import yaml
@@ -187,6 +187,7 @@ def planned(given: dict[str, Any], discovery: Discovery, *, delete_data: bool) -
     )  # fmt: skip
 
 
+@sentence
 def main() -> None:
     module = ClusterModule(OPTIONS, supports_check_mode=True)
     params = module.params

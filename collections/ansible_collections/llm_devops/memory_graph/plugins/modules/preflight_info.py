@@ -85,7 +85,7 @@ report:
 
 from typing import Any
 
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import prepared
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest_checks import release_name
@@ -100,6 +100,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@sentence
 def main() -> None:
     module = ClusterModule(OPTIONS, supports_check_mode=True)
     params = module.params

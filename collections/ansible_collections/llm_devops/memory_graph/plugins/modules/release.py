@@ -185,7 +185,7 @@ report:
 
 from typing import Any
 
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._interrupt import Interrupted, interruptible
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._outcome import (
@@ -231,6 +231,7 @@ def run(module: ClusterModule, release: Release) -> Outcome:
         module.refuse(error, report=release.outcome.report)
 
 
+@sentence
 def main() -> None:
     module = ClusterModule(
         OPTIONS,

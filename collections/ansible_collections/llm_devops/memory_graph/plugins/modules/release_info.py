@@ -120,7 +120,7 @@ import datetime as dt
 from typing import Any
 
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _drift, _history, _lease, _revisions
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, ClusterError
@@ -178,6 +178,7 @@ def shown(entry: dict[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in entry.items() if key != "parts"}, "kept": entry["parts"] > 0}
 
 
+@sentence
 def main() -> None:
     module = ClusterModule(OPTIONS, supports_check_mode=True)
     name, namespace = module.params["name"], module.params["namespace"]
