@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from ._json import integer, mapping, text
 from ._manifest import Object
 from ._quantity import parse
 
@@ -64,9 +65,9 @@ def autoscaled(objects: Iterable[Object]) -> dict[tuple[str, str, str], int]:
     """The least replicas an autoscaler keeps, by ``(namespace, kind, name)`` of what it scales."""
     found = {}
     for item in (one for one in objects if one["kind"] == "HorizontalPodAutoscaler"):
-        target, least = item["spec"].get("scaleTargetRef") or {}, item["spec"].get("minReplicas")
-        place = (item["metadata"].get("namespace", ""), str(target.get("kind")), str(target.get("name")))
-        found[place] = 1 if least is None else int(least)
+        target = mapping(item, "spec", "scaleTargetRef")
+        place = (text(item, "metadata", "namespace"), text(target, "kind"), text(target, "name"))
+        found[place] = integer(item, "spec", "minReplicas", default=1)
     return found
 
 

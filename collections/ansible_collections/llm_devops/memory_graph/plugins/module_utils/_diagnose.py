@@ -9,8 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ._json import integer, mapping, mappings, text
+
 Object = dict[str, Any]
 PATIENCE = 15.0  # seconds for what sometimes heals: a registry that hiccups, capacity a dying pod still holds
+AUTOSCALER_PATIENCE = 35.0  # it looks every 15 s: twice since its target may have come
 REFERENCE_PATIENCE = 5.0  # for a name that is not there: what comes with the same release was applied before
 # Restarts after which a crash is a loop. The first restart of a container has no back-off; of an init container it has.
 CRASHES = {"container": 2, "init container": 1}
@@ -35,7 +38,8 @@ _NO_CONTAINER = ("CreateContainerConfigError", "CreateContainerError", "RunConta
 class Trouble:
     """``patience`` seconds it may last before it ends the wait; 0 is at once.
 
-    ``missing`` marks a reference to something that is not there, which an operator may still bring.
+    ``missing`` marks a reference to something that is not there, which an operator may still bring; ``final`` what
+    nothing will mend.
     """
 
     reason: str
@@ -45,35 +49,35 @@ class Trouble:
     container: str = ""
     crashed: bool = False
     missing: bool = False
+    final: bool = False
 
 
 def trouble(pod: Object, events: Iterable[Object] = ()) -> Trouble | None:
     """What keeps the pod from starting for good, or None while it may simply need time."""
-    status = pod.get("status") or {}
     for key in ("initContainerStatuses", "containerStatuses"):
-        for item in status.get(key) or []:
+        for item in mappings(pod, "status", key):
             found = _container(pod, item, "init container" if key.startswith("init") else "container")
             if found:
                 return found
-    for item in status.get("conditions") or []:
+    for item in mappings(pod, "status", "conditions"):
         if item.get("type") == "PodScheduled" and item.get("reason") == "Unschedulable":
-            return None if status.get("nominatedNodeName") else _unschedulable(str(item.get("message", "")))
+            return None if text(pod, "status", "nominatedNodeName") else _unschedulable(text(item, "message"))
     return None if _prepared(pod) else _unmountable(pod, events)
 
 
 def _prepared(pod: Object) -> bool:
     """Whether volumes, network and sandbox are there; before Kubernetes 1.29 nobody says so."""
-    conditions = (pod.get("status") or {}).get("conditions") or []
+    conditions = mappings(pod, "status", "conditions")
     return any(one.get("type") == "PodReadyToStartContainers" and one.get("status") == "True" for one in conditions)
 
 
 def _describe(pod: Object) -> str:
-    return f"kubectl -n {pod['metadata'].get('namespace')} describe pod {pod['metadata']['name']}"
+    return f"kubectl -n {text(pod, 'metadata', 'namespace')} describe pod {text(pod, 'metadata', 'name')}"
 
 
 def _container(pod: Object, item: Object, role: str) -> Trouble | None:
-    waiting = (item.get("state") or {}).get("waiting") or {}
-    reason, message = waiting.get("reason", ""), one_line(waiting.get("message", ""))
+    waiting, name = mapping(item, "state", "waiting"), text(item, "name")
+    reason, message = text(waiting, "reason"), one_line(text(waiting, "message"))
     if reason in _NO_IMAGE:
         return _pull(pod, item, reason, message)
     if reason in ("InvalidImageName", "ErrImageNeverPull"):
@@ -83,7 +87,7 @@ def _container(pod: Object, item: Object, role: str) -> Trouble | None:
             else "the image reference is malformed"
         )
         way_out = f"load or correct the image  ·  {_describe(pod)}"
-        return Trouble(f"{reason}: {item.get('image', '')}", why, way_out, 0, item["name"])
+        return Trouble(f"{reason}: {text(item, 'image')}", why, way_out, 0, name)
     if reason in _NO_CONTAINER:
         missing = bool(_MISSING.search(message)) or "couldn't find key" in message
         return Trouble(
@@ -91,23 +95,23 @@ def _container(pod: Object, item: Object, role: str) -> Trouble | None:
             "the container's configuration names something that is not there" if missing else f"the {role} cannot run",
             f"create what is missing, or correct the name  ·  {_describe(pod)}" if missing else _describe(pod),
             REFERENCE_PATIENCE if "Config" in reason else 0,
-            item["name"],
+            name,
             missing=missing,
         )
-    if reason == "CrashLoopBackOff" and int(item.get("restartCount", 0)) >= CRASHES[role]:
+    if reason == "CrashLoopBackOff" and integer(item, "restartCount") >= CRASHES[role]:
         return _crash_loop(pod, item, role)
     return None
 
 
 def _pull(pod: Object, item: Object, reason: str, message: str) -> Trouble:
-    image, detail = item.get("image", ""), _pull_detail(message)
+    image, detail = text(item, "image"), _pull_detail(message)
     heals = not detail or bool(_MAY_HEAL.search(detail))
     return Trouble(
         f"{reason}: {image}: {detail or 'cannot be pulled'}",
         next((why for known, why in _PULLS if known.search(detail)), "the node cannot pull the image"),
         f"correct the image  ·  {_describe(pod)}",
         PATIENCE if heals else 0,
-        item["name"],
+        text(item, "name"),
     )
 
 
@@ -120,27 +124,27 @@ def _pull_detail(message: str) -> str:
 
 
 def _crash_loop(pod: Object, item: Object, role: str) -> Trouble:
-    last = (item.get("lastState") or {}).get("terminated") or {}
+    last, name = mapping(item, "lastState", "terminated"), text(item, "name")
     why = (
         "it uses more memory than its limit"
         if last.get("reason") == "OOMKilled"
         else "the program ends right after it starts"
     )
     return Trouble(
-        f"CrashLoopBackOff: {role} {item['name']} ended {item['restartCount'] + 1} times ({exit_of(last)})",
+        f"CrashLoopBackOff: {role} {name} ended {integer(item, 'restartCount') + 1} times ({exit_of(last)})",
         why,
-        f"read its log  ·  kubectl -n {pod['metadata'].get('namespace')} logs {pod['metadata']['name']}"
-        f" -c {item['name']} --previous",
+        f"read its log  ·  kubectl -n {text(pod, 'metadata', 'namespace')} logs {text(pod, 'metadata', 'name')}"
+        f" -c {name} --previous",
         0,
-        item["name"],
+        name,
         crashed=True,
     )
 
 
 def exit_of(terminated: Object) -> str:
     """``exit code 137, OOMKilled``."""
-    reason = terminated.get("reason")
-    return f"exit code {terminated.get('exitCode')}" + (f", {reason}" if reason and reason != "Error" else "")
+    reason = text(terminated, "reason")
+    return f"exit code {text(terminated, 'exitCode')}" + (f", {reason}" if reason and reason != "Error" else "")
 
 
 def _unschedulable(message: str) -> Trouble | None:
@@ -163,7 +167,7 @@ def _unschedulable(message: str) -> Trouble | None:
 
 def _unmountable(pod: Object, events: Iterable[Object]) -> Trouble | None:
     for event in events:
-        message = one_line(event.get("message", ""))
+        message = one_line(text(event, "message"))
         if event.get("reason") == "FailedMount" and _MISSING.search(message):
             return Trouble(
                 f"FailedMount: {message}",
@@ -177,23 +181,22 @@ def _unmountable(pod: Object, events: Iterable[Object]) -> Trouble | None:
 
 def container_statuses(pod: Object) -> list[Object]:
     """What is known of each container, in the order they start."""
-    status = pod.get("status") or {}
-    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    return [item for key in ("initContainerStatuses", "containerStatuses") for item in mappings(pod, "status", key)]
 
 
 def ended(pod: Object) -> tuple[str, str]:
     """The container that made a pod fail and how it ended, or two empty texts."""
     for item in container_statuses(pod):
         for state in ("state", "lastState"):
-            terminated = (item.get(state) or {}).get("terminated") or {}
+            terminated, name = mapping(item, state, "terminated"), text(item, "name")
             if terminated.get("exitCode"):
-                return str(item["name"]), f"container {item['name']} ended with {exit_of(terminated)}"
+                return name, f"container {name} ended with {exit_of(terminated)}"
     return "", ""
 
 
 def refused_creation(event: Object) -> Trouble | None:
     """A controller that may not create pods: quota, LimitRange, Pod Security, admission."""
-    message = one_line(event.get("message", ""))
+    message = one_line(text(event, "message"))
     if event.get("reason") != "FailedCreate" or not any(
         word in message.lower() for word in ("forbidden", "denied", "not found", "failed calling webhook", "invalid")
     ):
@@ -230,9 +233,18 @@ def creation_trouble(reason: str) -> Trouble:
     return Trouble(reason, "the API server refuses the pods", "see the reason above", REFERENCE_PATIENCE)
 
 
+def scale_trouble(reason: str) -> Trouble | None:
+    """Why a HorizontalPodAutoscaler cannot scale, when what it scales is not there."""
+    absent = ("not found", "no matches for kind", "could not find the requested resource")
+    if not reason.startswith("FailedGetScale") or not any(said in reason for said in absent):
+        return None
+    why = "what its scaleTargetRef names does not exist"
+    return Trouble(reason, why, "correct scaleTargetRef, or add its target", AUTOSCALER_PATIENCE, missing=True)
+
+
 def claim_trouble(event: Object) -> Trouble | None:
     """Why a PersistentVolumeClaim gets no volume, when nobody is at work on one."""
-    message, reason = one_line(event.get("message", "")), event.get("reason")
+    message, reason = one_line(text(event, "message")), event.get("reason")
     if reason == "ProvisioningFailed" and "storageclass" in message.lower() and "not found" in message:
         return Trouble(
             f"{reason}: {message}", "its storage class does not exist", "correct storageClassName", REFERENCE_PATIENCE
@@ -252,7 +264,7 @@ def one_line(text: Any) -> str:
 
 def unready(pod: Object) -> str:
     """Name of the first container that runs and is not ready, or nothing."""
-    for item in (pod.get("status") or {}).get("containerStatuses") or []:
-        if not item.get("ready") and "running" in (item.get("state") or {}):
-            return str(item["name"])
+    for item in mappings(pod, "status", "containerStatuses"):
+        if not item.get("ready") and "running" in mapping(item, "state"):
+            return text(item, "name")
     return ""

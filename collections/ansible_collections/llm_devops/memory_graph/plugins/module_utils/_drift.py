@@ -14,6 +14,7 @@ from . import _applyset, _diff, _fields, _plan, _prune, _rollback
 from ._cluster import FIELD_MANAGER, Cluster
 from ._discovery import Discovery
 from ._history import Record
+from ._json import mapping, mappings, text
 from ._manifest import Object, Ref, ref
 from ._redact import redacted
 from ._withheld import Kept, Restored, restored
@@ -60,7 +61,10 @@ class Drift:
 
 def ago(when: str, now: dt.datetime) -> str:
     """``2 h ago``, by the clock of the reader. Pure."""
-    seconds = max(int((now - dt.datetime.fromisoformat(when)).total_seconds()), 0)
+    try:
+        seconds = max(int((now - dt.datetime.fromisoformat(when)).total_seconds()), 0)
+    except (ValueError, TypeError):  # no time, or one without a zone
+        return ""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{seconds // size} {unit} ago"
@@ -121,7 +125,7 @@ def compared(identity: Ref, live: Object, after: Object, key: bytes) -> Iterator
     ours = _fields.owned(after, FIELD_MANAGER)
     wide = _fields.union(ours, _fields.owned(live, FIELD_MANAGER))
     writers = {
-        change["path"]: (str(entry.get("manager", "")), str(entry.get("time", "")))
+        change["path"]: _who(entry)
         for entry in _others(live)
         for change in _differences(live, after, shared(entry["fieldsV1"], wide), key)
     }
@@ -132,9 +136,8 @@ def compared(identity: Ref, live: Object, after: Object, key: bytes) -> Iterator
     for entry in (entry for entry in _others(live) if entry.get("subresource") != "scale"):  # an autoscaler may
         for path, field in leaves(lost(shared(entry["fieldsV1"], ours), _fields.owned(live, FIELD_MANAGER))):
             if not _differences(live, after, field, key):
-                yield Drift(
-                    identity, "taken", path, manager=str(entry.get("manager", "")), when=str(entry.get("time", ""))
-                )
+                manager, when = _who(entry)
+                yield Drift(identity, "taken", path, manager=manager, when=when)
 
 
 def _differences(live: Object, after: Object, fields: Fields, key: bytes) -> list[_diff.Change]:
@@ -147,16 +150,20 @@ def _differences(live: Object, after: Object, fields: Fields, key: bytes) -> lis
 def _others(live: Object) -> list[dict[str, Any]]:
     """Other managers' entries, the oldest first, so that the last writer of a field wins."""
     entries = [
-        entry for entry in live["metadata"].get("managedFields") or []
-        if entry.get("fieldsV1") and entry.get("manager") != FIELD_MANAGER and entry.get("subresource") != "status"
+        entry for entry in mappings(live, "metadata", "managedFields")
+        if mapping(entry, "fieldsV1") and entry.get("manager") != FIELD_MANAGER and entry.get("subresource") != "status"
     ]  # fmt: skip
-    return sorted(entries, key=lambda entry: str(entry.get("time", "")))
+    return sorted(entries, key=lambda entry: text(entry, "time"))
+
+
+def _who(entry: dict[str, Any]) -> tuple[str, str]:
+    return text(entry, "manager"), text(entry, "time")
 
 
 def writer(live: Object | None, fields: Fields) -> tuple[str, str]:
     """The last other manager that owns one of ``fields``, and when it wrote; empty when none does. Pure."""
-    entries = [entry for entry in _others(live or {"metadata": {}}) if shared(entry["fieldsV1"], fields)]
-    return (str(entries[-1].get("manager", "")), str(entries[-1].get("time", ""))) if entries else ("", "")
+    entries = [entry for entry in _others(live or {}) if shared(entry["fieldsV1"], fields)]
+    return _who(entries[-1]) if entries else ("", "")
 
 
 def shared(left: Fields, right: Fields) -> Fields:

@@ -7,18 +7,26 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from ._json import at, integer, mapping, text
 from ._manifest import Object, Ref, ref
 from ._pods import controller, current_revision, is_current
+from ._predicates import deleting, finished, group_of
 
-KEPT = ("Pod", "ReplicaSet", "Event")
+GONE = "gone"
+"""The deletionTimestamp of an object that is not there any more."""
+KEPT = (("", "Pod"), ("apps", "ReplicaSet"), ("", "Event"))
 Key = tuple[str, ...]
 
 
 class Evidence:
-    """The awaited objects in ``live``, and beside them what explains their state."""
+    """The awaited objects in ``live``, and beside them what explains their state.
+
+    ``deleted`` are those that were deleted, or are about to be, before they came to their end.
+    """
 
     def __init__(self, live: dict[Ref, Object]) -> None:
         self.live = live
+        self.deleted = {identity for identity, obj in live.items() if deleting(obj) and not finished(obj)}
         self._kept: dict[str, tuple[Any, Object]] = {}
         self._index: dict[Key, dict[str, Object]] = defaultdict(dict)
 
@@ -27,20 +35,31 @@ class Evidence:
         for uid in [uid for uid, (shown_by, _obj) in self._kept.items() if shown_by is source]:
             self._forget(uid)
 
-    def note(self, source: Any, event: Object) -> None:
-        """One event of a watch."""
-        obj = event.get("object") or {}
-        if event.get("type") not in ("ADDED", "MODIFIED", "DELETED") or "metadata" not in obj:
-            return  # a bookmark, or an error after which the watch begins anew
-        uid = str(obj["metadata"].get("uid"))
-        if obj["kind"] in KEPT:
+    def note(self, source: Any, event: Object) -> Ref | None:
+        """One event of a watch; returns the awaited object that it shows, if it shows one."""
+        obj, gone = mapping(event, "object"), at(event, "type") == "DELETED"
+        kind = group_of(obj), text(obj, "kind")
+        named = text(obj, "apiVersion") and kind[1] and text(obj, "metadata", "name")
+        if at(event, "type") not in ("ADDED", "MODIFIED", "DELETED") or not named:
+            return None  # a bookmark, or an error after which the watch begins anew
+        if kind in KEPT:
+            uid = text(obj, "metadata", "uid")
             self._forget(uid)
-            if event["type"] != "DELETED":
+            if not gone or _failed_pod_of_a_job(obj):
                 self._keep(source, uid, obj)
         identity = ref(obj)
-        if identity in self.live:
-            gone = {"deletionTimestamp": "now"} if event["type"] == "DELETED" else {}
-            self.live[identity] = {**obj, "metadata": {**obj["metadata"], **gone}}
+        if identity not in self.live:
+            return None
+        self._see(identity, {**obj, "metadata": {**obj["metadata"], "deletionTimestamp": GONE}} if gone else obj)
+        return identity
+
+    def _see(self, identity: Ref, obj: Object) -> None:
+        before, self.live[identity] = self.live[identity], obj
+        if not deleting(obj):
+            self.deleted.discard(identity)
+        elif not finished(before) and not (identity.kind == "Job" and finished(obj)):
+            # a pod that is deleted while it runs ends because of that, a Job does not
+            self.deleted.add(identity)
 
     def _keep(self, source: Any, uid: str, obj: Object) -> None:
         self._kept[uid] = source, obj
@@ -54,20 +73,20 @@ class Evidence:
 
     def drop(self, pod: Object) -> None:
         """Forget a pod that was deleted by us."""
-        self._forget(str(pod["metadata"].get("uid")))
+        self._forget(text(pod, "metadata", "uid"))
 
     def pods(self, workload: Object) -> tuple[list[Object], list[Object]]:
         """The workload's pods, those of the present revision and those of earlier ones; without pods that end."""
-        mine = [pod for pod in self._of(_key(workload)) if not pod["metadata"].get("deletionTimestamp")]
+        mine = [pod for pod in self._of(_key(workload)) if not deleting(pod) or _failed_pod_of_a_job(pod)]
         revision = current_revision(workload, mine, self._sets(workload))
         current = [pod for pod in mine if is_current(workload, pod, revision)]
         return current, [pod for pod in mine if not is_current(workload, pod, revision)]
 
     def events(self, obj: Object) -> list[Object]:
         """Events about this very object, oldest first."""
-        metadata = obj["metadata"]
-        named = self.events_named(str(obj["kind"]), str(metadata.get("namespace") or ""), str(metadata["name"]))
-        return [one for one in named if one["involvedObject"].get("uid") in (metadata.get("uid"), None, "")]
+        named = self.events_named(*(text(obj, *path) for path in _IDENTITY))
+        uid = at(obj, "metadata", "uid")
+        return [one for one in named if at(one, "involvedObject", "uid") in (uid, None, "")]
 
     def events_named(self, kind: str, namespace: str, name: str) -> list[Object]:
         """Events about an object of which only the name is known, oldest first."""
@@ -77,44 +96,50 @@ class Evidence:
         """Events about an object, its ReplicaSets and its present pods, oldest first."""
         current, _former = self.pods(workload)
         of_all = [event for one in [workload, *self._sets(workload), *current] for event in self.events(one)]
-        return sorted({str(one["metadata"]["uid"]): one for one in of_all}.values(), key=moment)
+        return sorted({text(one, "metadata", "uid"): one for one in of_all}.values(), key=moment)
 
     def _sets(self, workload: Object) -> list[Object]:
-        return self._of(("sets", str(workload["metadata"].get("uid"))))
+        return self._of(("sets", text(workload, "metadata", "uid")))
 
     def _of(self, key: Key) -> list[Object]:
         return list(self._index[key].values()) if key in self._index else []
 
 
+_IDENTITY = (("kind",), ("metadata", "namespace"), ("metadata", "name"))
+
+
+def _failed_pod_of_a_job(obj: Object) -> bool:
+    """Whether it tells why a Job failed, also when both are deleted at once, by ``ttlSecondsAfterFinished: 0``."""
+    return text(obj, "status", "phase") == "Failed" and controller(obj).get("kind") == "Job"
+
+
 def _keys(obj: Object) -> list[Key]:
     """Under what a pod, ReplicaSet or event is looked for."""
-    metadata, owner = obj["metadata"], controller(obj)
-    namespace = str(metadata.get("namespace") or "")
+    owner = controller(obj)
+    namespace, name = text(obj, "metadata", "namespace"), text(obj, "metadata", "name")
     if obj["kind"] == "Event":
-        involved = obj.get("involvedObject") or {}
-        return [("event", str(involved.get("kind")), str(involved.get("namespace") or ""), str(involved.get("name")))]
+        about = mapping(obj, "involvedObject")
+        return [("event", text(about, "kind"), text(about, "namespace"), text(about, "name"))]
     if obj["kind"] == "ReplicaSet":
-        return [("sets", str(owner.get("uid")))]
-    keys: list[Key] = [("pod", namespace, str(metadata["name"])), ("owner", str(owner.get("uid")))]
+        return [("sets", text(owner, "uid"))]
+    keys: list[Key] = [("pod", namespace, name), ("owner", text(owner, "uid"))]
     if owner.get("kind") == "ReplicaSet":  # which a Deployment names after the hash of its template
-        mark = str((metadata.get("labels") or {}).get("pod-template-hash"))
-        keys.append(("deployment", namespace, str(owner["name"]).removesuffix(f"-{mark}")))
+        mark = text(obj, "metadata", "labels", "pod-template-hash")
+        keys.append(("deployment", namespace, text(owner, "name").removesuffix(f"-{mark}")))
     return keys
 
 
 def _key(workload: Object) -> Key:
-    metadata = workload["metadata"]
     if workload["kind"] in ("Pod", "Deployment"):
-        return workload["kind"].lower(), str(metadata.get("namespace") or ""), str(metadata["name"])
-    return "owner", str(metadata.get("uid"))
+        return workload["kind"].lower(), text(workload, "metadata", "namespace"), text(workload, "metadata", "name")
+    return "owner", text(workload, "metadata", "uid")
 
 
 def moment(event: Object) -> str:
     """When it was last seen, as RFC 3339 text, which sorts."""
-    series = event.get("series") or {}
-    return str(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or "")
+    return text(event, "series", "lastObservedTime") or text(event, "lastTimestamp") or text(event, "eventTime")
 
 
 def times(event: Object) -> int:
     """How often it was seen."""
-    return int((event.get("series") or {}).get("count") or event.get("count") or 1)
+    return integer(event, "series", "count") or integer(event, "count") or 1

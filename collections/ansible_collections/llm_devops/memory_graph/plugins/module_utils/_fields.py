@@ -7,14 +7,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ._json import mapping, mappings
+
 Fields = dict[str, Any]
 
 
 def owned(obj: dict[str, Any] | None, manager: str) -> Fields:
     """The field set ``manager`` holds through server-side apply; empty when it holds none."""
-    for entry in ((obj or {}).get("metadata") or {}).get("managedFields") or []:
+    for entry in mappings(obj, "metadata", "managedFields"):
         if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
-            return dict(entry.get("fieldsV1") or {})
+            return mapping(entry, "fieldsV1")
     return {}
 
 

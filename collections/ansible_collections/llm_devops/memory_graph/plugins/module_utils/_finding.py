@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 
 from . import _diagnose, _phase
 from ._diagnose import Trouble
-from ._evidence import Evidence, moment
-from ._manifest import Object
+from ._evidence import GONE, Evidence, moment
+from ._json import at, integer, mapping, mappings, text
+from ._manifest import Object, ref
 from ._pods import claims_of, is_workload, serving
-from ._predicates import Verdict, group_of, judge, observed, wanted_replicas
+from ._predicates import Verdict, deleting, group_of, judge, observed, wanted_replicas
+from ._terminating import held
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Finding:
 
     ``troubles`` are what may end the wait, each with the pod it was found in. ``stuck`` are broken pods of an earlier
     revision that a StatefulSet does not replace before they are ready. ``serving`` counts ready pods of before.
+    ``pending_claim`` is a PersistentVolumeClaim that has no volume yet.
     """
 
     verdict: Verdict
@@ -29,6 +32,7 @@ class Finding:
     troubles: list[tuple[Trouble, Object | None]] = field(default_factory=list)
     stuck: list[Object] = field(default_factory=list)
     serving: str = ""
+    pending_claim: bool = False
 
     @property
     def sentence(self) -> str:
@@ -37,13 +41,18 @@ class Finding:
 
 def find(obj: Object, evidence: Evidence) -> Finding:
     """Weigh one object as it was last seen."""
-    verdict = judge(obj)
+    verdict, kind = judge(obj), (group_of(obj), text(obj, "kind"))
+    if ref(obj) in evidence.deleted:
+        return Finding(verdict, "deleted", troubles=[(_deleted(obj), None)])
     if verdict.state == "ready":
         return Finding(verdict, verdict.reason)
     if is_workload(obj):
         return _workload(obj, verdict, evidence)
-    if obj.get("kind") == "PersistentVolumeClaim" and verdict.state == "progressing":
+    if kind == ("", "PersistentVolumeClaim") and verdict.state == "progressing":
         return _claim(verdict, evidence.events(obj))
+    if kind == ("autoscaling", "HorizontalPodAutoscaler"):
+        trouble = _diagnose.scale_trouble(verdict.reason)
+        return Finding(verdict, *_parted(verdict.reason), troubles=[(trouble, None)] if trouble else [])
     if verdict.state == "failed":
         return Finding(verdict, verdict.reason, troubles=[(_own_failure(obj, verdict), None)])
     return Finding(verdict, *_parted(verdict.reason))
@@ -51,12 +60,24 @@ def find(obj: Object, evidence: Evidence) -> Finding:
 
 def _own_failure(obj: Object, verdict: Verdict) -> Trouble:
     """What an object's own status says; of an APIService a moment later, since its Service may just have come."""
-    if obj.get("kind") == "APIService":
-        service = (obj.get("spec") or {}).get("service") or {}
+    if (group_of(obj), text(obj, "kind")) == ("apiregistration.k8s.io", "APIService"):
+        service = mapping(obj, "spec", "service")
         why = "it points to a Service that does not exist; until it does, no namespace of the cluster can be deleted"
-        way_out = f"create Service {service.get('name')} in {service.get('namespace')}, or correct spec.service"
+        where = f"Service {text(service, 'name')} in {text(service, 'namespace')}"
+        way_out = f"create {where}, or correct spec.service"
         return Trouble(verdict.reason, why, way_out, _diagnose.REFERENCE_PATIENCE)
     return Trouble(verdict.reason, "", "")
+
+
+def _deleted(obj: Object) -> Trouble:
+    """An object that somebody else deletes: it will not become ready any more."""
+    since, finalizers = text(obj, "metadata", "deletionTimestamp"), held(obj)
+    if since == GONE:
+        way_out = "find out who deletes it, and run again to make it anew"
+        return Trouble("deleted while it was waited for", "", way_out, final=True)
+    waits = f", waiting for finalizers: {finalizers}" if finalizers else ""
+    way_out = "wait until it is gone, and run again to make it anew"
+    return Trouble(f"being deleted since {since}{waits}", "", way_out, final=True)
 
 
 def _parted(reason: str) -> tuple[str, str]:
@@ -67,11 +88,11 @@ def _parted(reason: str) -> tuple[str, str]:
 
 def _claim(verdict: Verdict, events: list[Object]) -> Finding:
     found = [(trouble, None) for trouble in map(_diagnose.claim_trouble, events[-1:]) if trouble]
-    return Finding(verdict, verdict.reason, _claim_detail(events), [*found])
+    return Finding(verdict, verdict.reason, _claim_detail(events), [*found], pending_claim=True)
 
 
 def _claim_detail(events: list[Object]) -> str:
-    return _diagnose.one_line(events[-1].get("message", ""))[:200] if events else ""
+    return _diagnose.one_line(text(events[-1], "message"))[:200] if events else ""
 
 
 def _workload(obj: Object, verdict: Verdict, evidence: Evidence) -> Finding:
@@ -113,13 +134,23 @@ def _least(pods: Iterable[Object], evidence: Evidence) -> tuple[str, str]:
 
 def _refusals(obj: Object, evidence: Evidence) -> Iterable[Trouble]:
     """Only of the present: events of an earlier, refused try of the same object stay for an hour."""
-    entries = obj["metadata"].get("managedFields") or []
-    changed = max((str(one.get("time", "")) for one in entries if one.get("subresource") != "status"), default="")
+    entries = mappings(obj, "metadata", "managedFields")
+    changed = max((text(one, "time") for one in entries if one.get("subresource") != "status"), default="")
     for event in reversed(evidence.events(obj)):
         found = _diagnose.refused_creation(event) if moment(event) >= changed else None
         if found:
             yield found
             return
+
+
+_KEEP = "set ttlSecondsAfterFinished to some minutes, so that pods and logs of a failed run stay for a look"
+_SHORT_LIFE_S = 60
+
+
+def _short_lived(obj: Object) -> bool:
+    """Whether a Job is deleted before anybody can look at it."""
+    life = integer(obj, "spec", "ttlSecondsAfterFinished", default=_SHORT_LIFE_S)
+    return text(obj, "kind") == "Job" and (deleting(obj) or life < _SHORT_LIFE_S)
 
 
 KILLED = frozenset({0, 137, 143})
@@ -130,7 +161,7 @@ def _probed(trouble: Trouble, pod: Object, events: list[Object]) -> Trouble:
     """A container that the kubelet kills for its probe does not end by itself; one that does may fail its probe too."""
     told_to_end = trouble.crashed and _exit_code(pod, trouble.container) in KILLED
     for kind in ("Liveness", "Startup") if told_to_end else ():
-        told = _phase.probe(events, kind)
+        told = _phase.probe(pod, trouble.container, events, kind)
         if told:
             return replace(trouble, why=f"its {kind.lower()} probe fails: {told}")
     return trouble
@@ -138,17 +169,17 @@ def _probed(trouble: Trouble, pod: Object, events: list[Object]) -> Trouble:
 
 def _exit_code(pod: Object, container: str) -> int:
     for item in _diagnose.container_statuses(pod):
-        if item["name"] == container:
-            return int(((item.get("lastState") or {}).get("terminated") or {}).get("exitCode", -1))
+        if text(item, "name") == container:
+            return integer(item, "lastState", "terminated", "exitCode", default=-1)
     return -1
 
 
 def _unbound(pod: Object, evidence: Evidence) -> Trouble | None:
     """Why claims the pod mounts get no volume, for those a StatefulSet makes from its template."""
-    if (pod.get("spec") or {}).get("nodeName"):
+    if at(pod, "spec", "nodeName"):
         return None
-    namespace = str(pod["metadata"].get("namespace") or "")
-    for name in claims_of(pod.get("spec") or {}):
+    namespace = text(pod, "metadata", "namespace")
+    for name in claims_of(mapping(pod, "spec")):
         for event in evidence.events_named("PersistentVolumeClaim", namespace, name)[-1:]:
             found = _diagnose.claim_trouble(event)
             if found:
@@ -158,22 +189,22 @@ def _unbound(pod: Object, evidence: Evidence) -> Trouble | None:
 
 def _failure(obj: Object, verdict: Verdict, pods: list[Object], story: str) -> tuple[Trouble, Object | None]:
     """What the controller says, with what is known of the pods behind it."""
-    metadata, kind = obj["metadata"], str(obj["kind"])
+    kind, name, namespace = text(obj, "kind"), text(obj, "metadata", "name"), text(obj, "metadata", "namespace")
     if kind in ("Job", "Pod"):
-        own = [obj] if kind == "Pod" else sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
+        own = [obj] if kind == "Pod" else sorted(pods, key=lambda pod: text(pod, "metadata", "creationTimestamp"))
         for pod in reversed(own):
             container, how = _diagnose.ended(pod)
             if container:
-                logs = f"kubectl -n {metadata['namespace']} logs {pod['metadata']['name']} -c {container}"
+                logs = f"kubectl -n {namespace} logs {text(pod, 'metadata', 'name')} -c {container}"
                 why = f"its pods ended in failure: {how}" if kind == "Job" else how
-                return Trouble(verdict.reason, why, f"read its log  ·  {logs}", 0, container), pod
-        return Trouble(
-            verdict.reason, "", f"kubectl -n {metadata['namespace']} describe {kind.lower()}/{metadata['name']}"
-        ), None
+                way_out = _KEEP if _short_lived(obj) else f"read its log  ·  {logs}"
+                return Trouble(verdict.reason, why, way_out, 0, container), pod
+        describe = f"kubectl -n {namespace} describe {kind.lower()}/{name}"
+        return Trouble(verdict.reason, "", _KEEP if _short_lived(obj) else describe), None
     if verdict.reason.startswith("ProgressDeadlineExceeded"):
-        seconds = (obj.get("spec") or {}).get("progressDeadlineSeconds", 600)
+        seconds = integer(obj, "spec", "progressDeadlineSeconds", default=600)
         why = story or f"its pods did not become ready within progressDeadlineSeconds ({seconds})"
         stuck = next((pod for pod in pods if judge(pod).state != "ready"), None)
-        way_out = f"kubectl -n {metadata['namespace']} describe pod {stuck['metadata']['name']}" if stuck else ""
+        way_out = f"kubectl -n {namespace} describe pod {text(stuck, 'metadata', 'name')}" if stuck else ""
         return Trouble(verdict.reason, why, way_out, 0, _diagnose.unready(stuck) if stuck else ""), stuck
     return _diagnose.creation_trouble(verdict.reason), None

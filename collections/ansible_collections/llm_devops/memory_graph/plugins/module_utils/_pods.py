@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ._json import at, integer, mapping, mappings, text
 from ._predicates import group_of, judge, wanted_replicas
 
 Object = dict[str, Any]
@@ -15,25 +16,24 @@ TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"  # still what a
 WORKLOADS = {
     "apps": frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"}),
     "batch": frozenset({"Job"}),
-    "": frozenset({"Pod"}),
+    "": frozenset({"Pod", "ReplicationController"}),
 }
 
 
 def is_workload(obj: Object) -> bool:
     """Whether the object is a pod, or runs pods we wait for."""
-    return obj.get("kind") in WORKLOADS.get(group_of(obj), ())
+    return text(obj, "kind") in WORKLOADS.get(group_of(obj), ())
 
 
 def controller(obj: Object) -> Object:
     """The owner reference that controls an object, or an empty one."""
-    return next((dict(one) for one in obj["metadata"].get("ownerReferences") or [] if one.get("controller")), {})
+    return next((one for one in mappings(obj, "metadata", "ownerReferences") if one.get("controller")), {})
 
 
 def revision_of(pod: Object) -> str:
     """What marks a pod with the revision of its workload."""
-    labels = pod["metadata"].get("labels") or {}
     marks = ("pod-template-hash", "pod-template-generation", "controller-revision-hash")
-    return next((str(labels[mark]) for mark in marks if labels.get(mark)), "")
+    return next((found for mark in marks if (found := text(pod, "metadata", "labels", mark))), "")
 
 
 def current_revision(workload: Object, pods: Iterable[Object], replica_sets: Iterable[Object]) -> str:
@@ -41,19 +41,18 @@ def current_revision(workload: Object, pods: Iterable[Object], replica_sets: Ite
 
     Without ReplicaSets to read, a Deployment's newest pod tells.
     """
-    metadata, kind = workload["metadata"], workload["kind"]
-    annotations = metadata.get("annotations") or {}
+    kind, annotations = workload["kind"], mapping(workload, "metadata", "annotations")
     if kind == "StatefulSet":
-        return str((workload.get("status") or {}).get("updateRevision") or "")
+        return text(workload, "status", "updateRevision")
     if kind == "DaemonSet":
-        return str(annotations.get(TEMPLATE_GENERATION) or "")
+        return text(annotations, TEMPLATE_GENERATION)
     if kind != "Deployment":
         return ""
     for one in replica_sets:
-        numbered = (one["metadata"].get("annotations") or {}).get(REVISION)
-        if controller(one).get("uid") == metadata.get("uid") and numbered == annotations.get(REVISION):
-            return str((one["metadata"].get("labels") or {}).get("pod-template-hash") or "")
-    newest = max(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp")), default=None)
+        numbered = at(one, "metadata", "annotations", REVISION)
+        if controller(one).get("uid") == at(workload, "metadata", "uid") and numbered == annotations.get(REVISION):
+            return text(one, "metadata", "labels", "pod-template-hash")
+    newest = max(pods, key=lambda pod: text(pod, "metadata", "creationTimestamp"), default=None)
     return revision_of(newest) if newest else ""
 
 
@@ -61,16 +60,15 @@ def is_current(workload: Object, pod: Object, revision: str) -> bool:
     """Whether the pod stays: it is of the present revision, or the update strategy leaves it alone."""
     if not revision or revision_of(pod) == revision:
         return True
-    strategy = (workload.get("spec") or {}).get("updateStrategy") or {}
-    if strategy.get("type") == "OnDelete":
+    spec = mapping(workload, "spec")
+    if at(spec, "updateStrategy", "type") == "OnDelete":
         return True
-    partition = int((strategy.get("rollingUpdate") or {}).get("partition") or 0)
-    return workload["kind"] == "StatefulSet" and _ordinal(pod) < partition
+    kept_below = integer(spec, "ordinals", "start") + integer(spec, "updateStrategy", "rollingUpdate", "partition")
+    return workload["kind"] == "StatefulSet" and _ordinal(pod) < kept_below
 
 
 def _ordinal(pod: Object) -> int:
-    tail = str(pod["metadata"]["name"]).rpartition("-")[2]
-    return int(tail) if tail.isdigit() else 0
+    return integer(text(pod, "metadata", "name").rpartition("-")[2])
 
 
 def serving(workload: Object, former: Iterable[Object]) -> str:
@@ -81,16 +79,17 @@ def serving(workload: Object, former: Iterable[Object]) -> str:
 
 def pod_specs(manifest: Object) -> list[Object]:
     """The pod spec of a workload that will have pods by itself; none of a CronJob, or of one scaled to nothing."""
-    spec = manifest.get("spec") or {}
-    if not is_workload(manifest) or spec.get("suspend") or spec.get("replicas") == 0:
+    spec = mapping(manifest, "spec")
+    none = spec.get("suspend") or spec.get("replicas") == 0 or spec.get("parallelism") == 0
+    if not is_workload(manifest) or none:
         return []
-    return [spec if manifest["kind"] == "Pod" else (spec.get("template") or {}).get("spec") or {}]
+    return [spec if manifest["kind"] == "Pod" else mapping(spec, "template", "spec")]
 
 
 def claims_of(pod_spec: Object) -> list[str]:
     """Names of the PersistentVolumeClaims a pod mounts."""
-    claims = [volume.get("persistentVolumeClaim") or {} for volume in pod_spec.get("volumes") or []]
-    return [str(one["claimName"]) for one in claims if one.get("claimName")]
+    claims = (text(volume, "persistentVolumeClaim", "claimName") for volume in mappings(pod_spec, "volumes"))
+    return [claim for claim in claims if claim]
 
 
 def unproven(workload: Object, before: Object | None) -> bool:
@@ -98,8 +97,8 @@ def unproven(workload: Object, before: Object | None) -> bool:
 
     So it is where no container has a readiness probe and the workload has no minReadySeconds.
     """
-    spec, specs = workload.get("spec") or {}, pod_specs(workload)
+    spec, specs = mapping(workload, "spec"), pod_specs(workload)
     if not specs or workload["kind"] == "Job" or spec.get("minReadySeconds") or spec.get("paused"):
         return False
-    same = before is not None and (before.get("spec") or {}).get("template") == spec.get("template")
-    return not same and not any("readinessProbe" in one for one in specs[0].get("containers") or [])
+    same = before is not None and at(before, "spec", "template") == spec.get("template")
+    return not same and not any("readinessProbe" in one for one in mappings(specs[0], "containers"))

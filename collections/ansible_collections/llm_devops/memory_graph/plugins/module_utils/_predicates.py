@@ -3,13 +3,16 @@
 """When an object is ready: one small pure function a kind, from the object alone, in a table.
 
 Custom resources go by the conventions of kstatus (sigs.k8s.io/cli-utils): ``status.observedGeneration``, and the
-conditions ``Ready``, ``Available``, ``Reconciling`` and ``Stalled``.
+conditions ``Ready``, ``Available``, ``Reconciling`` and ``Stalled``. A status of another shape says nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+from ._autoscaling import as_v2, failing_metrics
+from ._json import at, integer, mapping, mappings, text
 
 Object = dict[str, Any]
 UNSEEN = "not seen by its controller yet"
@@ -24,134 +27,141 @@ class Verdict(NamedTuple):
 
 def judge(obj: Object) -> Verdict:
     """The verdict on any object; a kind without a rule goes by its conditions, and is ready when it has none."""
-    if (obj.get("metadata") or {}).get("deletionTimestamp"):
+    if deleting(obj) and not finished(obj):
         return Verdict("progressing", "being deleted")
-    return _RULES.get((group_of(obj), str(obj.get("kind"))), _by_conditions)(obj)
+    return _RULES.get((group_of(obj), text(obj, "kind")), _by_conditions)(obj)
 
 
 def group_of(obj: Object) -> str:
-    return str(obj.get("apiVersion") or "").rpartition("/")[0]
+    return text(obj, "apiVersion").rpartition("/")[0]
+
+
+def deleting(obj: Object) -> bool:
+    return bool(at(obj, "metadata", "deletionTimestamp"))
+
+
+def finished(obj: Object) -> bool:
+    """Whether a Job or a pod came to its end, after which it may be deleted by a time to live."""
+    kind = group_of(obj), text(obj, "kind")
+    if kind == ("batch", "Job"):
+        return any(condition(obj, end).get("status") == "True" for end in ("Complete", "Failed", "FailureTarget"))
+    return kind == ("", "Pod") and text(obj, "status", "phase") in ("Succeeded", "Failed")
 
 
 def condition(obj: Object, kind: str) -> Object:
-    for item in (obj.get("status") or {}).get("conditions") or []:
+    for item in mappings(obj, "status", "conditions"):
         if item.get("type") == kind:
-            return dict(item)
+            return item
     return {}
 
 
 def observed(obj: Object) -> bool:
     """Whether the controller has seen the current spec; its status is about an older one until then."""
-    return int((obj.get("status") or {}).get("observedGeneration") or 0) >= int(obj["metadata"].get("generation") or 0)
+    return integer(obj, "status", "observedGeneration") >= integer(obj, "metadata", "generation")
 
 
 def wanted_replicas(obj: Object) -> int:
     """How many pods a workload shall have; a DaemonSet's number is its controller's count of nodes."""
     if obj.get("kind") == "DaemonSet":
-        return int((obj.get("status") or {}).get("desiredNumberScheduled") or 0)
-    replicas = (obj.get("spec") or {}).get("replicas")
-    return 1 if replicas is None else int(replicas)
+        return integer(obj, "status", "desiredNumberScheduled")
+    return integer(obj, "spec", "replicas", default=1)
 
 
 def _told(item: Object, otherwise: str) -> str:
-    return ": ".join(str(item[key]) for key in ("reason", "message") if item.get(key)) or otherwise
+    return ": ".join(said for key in ("reason", "message") if (said := text(item, key))) or otherwise
 
 
-def _ready(done: bool, text: str) -> Verdict:
-    return Verdict("ready" if done else "progressing", text)
+def _ready(done: bool, said: str) -> Verdict:
+    return Verdict("ready" if done else "progressing", said)
 
 
 def _deployment(obj: Object) -> Verdict:
-    status, wanted = obj.get("status") or {}, wanted_replicas(obj)
-    updated, available = int(status.get("updatedReplicas") or 0), int(status.get("availableReplicas") or 0)
+    status, wanted = mapping(obj, "status"), wanted_replicas(obj)
+    updated, available = integer(status, "updatedReplicas"), integer(status, "availableReplicas")
     if not observed(obj):
         return Verdict("progressing", f"0/{wanted} {UNSEEN}")
-    if (obj.get("spec") or {}).get("paused"):  # its controller only scales it; a rollout comes when it is resumed
+    if at(obj, "spec", "paused"):  # its controller only scales it; a rollout comes when it is resumed
         return Verdict("ready", f"{available}/{wanted} ready, paused")
     failed, progress = condition(obj, "ReplicaFailure"), condition(obj, "Progressing")
     if failed.get("status") == "True":
         return Verdict("failed", _told(failed, "pods cannot be created"))
-    done = updated >= wanted and available >= wanted and int(status.get("replicas") or 0) <= max(updated, wanted)
-    text = f"{min(available, updated)}/{wanted} ready"
+    done = updated >= wanted and available >= wanted and integer(status, "replicas") <= max(updated, wanted)
+    said = f"{min(available, updated)}/{wanted} ready"
     if progress.get("reason") == "ProgressDeadlineExceeded" and not done:
-        return Verdict("failed", _told(progress, text))
-    return _ready(done, text)
+        return Verdict("failed", _told(progress, said))
+    return _ready(done, said)
 
 
 def _replica_set(obj: Object) -> Verdict:
-    status, wanted = obj.get("status") or {}, wanted_replicas(obj)
-    failed = condition(obj, "ReplicaFailure")
+    """A ReplicaSet, or the ReplicationController it came from."""
+    wanted, failed = wanted_replicas(obj), condition(obj, "ReplicaFailure")
     if not observed(obj):
         return Verdict("progressing", f"0/{wanted} {UNSEEN}")
     if failed.get("status") == "True":
         return Verdict("failed", _told(failed, "pods cannot be created"))
-    available = int(status.get("availableReplicas") or 0)
-    return _ready(available >= wanted and int(status.get("replicas") or 0) <= wanted, f"{available}/{wanted} ready")
-
-
-def _update_strategy(obj: Object) -> Object:
-    return dict((obj.get("spec") or {}).get("updateStrategy") or {})
+    available = integer(obj, "status", "availableReplicas")
+    return _ready(available >= wanted and integer(obj, "status", "replicas") <= wanted, f"{available}/{wanted} ready")
 
 
 def _stateful_set(obj: Object) -> Verdict:
-    status, wanted, strategy = obj.get("status") or {}, wanted_replicas(obj), _update_strategy(obj)
+    status, wanted, strategy = mapping(obj, "status"), wanted_replicas(obj), mapping(obj, "spec", "updateStrategy")
     if not observed(obj):
         return Verdict("progressing", f"0/{wanted} {UNSEEN}")
-    ready = int(status.get("availableReplicas", status.get("readyReplicas")) or 0)
-    updated = int(status.get("updatedReplicas") or 0)
+    ready = integer(status, "availableReplicas", default=integer(status, "readyReplicas"))
+    updated = integer(status, "updatedReplicas")
     if status.get("currentRevision") == status.get("updateRevision"):
-        updated = max(updated, int(status.get("currentReplicas") or 0))
-    total_right = int(status.get("replicas") or 0) <= wanted
+        updated = max(updated, integer(status, "currentReplicas"))
+    total_right = integer(status, "replicas") <= wanted
     if strategy.get("type") == "OnDelete":  # somebody deletes the pods by hand, in their own time
-        text = f"{ready}/{wanted} ready" + (f", {wanted - updated} updated when deleted" if updated < wanted else "")
-        return _ready(ready >= wanted and total_right, text)
-    partition = int((strategy.get("rollingUpdate") or {}).get("partition") or 0)
+        said = f"{ready}/{wanted} ready" + (f", {wanted - updated} updated when deleted" if updated < wanted else "")
+        return _ready(ready >= wanted and total_right, said)
+    partition = integer(strategy, "rollingUpdate", "partition")
     due = max(wanted - partition, 0)
-    text = f"{ready if due < wanted else min(ready, updated)}/{wanted} ready"
+    said = f"{ready if due < wanted else min(ready, updated)}/{wanted} ready"
     if due < wanted:
-        text += f", {min(updated, due)}/{due} updated (partition {partition})"
-    return _ready(updated >= due and ready >= wanted and total_right, text)
+        said += f", {min(updated, due)}/{due} updated (partition {partition})"
+    return _ready(updated >= due and ready >= wanted and total_right, said)
 
 
 def _daemon_set(obj: Object) -> Verdict:
-    status, wanted = obj.get("status") or {}, wanted_replicas(obj)
+    status, wanted = mapping(obj, "status"), wanted_replicas(obj)
     if not observed(obj):
         return Verdict("progressing", UNSEEN)
-    updated, available = int(status.get("updatedNumberScheduled") or 0), int(status.get("numberAvailable") or 0)
-    if _update_strategy(obj).get("type") == "OnDelete":
-        text = f"{available}/{wanted} ready"
+    updated, available = integer(status, "updatedNumberScheduled"), integer(status, "numberAvailable")
+    if at(obj, "spec", "updateStrategy", "type") == "OnDelete":
+        said = f"{available}/{wanted} ready"
         return _ready(
-            available >= wanted, text + (f", {wanted - updated} updated when deleted" if updated < wanted else "")
+            available >= wanted, said + (f", {wanted - updated} updated when deleted" if updated < wanted else "")
         )
-    text = f"{min(available, updated)}/{wanted} ready" if wanted else "0/0 ready, no node may take its pods"
-    return _ready(available >= wanted and updated >= wanted, text)
+    said = f"{min(available, updated)}/{wanted} ready" if wanted else "0/0 ready, no node may take its pods"
+    return _ready(available >= wanted and updated >= wanted, said)
 
 
 def _job(obj: Object) -> Verdict:
-    status, spec = obj.get("status") or {}, obj.get("spec") or {}
     for kind in ("Failed", "FailureTarget"):  # FailureTarget comes first, while the last pods still end
         failed = condition(obj, kind)
         if failed.get("status") == "True":
             return Verdict("failed", _told(failed, "the job failed"))
     if condition(obj, "Complete").get("status") == "True":
         return Verdict("ready", "complete")
-    if spec.get("suspend"):
+    if at(obj, "spec", "suspend"):
         return Verdict("ready", "suspended")
-    completions = spec.get("completions") or 1
-    text = f"{status.get('succeeded') or 0}/{completions} complete"
-    return Verdict("progressing", text + (f", {status['failed']} failed" if status.get("failed") else ""))
+    if integer(obj, "spec", "parallelism", default=1) == 0:  # until somebody raises it, as with suspend
+        return Verdict("ready", "no pods (parallelism 0)")
+    said = f"{integer(obj, 'status', 'succeeded')}/{integer(obj, 'spec', 'completions') or 1} complete"
+    failures = integer(obj, "status", "failed")
+    return Verdict("progressing", said + (f", {failures} failed" if failures else ""))
 
 
 def _cron_job(obj: Object) -> Verdict:
     """Nothing to wait for: its first Job comes with the schedule."""
-    return Verdict("ready", "suspended" if (obj.get("spec") or {}).get("suspend") else "")
+    return Verdict("ready", "suspended" if at(obj, "spec", "suspend") else "")
 
 
 def _pod(obj: Object) -> Verdict:
-    status = obj.get("status") or {}
-    phase = str(status.get("phase") or "Pending")
+    phase = text(obj, "status", "phase")
     if phase == "Failed":
-        return Verdict("failed", _told(status, "the pod failed"))
+        return Verdict("failed", _told(mapping(obj, "status"), "the pod failed"))
     if phase == "Succeeded":
         return Verdict("ready", "succeeded")
     ready = condition(obj, "Ready").get("status") == "True"
@@ -159,31 +169,35 @@ def _pod(obj: Object) -> Verdict:
 
 
 def _claim(obj: Object) -> Verdict:
-    phase = (obj.get("status") or {}).get("phase") or "Pending"
+    phase = text(obj, "status", "phase") or "Pending"
     if phase == "Lost":
         return Verdict("failed", "its volume is lost")
-    return _ready(phase == "Bound", str(phase).lower())
+    return _ready(phase == "Bound", phase.lower())
+
+
+def _addresses(obj: Object) -> str:
+    ingress = mappings(obj, "status", "loadBalancer", "ingress")
+    return ", ".join(said for one in ingress if (said := text(one, "ip") or text(one, "hostname")))
 
 
 def _service(obj: Object) -> Verdict:
-    if (obj.get("spec") or {}).get("type") != "LoadBalancer":
+    if at(obj, "spec", "type") != "LoadBalancer":
         return Verdict("ready", "")
-    ingress = ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
-    if not ingress:
-        return Verdict("progressing", "no load balancer address yet")
-    return Verdict("ready", ", ".join(str(one.get("ip") or one.get("hostname")) for one in ingress))
+    if at(obj, "spec", "externalIPs"):  # somebody routes them to the nodes: no controller needs to find an address
+        return Verdict("ready", "external addresses")
+    addresses = _addresses(obj)
+    return Verdict("ready", addresses) if addresses else Verdict("progressing", "no load balancer address yet")
 
 
 def _ingress(obj: Object) -> Verdict:
     """Ready as soon as it is stored, as for kubectl, Helm and kapp: many controllers, such as those behind a NodePort
     or outside of the cluster, never write an address, so waiting for one would fail what works."""
-    ingress = ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
-    return Verdict("ready", ", ".join(str(one.get("ip") or one.get("hostname")) for one in ingress))
+    return Verdict("ready", _addresses(obj))
 
 
 def _namespace(obj: Object) -> Verdict:
-    phase = (obj.get("status") or {}).get("phase") or ""
-    return _ready(phase == "Active", str(phase).lower())
+    phase = text(obj, "status", "phase")
+    return _ready(phase == "Active", phase.lower())
 
 
 def _crd(obj: Object) -> Verdict:
@@ -204,36 +218,47 @@ def _api_service(obj: Object) -> Verdict:
 
 
 def _autoscaler(obj: Object) -> Verdict:
+    obj = as_v2(obj)
     able = condition(obj, "AbleToScale")
     if not able:
         return Verdict("progressing", UNSEEN)
     if able.get("status") != "True":
         return Verdict("progressing", _told(able, "cannot scale"))
     # without metrics an autoscaler only holds still, and fresh pods have none for a minute
-    active = condition(obj, "ScalingActive")
-    return Verdict("ready", f"holds still: {active['reason']}" if active.get("status") == "False" else "scales")
+    active, failing = condition(obj, "ScalingActive"), ", ".join(failing_metrics(obj))
+    if active.get("status") == "False":
+        said = f"holds still: {text(active, 'reason')}"
+        return Verdict("ready", f"{said} ({failing})" if failing else said)
+    return Verdict("ready", f"scales up only: no value of {failing}" if failing else "scales")
 
 
 def _disruption_budget(obj: Object) -> Verdict:
     return Verdict("ready", "") if observed(obj) else Verdict("progressing", UNSEEN)
 
 
+def _outdated(said: Object, generation: int) -> bool:
+    """Whether a status or condition names an earlier generation; one that is no number, such as a hash, names none."""
+    return integer(said, "observedGeneration", default=generation) < generation
+
+
 def _by_conditions(obj: Object) -> Verdict:
-    status, generation = obj.get("status") or {}, int((obj.get("metadata") or {}).get("generation") or 0)
-    if "observedGeneration" in status and int(status["observedGeneration"] or 0) < generation:
+    generation = integer(obj, "metadata", "generation")
+    if _outdated(mapping(obj, "status"), generation):
         return Verdict("progressing", UNSEEN)
     stalled, moving = condition(obj, "Stalled"), condition(obj, "Reconciling")
     if stalled.get("status") == "True":
         return Verdict("failed", _told(stalled, "stalled"))
     if moving.get("status") == "True":
         return Verdict("progressing", _told(moving, "reconciling"))
-    found = condition(obj, "Ready") or condition(obj, "Available")
-    if not found:
-        awaited = str(obj.get("kind")) in _ALWAYS_CONDITIONED.get(group_of(obj), ())
+    settled = condition(obj, "Ready") or condition(obj, "Available")
+    if not settled:
+        awaited = text(obj, "kind") in _ALWAYS_CONDITIONED.get(group_of(obj), ())
         return Verdict("progressing", UNSEEN) if awaited else Verdict("ready", "")
-    if int(found.get("observedGeneration") or generation) < generation:
+    if settled.get("observedGeneration") and _outdated(settled, generation):
         return Verdict("progressing", UNSEEN)
-    return Verdict("ready", "") if found.get("status") == "True" else Verdict("progressing", _told(found, "not ready"))
+    if settled.get("status") == "True":
+        return Verdict("ready", "")
+    return Verdict("progressing", _told(settled, "not ready"))
 
 
 # Operators that write Ready on every object of these kinds, so that none yet means that they have not looked at it.
@@ -251,6 +276,7 @@ _RULES: dict[tuple[str, str], Callable[[Object], Verdict]] = {
     ("batch", "Job"): _job,
     ("batch", "CronJob"): _cron_job,
     ("", "Pod"): _pod,
+    ("", "ReplicationController"): _replica_set,
     ("", "PersistentVolumeClaim"): _claim,
     ("", "Service"): _service,
     ("", "Namespace"): _namespace,

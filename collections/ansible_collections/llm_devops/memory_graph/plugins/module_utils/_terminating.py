@@ -10,6 +10,7 @@ from typing import Any
 
 from ._cluster import Cluster
 from ._errors import ApiError, ClusterError
+from ._json import mapping, mappings, strings, text
 from ._manifest import Object
 
 _FINALIZERS = re.compile(r": (.+)$")
@@ -48,10 +49,10 @@ def held(live: dict[str, Any]) -> str:
     Kubernetes' own are left out while they are about to go: every claim and every load balancer has one.
     """
     setters: dict[str, str] = {}
-    for entry in live.get("metadata", {}).get("managedFields") or []:
-        fields = entry.get("fieldsV1", {}).get("f:metadata", {}).get("f:finalizers", {})
-        setters |= {key: str(entry.get("manager")) for key in fields}
-    names = live.get("metadata", {}).get("finalizers") or []
+    for entry in mappings(live, "metadata", "managedFields"):
+        fields = mapping(entry, "fieldsV1", "f:metadata", "f:finalizers")
+        setters |= {key: text(entry, "manager") for key in fields}
+    names = strings(live, "metadata", "finalizers")
     foreign = [name for name in names if not name.partition("/")[0].endswith("kubernetes.io") and "/" in name]
     return ", ".join(
         f"{name} (set by {setters[key]})" if (key := f'v:"{name}"') in setters else name for name in foreign
@@ -61,14 +62,14 @@ def held(live: dict[str, Any]) -> str:
 def stuck(namespace: dict[str, Any]) -> tuple[str, str]:
     """One sentence about a terminating namespace, naming the finalizers it waits for, and the way out. Pure."""
     name, metadata = namespace["metadata"]["name"], namespace["metadata"]
-    told = {item["type"]: item for item in (namespace.get("status") or {}).get("conditions") or []}
+    told = {text(item, "type"): item for item in mappings(namespace, "status", "conditions")}
     waits = []
     for kind in ("NamespaceFinalizersRemaining", "NamespaceContentRemaining"):
         condition = told.get(kind) or {}
-        found = _FINALIZERS.search(str(condition.get("message", ""))) if condition.get("status") == "True" else None
+        found = _FINALIZERS.search(text(condition, "message")) if condition.get("status") == "True" else None
         if found:
             waits.append(found[1])
-    own = [*(metadata.get("finalizers") or []), *((namespace.get("spec") or {}).get("finalizers") or [])]
+    own = [*strings(metadata, "finalizers"), *strings(namespace, "spec", "finalizers")]
     finalizers = " and ".join(waits) or ", ".join(name for name in own if name != "kubernetes")
     since = metadata["deletionTimestamp"]
     what = f", waiting for finalizers: {finalizers}" if finalizers else ""

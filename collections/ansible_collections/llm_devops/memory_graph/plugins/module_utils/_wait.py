@@ -15,14 +15,19 @@ from ._cluster import Cluster
 from ._demand import autoscaled
 from ._diagnose import Trouble
 from ._discovery import Discovery
-from ._errors import ApiError, ClusterError
+from ._errors import ClusterError
 from ._evidence import Evidence
+from ._explanation import event_line, log_of, too_late
 from ._finding import Finding, find
+from ._json import text
+from ._lookups import Lookups
 from ._manifest import Object, Ref
 from ._plan import Step
-from ._pods import claims_of, is_workload, pod_specs, unproven
+from ._pods import is_workload, unproven
 from ._predicates import UNSEEN, judge, wanted_replicas
+from ._vanished import Unshown, last_seen
 from ._watch import Lost, Opened, Refused, Watch
+from ._watched import Collection, collection, watched
 
 Say = Callable[[str, str], None]
 GATHER_SECONDS = 0.1  # events come in bursts; judging once a burst keeps a thousand objects cheap
@@ -31,10 +36,7 @@ COMPANY_SECONDS = 60.0  # how long a crash loop is borne while other workloads o
 REPLACE_SECONDS = 2.0
 SETTLE_SECONDS = 3.0  # how long new pods without a readiness probe must run; a program that cannot start ends before
 UNSEEN_SECONDS = 2.0  # a controller takes a moment, which is not worth a line
-LOG_LINES = 10
 EVENTS = 5
-# What cluster-autoscaler and Karpenter say of a pod for which a node is on its way.
-_NODE_COMES = frozenset({"TriggeredScaleUp", "Nominated"})
 
 
 @dataclass
@@ -72,11 +74,11 @@ class _Waiter:
         self.stuck: dict[str, float] = {}
         self.ready_since: dict[Ref, float] = {}
         self.sink: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.watches: dict[Watch, tuple[str, str]] = {}
+        self.watches: dict[Watch, Collection] = {}
+        self.unshown, self.watched = Unshown(), set[Ref]()
         self.unreadable: set[str] = set()
         self.heard = self.lost = False
-        self.binding: dict[str, str] = {}
-        self.node_comes: dict[str, bool] = {}
+        self.lookups = Lookups(cluster)
         self.least = autoscaled(step.manifest for step in steps)
 
     def run(self, timeout: float) -> list[Status]:
@@ -89,6 +91,7 @@ class _Waiter:
                 if not failed and any(status.state == "failed" for status in self.status.values()):
                     end, failed = min(end, time.monotonic() + TOGETHER_SECONDS), True
                 self._take(min(1.0, end - time.monotonic()))
+                self._look_for_unshown()
                 self._judge_all()
         finally:
             for watch in self.watches:
@@ -103,34 +106,13 @@ class _Waiter:
 
     def _watch(self) -> None:
         waiting = self._open()
-        paths: dict[str, tuple[dict[str, Any], tuple[str, str]]] = {}
-        for namespace in {ref.namespace for ref in waiting if ref.namespace}:
-            here = [ref for ref in waiting if ref.namespace == namespace]
-            root, kinds = f"/api/v1/namespaces/{namespace}", {ref.kind for ref in here}
-            paths[f"{root}/events"] = {"fieldSelector": "type=Warning"}, ("", "")
-            if any(is_workload(self.evidence.live[ref]) for ref in here):
-                paths[f"{root}/pods"] = {}, ("Pod", namespace)
-            if kinds & {"Deployment", "ReplicaSet"}:
-                paths[f"/apis/apps/v1/namespaces/{namespace}/replicasets"] = {}, ("ReplicaSet", namespace)
-            if "PersistentVolumeClaim" in kinds or any(
-                self._claims(ref) for ref in here
-            ):  # theirs are not all warnings
-                paths[f"{root}/events?"] = {"fieldSelector": "involvedObject.kind=PersistentVolumeClaim"}, ("", "")
-        for ref in waiting:
-            resource = self.steps[ref].resource
-            if resource:
-                same = [one for one in waiting if one.kind == ref.kind and one.namespace == ref.namespace]
-                one = {"fieldSelector": f"metadata.name={ref.name}"} if len(same) == 1 else {}
-                paths.setdefault(resource.collection(ref.namespace or None), (one, (ref.kind, ref.namespace)))
-        for path, (query, place) in paths.items():
-            self.watches[Watch(self.cluster, path.rstrip("?"), query, self.sink)] = place
+        self.watched = set(waiting)
+        live = {ref: self.evidence.live[ref] for ref in waiting}
+        resources = {ref: resource for ref in waiting if (resource := self.steps[ref].resource)}
+        for path, query, shows in watched(live, resources):
+            self.watches[Watch(self.cluster, path, query, self.sink)] = shows
         for watch in self.watches:
             watch.start()
-
-    def _claims(self, ref: Ref) -> bool:
-        live = self.evidence.live[ref]
-        templates = (live.get("spec") or {}).get("volumeClaimTemplates")
-        return bool(templates) or any(claims_of(spec) for spec in pod_specs(live))
 
     def _take(self, seconds: float) -> None:
         """Everything that was told within a moment of the first thing told, waiting at most ``seconds`` for that."""
@@ -149,6 +131,8 @@ class _Waiter:
         if isinstance(told, Opened):
             self.lost = False
             self.evidence.opened(told.watch)
+            shows = self.watches.get(told.watch)
+            self.unshown.opened(told.watch, (ref for ref in self.watched if collection(ref) == shows), time.monotonic())
         elif isinstance(told, Refused):
             self._refused(told)
         elif isinstance(told, Lost):
@@ -156,12 +140,22 @@ class _Waiter:
                 self.say("wait", f"{told.error.message}; waiting for it to come back")
             self.lost = True
         else:
-            self.evidence.note(*told)
+            shown = self.evidence.note(*told)
+            if shown:
+                self.unshown.shown(told[0], shown)
+
+    def _look_for_unshown(self) -> None:
+        """Objects that a watch does not show were deleted before it was opened, or while it was broken."""
+        for ref in self.unshown.due(time.monotonic()) if self.sink.empty() else ():
+            try:
+                exists, obj = last_seen(self.cluster, self.steps[ref].path, self.evidence.live[ref])
+            except ClusterError:  # not readable, or the API server is away: then the watch is all there is
+                continue
+            self.evidence.note(None, {"type": "MODIFIED" if exists else "DELETED", "object": obj})
 
     def _refused(self, told: Refused) -> None:
         """What may not be watched cannot be awaited; without pods and events only the reasons are missing."""
-        kind, namespace = self.watches[told.watch]
-        awaited = [ref for ref in self._open() if (ref.kind, ref.namespace) == (kind, namespace)]
+        awaited = [ref for ref in self._open() if collection(ref) == self.watches[told.watch]]
         for ref in awaited:
             status = self.status[ref]
             status.state, status.reason, status.way_out = "failed", told.error.message, told.error.way_out or ""
@@ -169,22 +163,23 @@ class _Waiter:
             self.unreadable.add(told.error.message)
 
     def _judge_all(self) -> None:
-        for ref in self._open():
+        judged = [*self._open(), *(ref for ref in self.evidence.deleted if self.status[ref].state == "ready")]
+        for ref in judged:
             self.findings[ref] = find(self.evidence.live[ref], self.evidence)
-        for ref in self._open():
+        for ref in judged:
             self._judge(self.status[ref], self.evidence.live[ref])
 
     def _judge(self, status: Status, obj: Object) -> None:
         found = self.findings[status.ref]
         state = found.verdict.state
-        if status.ref.kind == "PersistentVolumeClaim" and state == "progressing" and self._first_consumer(obj):
+        if found.pending_claim and self.lookups.waits_for_first_consumer(obj, self.evidence.live.values()):
             status.state, status.reason = "ready", "waits for its first consumer"
             return self._tell(status, status.reason)
         if self._settling(status.ref, obj, state):
             status.reason = f"{found.text}, but not for {SETTLE_SECONDS:g} s yet"
             return None
         least = self.least.get((status.ref.namespace, status.ref.kind, status.ref.name), 0)
-        if state == "ready" and wanted_replicas(obj) < least:  # the autoscaler has not looked at it yet
+        if state == "ready" and 0 < wanted_replicas(obj) < least:  # the autoscaler has not looked at it yet
             status.state, status.reason = "progressing", f"{found.text}, its autoscaler wants {least}"
             return self._tell(status, status.reason)
         for pod in found.stuck:
@@ -227,15 +222,17 @@ class _Waiter:
     def _lasting(self, ref: Ref, found: Finding) -> tuple[Trouble, Object | None] | None:
         """The first trouble that has lasted as long as its patience."""
         now, before = time.monotonic(), self.since.get(ref, {})
-        named = [(pod["metadata"]["name"] if pod else "", trouble, pod) for trouble, pod in found.troubles]
+        named = [(text(pod, "metadata", "name"), trouble, pod) for trouble, pod in found.troubles]
         self.since[ref] = {name: before.get(name, now) for name, _trouble, _pod in named}
         for name, trouble, pod in named:
-            if now - self.since[ref][name] >= self._patience(ref, trouble) and not self._hope(trouble, pod):
+            if now - self.since[ref][name] >= self._patience(ref, trouble) and not self._node_comes(trouble, pod):
                 return trouble, pod
         return None
 
     def _patience(self, ref: Ref, trouble: Trouble) -> float:
         others = [self.findings[one] for one in self._open() if one != ref and is_workload(self.evidence.live[one])]
+        if trouble.final:
+            return 0.0
         if trouble.crashed and any(not other.troubles for other in others):
             return COMPANY_SECONDS
         if trouble.missing and any(_operated(one) for one in self._open()):
@@ -247,100 +244,50 @@ class _Waiter:
             return max(trouble.patience, _diagnose.PATIENCE)
         return trouble.patience
 
-    def _hope(self, trouble: Trouble, pod: Object | None) -> bool:
-        """Whether an autoscaler of nodes has said that one is coming for the pod."""
-        if pod is None or not trouble.reason.startswith("Unschedulable"):
-            return False
-        uid = str(pod["metadata"]["uid"])
-        if uid not in self.node_comes:
-            path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/events"
-            try:
-                told = list(self.cluster.list(path, fields=f"involvedObject.uid={uid}"))
-            except ClusterError:  # without the right to read events nobody can have told us
-                told = []
-            self.node_comes[uid] = any(event.get("reason") in _NODE_COMES for event in told)
-        return self.node_comes[uid]
+    def _node_comes(self, trouble: Trouble, pod: Object | None) -> bool:
+        return pod is not None and trouble.reason.startswith("Unschedulable") and self.lookups.node_comes(pod)
 
     def _fail(self, status: Status, found: Finding, trouble: Trouble, pod: Object | None) -> None:
         count = found.text.split(" ")[0] if found.text[:1].isdigit() else ""
         own = pod is None or status.ref.kind in ("Pod", "Job") or found.verdict.state == "failed"
         status.state = "failed"
-        status.reason = trouble.reason if own or pod is None else f"Pod {pod['metadata']['name']}: {trouble.reason}"
+        status.reason = (
+            trouble.reason if own or pod is None else f"Pod {text(pod, 'metadata', 'name')}: {trouble.reason}"
+        )
         status.why, status.way_out = trouble.why, trouble.way_out
         if pod is not None and trouble.container and (trouble.crashed or found.verdict.state == "failed"):
-            status.log = self._log(pod, trouble.container, previous=trouble.crashed)
+            status.log = log_of(self.cluster, pod, trouble.container, previous=trouble.crashed)
         self._tell(status, f"{count} {trouble.reason.split(':')[0]}".strip())
-
-    def _first_consumer(self, claim: Object) -> bool:
-        """A claim that no pod of this release will mount is as ready as it can get under WaitForFirstConsumer."""
-        name, namespace = claim["metadata"]["name"], claim["metadata"].get("namespace")
-        for ref, live in self.evidence.live.items():
-            if ref.namespace == namespace and any(name in claims_of(spec) for spec in pod_specs(live)):
-                return False
-        storage_class = (claim.get("spec") or {}).get("storageClassName") or ""
-        if storage_class and storage_class not in self.binding:
-            try:
-                found = self.cluster.find(f"/apis/storage.k8s.io/v1/storageclasses/{storage_class}")
-            except ApiError:  # a deployer bound to one namespace may not read classes: then the claim is waited for
-                found = None
-            self.binding[storage_class] = str((found or {}).get("volumeBindingMode", ""))
-        return self.binding.get(storage_class) == "WaitForFirstConsumer"
 
     def _replace(self, status: Status, pod: Object) -> None:
         """Delete a broken pod of an older revision: a StatefulSet waits for it to become ready before it replaces it,
         which it never will (kubernetes/kubernetes issue 67250, "forced rollback")."""
-        metadata = pod["metadata"]
-        if time.monotonic() - self.stuck.setdefault(metadata["uid"], time.monotonic()) < REPLACE_SECONDS:
+        name, namespace, uid = (text(pod, "metadata", key) for key in ("name", "namespace", "uid"))
+        if time.monotonic() - self.stuck.setdefault(uid, time.monotonic()) < REPLACE_SECONDS:
             return
-        self.cluster.delete(f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}", metadata["uid"])
+        self.cluster.delete(f"/api/v1/namespaces/{namespace}/pods/{name}", uid)
         self.evidence.drop(pod)
-        status.trail.append(f"replaced broken {metadata['name']}")
-        self.say("wait", f"{status.ref}  replaced broken pod {metadata['name']} of an older revision")
-
-    def _log(self, pod: Object, container: str, *, previous: bool) -> list[str]:
-        path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}/log"
-        try:
-            query = {"container": container, "tailLines": LOG_LINES, "previous": str(previous).lower()}
-            text = self.cluster.text(path, query)
-        except ClusterError as error:  # the log is extra; without the right to read it the reason still stands
-            text = f"(log not readable: {error.message})"
-        return [entry[:300] for entry in text.splitlines()]
+        status.trail.append(f"replaced broken {name}")
+        self.say("wait", f"{status.ref}  replaced broken pod {name} of an older revision")
 
     def _explain(self, status: Status) -> None:
         obj, found = self.evidence.live[status.ref], self.findings[status.ref]
         told = self.evidence.told(obj) if is_workload(obj) else self.evidence.events(obj)
-        status.events = [_event_line(event) for event in told[-EVENTS:]]
+        status.events = [event_line(event) for event in told[-EVENTS:]]
         status.events += [f"(not readable: {message})" for message in sorted(self.unreadable)]
         status.serving = found.serving
         if status.state != "progressing":
             return
-        status.why, status.way_out = _late(status.ref)
+        status.why, status.way_out = too_late(status.ref, status.reason)
         for pod in self.evidence.pods(obj)[0] if is_workload(obj) and not status.log else []:
             container = _diagnose.unready(pod)
             if container and judge(pod).state != "ready":
-                status.log = self._log(pod, container, previous=False)
+                status.log = log_of(self.cluster, pod, container, previous=False)
 
 
 def _operated(ref: Ref) -> bool:
     """Whether an operator acts on the object, which may yet bring a Secret or ConfigMap that pods refer to."""
     return "." in ref.group and not ref.group.endswith(".k8s.io")
-
-
-def _event_line(event: Object) -> str:
-    involved = event.get("involvedObject") or {}
-    about = f"{involved.get('kind')}/{involved.get('name')}"
-    return f"{event.get('reason')} {about}: {_diagnose.one_line(event.get('message'))}"
-
-
-def _late(ref: Ref) -> tuple[str, str]:
-    """Why, and what to do, when the time ran out on something that may still come."""
-    where = f" -n {ref.namespace}" if ref.namespace else ""
-    if ref.kind == "Service":
-        return (
-            "nothing in the cluster has given the Service an address",
-            "install a load balancer controller, or take another type: NodePort, or ClusterIP with an Ingress",
-        )
-    return "it did not become ready in time", f"kubectl{where} describe {ref.kind.lower()} {ref.name}"
 
 
 def await_all(cluster: Cluster, _discovery: Discovery, steps: list[Step], timeout: float, say: Say) -> list[Status]:

@@ -55,7 +55,7 @@ def test_recorded(identity):
 
 def test_an_autoscaler_without_metrics_yet_is_ready_and_says_so():
     state, reason = judge(RECORDED["HorizontalPodAutoscaler", "web"])
-    assert (state, reason) == ("ready", "holds still: FailedGetResourceMetric")
+    assert (state, reason) == ("ready", "holds still: FailedGetResourceMetric (cpu)")
 
 
 def test_an_autoscaler_of_nothing_says_so():
@@ -63,6 +63,42 @@ def test_an_autoscaler_of_nothing_says_so():
     assert state == "progressing"
     assert reason.startswith("FailedGetScale: ")
     assert reason.endswith('deployments.apps "no-such" not found')
+
+
+def external(name):
+    return {"type": "External", "external": {"metric": {"name": name}}}
+
+
+@pytest.mark.parametrize(
+    ("active", "current", "reason"),
+    [
+        ("False", ["", ""], "holds still: R (lag, depth)"),
+        ("True", ["", "External"], "scales up only: no value of lag"),
+        ("True", ["External", "External"], "scales"),
+        ("False", [], "holds still: R"),
+    ],
+)
+def test_an_autoscaler_names_every_metric_without_a_value(active, current, reason):
+    obj = custom("autoscaling/v2", "HorizontalPodAutoscaler", **conditions(AbleToScale="True", ScalingActive=active))
+    obj["spec"] = {"metrics": [external("lag"), external("depth")]}
+    obj["status"] |= {"desiredReplicas": 0, "currentMetrics": [{"type": kind} for kind in current]}
+    assert judge(obj) == ("ready", reason)
+
+
+def v1_autoscaler(**states):
+    """As an API server shows it in autoscaling/v1: conditions are in an annotation."""
+    obj = custom("autoscaling/v1", "HorizontalPodAutoscaler", currentReplicas=1, desiredReplicas=0)
+    told = json.dumps(conditions(**states)["conditions"])
+    obj["metadata"]["annotations"] = {"autoscaling.alpha.kubernetes.io/conditions": told}
+    return obj
+
+
+def test_an_autoscaler_of_the_first_version_has_its_conditions_in_an_annotation():
+    assert judge(v1_autoscaler(AbleToScale="True", ScalingActive="True")) == ("ready", "scales")
+    assert judge(v1_autoscaler(AbleToScale="True", ScalingActive="False")) == ("ready", "holds still: R")
+    assert judge(v1_autoscaler(AbleToScale="False")) == ("progressing", "R: m")
+    unseen = custom("autoscaling/v1", "HorizontalPodAutoscaler", currentReplicas=1, desiredReplicas=0)
+    assert judge(unseen) == ("progressing", UNSEEN)
 
 
 def changed(identity, **status):
@@ -114,6 +150,30 @@ def test_a_claim_is_ready_when_bound_and_failed_when_lost():
     assert judge(changed(identity, phase="Lost")).state == "failed"
 
 
+def test_a_finished_job_counts_by_its_condition_while_it_is_deleted():
+    for name, state in (("complete", "ready"), ("failing", "failed")):
+        obj = changed(("Job", name))
+        obj["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        assert judge(obj).state == state
+
+
+def test_a_job_that_may_run_no_pod_is_as_ready_as_it_gets():
+    assert judge({**custom("batch/v1", "Job"), "spec": {"parallelism": 0}}) == ("ready", "no pods (parallelism 0)")
+
+
+def test_a_load_balancer_of_external_addresses_needs_no_controller():
+    obj = {**custom("v1", "Service"), "spec": {"type": "LoadBalancer", "externalIPs": ["192.0.2.1"]}}
+    assert judge(obj).state == "ready"
+
+
+def test_a_replication_controller_is_judged_like_a_replica_set():
+    obj = custom("v1", "ReplicationController", generation=1, observedGeneration=1, replicas=2)
+    obj["spec"] = {"replicas": 2}
+    assert judge(obj) == ("progressing", "0/2 ready")
+    obj["status"]["availableReplicas"] = 2
+    assert judge(obj) == ("ready", "2/2 ready")
+
+
 def test_what_is_being_deleted_is_not_ready():
     obj = changed(("Deployment", "web"))
     obj["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
@@ -148,6 +208,16 @@ def conditions(**states):
         (custom(**conditions(Reconciling="True", Ready="True")), ("progressing", "R: m")),
         (custom(observedGeneration=1, **conditions(Ready="True")), ("progressing", UNSEEN)),
         (custom(observedGeneration=1, **conditions(Stalled="True")), ("progressing", UNSEEN)),
+        (custom(observedGeneration="1", **conditions(Ready="True")), ("progressing", UNSEEN)),
+        (custom(observedGeneration="2", **conditions(Ready="True")), ("ready", "")),
+        (custom(observedGeneration="7c5bdc4f9", phase="Healthy"), ("ready", "")),
+        (custom(observedGeneration=None), ("ready", "")),
+        ({**custom(), "status": "Active"}, ("ready", "")),
+        ({**custom(), "status": ["Active"]}, ("ready", "")),
+        (custom(conditions={"Ready": "True"}), ("ready", "")),
+        (custom(conditions=["Ready"]), ("ready", "")),
+        (custom(conditions=[None, {"type": "Ready", "status": "False", "reason": "R"}]), ("progressing", "R")),
+        (custom(conditions=[{"type": "Ready", "status": "True", "observedGeneration": "x"}]), ("ready", "")),
         (custom(observedGeneration=2, **conditions(Ready="True")), ("ready", "")),
         (
             custom(conditions=[{"type": "Ready", "status": "True", "observedGeneration": 1}]),

@@ -8,24 +8,13 @@ import copy
 import json
 import queue
 import threading
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _wait
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, Unreachable
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._evidence import Evidence
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._finding import find
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import ref
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._plan import Step
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._watch import Lost, Opened, Refused, Watch
-
-ALL = [json.loads(line) for line in (Path(__file__).parent / "data" / "recorded.jsonl").read_text().splitlines()]
-
-
-def recorded(kind, name):
-    found = [one for one in ALL if one["kind"] == kind and one["metadata"]["name"].startswith(name)]
-    return copy.deepcopy(found[0])
+from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.waiting import ALL, Waiting, recorded
 
 
 def seen(*objects):
@@ -112,55 +101,6 @@ def break_image(pod, reason="ErrImageNeverPull"):
     for one in pod["status"]["conditions"]:
         if one["type"] in ("Ready", "ContainersReady"):
             one["status"] = "False"
-
-
-class Clock:
-    now = 0.0
-
-    def monotonic(self):
-        return self.now
-
-
-class Nothing:
-    """A cluster in which nothing is found."""
-
-    def __init__(self):
-        self.events = []
-
-    def list(self, _path, selector="", fields=""):
-        return iter(self.events)
-
-    def text(self, _path, _query):
-        return "last words\n"
-
-
-class Waiting:
-    """A wait of which the test holds the clock and says what the watches show."""
-
-    def __init__(self, monkeypatch):
-        self.clock, self.cluster, self.said = Clock(), Nothing(), []
-        monkeypatch.setattr(_wait, "time", SimpleNamespace(monotonic=self.clock.monotonic))
-
-    def begin(self, *objects, action="created"):
-        steps = [Step(one, ref(one), after=one, action=action) for one in objects]
-        self.waiter = _wait._Waiter(self.cluster, steps, lambda _label, text: self.said.append(text))
-        self.waiter.heard = True
-        return self
-
-    def show(self, *objects):
-        for one in objects:
-            self.waiter.evidence.note("watch", {"type": "MODIFIED", "object": copy.deepcopy(one)})
-        self.waiter._judge_all()
-        return self
-
-    def after(self, seconds):
-        self.clock.now += seconds
-        self.waiter._judge_all()
-        return self
-
-    def state(self, name):
-        (status,) = [one for one in self.waiter.status.values() if str(one.ref) == name]
-        return status.state
 
 
 @pytest.fixture
@@ -305,16 +245,6 @@ def test_one_line_is_said_a_change_of_state(waiting, starting):
         "Deployment/web  0/1 starting",
         "Deployment/web  0/1 not ready: Readiness probe failed: try 2",
     ]
-
-
-def test_what_somebody_deletes_is_not_ready_until_it_is_back(waiting):
-    public = recorded("Service", "balanced")
-    waiting.begin(public)
-    waiting.waiter.evidence.note("watch", {"type": "DELETED", "object": public})
-    waiting.after(0)
-    assert waiting.said == ["Service/balanced  being deleted"]
-    public["status"] = {"loadBalancer": {"ingress": [{"hostname": "lb.example"}]}}
-    assert waiting.show(public).state("Service/balanced") == "ready"
 
 
 class Response:

@@ -206,3 +206,37 @@ def test_a_terminating_namespace_names_its_finalizers():
         "waiting for finalizers: example.dev/hold in 1 resource instances"
     )
     assert "finalizer" in way_out
+
+
+def probed(command=None):
+    exec_probe = {"exec": {"command": command}} if command else {"tcpSocket": {"port": 1}}
+    told = pod({"running": {}}, started=True)
+    told["spec"] = {"containers": [{"name": "c", "readinessProbe": exec_probe}]}
+    return told
+
+
+SILENT = "Readiness probe failed without output"
+
+
+@pytest.mark.parametrize(
+    ("told", "message", "detail"),
+    [
+        (probed(["sh", "-c", "exit 1"]), "Readiness probe failed: ", f"{SILENT}: sh -c exit 1"),
+        (probed(["x" * 90]), "Readiness probe failed: \n", f"{SILENT}: {'x' * 79}…"),
+        (probed(), "Readiness probe failed: ", SILENT),
+        (probed(["false"]), "Readiness probe failed: no database", "Readiness probe failed: no database"),
+    ],
+)
+def test_a_probe_that_fails_without_output_is_named_by_its_command(told, message, detail):
+    event = {"reason": "Unhealthy", "message": message, "count": 3}
+    assert _phase.phase(told, [event]) == ("not ready", detail)
+
+
+def test_a_readiness_gate_that_nobody_opens_is_named():
+    told = pod({"running": {}})
+    told["status"]["containerStatuses"][0]["ready"] = True
+    message = 'corresponding condition of pod readiness gate "example.dev/up" does not exist.'
+    told["status"]["conditions"] = [
+        {"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady", "message": message}
+    ]
+    assert _phase.phase(told) == ("not ready", message)

@@ -1,0 +1,58 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""Typed reads of JSON that others wrote: an empty value where the path or the type is another. Pure.
+
+A status, an event or an owner reference has the shape its writer gave it. Only what has the documented type is read.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_INTEGER = re.compile(r"-?\d{1,18}")
+
+
+def at(value: Any, *path: str) -> Any:
+    """The value at a path of mapping keys, or None."""
+    for key in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value
+
+
+def mapping(value: Any, *path: str) -> dict[str, Any]:
+    """The mapping at a path, else an empty one."""
+    value = at(value, *path)
+    return value if isinstance(value, dict) else {}
+
+
+def mappings(value: Any, *path: str) -> list[dict[str, Any]]:
+    """The mappings in the list at a path; items of other types are left out."""
+    value = at(value, *path)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def strings(value: Any, *path: str) -> list[str]:
+    """The strings in the list at a path; items of other types are left out."""
+    value = at(value, *path)
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def text(value: Any, *path: str) -> str:
+    """The string or number at a path, as text; else an empty one."""
+    value = at(value, *path)
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+
+
+def integer(value: Any, *path: str, default: int = 0) -> int:
+    """The whole number at a path, also one written as text; else ``default``."""
+    value = at(value, *path)
+    if isinstance(value, bool):
+        return default
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else default
+    return int(value) if isinstance(value, str) and _INTEGER.fullmatch(value) else default

@@ -1,0 +1,85 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""Waits that end whatever others write or delete, against the real API server of KUBECONFIG."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.llm_devops.memory_graph.tests.integration.test_wait import (  # noqa: F401
+    Place,
+    image,
+    job,
+    obj,
+    place,
+    pod,
+    ready,
+    workload,
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "state", "reason"),
+    [("true", "ready", "complete"), ("exit 3", "failed", "BackoffLimitExceeded: ")],
+)
+def test_a_job_that_is_deleted_as_soon_as_it_ends(place, image, command, state, reason):  # noqa: F811
+    once = pod(image, "sh", "-c", command, policy="Never")
+    status = place.wait(job("x", once, backoffLimit=0, ttlSecondsAfterFinished=0))["Job/x"]
+    assert status.state == state, status
+    assert status.reason.startswith(reason)
+    assert state == "ready" or status.why == "its pods ended in failure: container main ended with exit code 3"
+
+
+def test_an_autoscaler_of_the_first_version_becomes_ready(place, image):  # noqa: F811
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    spec = {"maxReplicas": 2, "scaleTargetRef": target, "targetCPUUtilizationPercentage": 80}
+    statuses = place.wait(
+        workload("Deployment", "web", pod(image)), obj("autoscaling/v1", "HorizontalPodAutoscaler", "x", spec)
+    )
+    assert set(ready(statuses)) == {"Deployment/web", "HorizontalPodAutoscaler/x"}
+
+
+def test_an_object_that_is_deleted_meanwhile_ends_the_wait_by_name(place, image):  # noqa: F811
+    public = obj("v1", "Service", "public", {"type": "LoadBalancer", "ports": [{"port": 80}]})
+    unready = workload("Deployment", "web", pod(image, readinessProbe={"exec": {"command": ["false"]}}))
+    path = f"/apis/apps/v1/namespaces/{place.name}/deployments/web"
+    place.hear["Deployment/web"] = lambda: place.cluster.delete(path)
+    statuses = place.wait(public, unready)
+    assert statuses["Deployment/web"].reason == "deleted while it was waited for"
+    assert statuses["Service/public"].state == "progressing"
+
+
+STATUSES = [
+    {"observedGeneration": "7c5bdc4f9", "phase": "Healthy"},
+    "Active",
+    ["Active"],
+    7,
+    {"conditions": {"Ready": "True"}},
+    {"conditions": ["Ready"]},
+    {"conditions": None},
+]
+
+
+@pytest.fixture
+def widgets(place):  # noqa: F811
+    """A kind whose status may have any shape."""
+    group = f"{place.name}.example"
+    anything = {"x-kubernetes-preserve-unknown-fields": True}
+    schema = {"type": "object", "properties": {"spec": {"type": "object", **anything}, "status": anything}}
+    version = {"name": "v1", "served": True, "storage": True, "subresources": {"status": {}},
+               "schema": {"openAPIV3Schema": schema}}  # fmt: skip
+    names = {"kind": "Widget", "plural": "widgets", "singular": "widget"}
+    spec = {"group": group, "scope": "Namespaced", "names": names, "versions": [version]}
+    place.wait(obj("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"widgets.{group}", spec))
+    return f"{group}/v1"
+
+
+def test_a_status_of_its_own_shape_is_no_crash(place, widgets):  # noqa: F811
+    widget = obj(widgets, "Widget", "x", {"replicas": "three", "volumeClaimTemplates": "none"})
+    path = f"/apis/{widgets}/namespaces/{place.name}/widgets/x/status"
+    assert set(ready(place.wait(widget))) == {"Widget/x"}
+    for status in STATUSES:
+        patch = json.dumps([{"op": "add", "path": "/status", "value": status}])
+        place.cluster.request("PATCH", path, None, json.loads(patch), "application/json-patch+json")
+        assert set(ready(place.wait(widget))) == {"Widget/x"}, status
