@@ -16,3 +16,8 @@ if (root / "ansible_collections").is_dir() and str(root) not in sys.path:
 # how long a busy machine takes to make or run an example says nothing about the code
 settings.register_profile("unit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unit")
+
+
+def pytest_configure(config):
+    """ansible-test passes pytest no options: which tests are slow is asked for here."""
+    config.option.durations = config.option.durations or 10
