@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from ._cluster import Cluster
 from ._discovery import Discovery, Resource
@@ -26,21 +25,25 @@ def _group_kind(group: str, kind: str) -> str:
     return f"{kind}.{group}" if group else kind
 
 
+def _parted(group_kind: str) -> tuple[str, str]:
+    kind, _dot, group = group_kind.partition(".")
+    return group, kind
+
+
 def members(cluster: Cluster, discovery: Discovery, applyset: str, group_kinds: Iterable[str],
             namespaces: Iterable[str], *, group_resources: Iterable[str] = (), parallelism: int = 8,
             except_in: frozenset[tuple[str, str]] = frozenset(), lenient: bool = False) -> list[Object]:  # fmt: skip
     """Every object that carries the set's label, ``apiVersion`` and ``kind`` filled in, whatever a record says.
 
-    Kinds the cluster no longer serves have no objects and are passed over.
+    Any served version of a kind reaches its objects. Kinds of which none is served are passed over.
 
     :param group_kinds: ``Kind.group``, as in the hint; :param namespaces: where the namespaced kinds are looked for;
     :param except_in: pairs of group kind and namespace that need no look; :param lenient: whether kinds that may
     not be listed are passed over, too.
     :raises ApiError: when a kind may not be listed.
     """
-    versions = _Versions(cluster)
-    resources = {versions.of_kind(discovery, kind) for kind in set(group_kinds)}
-    resources |= {versions.of_resource(name) for name in set(group_resources)}
+    resources = {discovery.reach(*_parted(kind)) for kind in set(group_kinds)}
+    resources |= {discovery.named(name) for name in set(group_resources)}
     known = sorted((one for one in resources if one and "list" in one.verbs), key=lambda one: (one.group, one.kind))
     homes = sorted(set(namespaces))
     places = [(one, home) for one in known for home in (homes if one.namespaced else [""])]
@@ -57,45 +60,3 @@ def members(cluster: Cluster, discovery: Discovery, applyset: str, group_kinds: 
         return [{**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in found]
 
     return [item for items in in_parallel(listed, places, parallelism) for item in items]
-
-
-class _Versions:
-    """The preferred version of a group: a hint names none."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self._known: dict[str, list[str]] = {"": ["v1"]}
-
-    def of_kind(self, discovery: Discovery, group_kind: str) -> Resource | None:
-        kind, _dot, group = group_kind.partition(".")
-        found = (discovery.find(version, kind) for version in self._of(group))
-        return next((resource for resource in found if resource), None)
-
-    def of_resource(self, group_resource: str) -> Resource | None:
-        plural, _dot, group = group_resource.partition(".")
-        for version in self._of(group):
-            root = f"/apis/{version}" if group else f"/api/{version}"
-            for row in self._cluster.request("GET", root).get("resources") or []:
-                if row["name"] == plural:
-                    return Resource(version, row["kind"], plural, row["namespaced"], frozenset(row["verbs"]))
-        return None
-
-    def _of(self, group: str) -> list[str]:
-        if group not in self._known:
-            self._known[group] = _served(self._group(group))
-        return self._known[group]
-
-    def _group(self, group: str) -> dict[str, Any]:
-        try:
-            return dict(self._cluster.request("GET", f"/apis/{group}"))
-        except ApiError as error:
-            if error.status == 404:
-                return {}
-            raise
-
-
-def _served(group: dict[str, Any]) -> list[str]:
-    """All versions of an ``APIGroup``, the preferred one first."""
-    preferred = (group.get("preferredVersion") or {}).get("groupVersion")
-    versions = [item["groupVersion"] for item in group.get("versions") or []]
-    return sorted(versions, key=lambda version: version != preferred)

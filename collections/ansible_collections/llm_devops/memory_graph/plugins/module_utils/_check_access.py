@@ -46,7 +46,9 @@ def kinds(survey: Survey) -> None:
     brought = {(spec["group"], spec["names"]["kind"]) for spec in specs}
     for version, kind in sorted({(item["apiVersion"], item["kind"]) for item in survey.objects}):
         if not survey.served(version, kind) and (version.rpartition("/")[0], kind) not in brought:
-            survey.problem(f"the cluster does not know {kind} of {version}", "install its CustomResourceDefinition")
+            served = survey.discovery.serving(version.rpartition("/")[0], kind)
+            way_out = f"it is served as {', '.join(served)}" if served else "install its CustomResourceDefinition"
+            survey.problem(f"the cluster does not know {kind} of {version}", way_out)
 
 
 def permissions(survey: Survey) -> None:

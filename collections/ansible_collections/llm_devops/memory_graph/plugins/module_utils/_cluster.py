@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from ._errors import ApiError, ConfigError, Unreachable
-from ._explain import api_error, cause, hopeless, not_kubernetes, unreachable, unsent
+from ._explain import api_error, cause, hopeless, never_right, not_kubernetes, unreachable, unsent
 from ._identity import Headers, Identity
 from ._kubeconfig import Access, access
 from ._patience import QUICK, Patience, Trouble
@@ -226,7 +226,7 @@ class Cluster:
         if status in (502, 503, 504) and repeatable:
             return Trouble(error, f"HTTP {status}", pause)
         etcd = "etcdserver" in error.message
-        if status == 500 and repeatable:
+        if status == 500 and repeatable and not never_right(error.message):
             return Trouble(error, "etcd" if etcd else "HTTP 500", pause, most=0 if etcd or pause else QUICK)
         if status == 409 and content_type == APPLY_PATCH and not error.causes:  # two writers met; ours has no version
             return Trouble(error, "HTTP 409", most=QUICK)
@@ -295,9 +295,14 @@ class Cluster:
         try:
             return dict(self.request("DELETE", path, {"dryRun": "All"} if dry_run else None, body))
         except ApiError as error:
-            if error.status not in (404, 409):
-                raise
-            return {}
+            if (error.status == 404 and not error.unserved) or (error.status == 409 and _settled(error)):
+                return {}
+            raise
+
+
+def _settled(error: ApiError) -> bool:
+    """Whether a delete's 409 says that there is nothing to do: it is another object, or a namespace on its way out."""
+    return "precondition" in error.message or "ensuring all content is removed" in error.message
 
 
 def connect(options: Mapping[str, Any]) -> Cluster:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from . import _applyset, _diff, _fields, _plan, _prune, _rollback
+from . import _applyset, _diff, _fields, _plan, _prune, _rollback, _unserved
 from ._cluster import FIELD_MANAGER, Cluster
 from ._discovery import Discovery
 from ._history import Record
@@ -89,6 +89,7 @@ def found(cluster: Cluster, discovery: Discovery, record: Record, kept: list[Kep
             continue
         result += _values(again, live.get(ref(item.manifest)))
         objects.append(again.manifest)
+    objects = [manifest for manifest, _version in _unserved.moved(discovery, objects)]
     steps = _plan.plan(cluster, discovery, objects, record, parallelism=parallelism, force=True,
                        absent_namespaces=_absent(cluster, objects))  # fmt: skip
     told = {(one.ref, one.path) for one in result}

@@ -44,6 +44,11 @@ class ApiError(ClusterError):
         return str(self.body.get("reason", ""))
 
     @property
+    def unserved(self) -> bool:
+        """Whether the path itself is not known, other than an object that is not there."""
+        return self.status == 404 and self.reason != "NotFound"
+
+    @property
     def causes(self) -> list[dict[str, Any]]:
         details = self.body.get("details") or {}
         return list(details.get("causes") or [])

@@ -16,6 +16,11 @@ _FORBIDDEN = re.compile(
 )
 NO_BASIC = "Kubernetes takes no username and password since 1.19: use api_key, client_cert or an exec plugin"
 NO_CREDENTIALS = "give it credentials: api_key, client_cert, or a kubeconfig whose context has a user"
+_NEVER_RIGHT = re.compile(
+    r"failed to create typed (patch|live|new) object|field not declared in schema"
+    r"|unable to convert unstructured object|failed to convert new object|error decoding from json"
+)
+_GOT = re.compile(r",? got .*$")
 _CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]+)"')
 
 
@@ -129,7 +134,28 @@ def api_error(verb: str, path: str, status: int, body: dict[str, Any], access: A
         return _conflict(body, message)
     if status == 404 and body.get("reason") != "NotFound":
         return ApiError(404, body, f"{access.server} knows nothing at {path}", "is this a Kubernetes API server?")
+    if status == 500 and "failed to create typed patch object" in message:
+        return ApiError(500, body, _ill_typed(message), "correct the field, or leave it out")
     return ApiError(status, body, message if body.get("message") else f"{verb} {path} answered {message}")
+
+
+def never_right(message: str) -> bool:
+    """Whether a 500 is about the manifest: server-side apply answers so to a field or type its schema has not."""
+    return bool(_NEVER_RIGHT.search(message))
+
+
+def _ill_typed(message: str) -> str:
+    """What server-side apply says about fields, without the Go values it quotes."""
+    _head, _colon, faults = message.partition("): ")
+    told = [part for part in re.split(r"(?:^|\s)(?=\.[A-Za-z])", faults.removeprefix("errors: ")) if part.strip()]
+    sentences = []
+    for fault in told:
+        path, _colon, what = fault.strip().lstrip(".").partition(": ")
+        if "not declared in schema" in what:
+            sentences.append(f"{path} is no field of it")
+        else:
+            sentences.append(f"{path}: {_GOT.sub('', what)}".removesuffix(": "))
+    return "; ".join(sentences)
 
 
 def _forbidden(body: dict[str, Any], message: str, access: Access) -> ApiError:

@@ -19,6 +19,7 @@ from ._yaml_documents import documents
 Object = dict[str, Any]
 MANAGED_BY = "app.kubernetes.io/managed-by"
 PART_OF = "applyset.kubernetes.io/part-of"
+MAX_FAULTS = 10
 # Only to place a manifest whose kind is not served yet, or to sort: discovery is the authority on scope.
 CLUSTER_SCOPED = frozenset(
     {
@@ -70,30 +71,52 @@ def prepared(objects: Any, release: str, namespace: str) -> list[Object]:
     A manifest comes as a mapping, as a ``List`` object, as YAML text of any number of documents, or in a list of these.
     ``stringData`` becomes ``data``: the API server drops it after writing, so nobody would own what it wrote.
 
-    :raises ManifestError: naming the position of the first malformed or repeated object.
+    :raises ManifestError: naming every malformed or repeated object by its position.
     """
     result: list[Object] = []
     seen: dict[Ref, int] = {}
+    faults: list[ManifestError] = []
     for position, given in enumerate(opened(objects), start=1):
-        manifest = _manifest_checks.identity(given, position)
-        _manifest_checks.content(manifest, position)
-        _server_owned.strip(manifest)
-        wave_of(manifest)  # refuses an annotation that is no number
-        metadata = manifest["metadata"]
-        if manifest["kind"] in CLUSTER_SCOPED:
-            metadata.pop("namespace", None)
+        try:
+            manifest = _ready(given, position, release, namespace)
+        except ManifestError as error:
+            faults.append(error)
+            continue
+        first = seen.setdefault(ref(manifest), position)
+        if first == position:
+            result.append(manifest)
         else:
-            metadata["namespace"] = metadata.get("namespace") or namespace
-        labels = metadata["labels"] = {MANAGED_BY: "llm-devops-memory-graph", **(metadata.get("labels") or {})}
-        labels[PART_OF] = applyset_id(release, namespace)
-        if manifest["kind"] == "Secret":
-            _encode_secret(manifest)
-        identity = ref(manifest)
-        if identity in seen:
-            raise ManifestError(f"objects {seen[identity]} and {position} are both {identity}", "leave one of them out")
-        seen[identity] = position
-        result.append(manifest)
+            said = f"objects {first} and {position} are both {ref(manifest)}"
+            faults.append(ManifestError(said, "leave one of them out"))
+    if faults:
+        raise _together(faults)
     return result
+
+
+def _ready(given: Any, position: int, release: str, namespace: str) -> Object:
+    manifest = _manifest_checks.identity(given, position)
+    _manifest_checks.content(manifest, position)
+    _server_owned.strip(manifest)
+    wave_of(manifest)  # refuses an annotation that is no number
+    metadata = manifest["metadata"]
+    if manifest["kind"] in CLUSTER_SCOPED:
+        metadata.pop("namespace", None)
+    else:
+        metadata["namespace"] = metadata.get("namespace") or namespace
+    labels = metadata["labels"] = {MANAGED_BY: "llm-devops-memory-graph", **(metadata.get("labels") or {})}
+    labels[PART_OF] = applyset_id(release, namespace)
+    if manifest["kind"] == "Secret":
+        _encode_secret(manifest)
+    return manifest
+
+
+def _together(faults: list[ManifestError]) -> ManifestError:
+    """All faults of the manifests as one error: the first ones, and how many more there are."""
+    if len(faults) == 1:
+        return faults[0]
+    told = "; ".join(str(fault) for fault in faults[:MAX_FAULTS])
+    more = f"; and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
+    return ManifestError(f"{len(faults)} objects are malformed: {told}{more}", "nothing was sent")
 
 
 def opened(item: Any) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from . import _fields
+from . import _fields, _unserved
 from ._cluster import FIELD_MANAGER, Cluster
 from ._diff import changes
 from ._discovery import Discovery, Resource
@@ -99,11 +99,13 @@ def plan(cluster: Cluster, discovery: Discovery, objects: list[Object], record: 
     live = _live(cluster, steps, applyset, parallelism, absent_namespaces)
     if seen is not None:
         seen.extend(live.values())
+    served = {(group, kind): versions for group, kind, versions in _unserved.served_by(objects)}
     for step in steps:
         _place(step)
         step.live = live.get(step.ref)
         if step.resource is None and not _brought_by(steps, step):
-            step.error = _unknown(step)
+            step.error = _unknown(step, discovery.serving(step.ref.group, step.ref.kind))
+        step.error = step.error or _given_up(served, step)
     _leave_replicas_to_autoscalers(steps)
     known = [step for step in steps if not step.error]
     asked = []
@@ -142,11 +144,23 @@ def _brought_by(steps: list[Step], step: Step) -> bool:
     )
 
 
-def _unknown(step: Step) -> ClusterError:
+def _given_up(served: dict[tuple[str, str], frozenset[str]], step: Step) -> ClusterError | None:
+    """The refusal of an object in a version that a CustomResourceDefinition of this very release serves no more."""
+    versions = served.get((step.ref.group, step.ref.kind))
+    version = step.manifest["apiVersion"].rpartition("/")[2]
+    if versions is None or version in versions:
+        return None
     return ClusterError(
-        f"the cluster does not know {step.ref.kind} of {step.manifest['apiVersion']}",
-        "install its CustomResourceDefinition first, or leave the object out",
-    )
+        f"{step.ref} is of {step.manifest['apiVersion']}, which its CustomResourceDefinition in this release does not"
+        " serve", f"write it in {', '.join(sorted(versions)) or 'a version that is served'}, or serve that version",
+    )  # fmt: skip
+
+
+def _unknown(step: Step, served: Iterable[str] = ()) -> ClusterError:
+    way_out = "install its CustomResourceDefinition first, or leave the object out"
+    if served:
+        way_out = f"it is served as {', '.join(served)}: write the object so"
+    return ClusterError(f"the cluster does not know {step.ref.kind} of {step.manifest['apiVersion']}", way_out)
 
 
 def _place(step: Step) -> None:

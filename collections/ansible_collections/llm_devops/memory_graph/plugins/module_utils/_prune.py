@@ -9,11 +9,11 @@ the label is looked for where the record, the parent's hints and the new objects
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from . import _applyset
+from . import _applyset, _unserved
 from ._cluster import FIELD_MANAGER, Cluster, TransportError
 from ._discovery import Discovery
 from ._errors import ApiError
@@ -95,14 +95,19 @@ def _labelled_by(metadata: dict[str, Any]) -> list[str]:
 
 
 def leaving(cluster: Cluster, discovery: Discovery, candidates: list[Member], applyset: str, *, delete_data: bool,
-            parallelism: int) -> list[Leaving]:  # fmt: skip
-    """Look at each member that left; those already gone are not mentioned."""
+            parallelism: int, say: Callable[[str], None] = lambda _text: None) -> list[Leaving]:  # fmt: skip
+    """Look at each member that left; those already gone are not mentioned, those of a kind that is gone are to ``say``.
+
+    :raises ClusterError: when a kind is not served in any version and its objects may be there.
+    """
+    lost = [item.ref for item in candidates if discovery.reach(item.ref.group, item.ref.kind, item.api_version) is None]
+    for text in _unserved.refuse(cluster, lost):
+        say(text)
 
     def look(item: Member) -> Leaving | None:
-        resource = discovery.find(item.api_version, item.ref.kind)
-        if resource is None:
+        path = reached(discovery, item)
+        if not path:
             return None
-        path = resource.path(item.ref.namespace, item.ref.name)
         live = cluster.find(path)
         if live is None or (live["metadata"].get("deletionTimestamp") and item.ref.kind not in DATA_KINDS):
             return None
@@ -112,7 +117,29 @@ def leaving(cluster: Cluster, discovery: Discovery, candidates: list[Member], ap
     return [found for found in in_parallel(look, candidates, parallelism) if found]
 
 
-def delete(cluster: Cluster, items: list[Leaving], *, parallelism: int, dry_run: bool = False) -> list[str]:
+def reached(discovery: Discovery, member: Member) -> str:
+    """Where a member lives now, in whatever version is served; empty where none is."""
+    resource = discovery.reach(member.ref.group, member.ref.kind, member.api_version)
+    return resource.path(member.ref.namespace, member.ref.name) if resource else ""
+
+
+def _remove(cluster: Cluster, discovery: Discovery, item: Leaving, dry_run: bool) -> Object:
+    """Delete one object, by another version where the release itself has stopped the one we looked at."""
+    path = reached(discovery, item.member)
+    try:
+        return cluster.delete(path, item.uid, dry_run=dry_run) if path else {}
+    except ApiError as error:
+        if not error.unserved:
+            raise
+    discovery.forget([item.member.ref.group])
+    path = reached(discovery, item.member)
+    if not path:
+        _unserved.refuse(cluster, [item.member.ref])
+    return cluster.delete(path, item.uid, dry_run=dry_run) if path else {}
+
+
+def delete(cluster: Cluster, discovery: Discovery, items: list[Leaving], *, parallelism: int,
+           dry_run: bool = False) -> list[str]:  # fmt: skip
     """Delete what is marked pruned, last wave first, each only while it is still the object we looked at.
 
     Returns a sentence about each object that goes only when somebody's finalizer lets it.
@@ -121,7 +148,7 @@ def delete(cluster: Cluster, items: list[Leaving], *, parallelism: int, dry_run:
     doomed = [item for item in items if item.action == "pruned"]
     for wave in sorted({item.wave for item in doomed}, reverse=True):
         of_wave = [item for item in doomed if item.wave == wave]
-        rest = in_parallel(lambda item: cluster.delete(item.path, item.uid, dry_run=dry_run), of_wave, parallelism)
+        rest = in_parallel(lambda item: _remove(cluster, discovery, item, dry_run), of_wave, parallelism)
         waits = ((item.member.ref, held(live)) for item, live in zip(of_wave, rest, strict=True))
         told += [f"{who} is deleted and goes once its finalizer is done: {names}" for who, names in waits if names]
     return told

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 
-from . import _history, _immutable, _lease, _plan, _prune, _revisions, _rollback, _teardown, _waves
+from . import _history, _immutable, _lease, _plan, _prune, _revisions, _rollback, _teardown, _unserved, _waves
 from ._cluster import Cluster
 from ._errors import ClusterError
 from ._manifest import Object, canonical, prepared, record_name
@@ -17,6 +17,8 @@ from ._terminating import absent_namespaces
 from ._wait import Status, await_all
 
 __all__ = ["Outcome", "Release", "Wish"]
+
+FOUNDATION_TIMEOUT_S = 30.0
 
 
 class Release(Run):
@@ -88,6 +90,7 @@ class Release(Run):
             outcome.record.id,
             delete_data=wish.delete_data,
             parallelism=wish.parallelism,
+            say=lambda text: self.say("note", text),
         )
         if not any(step.error for step in outcome.steps):
             created, changed = outcome.count("created"), outcome.count("configured")
@@ -125,7 +128,9 @@ class Release(Run):
                     ok = self._wait()
             if ok and self.outcome.pruned:
                 with self.timed("prune"):
-                    for line in _prune.delete(self.cluster, self.outcome.leaving, parallelism=self.wish.parallelism):
+                    for line in _prune.delete(
+                        self.cluster, self.discovery, self.outcome.leaving, parallelism=self.wish.parallelism
+                    ):
                         self.say("prune", line)
                 self.outcome.deleted = self.outcome.pruned
         except ClusterError as error:
@@ -140,7 +145,7 @@ class Release(Run):
         _plan.apply(self.cluster, self.discovery, [home], parallelism=1, force=wish.force_conflicts)
         if home.error:
             return
-        await_all(self.cluster, self.discovery, [home], 30, self.progress)
+        await_all(self.cluster, self.discovery, [home], FOUNDATION_TIMEOUT_S, self.progress)
         outcome.wrote, self._home = 1, home
         self.lease.acquire(wish.lock_timeout)
         outcome.record = _history.read(self.cluster, wish.name, wish.namespace)
@@ -159,9 +164,9 @@ class Release(Run):
             before, revision, "pending", digest, self._members(before.members), note=self._note, parts=len(parts),
             who=" from ".join(part for part in (user, _lease.person()) if part), limit=self.wish.history_limit,
         )  # fmt: skip
-        _revisions.forget(self.cluster, before, _revisions.dropped(before, record))
         uid = _history.write(self.cluster, record)
         outcome.record = record
+        _revisions.forget(self.cluster, before, _revisions.dropped(before, record))  # once nothing points there
         trouble = "" if parts else "its objects take more room than eight Secrets have"
         try:
             _revisions.keep(self.cluster, record, uid, parts)
@@ -196,8 +201,8 @@ class Release(Run):
             if any(step.error for step in sent):
                 return
             if foundation:
-                await_all(self.cluster, self.discovery, foundation, 30, self.progress)
-                self.discovery.forget()
+                await_all(self.cluster, self.discovery, foundation, FOUNDATION_TIMEOUT_S, self.progress)
+                _unserved.await_served(self.discovery, [step.manifest for step in sent], FOUNDATION_TIMEOUT_S)
         if outcome.wrote:
             stages = " · ".join(_waves.stages(step.ref.kind for step in todo))
             self.say("apply", f"{stages}  {outcome.wrote}/{len(todo)}  {time.monotonic() - start:.1f} s")

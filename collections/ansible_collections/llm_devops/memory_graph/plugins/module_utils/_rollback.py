@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import _immutable, _revisions
+from . import _immutable, _revisions, _unserved
 from ._cluster import Cluster
 from ._discovery import Discovery
 from ._errors import ClusterError
@@ -52,7 +52,12 @@ def source(cluster: Cluster, discovery: Discovery, record: Record, wanted: int, 
     notes = [text for item in made for text in remarks(item, live.get(ref(item.manifest)))]
     if entry["state"] != "deployed":
         notes.insert(0, f"revision {entry['revision']} did not become ready when it was deployed ({entry['state']})")
-    return Source(int(entry["revision"]), [item.manifest for item in made], notes)
+    objects = []
+    for manifest, version in _unserved.moved(discovery, [item.manifest for item in made]):
+        objects.append(manifest)
+        if version:
+            notes.append(f"{ref(manifest)} goes back as {version}, as its own version is not served any more")
+    return Source(int(entry["revision"]), objects, notes)
 
 
 def chosen(record: Record, wanted: int) -> dict[str, Any]:
@@ -82,8 +87,8 @@ def live_of(cluster: Cluster, discovery: Discovery, kept: list[Kept], parallelis
     """Those of the kept objects that exist, as they are."""
 
     def look(item: Kept) -> Object | None:
-        resource = discovery.find(item.manifest["apiVersion"], item.manifest["kind"])
         identity = ref(item.manifest)
+        resource = discovery.reach(identity.group, identity.kind, item.manifest["apiVersion"])
         return cluster.find(resource.path(identity.namespace, identity.name)) if resource else None
 
     found = in_parallel(look, kept, parallelism)

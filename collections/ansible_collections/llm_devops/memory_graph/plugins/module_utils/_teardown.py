@@ -30,7 +30,7 @@ def _absent(run: Run) -> Outcome:
     members = _prune.members(run.cluster, run.discovery, outcome.record, (), seen=(), parallelism=wish.parallelism)
     outcome.leaving = _prune.leaving(
         run.cluster, run.discovery, members, outcome.record.id,
-        delete_data=wish.delete_data, parallelism=wish.parallelism,
+        delete_data=wish.delete_data, parallelism=wish.parallelism, say=lambda text: run.say("note", text),
     )  # fmt: skip
     kept = [one.member for one in outcome.leaving if one.action == "kept"]
     named = f" ({', '.join(str(one.ref) for one in kept)})" if kept else ""
@@ -39,7 +39,7 @@ def _absent(run: Run) -> Outcome:
         return outcome
     start = time.monotonic()
     with run.timed("prune"):
-        _prune.delete(run.cluster, outcome.leaving, parallelism=wish.parallelism)
+        _prune.delete(run.cluster, run.discovery, outcome.leaving, parallelism=wish.parallelism)
         _retire(run, kept)
     outcome.deleted = outcome.pruned
     if wish.wait and outcome.pruned:

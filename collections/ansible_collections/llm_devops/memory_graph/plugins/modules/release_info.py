@@ -137,8 +137,10 @@ PARALLELISM = 8
 
 def standing(cluster: Cluster, discovery: Discovery, member: _history.Member) -> dict[str, Any]:
     """A member and how it stands."""
-    resource = discovery.find(member.api_version, member.ref.kind)
-    live = cluster.find(resource.path(member.ref.namespace, member.ref.name)) if resource else None
+    resource = discovery.reach(member.ref.group, member.ref.kind, member.api_version)
+    if resource is None:
+        return {**member.as_dict(), "state": "unknown", "reason": "the cluster serves no version of its kind"}
+    live = cluster.find(resource.path(member.ref.namespace, member.ref.name))
     if live is None:
         return {**member.as_dict(), "state": "missing", "reason": "it does not exist"}
     verdict = judge({**live, "kind": member.ref.kind})

@@ -236,7 +236,7 @@ def test_what_was_really_written_is_counted(place):
 
 def test_all_that_is_refused_is_said_at_once(place):
     place.release(place.config())
-    broken = [place.config(name, number=1) for name in ("one", "two")]
+    broken = [{**place.config(name), "immutable": "maybe"} for name in ("one", "two")]
     text = failure_text(place.release(place.config(), *broken))
     assert "ConfigMap/one" in text
     assert "ConfigMap/two" in text

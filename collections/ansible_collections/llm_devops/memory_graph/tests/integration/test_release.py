@@ -259,7 +259,7 @@ def test_conflict_names_the_other_manager_and_is_taken_over_only_when_asked(plac
 
 def test_what_the_server_refuses_is_known_before_anything_is_written(place):
     place.release(config())
-    outcome = place.release(config("fine"), config("broken", number=1))
+    outcome = place.release(config("fine"), {**config("broken"), "immutable": "maybe"})
     assert "ConfigMap/broken" in failure_text(outcome)
     assert "Nothing was written." in failure_text(outcome)
     assert place.get("configmaps/fine") is None

@@ -35,6 +35,9 @@ class Cluster:
 
 
 class Discovery:
+    def serving(self, group, kind):
+        return []
+
     def find(self, api_version, kind):
         return Resource(api_version, kind, f"{kind.lower()}s", True, frozenset()) if kind != "NodePool" else None
 

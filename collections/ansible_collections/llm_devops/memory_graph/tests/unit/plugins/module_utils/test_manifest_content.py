@@ -202,6 +202,16 @@ def test_a_secret_s_value_that_is_not_base64_is_refused_by_its_key():
     )
 
 
+def test_all_that_is_malformed_is_told_at_once():
+    with pytest.raises(ManifestError) as refused:
+        prepared([thing(data={"k": 1}), thing("Secret", data={"k": 1}), thing(), thing()], "demo", "ns")
+    assert str(refused.value).startswith(
+        "3 objects are malformed: object 1, ConfigMap/x: data.k is a number, not a text"
+    )
+    assert "object 2, Secret/x" in str(refused.value)
+    assert "objects 3 and 4 are both ConfigMap/x" in str(refused.value)
+
+
 def test_dates_of_a_caller_become_texts():
     [ready] = prepared([thing(data={"since": dt.date(2026, 1, 2)})], "demo", "ns")
     assert ready["data"] == {"since": "2026-01-02"}

@@ -109,7 +109,7 @@ def test_prune_deletes_only_what_is_ours_and_left(objects, staying, delete_data,
     members = _prune.members(cluster, Discovery(cluster), record, (), seen=(), parallelism=1)
     left = _prune.left(members, [one for one in refs if one.name in staying])
     found = _prune.leaving(cluster, Discovery(cluster), left, RECORD.id, delete_data=delete_data, parallelism=1)
-    _prune.delete(cluster, found, parallelism=1)
+    _prune.delete(cluster, Discovery(cluster), found, parallelism=1)
     gone = {path for path, _uid, _dry_run in cluster.deleted}
     for item in objects:
         doomed = ours(item) and item["metadata"]["name"] not in staying and (item["kind"] != "Namespace" or delete_data)

@@ -1,0 +1,43 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the API server says of a manifest, in one sentence without Go's values."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._explain import api_error, never_right
+
+TYPED = "failed to create typed patch object (ns/x; apps/v1, Kind=Deployment): "
+
+
+@pytest.mark.parametrize(
+    ("faults", "sentence"),
+    [
+        (".foo: field not declared in schema", "foo is no field of it"),
+        (
+            "errors:\n  .data.k: expected string, got &value.valueUnstructured{Value:1}\n  .foo: field not declared in schema",
+            "data.k: expected string; foo is no field of it",
+        ),
+        (
+            '.spec.containers[name="c"].env[name="A"].key: expected string, got &value.valueUnstructured{Value:true}',
+            'spec.containers[name="c"].env[name="A"].key: expected string',
+        ),
+        ('duplicate entries for key [name="A"]', 'duplicate entries for key [name="A"]'),
+    ],
+)
+def test_a_field_that_the_schema_has_not_is_named(faults, sentence):
+    error = api_error("PATCH", "/x", 500, {"message": TYPED + faults}, None)
+    assert str(error) == f"{sentence} — correct the field, or leave it out"
+
+
+@pytest.mark.parametrize(
+    ("message", "never"),
+    [
+        (TYPED + ".foo: field not declared in schema", True),
+        ("failed to convert new object (/x; /v1, Kind=Secret) to proper version: unable to convert …", True),
+        ("Internal error occurred: failed calling webhook: connection refused", False),
+        ("etcdserver: request timed out", False),
+    ],
+)
+def test_a_500_about_the_manifest_is_not_sent_again(message, never):
+    assert never_right(message) is never
