@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 GROUP = "llm_devops.memory_graph.all"
-OFFLINE = {"manifest_files"}
+OFFLINE = {"manifest_files", "role_arguments"}
 """Modules that talk to no cluster: they have no option that the group could set."""
 
 

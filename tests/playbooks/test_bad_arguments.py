@@ -20,7 +20,7 @@ import pytest
         ),
         pytest.param(
             {"memory_graph_max_connections": "many"},
-            "argument 'memory_graph_max_connections' is of type",
+            "memory_graph_max_connections is 'many': give a whole number",
             id="mistyped",
         ),
         pytest.param(
