@@ -53,7 +53,8 @@ def test_text_is_what_its_type_says(playbooks, tmp_path: Path) -> None:
 
 
 def test_null_is_the_default(playbooks, tmp_path: Path) -> None:
-    nulls = dict.fromkeys((*AS_DATA, "memory_graph_name", "memory_graph_store", "memory_graph_replicas"))
+    names = ("name", "store", "replicas", "labels", "max_connections", "network_policy", "monitoring_namespaces", "tls")
+    nulls = {f"memory_graph_{name}": None for name in names}
     assert rendered(playbooks, tmp_path / "null", **nulls) == rendered(playbooks, tmp_path / "default")
 
 

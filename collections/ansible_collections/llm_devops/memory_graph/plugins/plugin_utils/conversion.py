@@ -173,7 +173,8 @@ def _read(text: str, loader: Any) -> Any:
         read = json.loads(text)
     except ValueError:
         try:
-            return yaml.load(text, Loader=loader)  # noqa: S506 - one of the two loaders that make no objects
+            # libyaml takes no subclass of a text, which ansible-core's tagged ones are
+            return yaml.load(text.encode(), Loader=loader)  # noqa: S506 - one of the two loaders that make no objects
         except yaml.YAMLError:
             return None
     return read

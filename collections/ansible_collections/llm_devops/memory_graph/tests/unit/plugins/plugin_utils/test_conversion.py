@@ -142,6 +142,17 @@ def test_a_single_value(kind, value, expected) -> None:
         assert (converted, type(converted)) == (expected, type(expected))
 
 
+class Tagged(str):
+    """What ansible-core makes of every text of a variable."""
+
+    __slots__ = ()
+
+
+def test_a_tagged_text_is_read_as_a_plain_one() -> None:
+    assert convert(Tagged("- a\n- b\n"), TEXTS, "x") == ["a", "b"]
+    assert convert(Tagged("disk: ssd\nzone: a"), {"type": "dict"}, "x") == {"disk": "ssd", "zone": "a"}
+
+
 def test_suboptions_are_converted_by_their_own_types() -> None:
     ports = {"type": "list", "elements": "dict", "options": {"port": {"type": "int"}, "names": TEXTS}}
     assert convert('[{"port": "80", "names": "a,b"}, {"port": null}]', ports, "x") == [
