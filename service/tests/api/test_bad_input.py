@@ -170,7 +170,7 @@ NOWHERE = "0198f3a2-7c44-7bd1-9f0e-3b8f2f1c5a77"
     lambda graph, text: next(graph.StreamQuery(pb.QueryRequest(filters={f"{text}{i}": "v" for i in range(20)}))),
     lambda graph, text: next(graph.StreamEvents(pb.StreamEventsRequest(event_types=[99] * 5_000))),
     lambda graph, text: graph.AddPrompt(pb.AddPromptRequest(
-        session_id=NOWHERE, content="x", metadata=pb.PromptMetadata(custom={"agent_id": text.strip() or "x" * 20_000}))),
+        session_id=NOWHERE, content="x", metadata=pb.PromptMetadata(custom={"agent_id": text.strip() or LONG}))),
     lambda graph, text: graph.CreateNode(pb.CreateNodeRequest(node=pb.Node(
         id=f"a{text}", type=2, prompt=pb.PromptNode(id=f"b{text}", session_id=NOWHERE, content="x")))),
 ], ids=["ids", "nodes", "pattern", "variable", "filter", "filters", "types", "agent", "node"])  # fmt: skip
@@ -208,3 +208,67 @@ def test_an_unknown_template_variable_is_told_however_long_the_names_are(
         graph.InstantiateTemplate(pb.InstantiateTemplateRequest(
             template_id=id, session_id=session, variable_values={LONG: "v"}))  # fmt: skip
     assert "the template has no such variable; it has variable_000" in refusal.text
+
+
+@pytest.fixture(scope="module")
+def prompt(graph: MemoryGraphServiceStub, session: str) -> str:
+    return graph.AddPrompt(pb.AddPromptRequest(session_id=session, content="x")).id
+
+
+@pytest.mark.parametrize("reason", ["tool_calls", "tool_use", "function_call", "TOOL_CALLS"])
+def test_a_response_that_only_calls_tools_has_no_text(graph: MemoryGraphServiceStub, prompt: str, reason: str) -> None:
+    metadata = pb.ResponseMetadata(finish_reason=reason)
+    added = graph.AddResponse(pb.AddResponseRequest(prompt_id=prompt, content="", metadata=metadata))
+    stored = graph.GetNode(pb.GetNodeRequest(node_id=added.id))
+    assert (stored.response.content, stored.response.metadata.finish_reason) == ("", reason)
+    again = graph.CreateNode(pb.CreateNodeRequest(node=stored))
+    assert again == stored
+
+
+@pytest.mark.parametrize("reason", ["", "stop", "length"])
+def test_any_other_response_without_text_is_refused(graph: MemoryGraphServiceStub, prompt: str, reason: str) -> None:
+    with invalid("content") as refusal:
+        metadata = pb.ResponseMetadata(finish_reason=reason)
+        graph.AddResponse(pb.AddResponseRequest(prompt_id=prompt, metadata=metadata))
+    assert "tool_calls" in refusal.fields["content"]
+
+
+@pytest.mark.parametrize("depth", [501, 1_000, 100_000])
+@pytest.mark.parametrize("field", ["parameters", "result"])
+@pytest.mark.parametrize("pair", [("[", "]"), ('{"a":', "}")])
+def test_json_nested_without_end_is_refused_by_name(graph: MemoryGraphServiceStub, field, depth, pair) -> None:
+    text = pair[0] * depth + "1" + pair[1] * depth
+    node = pb.ToolInvocationNode(response_id=NOWHERE, tool_name="t", **{field: text})
+    with invalid(f"tool_invocation.{field}") as refusal:
+        graph.AddToolInvocation(pb.AddToolInvocationRequest(tool_invocation=node))
+    assert refusal.fields[f"tool_invocation.{field}"].startswith("is nested more than 500 deep")
+
+
+def test_latencies_and_totals_that_cannot_be_are_refused(graph: MemoryGraphServiceStub, prompt: str) -> None:
+    def add(**fields: object) -> pb.ResponseNode:
+        return graph.AddResponse(pb.AddResponseRequest(prompt_id=prompt, content="x", **fields))
+
+    with invalid("metadata.latency_ms"):
+        add(metadata=pb.ResponseMetadata(latency_ms=-1))
+    for total in (1, 6):
+        with invalid("token_usage.total_tokens"):
+            add(token_usage=pb.TokenUsage(prompt_tokens=3, completion_tokens=4, total_tokens=total))
+    for total, stored in ((0, 7), (7, 7), (100, 100)):
+        made = add(token_usage=pb.TokenUsage(prompt_tokens=3, completion_tokens=4, total_tokens=total))
+        assert made.token_usage.total_tokens == stored
+    most = 2**63 - 1
+    made = add(token_usage=pb.TokenUsage(prompt_tokens=most, completion_tokens=most))
+    assert made.token_usage.total_tokens == most
+    for latency in (-1.0, float("nan"), float("inf")):
+        with invalid("node.invocation.latency_ms"):
+            node = pb.Node(type=9, invocation=pb.InvocationNode(model_id="m", latency_ms=latency))
+            graph.CreateNode(pb.CreateNodeRequest(node=node))
+    with invalid("node.invocation.token_count"):
+        graph.CreateNode(pb.CreateNodeRequest(node=pb.Node(
+            type=9, invocation=pb.InvocationNode(model_id="m", token_count=-1))))  # fmt: skip
+
+
+@pytest.mark.parametrize("after", ["1_0.0", "1.0_0", " 1.0", "+1.0", "1", "-1.0", "9" * 999 + ".0", "1." + "9" * 5_000])
+def test_a_feed_position_is_two_decimal_numbers(graph: MemoryGraphServiceStub, after: str) -> None:
+    with invalid("last-event-id"):
+        next(graph.StreamEvents(pb.StreamEventsRequest(), metadata=(("last-event-id", after),)))

@@ -117,6 +117,37 @@ def test_events_that_cannot_be_stored_are_named_and_the_others_are_stored(server
     assert metric(server, 'llm_memory_graph_events_received_total{event_type="unknown",source="rest"}') == 2
 
 
+def spoilt(id: str, what: bytes) -> bytes:
+    return body(id, metadata={"x": "SPOILT"}).replace(b'"SPOILT"', what)
+
+
+@pytest.mark.parametrize("form", ["plain", "compressed"])
+def test_an_event_that_is_no_json_fails_alone_with_its_index_and_id(server: ServerProcess, form: str) -> None:
+    ids = [new_id() for _ in range(9)]
+    wrong = [b'"cut \\ud83d"', b"NaN", b"-Infinity", b"Infinity", b'"\xff"', b"[" * 50_000 + b"]" * 50_000, b"nan"]
+    events = [body(ids[0]), *(spoilt(id, what) for id, what in zip(ids[1:8], wrong, strict=True)), body(ids[8])]
+    events.append(body(ids[0]))
+    array = b"[" + b", ".join(events) + b"]"
+    if form == "compressed":
+        packed = base64.b64encode(gzip.compress(array)).decode()
+        reply = post(server, json.dumps({"batch_id": "b", "events": packed, "compression": "gzip"}).encode())
+    else:
+        reply = post(server, b'{"batch_id": "b", "events": ' + array + b', "other": {"a": [1]}}')
+    assert reply.status == 200, reply.body
+    assert (reply.body["batch_id"], reply.body["processed_count"], reply.body["failed_count"]) == ("b", 3, 7)
+    assert [(one["index"], one["event_id"]) for one in reply.body["failures"]] == list(enumerate(ids))[1:8]
+    assert "cut it between characters" in reply.body["failures"][0]["error"]
+    assert node(server, ids[0]).id
+    assert node(server, ids[8]).id
+
+
+def test_an_answer_does_not_grow_with_what_is_wrong(server: ServerProcess) -> None:
+    long = [{**json.loads(body("x" * 15_000)), "event_type": "y" * 500} for _ in range(100)]
+    reply = post(server, json.dumps({"events": long}).encode())
+    assert reply.body["failed_count"] == 100
+    assert all(len(one["event_id"]) == 256 and len(one["error"]) < 1_600 for one in reply.body["failures"])
+
+
 @pytest.mark.parametrize(
     ("sent", "headers", "status", "said"),
     [

@@ -297,3 +297,29 @@ def test_a_subscriber_that_reads_nothing_is_cut_off_and_can_go_on_from_there(ser
             seen.append(next(resumed))
         resumed.cancel()
         assert sorted(event.event_id for event in seen) == sorted(event.event_id for event in sent)
+
+
+def test_an_event_that_is_cut_fails_alone_and_the_stream_goes_on(channel: grpc.Channel) -> None:
+    names = [new_id() for _ in range(4)]
+    whole = pb.EventRequest(events=[message(names[0]), message(names[1], metadata={"x": "CUT"}), message(names[2])])
+    raw = [
+        whole.SerializeToString().replace(b"CUT", b"C\xffT"),
+        pb.EventRequest(events=[message(names[3])]).SerializeToString(),
+    ]
+    stream = channel.stream_stream(
+        "/llm.observatory.v1.TelemetryStream/StreamEvents", response_deserializer=pb.EventResponse.FromString
+    )
+    acks = list(stream(iter(raw)))
+    assert [(ack.ack_id, ack.success) for ack in acks] == list(zip(names, [True, False, True, True], strict=True))
+    assert "not UTF-8" in acks[1].error_message
+
+
+def test_an_acknowledgement_does_not_grow_with_what_is_wrong(channel: grpc.Channel) -> None:
+    sender = Sender(channel)
+    sender.send(
+        message("x" * 100_000), message(new_id(), status="y" * 100_000), message(new_id(), latency_ms=float("nan"))
+    )
+    sender.end()
+    acks = list(sender.acks)
+    assert [ack.success for ack in acks] == [False] * 3
+    assert max(ack.ByteSize() for ack in acks) < 2_000

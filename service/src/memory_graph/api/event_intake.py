@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Self
 
 import msgspec
@@ -14,9 +13,11 @@ from memory_graph.api.rpc import Call
 from memory_graph.api.status import Draining
 from memory_graph.flow.budget import ByteBudget
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
-from memory_graph.ingest.telemetry.decode import from_message
-from memory_graph.ingest.telemetry.events import MAX_EVENT_ID, Rejected, TelemetryEvent
-from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS, Outcome, Pipeline, held_bytes
+from memory_graph.ingest.event import Event
+from memory_graph.ingest.telemetry.decode import apart, event_id, from_message, from_protobuf
+from memory_graph.ingest.telemetry.events import MAX_EVENT_ID, Rejected
+from memory_graph.ingest.telemetry.pipeline import Pipeline, held_bytes
+from memory_graph.ingest.telemetry.receiver import EventReceiver, Receipt
 from memory_graph.ingest.topics import PROTOBUF
 from memory_graph.model.errors import Invalid, Violation
 from memory_graph.telemetry.ingestion import IngestionMetrics
@@ -27,11 +28,10 @@ MAX_MESSAGE_EVENTS = 10_000
 
 
 class _Message(msgspec.Struct):
-    """A message between its arrival and its acknowledgements. rejected: by place among its events."""
+    """A message between its arrival and its acknowledgements. ids: of its events, in order."""
 
     ids: list[str]
-    rejected: dict[int, Rejected]
-    answers: list[asyncio.Future[list[Outcome]]]
+    receipt: Receipt
     size: int
 
 
@@ -44,7 +44,7 @@ class Intake:
 
     def __init__(self, pipeline: Pipeline, metrics: IngestionMetrics, call: Call, max_bytes: int) -> None:
         self._pipeline = pipeline
-        self._metrics = metrics
+        self._receiver = EventReceiver(pipeline, metrics, SOURCE, self._decoded)
         self._call = call
         self._window = ByteBudget(max_bytes)
         self._messages: asyncio.Queue[_Message | None] = asyncio.Queue()
@@ -76,20 +76,12 @@ class Intake:
         """
         while (message := await self._messages.get()) is not None:
             self._answering = message
-            answers = iter(message.answers)
-            known: Iterator[Outcome] = iter(())
-            for place, event_id in enumerate(message.ids):
-                rejected = message.rejected.get(place)
+            ids = iter(message.ids)
+            async for rejected in message.receipt:
                 if rejected is None:
-                    try:
-                        rejected = next(known)
-                    except StopIteration:
-                        known = iter(await next(answers))
-                        rejected = next(known)
-                if rejected is None:
-                    yield pb.EventResponse(ack_id=event_id, success=True)
+                    yield pb.EventResponse(ack_id=next(ids), success=True)
                 else:
-                    yield pb.EventResponse(ack_id=event_id, success=False, error_message=str(rejected))
+                    yield pb.EventResponse(ack_id=next(ids), success=False, error_message=str(rejected))
             self._window.release(message.size)
         reading = self._tasks[0]
         if reading.cancelled():
@@ -101,46 +93,28 @@ class Intake:
             async for raw in requests:
                 size = held_bytes(len(raw))
                 await self._window.reserve(size)
-                await self._pipeline.reserve(size, SOURCE)
+                await self._receiver.reserve(size)
                 self._messages.put_nowait(self._accept(raw, size))
         finally:
             self._messages.put_nowait(None)
 
     def _accept(self, raw: bytes, size: int) -> _Message:
         try:
-            sent = pb.EventRequest.FromString(raw).events
-        except DecodeError as error:
+            sent = _events(raw)
+        except Invalid:
             self._pipeline.release(size)
-            raise Invalid(Violation("request", f"is no EventRequest message: {error}")) from None
-        if len(sent) > MAX_MESSAGE_EVENTS:
-            self._pipeline.release(size)
-            raise Invalid(Violation("events", f"are {len(sent):,}; send at most {MAX_MESSAGE_EVENTS:,} in a message"))
-        ids: list[str] = []
-        events: list[TelemetryEvent] = []
-        rejected: dict[int, Rejected] = {}
-        for place, one in enumerate(sent):
-            ids.append(one.event_id[:MAX_EVENT_ID])
-            try:
-                events.append(from_message(one))
-            except Rejected as problem:
-                problem.body, problem.content_type = one.SerializeToString(), PROTOBUF
-                rejected[place] = problem
-        self._count(events, rejected)
-        if not events:
-            self._pipeline.release(size)
-        answers = [
-            self._pipeline.submit(self._call.tenant, events[first : first + MAX_EVENTS], 0 if first else size, SOURCE)
-            for first in range(0, len(events), MAX_EVENTS)
-        ]
-        return _Message(ids, rejected, answers, size)
+            raise
+        ids = [event_id(one)[:MAX_EVENT_ID] for one in sent]
+        return _Message(ids, self._receiver.receive(sent, size), size)
 
-    def _count(self, events: list[TelemetryEvent], rejected: dict[int, Rejected]) -> None:
-        problems = list(rejected.values())
-        types = Counter([event.event_type for event in events] + [problem.event_type for problem in problems])
-        for event_type, count in types.items():
-            self._metrics.received(event_type, SOURCE, count)
-        if problems:
-            self._pipeline.reject(problems)
+    def _decoded(self, sent: pb.Event | bytes) -> tuple[str, Sequence[Event]]:
+        try:
+            event = from_protobuf(sent) if isinstance(sent, bytes) else from_message(sent)
+        except Rejected as problem:
+            problem.body = sent if isinstance(sent, bytes) else sent.SerializeToString()
+            problem.content_type = PROTOBUF
+            raise
+        return self._call.tenant, (event,)
 
     async def _stop_when_draining(self, reading: asyncio.Task[None]) -> None:
         await self._call.draining.wait()
@@ -148,5 +122,18 @@ class Intake:
 
     @staticmethod
     def _forget(message: _Message | None) -> None:
-        for answer in message.answers if message else ():
-            answer.cancel()
+        if message is not None:
+            message.receipt.cancel()
+
+
+def _events(raw: bytes) -> Sequence[pb.Event | bytes]:
+    """The events of a message; where it does not decode for what one of them says, each by itself."""
+    try:
+        sent: Sequence[pb.Event | bytes] = pb.EventRequest.FromString(raw).events
+    except DecodeError as error:
+        sent = apart(raw)
+        if not sent:
+            raise Invalid(Violation("request", f"is no EventRequest message: {error}")) from None
+    if len(sent) > MAX_MESSAGE_EVENTS:
+        raise Invalid(Violation("events", f"are {len(sent):,}; send at most {MAX_MESSAGE_EVENTS:,} in a message"))
+    return sent

@@ -9,6 +9,7 @@ from memory_graph.api.rpc import Call
 from memory_graph.api.status import ShuttingDown
 from memory_graph.model.errors import Invalid, Violation
 from memory_graph.model.mutations import Event
+from memory_graph.model.numbers import whole
 from memory_graph.store.protocol import GraphStore, Overrun
 
 REPLAY_PAGE = 1000
@@ -63,7 +64,9 @@ def resumed(call: Call) -> str | None:
         try:
             position(after)
         except ValueError:
-            raise Invalid(Violation("last-event-id", f"{after!r} is no event id")) from None
+            raise Invalid(
+                Violation("last-event-id", f"{after[:64]!r} is no event id; give the id of an event as it was received")
+            ) from None
     return after
 
 
@@ -73,8 +76,10 @@ def position(event_id: str) -> tuple[int, int]:
     Raises:
         ValueError: for what is no event id.
     """
-    commit, _, index = event_id.partition(".")
-    return int(commit), int(index)
+    commit, _, index = map(whole, event_id.partition("."))
+    if commit is None or index is None or commit < 0 or index < 0:
+        raise ValueError(event_id)
+    return commit, index
 
 
 async def _next_or_drain(pending: object, draining: asyncio.Event, last: str | None) -> tuple[Event, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
-from memory_graph.ingest.checks import Checker, data_path
+from memory_graph.ingest.checks import Checker, data_path, total_of
 from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.model.nodes import (
     AgentData,
@@ -65,10 +65,11 @@ def response_metadata(message: pb.ResponseMetadata) -> ResponseMetadata:
 
 
 def token_usage(message: pb.TokenUsage) -> TokenUsage:
+    """A total that is not told is the sum."""
     return TokenUsage(
         prompt_tokens=message.prompt_tokens,
         completion_tokens=message.completion_tokens,
-        total_tokens=message.total_tokens,
+        total_tokens=total_of(message.prompt_tokens, message.completion_tokens, message.total_tokens),
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from memory_graph.kafka.letter_log import LetterLog, Place, Span, Waiting
     from memory_graph.kafka.redrive import SentBack
 
-_PLACE = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>\d{1,9})/(?P<offset>\d{1,18})")
+_PLACE = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>[0-9]{1,9})/(?P<offset>[0-9]{1,18})")
 _topic = click.option(
     "--topic", "topics", multiple=True, help="only letters of this topic; repeatable; by default of those workers read"
 )

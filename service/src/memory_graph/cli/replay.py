@@ -10,6 +10,7 @@ import click
 from memory_graph.cli.brokers import EPILOG, brokers
 from memory_graph.cli.failure import WRONG_INPUT, Failure
 from memory_graph.cli.moment import milliseconds
+from memory_graph.model.numbers import whole
 
 if TYPE_CHECKING:
     from memory_graph.kafka.rewind import Plan
@@ -53,8 +54,9 @@ def _from(text: str) -> tuple[int | None, int | None]:
     """A time in milliseconds, or an offset."""
     if text == "earliest":
         return None, 0
-    if text.isascii() and text.isdecimal():
-        return None, int(text)
+    offset = whole(text)
+    if offset is not None and offset >= 0:
+        return None, offset
     try:
         return milliseconds(text), None
     except (ValueError, OverflowError):

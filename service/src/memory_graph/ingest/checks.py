@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import re2
 
+from memory_graph.ingest.json_text import TOO_DEEP, fault, too_deep
 from memory_graph.model.errors import Invalid, Violation
 from memory_graph.model.ids import canonical
 from memory_graph.model.nodes import (
@@ -42,6 +45,10 @@ ARM = {
 }
 """The wire name of each kind of data."""
 
+MOST_TOKENS = 2**63 - 1
+_EMPTY = "must not be empty"
+_CALLS_TOOLS = frozenset({"function_call", "tool_call", "tool_calls", "tool_use"})
+"""How providers say that a response ends with calls of tools."""
 _NO_UUID = "must be a UUID such as 0198f3a2-7c44-7bd1-9f0e-3b8f2f1c5a77"
 _decode_json = msgspec.json.Decoder().decode
 
@@ -61,7 +68,7 @@ class Checker:
         if found is None:
             self.add(
                 field,
-                _NO_UUID if value else "must not be empty",
+                _NO_UUID if value else _EMPTY,
             )
             return value
         return found
@@ -69,7 +76,7 @@ class Checker:
     def content(self, field: str, value: str) -> None:
         """Text that must not be empty nor over MAX_CONTENT_BYTES."""
         if not value:
-            self.add(field, "must not be empty")
+            self.add(field, _EMPTY)
         self.size(field, value)
 
     def size(self, field: str, value: str) -> None:
@@ -82,14 +89,18 @@ class Checker:
         """JSON text; empty is accepted as absent."""
         if value:
             self.size(field, value)
+            if too_deep(value):
+                self.add(field, TOO_DEEP)
+                return
             try:
                 _decode_json(value.encode())
             except msgspec.DecodeError as error:
-                self.add(field, f"must be JSON: {error}")
+                self.add(field, f"must be JSON: {fault(value.encode(), error)}")
 
     def not_negative(self, field: str, value: float) -> None:
-        if value < 0:
-            self.add(field, f"is {value}; must not be negative")
+        """A number that is finite and not below 0."""
+        if not 0 <= value < math.inf:
+            self.add(field, f"is {value}; must {'not be negative' if value < 0 else 'be a number'}")
 
     def done(self) -> None:
         """Raises `Invalid` with everything found, if anything was."""
@@ -110,7 +121,7 @@ def data_path(prefix: str, arm: str) -> str:
     return prefix if prefix in ("", arm) else f"{prefix}.{arm}"
 
 
-def check_data(checker: Checker, path: str, data: NodeData) -> None:  # noqa: C901 - one case a kind
+def check_data(checker: Checker, path: str, data: NodeData) -> None:
     """Checks one kind of data; `path` is its place in the request."""
     match data:
         case PromptData():
@@ -120,21 +131,58 @@ def check_data(checker: Checker, path: str, data: NodeData) -> None:  # noqa: C9
                 checker.not_negative(f"{path}.metadata.max_tokens", data.metadata.max_tokens)
         case ResponseData():
             checker.id(f"{path}.prompt_id", data.prompt_id)
-            checker.content(f"{path}.content", data.content)
-            if data.token_usage is not None:
-                for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
-                    checker.not_negative(f"{path}.token_usage.{name}", getattr(data.token_usage, name))
+            _check_response(checker, path, data)
         case ToolInvocationData():
             _check_tool(checker, path, data)
         case TemplateData():
             _check_template(checker, path, data)
         case AgentData() | MetricData():
             checker.content(f"{path}.name", data.name)
-        case ModelData() | InvocationData():
+        case InvocationData():
+            checker.content(f"{path}.model_id", data.model_id)
+            checker.not_negative(f"{path}.token_count", data.token_count)
+            checker.not_negative(f"{path}.latency_ms", data.latency_ms)
+        case ModelData():
             checker.content(f"{path}.model_id", data.model_id)
         case ErrorData():
             checker.content(f"{path}.error_type", data.error_type)
             checker.size(f"{path}.message", data.message)
+
+
+def total_of(prompt: int, completion: int, total: int) -> int:
+    """A total of tokens as it is stored."""
+    return min(total or prompt + completion, MOST_TOKENS)
+
+
+def calls_tools(finish_reason: str) -> bool:
+    """Whether a response ended in order to call tools, by whichever provider's word: then it may be without text."""
+    return finish_reason.lower() in _CALLS_TOOLS
+
+
+def total_problem(prompt: int, completion: int, total: int) -> str | None:
+    """What is wrong with a total of tokens, None where nothing is. It may exceed the sum (some providers count
+    reasoning and tool prompts apart), and 0 means the sum."""
+    if not total or total >= min(prompt + completion, MOST_TOKENS):
+        return None
+    return f"is {total:,}, less than {prompt:,} and {completion:,} together; give their sum at least, or leave it out"
+
+
+def _check_response(checker: Checker, path: str, data: ResponseData) -> None:
+    metadata, usage = data.metadata, data.token_usage
+    if data.content or (metadata is not None and calls_tools(metadata.finish_reason)):
+        checker.size(f"{path}.content", data.content)
+    else:
+        reasons = ", ".join(sorted(_CALLS_TOOLS))
+        checker.add(f"{path}.content", f"{_EMPTY}, unless metadata.finish_reason says that it calls tools ({reasons})")
+    if metadata is not None:
+        checker.not_negative(f"{path}.metadata.latency_ms", metadata.latency_ms)
+    if usage is None:
+        return
+    for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
+        checker.not_negative(f"{path}.token_usage.{name}", getattr(usage, name))
+    problem = total_problem(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+    if problem and usage.total_tokens > 0:
+        checker.add(f"{path}.token_usage.total_tokens", problem)
 
 
 def _check_tool(checker: Checker, path: str, data: ToolInvocationData) -> None:

@@ -66,11 +66,9 @@ def _block(name: str, body: str) -> str:
 def _unknown(
     specs: Mapping[str, VariableSpec], names: Mapping[str, None], values: Mapping[str, str]
 ) -> list[Violation]:
-    known = sorted({*specs, *names})
+    has = listed(sorted({*specs, *names}), 1_000) or "none"
     return [
-        Violation(
-            f"variable_values[{name}]", f"the template has no such variable; it has {listed(known, 1_000) or 'none'}"
-        )
+        Violation(f"variable_values[{name}]", f"the template has no such variable; it has {has}")
         for name in values
         if name not in specs and name not in names
     ]

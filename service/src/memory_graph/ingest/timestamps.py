@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import math
+from datetime import UTC, datetime, timedelta
 
+from memory_graph.model.numbers import whole
 from memory_graph.store.ids import LATEST
 
 NS_PER_MS = 1_000_000
 LATEST_MS = LATEST // NS_PER_MS
 """The last millisecond that can be stored."""
+EARLIEST_MS = 100_000_000_000
+"""1973-03-03: what is earlier was meant in seconds, which are that small until the year 5138."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
 
 
 def milliseconds(sent: float | str) -> int:
-    """Milliseconds since 1970-01-01T00:00:00Z of ISO 8601 (without an offset: UTC) or of such milliseconds.
+    """Milliseconds since 1970-01-01T00:00:00Z of ISO 8601 (without an offset: UTC) or of such milliseconds, also as
+    decimal text (proto3 JSON).
 
     Raises:
         ValueError: for what is neither.
     """
-    try:
-        if not isinstance(sent, str):
-            return int(sent)
-        at = datetime.fromisoformat(sent)
-        return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
-    except OverflowError:
-        raise ValueError(sent) from None
+    if isinstance(sent, str):
+        number = whole(sent) if len(sent) > 11 else None  # shorter text of digits alone is a date: 20260301
+        if number is not None:
+            return number
+        at = datetime.fromisoformat(sent.upper())  # RFC 3339 allows small t and z
+        return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH) // _MS
+    if not math.isfinite(sent):
+        raise ValueError(sent)
+    return int(sent)
+
+
+def time_problem(field: str, ms: int) -> str | None:
+    """What is wrong with a time, in words that name the field; None where nothing is."""
+    if 0 < ms < EARLIEST_MS:
+        return f"{field} is {ms:,} milliseconds after 1970, as seconds are today; give milliseconds, or ISO 8601"
+    if not 0 < ms <= LATEST_MS:
+        return f"{field} is missing or out of range; give ISO 8601, or milliseconds since 1970-01-01T00:00:00Z"
+    return None

@@ -16,6 +16,7 @@ from confluent_kafka import KafkaError
 
 from memory_graph.config import Settings
 from memory_graph.kafka.producer import AckedProducer, Headers, Record
+from memory_graph.model.numbers import whole
 
 SUFFIX = "-dlq"
 ORIGINAL_TOPIC, ORIGINAL_PARTITION, ORIGINAL_OFFSET = "x-original-topic", "x-original-partition", "x-original-offset"
@@ -62,8 +63,7 @@ def record_of(letter: DeadLetter) -> Record:
 
 def retries(headers: Headers) -> int:
     """How often a record has been sent back to its topic."""
-    found = dict(headers).get(RETRY_COUNT) or b"0"
-    return int(found) if found.isdigit() else 0
+    return max(whole((dict(headers).get(RETRY_COUNT) or b"").decode(errors="replace")) or 0, 0)
 
 
 class DeadLetterQueue:

@@ -30,6 +30,7 @@ from memory_graph.kafka.dead_letters import (
 from memory_graph.kafka.producer import Headers, Record
 from memory_graph.kafka.reach import UnknownTopic, known, of_group, reached, unreachable
 from memory_graph.kafka.settings import client_settings
+from memory_graph.model.numbers import whole
 
 REDRIVE_GROUP = "memory-graph-dlq-redrive"
 REDRIVEN = "x-redriven-offset"
@@ -108,8 +109,8 @@ def letter_of(message: Message) -> Letter:
         key if isinstance(key, bytes) else None,
         len(message.value() or b""),
         intern(ours.get(ORIGINAL_TOPIC) or topic.removesuffix(SUFFIX)),
-        _whole(ours.get(ORIGINAL_PARTITION, "")),
-        _whole(ours.get(ORIGINAL_OFFSET, "")),
+        _place(ours.get(ORIGINAL_PARTITION, "")),
+        _place(ours.get(ORIGINAL_OFFSET, "")),
         intern(ours.get(FAILURE_REASON) or "unknown"),
         retries(headers),
         OMITTED not in ours,
@@ -131,7 +132,7 @@ def note_of(place: Place) -> Record:
 def noted(message: Message) -> int | None:
     """The offset that a note is about; None for a letter."""
     value = dict(headers_of(message)).get(REDRIVEN)
-    return None if value is None else _whole(value.decode("ascii", "replace"))
+    return None if value is None else _place(value.decode("ascii", "replace"))
 
 
 class LetterLog:
@@ -259,5 +260,7 @@ class LetterLog:
         return {(one.topic, one.partition): one.offset if one.offset >= 0 else _NONE_SO_LATE for one in answered}
 
 
-def _whole(text: str) -> int:
-    return int(text) if text.removeprefix("-").isdecimal() else -1
+def _place(text: str) -> int:
+    """A partition or offset; -1 for what is none."""
+    found = whole(text)
+    return -1 if found is None else found

@@ -19,12 +19,11 @@ def shortened(text: str, most: int = MAX_SENTENCE) -> str:
 def listed(parts: Iterable[str], most: int = MAX_SENTENCE, separator: str = ", ") -> str:
     """The first parts as far as about so many characters have room for them, at least one, "and n more"."""
     parts = list(parts)
-    size = count = 0
-    for part in parts:
+    size = 0
+    for place, part in enumerate(parts):
         size += len(part) + len(separator)
-        if count and size > most:
-            return f"{separator.join(parts[:count])}{separator}and {len(parts) - count:,} more"
-        count += 1
+        if place and size > most:
+            return f"{separator.join(parts[:place])}{separator}and {len(parts) - place:,} more"
     return separator.join(parts)
 
 

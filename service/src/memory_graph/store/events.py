@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from memory_graph.model.errors import Invalid, Violation
 from memory_graph.model.kinds import EdgeType, EventType, NodeType
 from memory_graph.model.mutations import Event
+from memory_graph.model.numbers import whole
 from memory_graph.store.ids import to_bytes, to_text
 
 MOST_EVENTS = 10_000
@@ -74,9 +75,10 @@ def decode(seq: int, at: int, stored: bytes) -> Iterator[Event]:
 
 def position(event_id: str) -> tuple[int, int]:
     """(commit, index) of an event id. Raises `Invalid` for other text."""
-    seq, dot, index = event_id.partition(".")
-    if not (dot and seq.isascii() and seq.isdecimal() and index.isascii() and index.isdecimal() and len(seq) < 19):
+    seq, _, index = event_id.partition(".")
+    commit, place = whole(seq), whole(index)
+    if commit is None or place is None or commit < 0 or place < 0:
         raise Invalid(
             Violation("after", f"{event_id[:64]!r} is no event id; give the id of an event as it was received")
         )
-    return int(seq), int(index)
+    return commit, place

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -15,7 +14,8 @@ from opentelemetry.trace import Span, StatusCode
 
 from memory_graph.ingest.event import Event
 from memory_graph.ingest.telemetry.events import Rejected, TelemetryEvent
-from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS, Outcome, Pipeline, held_bytes
+from memory_graph.ingest.telemetry.pipeline import Pipeline, held_bytes
+from memory_graph.ingest.telemetry.receiver import EventReceiver, Receipt
 from memory_graph.ingest.topics import Decoder
 from memory_graph.kafka.dead_letters import DeadLetter
 from memory_graph.kafka.producer import Closed
@@ -33,14 +33,6 @@ class DeadLetters(Protocol):
     """Where records go that can never be stored. `send` returns once they are safe there."""
 
     async def send(self, letters: Sequence[DeadLetter]) -> None: ...
-
-
-class _Run(msgspec.Struct):
-    """Events of one tenant that are submitted together. owners: by event, the place of its record in the batch."""
-
-    tenant: str
-    events: list[Event]
-    owners: list[int]
 
 
 class Intake:
@@ -61,8 +53,7 @@ class Intake:
         tenant: str,
         tracing: Tracing | None = None,
     ) -> None:
-        self._pipeline = pipeline
-        self._metrics = metrics
+        self._receiver = EventReceiver(pipeline, metrics, SOURCE, self._decoded)
         self._dead_letters = dead_letters
         self._decoders = decoders
         self._tenant = tenant
@@ -109,16 +100,9 @@ class Intake:
                 {"messaging.system": "kafka", "messaging.batch.message_count": len(records)},
             )
             size = sum(held_bytes(len(record.body)) for record in records)
-            await self._pipeline.reserve(size, SOURCE)
-            runs, rejected = self._decoded(records)
-            if not runs:
-                self._pipeline.release(size)
-            last = len(runs) - 1
-            answers = [
-                self._pipeline.submit(run.tenant, run.events, size if place == last else 0, SOURCE)
-                for place, run in enumerate(runs)
-            ]
-            ending = asyncio.create_task(self._end(records, runs, answers, rejected, done, at, span))
+            await self._receiver.reserve(size)
+            receipt = self._receiver.receive(records, size)
+            ending = asyncio.create_task(self._end(records, receipt, done, at, span))
             self._ending.add(ending)
             ending.add_done_callback(self._ended)
 
@@ -127,56 +111,30 @@ class Intake:
         if not task.cancelled() and (error := task.exception()) and not self.failed.done():
             self.failed.set_exception(error)
 
-    def _decoded(self, records: Sequence[Received]) -> tuple[list[_Run], dict[int, Rejected]]:
-        runs: list[_Run] = []
-        rejected: dict[int, Rejected] = {}
-        for place, record in enumerate(records):
-            try:
-                tenant = record.tenant(self._tenant)
-                events = self._decoders[record.topic](record.body, record.content_type)
-            except Rejected as problem:
-                rejected[place] = problem
-                continue
-            except Exception as error:  # noqa: BLE001 - one record that a decoder chokes on must not stop its partition
-                _log.error("record failed", topic=record.topic, partition=record.partition, offset=record.offset,
-                           error_type=type(error).__name__, exc_info=error)  # fmt: skip
-                rejected[place] = Rejected("", "", "failed", "the record could not be read; the worker's log says why")
-                continue
-            for event in _traced(events, record):
-                if not runs or runs[-1].tenant != tenant or len(runs[-1].events) >= MAX_EVENTS:
-                    runs.append(_Run(tenant, [], []))
-                runs[-1].events.append(event)
-                runs[-1].owners.append(place)
-        self._count(runs, list(rejected.values()))
-        return runs, rejected
-
-    def _count(self, runs: Sequence[_Run], problems: Sequence[Rejected]) -> None:
-        types = Counter([event.event_type for run in runs for event in run.events])
-        types.update(problem.event_type for problem in problems)
-        for event_type, count in types.items():
-            self._metrics.received(event_type, SOURCE, count)
-        if problems:
-            self._pipeline.reject(problems)
+    def _decoded(self, record: Received) -> tuple[str, Sequence[Event]]:
+        tenant = record.tenant(self._tenant)
+        try:
+            return tenant, list(_traced(self._decoders[record.topic](record.body, record.content_type), record))
+        except Rejected:
+            raise
+        except Exception as error:  # noqa: BLE001 - one record that a decoder chokes on must not stop its partition
+            _log.error("record failed", topic=record.topic, partition=record.partition, offset=record.offset,
+                       error_type=type(error).__name__, exc_info=error)  # fmt: skip
+            sentence = "the record could not be read; the worker's log says why"
+            raise Rejected("", "", "failed", sentence) from None
 
     async def _end(
         self,
         records: Sequence[Received],
-        runs: Sequence[_Run],
-        answers: Sequence[asyncio.Future[list[Outcome]]],
-        rejected: dict[int, Rejected],
+        receipt: Receipt,
         done: Callable[[float], None],
         at: float,
         span: Span,
     ) -> None:
         try:
-            for run, answer in zip(runs, answers, strict=True):
-                for owner, outcome in zip(run.owners, await answer, strict=True):
-                    if outcome is not None:
-                        rejected.setdefault(owner, outcome)
+            rejected = await receipt.rejected()
             if rejected:
-                await self._dead_letters.send(
-                    [records[place].given_up(problem) for place, problem in sorted(rejected.items())]
-                )
+                await self._dead_letters.send([records[place].given_up(problem) for place, problem in rejected.items()])
         except (StoreUnavailable, Closed) as error:
             span.set_status(StatusCode.ERROR, type(error).__name__)
             _log.warning("records are left to be read again", count=len(records), reason=str(error))

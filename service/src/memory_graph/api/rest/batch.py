@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 import time
-from collections import Counter
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Literal
 
@@ -15,9 +15,11 @@ import msgspec
 from memory_graph.api.rest.body import BUSY_S, busy
 from memory_graph.api.rest.inflate import Damaged, TooLarge, inflated
 from memory_graph.api.rest.problems import Problem
+from memory_graph.ingest.json_text import elements, fault, taken_out
 from memory_graph.ingest.telemetry.decode import from_json
 from memory_graph.ingest.telemetry.events import Rejected, TelemetryEvent
-from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS, Outcome, Pipeline, held_bytes
+from memory_graph.ingest.telemetry.pipeline import Pipeline, held_bytes
+from memory_graph.ingest.telemetry.receiver import EventReceiver
 from memory_graph.model.errors import StoreUnavailable
 from memory_graph.model.ids import new_id
 from memory_graph.telemetry.ingestion import IngestionMetrics
@@ -85,88 +87,91 @@ class Batches:
         """Answers once every event is durable or never will be. Raises `Problem`: then events may be stored, and all
         of them may be sent again."""
         began = time.monotonic()
-        batch, sent = self._decoded(body)
-        size = held_bytes(sum(memoryview(one).nbytes for one in sent))
+        batch, sent = await self._decoded(body)
+        size = held_bytes(sum(map(len, sent)))
+
+        def decoded(event: bytes) -> tuple[str, Sequence[TelemetryEvent]]:
+            return tenant, (_event(event),)
+
+        receiver = EventReceiver(self._pipeline, self._metrics, SOURCE, decoded)
         try:
             async with asyncio.timeout(BUSY_S):
-                await self._pipeline.reserve(size, SOURCE)
+                await receiver.reserve(size)
         except TimeoutError:
             raise _away() if self._pipeline.store_is_away else busy() from None
-        outcomes = await self._outcomes(sent, size, tenant)
-        failures = [
-            Failed(index, outcome.event_id, str(outcome))
-            for index, outcome in enumerate(outcomes)
-            if outcome is not None
-        ]
+        receipt = receiver.receive(sent, size)
+        try:
+            async with asyncio.timeout(self._patience_s):
+                rejected = await receipt.rejected()
+        except (StoreUnavailable, TimeoutError):
+            raise _away() from None
+        finally:
+            receipt.cancel()
+        failures = [Failed(index, problem.event_id, str(problem)) for index, problem in rejected.items()]
         return Answer(
             batch_id=batch.batch_id or new_id(),
-            status="completed" if not failures else "failed" if len(failures) == len(outcomes) else "partial",
-            processed_count=len(outcomes) - len(failures),
+            status="completed" if not failures else "failed" if len(failures) == len(sent) else "partial",
+            processed_count=len(sent) - len(failures),
             failed_count=len(failures),
             processing_time_ms=round((time.monotonic() - began) * 1000, 3),
             failures=failures[:MAX_FAILURES],
         )
 
-    def _decoded(self, body: bytes) -> tuple[_Batch, list[msgspec.Raw]]:
+    async def _decoded(self, body: bytes) -> tuple[_Batch, list[bytes]]:
         try:
             batch = _decode(body)
-            events = batch.events if isinstance(batch.events, list) else self._unpacked(batch)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _bad(f"the body is no batch: {error}") from None
+            batch = await asyncio.to_thread(_apart, body, error)
+        events = batch.events if isinstance(batch.events, list) else await self._unpacked(batch)
         if len(events) > MAX_BATCH_EVENTS:
             raise _bad(f"the batch has {len(events):,} events; send at most {MAX_BATCH_EVENTS:,}")
-        return batch, events
+        return batch, [bytes(event) for event in events]
 
-    def _unpacked(self, batch: _Batch) -> list[msgspec.Raw]:
+    async def _unpacked(self, batch: _Batch) -> list[msgspec.Raw]:
         assert isinstance(batch.events, str)
         if batch.compression != "gzip":
             raise _bad('events is text: give an array, or base64 of a gzip of one with compression "gzip"')
         try:
-            return _decode_events(inflated(base64.b64decode(batch.events, validate=True), self._limit))
+            array = inflated(base64.b64decode(batch.events, validate=True), self._limit)
         except (binascii.Error, ValueError, Damaged) as error:
-            if isinstance(error, msgspec.DecodeError):
-                raise
             raise _bad(f"events is no base64 of a gzip: {error}") from None
         except TooLarge:
             detail = f"events inflates to more than {self._limit:,} bytes; send smaller batches"
             raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail) from None
-
-    async def _outcomes(self, sent: list[msgspec.Raw], size: int, tenant: str) -> list[Outcome]:
-        """One for each event, in order. The reserved bytes are the pipeline's from here on."""
-        events: list[TelemetryEvent] = []
-        outcomes: list[Outcome] = []
-        for one in sent:
-            try:
-                events.append(from_json(one, batch=True))
-                outcomes.append(None)
-            except Rejected as problem:
-                problem.body = bytes(one)
-                outcomes.append(problem)
-        self._count(events, outcomes)
-        if not events:
-            self._pipeline.release(size)
-            return outcomes
-        answers: list[asyncio.Future[list[Outcome]]] = [
-            self._pipeline.submit(tenant, events[first : first + MAX_EVENTS], 0 if first else size, SOURCE)
-            for first in range(0, len(events), MAX_EVENTS)
-        ]
         try:
-            async with asyncio.timeout(self._patience_s):
-                stored = iter([outcome for answer in answers for outcome in await answer])
-        except (StoreUnavailable, TimeoutError):
-            raise _away() from None
-        finally:
-            for answer in answers:
-                answer.cancel()
-        return [next(stored) if outcome is None else outcome for outcome in outcomes]
+            return _decode_events(array)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return await asyncio.to_thread(_elements, array, error)
 
-    def _count(self, events: list[TelemetryEvent], outcomes: list[Outcome]) -> None:
-        rejected = [outcome for outcome in outcomes if outcome is not None]
-        types = Counter([event.event_type for event in events] + [one.event_type for one in rejected])
-        for event_type, count in types.items():
-            self._metrics.received(event_type, SOURCE, count)
-        if rejected:
-            self._pipeline.reject(rejected)
+
+def _event(body: bytes) -> TelemetryEvent:
+    try:
+        return from_json(body, batch=True)
+    except Rejected as problem:
+        problem.body = body
+        raise
+
+
+def _apart(body: bytes, error: Exception) -> _Batch:
+    """A batch that is no JSON for what some of its events say: they are to fail alone, each by its index."""
+    try:
+        rest, events = taken_out(body, "events")
+        batch = _decode(rest)
+    except (ValueError, RecursionError):
+        raise _bad(f"the body is no batch: {fault(body, error)}") from None
+    batch.events = [msgspec.Raw(event) for event in events]
+    return batch
+
+
+def _elements(array: bytes, error: Exception) -> list[msgspec.Raw]:
+    """The same of events that came compressed."""
+    try:
+        found, end = elements(array, len(array) - len(array.lstrip()))
+    except ValueError:
+        found, end = [], 0
+    if not end or array[end:].strip():
+        raise _bad(f"the events are no array: {fault(array, error)}")
+    return [msgspec.Raw(event) for event in found]
 
 
 def _bad(detail: str) -> Problem:

@@ -14,8 +14,10 @@ from litestar.exceptions import ClientException
 from memory_graph.api.rest.inflate import Damaged, Inflator, TooLarge
 from memory_graph.api.rest.problems import Problem
 from memory_graph.flow.budget import ByteBudget
+from memory_graph.model.numbers import whole
 
 _GRAIN_BYTES = 16 * 1024
+_MOST_DIGITS = 19
 BUSY_S = 1.0
 """How long a request waits for room, until it is told to come again."""
 
@@ -57,7 +59,7 @@ class Bodies:
 
     def _refuse_large(self, request: Request[Any, Any, Any]) -> None:
         announced = request.headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > self.limit:
+        if (whole(announced) or 0) > self.limit or len(announced) > _MOST_DIGITS:
             raise self._too_large()
 
     async def _plain(self, request: Request[Any, Any, Any], held: _Held) -> bytes:

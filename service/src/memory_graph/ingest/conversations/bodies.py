@@ -124,7 +124,9 @@ class ToolCall(_Part, frozen=True, kw_only=True):
 
 class ResponsePart(_Part, frozen=True, kw_only=True):
     text: Text | None = None
-    finish_reason: Literal["stop", "length", "content_filter", "function_call", "error"] | None = None
+    finish_reason: (
+        Literal["stop", "length", "content_filter", "function_call", "tool_calls", "tool_use", "error"] | None
+    ) = None
     function_call: Function | None = None
     tool_calls: Annotated[list[ToolCall], Meta(max_length=MAX_ENTRIES)] | None = None
 

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import msgspec
 
-from memory_graph.ingest.checks import MAX_CONTENT_BYTES
-from memory_graph.ingest.conversations.bodies import PromptBody, ResponseBody, SessionBody, ToolCall
+from memory_graph.ingest.checks import MAX_CONTENT_BYTES, calls_tools, total_problem
+from memory_graph.ingest.conversations.bodies import PromptBody, ResponseBody, SessionBody, ToolCall, Usage
 from memory_graph.ingest.conversations.events import (
     ENDED,
     PROMPT,
@@ -17,8 +17,9 @@ from memory_graph.ingest.conversations.events import (
     ResponseEvent,
     SessionEvent,
 )
+from memory_graph.ingest.json_text import TOO_DEEP, fault, is_other, names, too_deep
 from memory_graph.ingest.telemetry.events import Rejected
-from memory_graph.ingest.timestamps import LATEST_MS, NS_PER_MS, milliseconds
+from memory_graph.ingest.timestamps import NS_PER_MS, milliseconds, time_problem
 
 MAX_BODY_BYTES = 4_000_000
 """Largest body: the longest text, and as much again of context, tool calls and escapes."""
@@ -26,16 +27,9 @@ MAX_BODY_BYTES = 4_000_000
 _Body = TypeVar("_Body", PromptBody, ResponseBody, SessionBody)
 
 
-class _Named(msgspec.Struct, rename="camel"):
-    """What can be read of a body that is not right."""
-
-    event_id: str = ""
-
-
-_named = msgspec.json.Decoder(_Named)
-_prompt = msgspec.json.Decoder(PromptBody)
-_response = msgspec.json.Decoder(ResponseBody)
-_session = msgspec.json.Decoder(SessionBody)
+_prompt = msgspec.json.Decoder(PromptBody, strict=False)
+_response = msgspec.json.Decoder(ResponseBody, strict=False)
+_session = msgspec.json.Decoder(SessionBody, strict=False)
 
 
 def prompt(body: bytes) -> PromptEvent:
@@ -49,12 +43,15 @@ def response(body: bytes) -> ResponseEvent:
     """Raises `Rejected`."""
     found = _decoded(body, _response, RESPONSE)
     told = found.response
-    if not (told.text or told.function_call or told.tool_calls or (found.error and found.error.message)):
+    calls = told.function_call or told.tool_calls or calls_tools(told.finish_reason or "")
+    if not (told.text or calls or (found.error and found.error.message)):
         sentence = "the response is empty; give response.text, functionCall or toolCalls, or error.message"
         raise Rejected(found.event_id, RESPONSE, "invalid", sentence)
     if found.prompt_event_id == found.event_id:
         raise Rejected(found.event_id, RESPONSE, "invalid", "promptEventId is the event's own id; name the prompt's")
     _fits(told.text or "", "response.text", found.event_id, RESPONSE)
+    if found.usage is not None:
+        _check_usage(found.usage, found.event_id)
     for index, call in enumerate(told.tool_calls or ()):
         _check_call(call, f"response.toolCalls[{index}]", found.event_id)
     return ResponseEvent(body=found, at=_at(found, RESPONSE))
@@ -70,28 +67,40 @@ def session(body: bytes) -> SessionEvent:
 def _decoded(body: bytes, decoder: msgspec.json.Decoder[_Body], event_type: str) -> _Body:
     if len(body) > MAX_BODY_BYTES:
         sentence = f"the body is {len(body):,} bytes; at most {MAX_BODY_BYTES:,} are accepted"
-        raise Rejected("", event_type, "invalid", sentence)
+        raise Rejected(_named(body), event_type, "invalid", sentence)
+    if too_deep(body):
+        raise Rejected(_named(body), event_type, "invalid", f"the body {TOO_DEEP}")
     try:
         return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        problem = error
-    try:
-        named = _named.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Rejected("", event_type, "undecodable", f"the body is no JSON event: {problem}") from None
-    sentence = f"the event does not fit its schema: {problem}"
-    raise Rejected(named.event_id, event_type, "invalid", sentence) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if is_other(body, error):
+            sentence, reason = f"the event does not fit its schema: {error}", "invalid"
+        else:
+            sentence, reason = f"the body is no JSON event: {fault(body, error)}", "undecodable"
+    raise Rejected(_named(body), event_type, reason, sentence)
+
+
+def _named(body: bytes) -> str:
+    (event_id,) = names(body, "eventId")
+    return event_id
 
 
 def _at(body: PromptBody | ResponseBody | SessionBody, event_type: str) -> int:
+    problem: str | None = "the timestamp is neither ISO 8601 nor milliseconds since 1970-01-01T00:00:00Z"
     try:
         at = milliseconds(body.timestamp)
+        problem = time_problem("the timestamp", at)
     except ValueError:
         at = 0
-    if not 0 < at <= LATEST_MS:
-        sentence = "the timestamp is neither ISO 8601 nor milliseconds since 1970-01-01T00:00:00Z, or out of range"
-        raise Rejected(body.event_id, event_type, "invalid", sentence)
+    if problem:
+        raise Rejected(body.event_id, event_type, "invalid", problem)
     return at * NS_PER_MS
+
+
+def _check_usage(usage: Usage, event_id: str) -> None:
+    problem = total_problem(usage.prompt_tokens or 0, usage.completion_tokens or 0, usage.total_tokens or 0)
+    if problem:
+        raise Rejected(event_id, RESPONSE, "invalid", f"usage.totalTokens {problem}")
 
 
 def _check_call(call: ToolCall, path: str, event_id: str) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from memory_graph.ingest import rules
+from memory_graph.ingest.checks import total_of
 from memory_graph.ingest.conversations.bodies import (
     Failure,
     Metrics,
@@ -47,7 +48,6 @@ from memory_graph.model.nodes import (
 WAITING = "waiting"
 """Status of a node that holds a response until its prompt is told of."""
 _EVENT = "event"
-_MOST_TOKENS = 2**63 - 1
 _decode_json = msgspec.json.Decoder().decode
 
 
@@ -211,7 +211,7 @@ def _content(body: ResponseBody) -> str:
 
 def _usage(told: Usage) -> TokenUsage:
     prompt, completion = told.prompt_tokens or 0, told.completion_tokens or 0
-    total = min(told.total_tokens or prompt + completion, _MOST_TOKENS)
+    total = total_of(prompt, completion, told.total_tokens or 0)
     return TokenUsage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=total)
 
 
@@ -245,7 +245,7 @@ def _json(value: object) -> str:
     if isinstance(value, str):
         try:
             _decode_json(value.encode())
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return msgspec.json.encode(value).decode()
         return value
     return msgspec.json.encode(value).decode()

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
+from memory_graph.ingest.json_text import TOO_DEEP, fault, is_other, names, too_deep
+from memory_graph.ingest.scalars import lenient_decoder, text
 from memory_graph.ingest.telemetry.events import (
     ARMS,
     BATCH_PAYLOADS,
@@ -35,38 +39,34 @@ class _Body(msgspec.Struct):
     span_id: str | None = None
 
 
-class _Named(msgspec.Struct):
-    """What can be read of a body that is not right."""
-
-    event_id: str = ""
-    event_type: str = ""
-
-
 _body = msgspec.json.Decoder(_Body)
-_named = msgspec.json.Decoder(_Named)
-_payloads = {kind: msgspec.json.Decoder(kind) for kind in (*ARMS, *BATCH_PAYLOADS.values())}
+_payloads = {kind: lenient_decoder(kind) for kind in (*ARMS, *BATCH_PAYLOADS.values())}
 
 
-def from_json(body: bytes | msgspec.Raw, *, batch: bool = False) -> TelemetryEvent:
-    """An event of `llm-telemetry-events`, or of a batch. Raises `Rejected`."""
-    _refuse_large("", "", memoryview(body).nbytes)
+def from_json(body: bytes, *, batch: bool = False) -> TelemetryEvent:
+    """An event of `llm-telemetry-events`, or of a batch. Numbers as in proto3 JSON: null is absent, 7.0 and "7" are 7.
+    Raises `Rejected`."""
+    if len(body) > MAX_EVENT_BYTES:
+        raise _large(*_named(body), len(body))
+    if too_deep(body):
+        raise Rejected(*_named(body), "invalid", f"the event {TOO_DEEP}")
     try:
         found = _body.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _undecodable(body, error) from None
-    event_id, event_type = found.event_id, found.event_type
-    kind = check_type(event_id, event_type, batch=batch)
+    id, event_type = found.event_id, found.event_type
+    kind = check_type(id, event_type, batch=batch)
     try:
-        payload = _payloads[kind].decode(found.payload)
+        payload = _payloads[kind](found.payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Rejected(event_id, event_type, "invalid", f"the payload does not fit {event_type}: {error}") from None
+        raise Rejected(id, event_type, "invalid", f"the payload does not fit {event_type}: {error}") from None
     return checked(
         TelemetryEvent(
-            event_id=event_id,
+            event_id=id,
             event_type=event_type,
             timestamp_ms=_milliseconds(found),
             payload=payload,
-            metadata={key: _text(value) for key, value in (found.metadata or {}).items()},
+            metadata={key: text(value) for key, value in (found.metadata or {}).items()},
             trace_id=found.trace_id or "",
             span_id=found.span_id or "",
         )
@@ -76,23 +76,47 @@ def from_json(body: bytes | msgspec.Raw, *, batch: bool = False) -> TelemetryEve
 def from_protobuf(body: bytes) -> TelemetryEvent:
     """An event of content-type application/x-protobuf. Raises `Rejected`."""
     try:
-        return from_message(pb.Event.FromString(body))
+        event = pb.Event.FromString(body)
     except DecodeError:
-        raise Rejected("", "", "undecodable", "the body is no protobuf Event of llm.observatory.v1") from None
+        sentence = "it is no protobuf Event of llm.observatory.v1, or has text that is not UTF-8"
+        raise Rejected(event_id(body), "", "undecodable", sentence) from None
+    return from_message(event)
+
+
+def apart(request: bytes) -> list[bytes]:
+    """The events of an EventRequest, not decoded; empty for what is none."""
+    return _field(request, pb.EventRequest.EVENTS_FIELD_NUMBER)
+
+
+def event_id(event: pb.Event | bytes) -> str:
+    """The id of an event, also of one that does not decode; empty where it has none."""
+    if not isinstance(event, bytes):
+        return event.event_id
+    found = _field(event, pb.Event.EVENT_ID_FIELD_NUMBER)
+    return found[-1].decode(errors="replace") if found else ""
+
+
+def _field(message: bytes, number: int) -> list[bytes]:
+    try:
+        fields: Any = UnknownFieldSet(Empty.FromString(message))
+    except DecodeError:
+        return []
+    return [field.data for field in fields if field.field_number == number and isinstance(field.data, bytes)]
 
 
 def from_message(event: pb.Event) -> TelemetryEvent:
     """An event of a stream. Raises `Rejected`."""
-    event_id, event_type = event.event_id, event.event_type
-    kind = check_type(event_id, event_type)
-    _refuse_large(event_id, event_type, event.ByteSize())
+    id, event_type = event.event_id, event.event_type
+    kind = check_type(id, event_type)
+    if event.ByteSize() > MAX_EVENT_BYTES:
+        raise _large(id, event_type, event.ByteSize())
     arm = event.payload.WhichOneof("payload")
     if arm != ARMS[kind]:
         sentence = f"{event_type} carries payload.{ARMS[kind]}, not {f'payload.{arm}' if arm else 'none'}"
-        raise Rejected(event_id, event_type, "invalid", sentence)
+        raise Rejected(id, event_type, "invalid", sentence)
     return checked(
         TelemetryEvent(
-            event_id=event_id,
+            event_id=id,
             event_type=event_type,
             timestamp_ms=event.timestamp_ms,
             payload=_READERS[kind](getattr(event.payload, arm)),
@@ -147,18 +171,21 @@ def _failure(sent: pb.ErrorEvent) -> Payload:
 _READERS: dict[type[Payload], Any] = {Invocation: _invocation, Tokens: _tokens, Latency: _latency, Failure: _failure}
 
 
-def _refuse_large(event_id: str, event_type: str, size: int) -> None:
-    if size > MAX_EVENT_BYTES:
-        sentence = f"the event is {size:,} bytes; at most {MAX_EVENT_BYTES:,} are accepted"
-        raise Rejected(event_id, event_type, "invalid", sentence)
+def _large(event_id: str, event_type: str, size: int) -> Rejected:
+    sentence = f"the event is {size:,} bytes; at most {MAX_EVENT_BYTES:,} are accepted"
+    return Rejected(event_id, event_type, "invalid", sentence)
 
 
-def _undecodable(body: bytes | msgspec.Raw, error: Exception) -> Rejected:
-    try:
-        named = _named.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return Rejected("", "", "undecodable", f"the body is no JSON event: {error}")
-    return Rejected(named.event_id, named.event_type, "invalid", f"the event is not as it should be: {error}")
+def _undecodable(body: bytes, error: Exception) -> Rejected:
+    """What is said of a body that does not decode: its id and type, as far as they can be read."""
+    if is_other(body, error):
+        return Rejected(*_named(body), "invalid", f"the event is not as it should be: {error}")
+    return Rejected(*_named(body), "undecodable", f"the body is no JSON event: {fault(body, error)}")
+
+
+def _named(body: bytes) -> tuple[str, str]:
+    id, event_type = names(body, "event_id", "event_type")
+    return id, event_type
 
 
 def _milliseconds(body: _Body) -> int:
@@ -167,8 +194,3 @@ def _milliseconds(body: _Body) -> int:
     except ValueError:
         sentence = "the timestamp is neither ISO 8601 nor milliseconds since 1970-01-01T00:00:00Z"
         raise Rejected(body.event_id, body.event_type, "invalid", sentence) from None
-
-
-def _text(value: str | float | bool | None) -> str:
-    """A metadata value as JSON writes it, a string as it is."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

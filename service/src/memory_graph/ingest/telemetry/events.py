@@ -7,7 +7,8 @@ import re
 
 import msgspec
 
-from memory_graph.ingest.timestamps import LATEST_MS
+from memory_graph.ingest.checks import total_problem
+from memory_graph.ingest.timestamps import EARLIEST_MS, LATEST_MS, time_problem
 from memory_graph.model.errors import shortened
 
 MAX_EVENT_ID = 256
@@ -199,8 +200,9 @@ def _problem(event: TelemetryEvent) -> str | None:
         return "event_id is missing; give each event an id of its own, best a UUIDv7"
     if len(event.event_id) > MAX_EVENT_ID:
         return f"event_id has {len(event.event_id)} characters; at most {MAX_EVENT_ID} are accepted"
-    if not 0 < event.timestamp_ms <= LATEST_MS:
-        return "the timestamp is missing or out of range; give milliseconds since 1970-01-01T00:00:00Z"
+    problem = time_problem("the timestamp", event.timestamp_ms)
+    if problem:
+        return problem
     if len(event.metadata) > MAX_METADATA:
         return f"metadata has {len(event.metadata)} entries; at most {MAX_METADATA} are accepted"
     if references(event) == event.event_id:
@@ -225,6 +227,8 @@ def _problem_of(event_type: str, payload: Payload) -> str | None:  # noqa: C901 
                 problem = _amount(f"tokens.{name}", getattr(payload, name))
                 if problem:
                     return problem
+            problem = total_problem(payload.prompt_tokens, payload.completion_tokens, payload.total_tokens)
+            return f"payload.tokens.total_tokens {problem}" if problem else None
         case Latency():
             if not 0 <= payload.percentile <= 100:
                 return "payload.latency.percentile must be from 0 to 100"
@@ -243,6 +247,10 @@ def _problem_of_summary(payload: Summary) -> str | None:
             return "payload.metric is missing; name the metric"
         if not 0 <= payload.window_start_ms <= payload.window_end_ms <= LATEST_MS:
             return "payload.window_start_ms and window_end_ms must be times, the first not after the second"
+        if 0 < payload.window_end_ms < EARLIEST_MS or 0 < payload.window_start_ms < EARLIEST_MS:
+            return "payload.window_start_ms and window_end_ms must be milliseconds since 1970; these are as seconds are"
+        if not math.isfinite(payload.value):
+            return "payload.value must be a finite number"
         return _amount("count", payload.count)
     if not _DATE.fullmatch(payload.date):
         return "payload.date must be a day such as 2026-03-01"

@@ -6,6 +6,9 @@ The model and the session it names are made on first sight; an event it names th
 
 from __future__ import annotations
 
+import math
+
+from memory_graph.ingest.checks import MOST_TOKENS, total_of
 from memory_graph.ingest.planner import Planner, node_id
 from memory_graph.ingest.telemetry.events import (
     AGGREGATED,
@@ -38,6 +41,7 @@ from memory_graph.model.nodes import (
     Node,
     NodeData,
 )
+from memory_graph.model.numbers import number, whole
 
 NODE_TYPES = frozenset({NodeType.INVOCATION, NodeType.PERFORMANCE_METRIC, NodeType.ERROR})
 """What events become."""
@@ -106,7 +110,7 @@ def _data(event: TelemetryEvent, id: str) -> tuple[NodeType, NodeData]:
     match payload:
         case Tokens():
             _put(metadata, prompt_tokens=payload.prompt_tokens, completion_tokens=payload.completion_tokens)
-            total = payload.total_tokens or payload.prompt_tokens + payload.completion_tokens
+            total = total_of(payload.prompt_tokens, payload.completion_tokens, payload.total_tokens)
             return NodeType.PERFORMANCE_METRIC, MetricData(name=TOKENS, value=total, unit="tokens", metadata=metadata)
         case Latency():
             _put(metadata, percentile=payload.percentile, operation=payload.operation)
@@ -161,7 +165,7 @@ def event_of(node: Node) -> TelemetryEvent | None:
                 provider=metadata.pop("provider", ""),
                 prompt_tokens=_whole(metadata.pop("prompt_tokens", "")),
                 completion_tokens=_whole(metadata.pop("completion_tokens", "")),
-                total_tokens=int(data.value),
+                total_tokens=_counted(data.value),
             )
         case MetricData(name="llm.latency.measured"):
             metadata, event_type = dict(data.metadata), LATENCY
@@ -196,12 +200,14 @@ def event_of(node: Node) -> TelemetryEvent | None:
 
 
 def _whole(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
+    """A number as `_put` wrote it; 0 for what a client wrote with UpdateNode."""
+    return whole(text) or 0
 
 
 def _number(text: str) -> float:
-    """A number as `_put` wrote it; 0 for what a client wrote with UpdateNode."""
-    try:
-        return float(text or 0)
-    except ValueError:
-        return 0.0
+    return number(text) or 0.0
+
+
+def _counted(value: float) -> int:
+    """A metric's value as a count that fits its field."""
+    return min(int(value), MOST_TOKENS) if math.isfinite(value) else 0

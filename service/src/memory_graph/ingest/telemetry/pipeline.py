@@ -154,6 +154,7 @@ class Pipeline:
         each, in order, that it is durable or why it never will be; or raises `StoreUnavailable` (they may be sent
         again) or `StoreCorrupt`."""
         answer: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(_heard)
         accepted = _Accepted(tenant, events, size, self._clock(), answer)
         if self._pump.done():
             self._refuse([accepted], (self.failed.done() and self.failed.exception()) or _ENDING)
@@ -265,3 +266,9 @@ class Pipeline:
     def _switched(self, state: State) -> None:
         self._metrics.breaker("store", state)
         _log.info("circuit breaker", dependency="store", state=state.name.lower())
+
+
+def _heard(answer: asyncio.Future[list[Outcome]]) -> None:
+    """A sender that has gone away is not told; asyncio is not to complain of that."""
+    if not answer.cancelled():
+        answer.exception()

@@ -1,0 +1,142 @@
+"""JSON that others write: how deep it may be nested, and what can still be read of it where it is not right. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import msgspec
+
+MAX_DEPTH = 500
+"""Deepest nesting of objects and arrays: decoders recurse."""
+TOO_DEEP = f"is nested more than {MAX_DEPTH} deep; flatten it, or send it as a string of JSON"
+MAX_BRACKETS = 1_000_000
+"""Most brackets of a text that is split although it is not right: a sender's mistake must not cost seconds."""
+
+_STRING = rb'"(?:[^"\\]++|\\.)*+"?'
+_BRACKET = re.compile(rb'(?:[^\[\]{}"]++|' + _STRING + rb")*+([\[\]{}])", re.DOTALL)
+_SIGN = re.compile(rb'(?:[^\[\]{},"]++|' + _STRING + rb")*+([\[\]{},])", re.DOTALL)
+_ANY_STRING = re.compile(_STRING, re.DOTALL)
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+"""An escape of a string; the group is half of a surrogate pair without the other."""
+_NO_NUMBER = re.compile(rb"(?i)\b(?:nan|inf|infinity)\b")
+_KEY = re.compile(rb'\s*"((?:[^"\\]++|\\.)*+)"\s*:\s*', re.DOTALL)
+
+
+def too_deep(text: bytes | str) -> bool:
+    """Whether JSON is nested deeper than MAX_DEPTH. What is in its strings does not count."""
+    if isinstance(text, str):
+        return text.count("{") + text.count("[") > MAX_DEPTH and too_deep(text.encode())
+    if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
+        return False
+    depth = at = 0
+    while match := _BRACKET.match(text, at):  # not finditer, which would begin anew at each byte of an open string
+        depth += 1 if match[1] in b"{[" else -1
+        if depth > MAX_DEPTH:
+            return True
+        at = match.end()
+    return False
+
+
+def names(text: bytes, *keys: str) -> list[str]:
+    """The strings that an object has under some keys, empty where it has none: also of one that is no JSON, for a
+    sentence about it."""
+    try:
+        found = json.loads(text.decode(errors="replace"), strict=False)
+    except (ValueError, RecursionError):
+        found = {key: _searched(text, key) for key in keys}
+    values = [found.get(key) if isinstance(found, dict) else None for key in keys]
+    return [value.encode(errors="replace").decode() if isinstance(value, str) else "" for value in values]
+
+
+def _searched(text: bytes, key: str) -> object:
+    match = re.search(rb'"' + key.encode() + rb'"\s*:\s*("(?:[^"\\]++|\\.){0,1024}+")', text, re.DOTALL)
+    try:
+        return json.loads(match[1].decode(errors="replace"), strict=False) if match else None
+    except ValueError:
+        return None
+
+
+def elements(text: bytes, begin: int = 0) -> tuple[list[bytes], int]:
+    """The elements of an array that begins at some place, and the place after it. Brackets and strings must be right;
+    an element need not be JSON.
+
+    Raises:
+        ValueError: it is no array.
+    """
+    if text[begin : begin + 1] != b"[" or sum(map(text.count, (b"[", b"]", b"{", b"}"))) > MAX_BRACKETS:
+        raise ValueError("no array")
+    found: list[bytes] = []
+    at = first = begin + 1
+    while True:
+        sign, at = _next(_SIGN, text, at)
+        if sign in b"{[":
+            at = _closed(text, at)
+            continue
+        element = text[first : at - 1].strip()
+        if sign == b"}":
+            raise ValueError("no array")
+        if sign == b"," or element or found:
+            found.append(element)
+        if sign == b"]":
+            return found, at
+        first = at
+
+
+def taken_out(text: bytes, name: str) -> tuple[bytes, list[bytes]]:
+    """An object with an empty array in place of the array that it has under a name, and the elements of that.
+
+    Raises:
+        ValueError: it is no object, or has no such array.
+    """
+    at = len(text) - len(text.lstrip())
+    if text[at : at + 1] != b"{":
+        raise ValueError("no object")
+    sign, at = b",", at + 1
+    while sign == b",":
+        key = _KEY.match(text, at)
+        if key is None:
+            break
+        at = key.end()
+        if key[1] == name.encode():
+            found, end = elements(text, at)
+            return text[:at] + b"[]" + text[end:], found
+        sign, at = _next(_SIGN, text, at)
+        if sign in b"{[":
+            sign, at = _next(_SIGN, text, _closed(text, at))
+    raise ValueError(f"no array {name}")
+
+
+def _next(pattern: re.Pattern[bytes], text: bytes, at: int) -> tuple[bytes, int]:
+    match = pattern.match(text, at)
+    if match is None:
+        raise ValueError("it is cut off")
+    return match[1], match.end()
+
+
+def _closed(text: bytes, at: int) -> int:
+    """Where what was opened before a place is closed."""
+    depth = 1
+    while depth:
+        sign, at = _next(_BRACKET, text, at)
+        depth += 1 if sign in b"{[" else -1
+    return at
+
+
+def is_other(text: bytes, error: Exception) -> bool:
+    """Whether a text that does not decode is a JSON object, but not the one that was asked for."""
+    return isinstance(error, msgspec.ValidationError) and text.lstrip().startswith(b"{")
+
+
+def fault(text: bytes, error: Exception) -> str:
+    """Why a text is no JSON, as a sender can use it: decoders call a surrogate without its other half "truncated"."""
+    if any(match[1] for match in _ESCAPE.finditer(text)):
+        return (
+            "a \\u escape is one half of a surrogate pair, a text cut in the middle of a character;"
+            " cut it between characters"
+        )
+    if _NO_NUMBER.search(_ANY_STRING.sub(b"", text)):
+        return "NaN and Infinity are no numbers of JSON; leave the field out"
+    return str(error)

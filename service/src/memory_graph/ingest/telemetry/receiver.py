@@ -1,0 +1,121 @@
+"""The way of a batch of events into the pipeline, whether it came by a stream, by REST or by Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Generic, TypeVar
+
+import msgspec
+import structlog
+
+from memory_graph.ingest.event import Event
+from memory_graph.ingest.telemetry.events import Rejected
+from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS, Outcome, Pipeline
+from memory_graph.telemetry.ingestion import IngestionMetrics
+
+T = TypeVar("T")
+Decode = Callable[[T], tuple[str, Sequence[Event]]]
+"""The tenant and the events of one element of a batch. Raises `Rejected`."""
+
+_FAILED = "it could not be read inside the service; its log says why"
+_log = structlog.get_logger(__name__)
+
+
+class _Run(msgspec.Struct):
+    """Events of one tenant that are submitted together. owners: by event, the place of its element in the batch."""
+
+    tenant: str
+    events: list[Event]
+    owners: list[int]
+
+
+class Receipt:
+    """What becomes of the elements of a batch, by place. Iterated it gives one outcome for each, in order, as soon as
+    it is known. Iterating and `rejected` raise what the pipeline's answers raise."""
+
+    def __init__(
+        self, count: int, undecoded: dict[int, Rejected], runs: list[_Run], answers: list[asyncio.Future[list[Outcome]]]
+    ) -> None:
+        self._undecoded = undecoded
+        self._answers = answers
+        self._parts: list[list[tuple[asyncio.Future[list[Outcome]], int]]] = [[] for _ in range(count)]
+        for run, answer in zip(runs, answers, strict=True):
+            for index, owner in enumerate(run.owners):
+                self._parts[owner].append((answer, index))
+
+    async def __aiter__(self) -> AsyncIterator[Outcome]:
+        for place, parts in enumerate(self._parts):
+            outcome: Outcome = self._undecoded.get(place)
+            for answer, index in parts:
+                outcome = outcome or (await answer)[index]
+            yield outcome
+
+    async def rejected(self) -> dict[int, Rejected]:
+        """Those that never will be stored, by place, once all are durable or rejected."""
+        outcomes = [outcome async for outcome in self]
+        return {place: outcome for place, outcome in enumerate(outcomes) if outcome is not None}
+
+    def cancel(self) -> None:
+        """Nobody waits for the outcomes any more. What was submitted is stored all the same."""
+        for answer in self._answers:
+            answer.cancel()
+
+
+class EventReceiver(Generic[T]):
+    """Decodes the elements of batches, counts them, and submits their events in order. One that cannot be decoded is
+    rejected alone.
+
+    source: whose events are counted as, and share a queue. decode: how one element is read.
+    """
+
+    def __init__(self, pipeline: Pipeline, metrics: IngestionMetrics, source: str, decode: Decode[T]) -> None:
+        self._pipeline = pipeline
+        self._metrics = metrics
+        self._source = source
+        self._decode = decode
+
+    async def reserve(self, size: int) -> None:
+        """Waits until so many bytes (`held_bytes`) may be taken; `receive` or the pipeline's `release` follows."""
+        await self._pipeline.reserve(size, self._source)
+
+    def receive(self, batch: Sequence[T], size: int) -> Receipt:
+        """Takes a batch with the bytes that were reserved for it. They are given back when all of it is settled."""
+        runs: list[_Run] = []
+        undecoded: dict[int, Rejected] = {}
+        for place, element in enumerate(batch):
+            try:
+                tenant, events = self._decode(element)
+            except Rejected as problem:
+                undecoded[place] = problem
+                continue
+            except Exception as error:  # noqa: BLE001 - one that a decoder chokes on must not end the others
+                _log.error("event not read", source=self._source, place=place, error_type=type(error).__name__,
+                           exc_info=error)  # fmt: skip
+                undecoded[place] = Rejected("", "", "failed", _FAILED)
+                continue
+            for event in events:
+                if not runs or runs[-1].tenant != tenant or len(runs[-1].events) >= MAX_EVENTS:
+                    runs.append(_Run(tenant, [], []))
+                runs[-1].events.append(event)
+                runs[-1].owners.append(place)
+        self._count(runs, list(undecoded.values()))
+        return Receipt(len(batch), undecoded, runs, self._submit(runs, size))
+
+    def _submit(self, runs: Sequence[_Run], size: int) -> list[asyncio.Future[list[Outcome]]]:
+        if not runs:
+            self._pipeline.release(size)
+        last = len(runs) - 1
+        return [
+            self._pipeline.submit(run.tenant, run.events, size if place == last else 0, self._source)
+            for place, run in enumerate(runs)
+        ]
+
+    def _count(self, runs: Sequence[_Run], problems: Sequence[Rejected]) -> None:
+        types = Counter([event.event_type for run in runs for event in run.events])
+        types.update(problem.event_type for problem in problems)
+        for event_type, count in types.items():
+            self._metrics.received(event_type, self._source, count)
+        if problems:
+            self._pipeline.reject(problems)
