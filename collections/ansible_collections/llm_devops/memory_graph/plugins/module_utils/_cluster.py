@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import ssl
 import tempfile
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from ._errors import ApiError, ConfigError, Unreachable
+from ._errors import ApiError, ConfigError, ManifestError, Unreachable
 from ._explain import api_error, cause, hopeless, never_right, not_kubernetes, unreachable, unsent
 from ._identity import Headers, Identity
+from ._json import mappings, text
 from ._kubeconfig import Access, access
 from ._patience import QUICK, Patience, Trouble
 from ._proxy import Proxy, proxy_for
@@ -33,6 +35,10 @@ except ImportError:  # the module names the missing library
 
 FIELD_MANAGER = "llm-devops-memory-graph"
 APPLY_PATCH = "application/apply-patch+yaml"
+JSON = "application/json"
+METADATA_ONLY = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+MAX_NAMES = 5_000
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 CONNECT_TIMEOUT = 10.0  # a busy API server takes seconds for a TLS handshake
 READ_TIMEOUT = 65.0  # more than the API server's own request timeout: its 504 says more than our giving up
 WATCH_TIMEOUT = 330.0
@@ -70,7 +76,7 @@ class Cluster:
         self.proxy: Proxy | None = proxy_for(access.server, access.proxy, access.no_proxy, os.environ)
         self._connections = connections
         self._http, self._adopted = self._pool(), self._identity.generation
-        self._headers: dict[tuple[int, str], Any] = {}
+        self._headers: dict[tuple[int, str, str], Any] = {}
         forwarded = self.proxy and access.server.startswith("http:")  # without CONNECT a proxy needs the whole URL
         self._prefix = access.server if forwarded else urlsplit(access.server).path
 
@@ -135,10 +141,10 @@ class Cluster:
         return answer
 
     def _send(self, verb: str, path: str, query: Mapping[str, Any] | None, body: Any, content_type: str,
-              stream: bool) -> Any:  # fmt: skip
+              stream: bool, accept: str = JSON) -> Any:  # fmt: skip
         url = self._prefix + path + (f"?{urlencode(query)}" if query else "")
         self.secret_values.learn(body)
-        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        data = None if body is None else _encoded(body)
         repeatable = verb != "POST" or path.endswith("reviews") or "dryRun" in (query or {}) or _named(body)
         if self._patience.exhausted():
             raise Unreachable(f"{self.access.server} is away", "run again when it is back: what is done stays done")
@@ -146,7 +152,7 @@ class Cluster:
         while True:
             if self.guard and verb != "GET" and "dryRun" not in (query or {}):  # each time: a pause may have been long
                 self.guard(path)
-            headers, generation = self._headers_for(content_type if data is not None else "")
+            headers, generation = self._headers_for(content_type if data is not None else "", accept)
             try:
                 response = self._try(verb, url, data, headers, stream)
             except TransportError as error:
@@ -165,20 +171,20 @@ class Cluster:
                 self.tell(f"{self.access.server} {news}")
             time.sleep(pause)
 
-    def _headers_for(self, content_type: str) -> tuple[Any, int]:
+    def _headers_for(self, content_type: str, accept: str = JSON) -> tuple[Any, int]:
         identity, generation = self._identity.headers()
         if generation != self._adopted:
             self._adopt(generation)
-        headers = self._headers.get((generation, content_type))
+        headers = self._headers.get((generation, content_type, accept))
         if headers is None:
-            headers = urllib3.HTTPHeaderDict([("Accept", "application/json"), ("User-Agent", FIELD_MANAGER)])
+            headers = urllib3.HTTPHeaderDict([("Accept", accept), ("User-Agent", FIELD_MANAGER)])
             for name, value in identity:
                 headers.add(name, value)
             if content_type:
                 headers["Content-Type"] = content_type
             if len(dict(headers)) == len(list(headers.items())):  # a dict is quicker, but holds no header twice
                 headers = dict(headers)
-            self._headers[generation, content_type] = headers
+            self._headers[generation, content_type, accept] = headers
         return headers, generation
 
     def _adopt(self, generation: int) -> None:
@@ -246,10 +252,10 @@ class Cluster:
         told += [  # RFC 9111 §5.5: code agent "text"
             value.split('"', 1)[-1].rstrip('"').replace('\\"', '"') for value in response.headers.getlist("warning")
         ]
-        for text in map(self.secret_values.hide, told):
+        for warning in map(self.secret_values.hide, told):
             with self._lock:
-                if text not in self.warnings:
-                    self.warnings.append(text)
+                if warning not in self.warnings:
+                    self.warnings.append(warning)
 
     def list(self, path: str, selector: str = "", fields: str = "") -> Iterator[Object]:
         """Every object under ``path``, in pages of 500; kind and apiVersion filled in, which lists omit."""
@@ -266,6 +272,18 @@ class Cluster:
             query["continue"] = (page.get("metadata") or {}).get("continue")
             if not query["continue"]:
                 return
+
+    def names(self, path: str) -> set[str] | None:
+        """Names of all objects under ``path``, read without the objects; None when there are more than 5,000."""
+        query: dict[str, Any] = {"limit": 500}
+        found: set[str] = set()
+        while len(found) <= MAX_NAMES:
+            page = self._decoded("GET", path, self._send("GET", path, query, None, "", False, METADATA_ONLY))
+            found |= {text(item, "metadata", "name") for item in mappings(page, "items")}
+            query["continue"] = text(page, "metadata", "continue")
+            if not query["continue"]:
+                return found
+        return None
 
     def find(self, path: str) -> Object | None:
         """The object at ``path``, or None when there is none."""
@@ -331,6 +349,22 @@ def _load_chain(context: ssl.SSLContext, cert: bytes, key: bytes | None, source:
             mismatch = "MISMATCH" in str(error)
             what = "its key belongs to another certificate" if mismatch else f"it is no PEM ({error})"
             raise ConfigError(f"the client certificate of {source} cannot be used: {what}") from error
+
+
+def _encoded(body: Any) -> bytes:
+    """The body as JSON that is YAML too: an API server reads what is applied as YAML.
+
+    YAML knows no pairs of surrogates, so that what is beyond U+FFFF is written as it is; nor does it take control
+    characters and the like unless they are escaped.
+    """
+    written = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+    try:
+        return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", written).encode()
+    except UnicodeEncodeError as error:
+        raise ManifestError(
+            f"a text holds half a character (U+{ord(written[error.start]):04X}, half of a surrogate pair)",
+            "it was cut off in the middle of it: write the whole character, or leave it out",
+        ) from error
 
 
 def _proxy_headers(proxy: Proxy) -> dict[str, str]:

@@ -3,7 +3,8 @@
 """What would change: every object is applied as a dry run, and the answer compared with what lives.
 
 The same plan serves check mode, the diff, ``changed`` and the apply, which then sends only what differs: a second run
-writes nothing, and a manifest the API server refuses is known before the first write.
+writes nothing, and a manifest the API server refuses is known before the first write. Of new objects that the API
+server accepts all or none (:mod:`_equivalence`), one is asked about when the run is to write them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from . import _fields, _unserved
+from . import _fields, _sampling, _unserved
 from ._cluster import FIELD_MANAGER, Cluster
 from ._diff import changes
 from ._discovery import Discovery, Resource
@@ -28,7 +29,10 @@ BINDINGS = ("RoleBinding", "ClusterRoleBinding")
 
 @dataclass
 class Step:
-    """One object on its way. ``action``: created, configured, unchanged; ``after`` is the API server's answer."""
+    """One object on its way. ``action``: created, configured, unchanged; ``after`` is the API server's answer.
+
+    ``assumed`` is one that was not asked about, because an equivalent one was.
+    """
 
     manifest: Object
     ref: Ref
@@ -40,6 +44,7 @@ class Step:
     error: ClusterError | None = None
     visible_before: Object | None = None
     visible_after: Object | None = None
+    assumed: bool = False
 
     @property
     def due(self) -> bool:
@@ -84,19 +89,22 @@ def stamp(record: Record, manifest: Object, live: Object) -> str:
 
 
 def plan(cluster: Cluster, discovery: Discovery, objects: list[Object], record: Record, *, parallelism: int,
-         force: bool, absent_namespaces: set[str], seen: list[Object] | None = None) -> list[Step]:  # fmt: skip
+         force: bool, absent_namespaces: set[str], seen: list[Object] | None = None,
+         sample: bool = False) -> list[Step]:  # fmt: skip
     """Steps for all objects, none of them written. Errors stay on their step, so that all are seen at once.
 
     What was listed on the way is added to ``seen``, also objects that no step is about.
 
     An object is not asked about when it is sent as it was the last time and the fields we own in it have not moved
-    since: the API server would only say so again.
+    since: the API server would only say so again. With ``sample`` neither is one that is certainly new where one that
+    is equivalent to it was accepted.
     """
     applyset, stamps = record.id, {member.ref: member.stamp for member in record.members}
     steps = [
         Step(manifest, ref(manifest), discovery.find(manifest["apiVersion"], manifest["kind"])) for manifest in objects
     ]
-    live = _live(cluster, steps, applyset, parallelism, absent_namespaces)
+    foreign = set[Ref]()
+    live = _live(cluster, steps, applyset, parallelism, absent_namespaces, foreign)
     if seen is not None:
         seen.extend(live.values())
     served = {(group, kind): versions for group, kind, versions in _unserved.served_by(objects)}
@@ -114,8 +122,48 @@ def plan(cluster: Cluster, discovery: Discovery, objects: list[Object], record: 
             step.after, step.action = step.live, "unchanged"
         else:
             asked.append(step)
-    in_parallel(lambda step: _dry_run(cluster, step, applyset, force, absent_namespaces), asked, parallelism)
+
+    def ask(some: list[Step]) -> None:
+        in_parallel(lambda step: _dry_run(cluster, step, applyset, force, absent_namespaces), some, parallelism)
+
+    new = [step for step in asked if not step.live and step.ref not in foreign]
+    groups = _groups(cluster, new, absent_namespaces, parallelism) if sample else []
+    spared = {id(step) for group in groups for step in group[1:]}
+    ask([step for step in asked if id(step) not in spared])
+    ask([step for group in groups if not _accepted(group[0]) for step in group[1:]])
+    for step in (step for group in groups if _accepted(group[0]) for step in group[1:]):
+        step.assumed = True
+        step.compare()
     return steps
+
+
+def _groups(cluster: Cluster, new: list[Step], absent: set[str], parallelism: int) -> list[list[Step]]:
+    """Steps of certainly new, equivalent objects, of which the first stands for the others."""
+    by_ref = {step.ref: step for step in new if step.resource and step.ref.namespace not in absent}
+    groups = _sampling.equivalents(
+        (step.ref, step.manifest, step.resource) for step in by_ref.values() if step.resource
+    )
+    conditions = _sampling.Conditions(cluster)
+    rules = conditions.admission_rules() if groups else None
+    if rules is None:
+        return []
+
+    def certain(place: _sampling.Collection) -> list[list[Step]]:
+        resource, namespace = place
+        if _sampling.looked_at(rules, resource) or not conditions.writes_any_name(resource, namespace):
+            return []
+        existing = set[str]() if by_name(resource) else conditions.existing(resource, namespace)
+        if existing is None:
+            return []
+        fresh = [[by_ref[one] for one in refs if one.name not in existing] for refs in groups[place]]
+        return [group for group in fresh if group]
+
+    return [group for found in in_parallel(certain, groups, parallelism) for group in found]
+
+
+def _accepted(step: Step) -> bool:
+    """Whether the API server would create the object just so."""
+    return not step.error and not step.note and step.after is not None and step.live is None
 
 
 def _leave_replicas_to_autoscalers(steps: list[Step]) -> None:
@@ -169,10 +217,12 @@ def _place(step: Step) -> None:
         step.ref = ref(step.manifest)
 
 
-def _live(cluster: Cluster, steps: list[Step], applyset: str, parallelism: int, absent: set[str]) -> dict[Ref, Object]:
+def _live(cluster: Cluster, steps: list[Step], applyset: str, parallelism: int, absent: set[str],
+          foreign: set[Ref]) -> dict[Ref, Object]:  # fmt: skip
     """Our members that exist, by one list per kind and namespace instead of one read per object.
 
     Secrets and what lives at cluster scope are read by name: nobody needs the right to list them all for a release.
+    Those that exist and are not ours are added to ``foreign``.
     """
     known = [step for step in steps if step.resource and step.ref.namespace not in absent]
     places = {
@@ -185,6 +235,8 @@ def _live(cluster: Cluster, steps: list[Step], applyset: str, parallelism: int, 
         if name:
             one = cluster.find(resource.path(namespace, name))
             found = [one] if one and (one["metadata"].get("labels") or {}).get(PART_OF) == applyset else []
+            if one and not found:
+                foreign.add(Ref(resource.group, resource.kind, namespace, name))
         else:
             found = list(cluster.list(resource.collection(namespace or None), selector=f"{PART_OF}={applyset}"))
         return [{**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in found]
@@ -250,7 +302,7 @@ def apply(cluster: Cluster, discovery: Discovery, steps: list[Step], *, parallel
             step.error = error
             return
         unvalidated, step.note = step.note, ""
-        if unvalidated:
+        if unvalidated or step.assumed:
             step.live = None if created else step.live
             step.compare()
             step.action = "created" if created else step.action

@@ -78,6 +78,7 @@ class Release(Run):
         outcome.steps = _plan.plan(
             self.cluster, self.discovery, objects, outcome.record,
             parallelism=wish.parallelism, force=wish.force_conflicts, absent_namespaces=absent, seen=seen,
+            sample=not wish.check,
         )  # fmt: skip
         members = _prune.members(
             self.cluster, self.discovery, outcome.record, outcome.steps, seen=seen, parallelism=wish.parallelism

@@ -1,11 +1,19 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which proxy is used, and how long a cluster that is away is waited for."""
+"""Which proxy is used, how long a cluster that is away is waited for, and how a body is written."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError, ConfigError
+import yaml
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _cluster
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import (
+    ClusterError,
+    ConfigError,
+    ManifestError,
+)
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._patience import Patience, Trouble
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._proxy import parsed, proxy_for
 
@@ -157,3 +165,16 @@ def test_a_hiccup_is_not_told():
     patience = Patience(60, Clock())
     patience.attempt().pause(trouble())
     assert not patience.answered()
+
+
+@pytest.mark.parametrize(
+    "said", ["smile \U0001f600", "\x7f\x85\x9f\u2028\u2029\ufeff\uffff\x01", "\\ud83d\\ude00", "ü"]
+)
+def test_a_body_is_json_and_yaml(said):
+    sent = _cluster._encoded({"said": said})
+    assert json.loads(sent) == yaml.safe_load(sent) == {"said": said}
+
+
+def test_half_a_character_is_refused_before_anything_is_sent():
+    with pytest.raises(ManifestError, match="half a character"):
+        _cluster._encoded({"said": "cut \ud83d"})
