@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import types
 import uuid
 
 import grpc
@@ -10,6 +11,7 @@ import pytest
 
 from ingest.samples import message
 from memory_graph.cli import importing
+from memory_graph.cli.exporting import Exporter
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2_grpc as rpc
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as telemetry_pb
@@ -82,10 +84,43 @@ def test_telemetry_is_exported_once_and_what_it_only_names_is_not(new_graph, tmp
     exported = first("export")
     assert [record["id"] for record in exported.lines].count(done) == 1
     assert NOBODY not in {record.get("id") for record in exported.lines}
+    assert "1 nodes that are only named so far are left out: nothing is known of them yet" in exported.err
+    assert "1 edges of nodes outside of this export are left out" in exported.err
+    alone = first("export", "--session", session)
+    assert NOBODY not in {record.get("id") for record in alone.lines}, "an import could not make it"
     (tmp_path / "export.jsonl").write_text(exported.out)
     imported = second("import", str(tmp_path / "export.jsonl"))
     assert imported.code == 0, imported.err
     assert edges_of(second.address, [done, error]) == edges_of(first.address, [done, error])
+
+
+class Graph:
+    """Stands for a server that has nodes of one type, and no edges but those given."""
+
+    def __init__(self, nodes: list[pb.Node], edges: dict[str, int]) -> None:
+        self.graph = self.graph_query = self
+        self.timeout = 1
+        self._edges = edges
+        self.GetEdges = self
+        self.StreamQuery = lambda request: iter(nodes if request.node_type == pb.NODE_TYPE_INVOCATION else [])
+
+    def call(self, method, request):
+        return pb.ListSessionsResponse()
+
+    ListSessions = None
+
+    def future(self, request, timeout):
+        edges = [pb.Edge(from_node_id=request.node_id)] * self._edges.get(request.node_id, 0)
+        return types.SimpleNamespace(result=lambda: pb.GetEdgesResponse(edges=edges))
+
+
+def test_responses_that_wait_and_stubs_are_told_apart_and_counted():
+    held = [pb.Node(id=f"w{i}", type=9, invocation=pb.InvocationNode(status="waiting")) for i in range(70)]
+    stubs = [pb.Node(id=f"s{i}", type=9, invocation=pb.InvocationNode()) for i in range(3)]
+    real = pb.Node(id="r", type=9, invocation=pb.InvocationNode(model_id="m", status="success"))
+    exporter = Exporter(Graph([*held, real, *stubs], {"w0": 1, "s1": 2}))
+    assert [record["id"] for record in exporter.everything()] == ["r"]
+    assert (exporter.waiting, exporter.stubs, exporter.left_out) == (70, 3, 3)
 
 
 def test_export_holds_what_was_imported(new_graph, recording):
@@ -180,7 +215,7 @@ S = {"kind": "session", "id": "0198f3a2-7c44-7bd1-9f0e-3b8f2f1c5b01"}
         (b"[]", "must be a JSON object"),
         (b'{"kind": "\xff"}', "is not UTF-8 at byte 11"),
         (b'{"kind": NaN}', "has NaN, which is not JSON"),
-        (b"[" * 100_000, "nested too deeply"),
+        (b"[" * 100_000, "is nested more than 500 deep"),
         ({"kind": "thing"}, "kind is 'thing'; it must be one of session, prompt"),
         ({"content": "x"}, "kind is None"),
         ({"kind": "prompt", "text": "x"}, "a prompt has no field 'text'; it has content, metadata, session_id"),

@@ -19,6 +19,8 @@ _SHARED = (
     pb.NODE_TYPE_ERROR,
 )
 """Types of nodes that may belong to no session."""
+WAITING = "waiting"
+"""Status of what holds a response until its prompt is told of (`ingest.conversations.mapping`)."""
 _IN_FLIGHT = 64
 _SESSIONS_A_PAGE = 1000
 _IDS_A_REQUEST = 500
@@ -37,7 +39,11 @@ class Exporter:
         self._edges: list[pb.Edge] = []
         self._invoked_by: dict[str, str] = {}
         self.left_out = 0
-        """Edges to nodes that are not part of the export."""
+        """Edges to or from nodes that are not part of the export."""
+        self.waiting = 0
+        """Responses that wait for their prompts: no nodes yet, so that an import could not make them."""
+        self.stubs = 0
+        """Nodes that are only named by others: nothing is known of them yet."""
 
     def total(self) -> int:
         """How many nodes the whole graph has now."""
@@ -76,7 +82,7 @@ class Exporter:
     def _collect_shared(self, shared: dict[str, pb.Node], ids: set[str]) -> None:
         wanted = ids - shared.keys()
         while wanted:
-            found = [node for node in self._get(sorted(wanted)) if node.type in _SHARED]
+            found = [node for node in self._get(sorted(wanted)) if node.type in _SHARED and _is_told(node)]
             shared.update((node.id, node) for node in found)
             # What is shared may itself stand on more: a template on its parent, a model version on its model.
             wanted = {edge.to_node_id for edges in self._outgoing(found) for edge in edges} - shared.keys()
@@ -120,10 +126,17 @@ class Exporter:
         return [list(answer.result().edges) for answer in pending]
 
     def _scan(self, node_type: pb.NodeType) -> Iterator[pb.Node]:
-        for node in self._client.graph.StreamQuery(pb.QueryRequest(node_type=node_type)):
-            # A stub (an invocation of no model) is not known yet, only named by others: there is nothing to import.
-            if node.WhichOneof("node_data") != "invocation" or node.invocation.model_id:
-                yield node
+        found = self._client.graph.StreamQuery(pb.QueryRequest(node_type=node_type))
+        for chunk in _chunks(found):
+            unknown = [node for node in chunk if not _is_told(node)]
+            self._leave_out(unknown)
+            yield from (node for node in chunk if _is_told(node))
+
+    def _leave_out(self, unknown: list[pb.Node]) -> None:
+        waiting = sum(node.invocation.status == WAITING for node in unknown)
+        self.waiting += waiting
+        self.stubs += len(unknown) - waiting
+        self.left_out += sum(map(len, self._outgoing(unknown)))
 
     def _replay(self, session_id: str) -> Iterator[pb.Node]:
         for step in self._client.graph_query.SessionReplay(pb.SessionReplayRequest(session_id=session_id)):
@@ -138,6 +151,11 @@ class Exporter:
             ids.update((session.id, None) for session in page.sessions)
             if len(ids) == before or len(ids) >= page.total_count:
                 return list(reversed(ids))
+
+
+def _is_told(node: pb.Node) -> bool:
+    """Whether a node is what it says: not an invocation of no model, which stands for one or holds a response."""
+    return node.WhichOneof("node_data") != "invocation" or bool(node.invocation.model_id)
 
 
 def _derived(node: pb.Node, previous: dict[str, str]) -> set[tuple[int, str]]:

@@ -21,7 +21,7 @@ def milliseconds(text: str, now: datetime | None = None) -> int:
     if ago:
         moment = (now or datetime.now(UTC)) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     else:
-        moment = datetime.fromisoformat(text).astimezone()
+        moment = datetime.fromisoformat(text.upper()).astimezone()
     return int(moment.timestamp() * 1000)
 
 

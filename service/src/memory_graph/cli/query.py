@@ -20,11 +20,11 @@ class Time(click.ParamType[Timestamp]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Timestamp:
         try:
-            moment = dt.datetime.fromisoformat(str(value))
-        except ValueError:
+            moment = dt.datetime.fromisoformat(str(value).upper()).astimezone(dt.UTC)
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time such as 2026-03-01 or 2026-03-01T09:14:02Z", param, ctx)
         stamp = Timestamp()
-        stamp.FromDatetime(moment.astimezone(dt.UTC))
+        stamp.FromDatetime(moment)
         return stamp
 
 

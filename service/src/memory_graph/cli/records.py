@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -11,6 +12,8 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
+from memory_graph.ingest.timestamps import nanoseconds
+from memory_graph.model.errors import shortened
 
 Record = dict[str, Any]
 
@@ -112,9 +115,25 @@ def edge_of_record(record: Record) -> pb.Edge:
     return edge
 
 
-def _head(record: Record, message: Message) -> None:
-    given = {name: record[name] for name in ("id", "created_at") if record.get(name) is not None}
-    _parse(given, message)
+def _excerpt(value: object) -> str:
+    return shortened(json.dumps(value, ensure_ascii=False), 100)
+
+
+def _head(record: Record, message: pb.Node | pb.Edge) -> None:
+    if record.get("id") is not None:
+        _parse({"id": record["id"]}, message)
+    at = record.get("created_at")
+    if at is None:
+        return
+    try:
+        ns = nanoseconds(at) if isinstance(at, str) else None
+    except ValueError:
+        ns = None
+    if ns is None:
+        raise RecordError(
+            f"created_at is {_excerpt(at)}; it must be a time from 1970 to 2262 such as 2026-03-01T10:00:00Z (RFC 3339)"
+        )
+    message.created_at.FromNanoseconds(ns)
 
 
 def _parse(fields: Record, message: Message) -> None:

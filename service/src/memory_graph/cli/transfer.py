@@ -65,8 +65,13 @@ def export(client: Client, session_ids: tuple[str, ...], output: Path | None) ->
         for record in records:
             stream.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
             progress.advance(record["kind"] != "edge")
-    if exporter.left_out:
-        click.echo(f"{exporter.left_out:,} edges to nodes outside of these sessions are left out", err=True)
+    for count, what in (
+        (exporter.waiting, "responses that wait for their prompts are left out: they are in the graph once these come"),
+        (exporter.stubs, "nodes that are only named so far are left out: nothing is known of them yet"),
+        (exporter.left_out, "edges of nodes outside of this export are left out"),
+    ):
+        if count:
+            click.echo(f"{count:,} {what}", err=True)
 
 
 @contextmanager

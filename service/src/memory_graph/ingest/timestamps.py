@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime, timedelta
 
 from memory_graph.model.numbers import whole
@@ -13,6 +14,9 @@ LATEST_MS = LATEST // NS_PER_MS
 """The last millisecond that can be stored."""
 EARLIEST_MS = 100_000_000_000
 """1973-03-03: what is earlier was meant in seconds, which are that small until the year 5138."""
+_RFC3339 = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2})?"
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
@@ -33,6 +37,22 @@ def milliseconds(sent: float | str) -> int:
     if not math.isfinite(sent):
         raise ValueError(sent)
     return int(sent)
+
+
+def nanoseconds(text: str) -> int:
+    """Nanoseconds since 1970-01-01T00:00:00Z of a time of RFC 3339, in any of its digits; without an offset: UTC.
+
+    Raises:
+        ValueError: for what is none, or before 1970 or after 2262.
+    """
+    found = _RFC3339.fullmatch(text.upper())
+    if found is None:
+        raise ValueError(text)
+    at = datetime.fromisoformat(f"{found[1]}T{found[2]}{found[4] or '+00:00'}")
+    ns = (at - _EPOCH) // _MS * NS_PER_MS + int((found[3] or "").ljust(9, "0"))
+    if not 0 <= ns <= LATEST:
+        raise ValueError(text)
+    return ns
 
 
 def time_problem(field: str, ms: int) -> str | None:
