@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.xdist_group("documentation")
 GROUP = "llm_devops.memory_graph.all"
 OFFLINE = {"manifest_files", "role_arguments"}
 """Modules that talk to no cluster: they have no option that the group could set."""

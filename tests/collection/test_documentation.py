@@ -10,6 +10,7 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+pytestmark = pytest.mark.xdist_group("documentation")
 TEMPLATED = re.compile(r"\{\{.*\}\}", re.DOTALL)
 STAND_INS = {"str": "x", "path": "x", "int": 1, "float": 1.0, "bool": True, "list": [], "dict": {}, "raw": "x"}
 """Values of the right type for what only a playbook's variables know."""

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("package")
 FOREIGN = re.compile(
     r"(^|/)(__pycache__|\.[a-z_]+_cache|\.hypothesis|\.ansible|\.git|output|dist)(/|$)|\.(pyc|gz|log|xml)$"
 )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from support.kafka_security import Security
-from support.maven import JarSet, jars, program
+from support.maven import SHORT_LIVED, JarSet, jars, program
 from support.processes import Server, free_ports
 
 KAFKA = JarSet(
@@ -111,7 +111,7 @@ class Broker:
 
     def _java(self, heap: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile=file://{self.home}/log4j2.properties"
-        return [program("java"), heap, logging, "-cp", f"{self._libs}/*"]
+        return [program("java"), *SHORT_LIVED, heap, logging, "-cp", f"{self._libs}/*"]
 
 
 class KafkaCluster:

@@ -10,7 +10,7 @@ from typing import Any
 from neo4j import GraphDatabase
 
 from support.authority import Authority
-from support.maven import JarSet, jars, program
+from support.maven import SHORT_LIVED, JarSet, jars, program
 from support.processes import Server, free_port
 
 NEO4J = JarSet(
@@ -73,7 +73,7 @@ class Neo4jServer:
     def start(self) -> None:
         """Returns once it answers. For the main thread: the server ends with the thread that starts it."""
         self._server = Server(
-            [program("java"), "-Xms512m", "-Xmx1g", "-XX:+UseG1GC", "--add-opens=java.base/java.nio=ALL-UNNAMED",
+            [program("java"), *SHORT_LIVED, "-Xms512m", "-Xmx1g", "--add-opens=java.base/java.nio=ALL-UNNAMED",
              "--add-opens=java.base/java.lang=ALL-UNNAMED", "-cp", f"{self._libs}/*",
              "org.neo4j.server.CommunityEntryPoint", f"--home-dir={self.home}", f"--config-dir={self.home / 'conf'}",
              "--console-mode"],
@@ -91,7 +91,7 @@ class Neo4jServer:
 
     def _admin(self, *words: str) -> None:
         subprocess.run(
-            [program("java"), "-Xmx256m", "-cp", f"{self._libs}/*",
+            [program("java"), *SHORT_LIVED, "-Xmx256m", "-cp", f"{self._libs}/*",
              "org.neo4j.server.startup.Neo4jAdminCommand", *words],
             env=self._environment(), capture_output=True, timeout=_START_LIMIT_S, check=True,
         )  # fmt: skip
