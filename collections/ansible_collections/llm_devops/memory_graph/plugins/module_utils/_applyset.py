@@ -10,8 +10,8 @@ from ._cluster import Cluster
 from ._discovery import Discovery, Resource
 from ._errors import ApiError
 from ._manifest import PART_OF, Object, Ref
+from ._parallel import in_parallel
 from ._parent import Hints, hints
-from ._plan import in_parallel
 
 __all__ = ["Hints", "group_kind", "hints", "members"]
 

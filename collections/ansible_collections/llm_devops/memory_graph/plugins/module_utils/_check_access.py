@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from . import _permissions, _references
 from ._errors import ApiError, ClusterError
 from ._manifest import Object
+from ._parallel import in_parallel
 from ._permissions import RBAC, Need
-from ._plan import in_parallel
 from ._survey import Survey
 from ._terminating import absent_namespaces
 

@@ -39,6 +39,11 @@ class Resource:
         return f"{self.collection(namespace)}/{quote(name)}"
 
 
+def by_name(resource: Resource) -> bool:
+    """Whether planning reads such objects one by one."""
+    return not resource.namespaced or (resource.group, resource.plural) == ("", "secrets")
+
+
 class Discovery:
     """Cached lookups; :meth:`forget` after a CustomResourceDefinition became established."""
 

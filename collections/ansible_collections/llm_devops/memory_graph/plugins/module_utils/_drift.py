@@ -17,6 +17,7 @@ from ._history import Record
 from ._json import mapping, mappings, text
 from ._manifest import Object, Ref, ref
 from ._redact import redacted
+from ._step import Step
 from ._withheld import Kept, Restored, restored
 
 Fields = dict[str, Any]
@@ -112,7 +113,7 @@ def _values(item: Restored, live: Object | None) -> Iterator[Drift]:
         yield Drift(identity, "changed", f"data.{name}", manager=manager, when=when)
 
 
-def _of_step(step: _plan.Step, key: bytes) -> Iterator[Drift]:
+def _of_step(step: Step, key: bytes) -> Iterator[Drift]:
     if step.error:
         yield Drift(step.ref, "unknown", reason=step.error.message)
     elif step.live is None:

@@ -10,7 +10,7 @@ from typing import Any
 from . import _quantity
 from ._errors import ApiError, ClusterError
 from ._manifest import Object
-from ._plan import Step
+from ._step import Step
 
 _UNCHANGEABLE = re.compile(r"immutable|may not change|cannot change|can't be changed|are forbidden|less than")
 _QUOTED = re.compile(r"'([^']+)'")

@@ -11,9 +11,9 @@ from ._cluster import Cluster
 from ._diff import changes, line
 from ._history import Member
 from ._kubeconfig import yaml
-from ._plan import Step
 from ._redact import redacted
 from ._run import Outcome
+from ._step import Step
 
 __all__ = ["changed_lines", "entries", "failure_text", "result", "unified"]
 

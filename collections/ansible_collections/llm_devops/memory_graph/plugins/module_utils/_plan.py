@@ -9,83 +9,18 @@ server accepts all or none (:mod:`_equivalence`), one is asked about when the ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from . import _fields, _sampling, _unserved
-from ._cluster import FIELD_MANAGER, Cluster
-from ._diff import changes
-from ._discovery import Discovery, Resource
+from . import _sampling, _unserved
+from ._cluster import Cluster
+from ._discovery import Discovery, Resource, by_name
 from ._errors import ApiError, ClusterError
 from ._history import Record
-from ._manifest import PART_OF, Object, Ref, ref, serialized
+from ._manifest import PART_OF, Object, Ref, ref
+from ._parallel import in_parallel
+from ._step import Step, stamp, unknown_kind
 
-T = TypeVar("T")
-R = TypeVar("R")
 BINDINGS = ("RoleBinding", "ClusterRoleBinding")
-
-
-@dataclass
-class Step:
-    """One object on its way. ``action``: created, configured, unchanged; ``after`` is the API server's answer.
-
-    ``assumed`` is one that was not asked about, because an equivalent one was.
-    """
-
-    manifest: Object
-    ref: Ref
-    resource: Resource | None = None
-    live: Object | None = None
-    after: Object | None = None
-    action: str = "created"
-    note: str = ""
-    error: ClusterError | None = None
-    visible_before: Object | None = None
-    visible_after: Object | None = None
-    assumed: bool = False
-
-    @property
-    def due(self) -> bool:
-        """Whether it is to be sent: it differs, or whether it does could not be asked."""
-        return self.action != "unchanged" or bool(self.note)
-
-    @property
-    def path(self) -> str:
-        if self.resource is None:
-            raise _unknown(self)
-        return self.resource.path(self.ref.namespace, self.ref.name)
-
-    def stamp(self, record: Record) -> str:
-        """What :func:`plan` recognises next time: a digest of what was sent and of what we own in the answer."""
-        if self.after is None or self.error:
-            return ""
-        return stamp(record, self.manifest, self.after)
-
-    def compare(self) -> None:
-        """Judge ``live`` against ``after`` by the fields we own in either."""
-        fields = _fields.union(_fields.owned(self.live, FIELD_MANAGER), _fields.owned(self.after, FIELD_MANAGER))
-        self.visible_before = _fields.visible(self.live, fields)
-        self.visible_after = _fields.visible(self.after, fields) if self.after else self.manifest
-        if self.live is None:
-            self.action = "created"
-            return
-        self.action = "configured" if changes(self.visible_before, self.visible_after) else "unchanged"
-
-
-def in_parallel(work: Callable[[T], R], items: Iterable[T], parallelism: int) -> list[R]:
-    """``work`` on every item with at most ``parallelism`` threads; results in the items' order."""
-    todo = list(items)
-    if len(todo) <= 1 or parallelism <= 1:
-        return [work(item) for item in todo]
-    with ThreadPoolExecutor(max_workers=min(parallelism, len(todo))) as pool:
-        return list(pool.map(work, todo))
-
-
-def stamp(record: Record, manifest: Object, live: Object) -> str:
-    """Keyed digest of a manifest and of the fields we own in ``live``, with their values."""
-    return record.digest_of(serialized([manifest, _fields.visible(live, _fields.owned(live, FIELD_MANAGER))]))
 
 
 def plan(cluster: Cluster, discovery: Discovery, objects: list[Object], record: Record, *, parallelism: int,
@@ -112,7 +47,7 @@ def plan(cluster: Cluster, discovery: Discovery, objects: list[Object], record: 
         _place(step)
         step.live = live.get(step.ref)
         if step.resource is None and not _brought_by(steps, step):
-            step.error = _unknown(step, discovery.serving(step.ref.group, step.ref.kind))
+            step.error = unknown_kind(step, discovery.serving(step.ref.group, step.ref.kind))
         step.error = step.error or _given_up(served, step)
     _leave_replicas_to_autoscalers(steps)
     known = [step for step in steps if not step.error]
@@ -127,43 +62,12 @@ def plan(cluster: Cluster, discovery: Discovery, objects: list[Object], record: 
         in_parallel(lambda step: _dry_run(cluster, step, applyset, force, absent_namespaces), some, parallelism)
 
     new = [step for step in asked if not step.live and step.ref not in foreign]
-    groups = _groups(cluster, new, absent_namespaces, parallelism) if sample else []
-    spared = {id(step) for group in groups for step in group[1:]}
-    ask([step for step in asked if id(step) not in spared])
-    ask([step for group in groups if not _accepted(group[0]) for step in group[1:]])
-    for step in (step for group in groups if _accepted(group[0]) for step in group[1:]):
-        step.assumed = True
-        step.compare()
+    here = [step for step in new if step.ref.namespace not in absent_namespaces] if sample else []
+    groups = _sampling.certain_groups(cluster, here, parallelism)
+    represented = {step.ref for group in groups for step in group[1:]}
+    ask([step for step in asked if step.ref not in represented])
+    ask(_sampling.not_proven(groups))
     return steps
-
-
-def _groups(cluster: Cluster, new: list[Step], absent: set[str], parallelism: int) -> list[list[Step]]:
-    """Steps of certainly new, equivalent objects, of which the first stands for the others."""
-    by_ref = {step.ref: step for step in new if step.resource and step.ref.namespace not in absent}
-    groups = _sampling.equivalents(
-        (step.ref, step.manifest, step.resource) for step in by_ref.values() if step.resource
-    )
-    conditions = _sampling.Conditions(cluster)
-    rules = conditions.admission_rules() if groups else None
-    if rules is None:
-        return []
-
-    def certain(place: _sampling.Collection) -> list[list[Step]]:
-        resource, namespace = place
-        if _sampling.looked_at(rules, resource) or not conditions.writes_any_name(resource, namespace):
-            return []
-        existing = set[str]() if by_name(resource) else conditions.existing(resource, namespace)
-        if existing is None:
-            return []
-        fresh = [[by_ref[one] for one in refs if one.name not in existing] for refs in groups[place]]
-        return [group for group in fresh if group]
-
-    return [group for found in in_parallel(certain, groups, parallelism) for group in found]
-
-
-def _accepted(step: Step) -> bool:
-    """Whether the API server would create the object just so."""
-    return not step.error and not step.note and step.after is not None and step.live is None
 
 
 def _leave_replicas_to_autoscalers(steps: list[Step]) -> None:
@@ -204,13 +108,6 @@ def _given_up(served: dict[tuple[str, str], frozenset[str]], step: Step) -> Clus
     )  # fmt: skip
 
 
-def _unknown(step: Step, served: Iterable[str] = ()) -> ClusterError:
-    way_out = "install its CustomResourceDefinition first, or leave the object out"
-    if served:
-        way_out = f"it is served as {', '.join(served)}: write the object so"
-    return ClusterError(f"the cluster does not know {step.ref.kind} of {step.manifest['apiVersion']}", way_out)
-
-
 def _place(step: Step) -> None:
     if step.resource and not step.resource.namespaced and step.ref.namespace:
         step.manifest["metadata"].pop("namespace", None)
@@ -244,11 +141,6 @@ def _live(cluster: Cluster, steps: list[Step], applyset: str, parallelism: int, 
     ordered = sorted(places, key=lambda place: (place[0].plural, *place[1:]))
     found = in_parallel(members, ordered, parallelism)
     return {ref(item): item for items in found for item in items}
-
-
-def by_name(resource: Resource) -> bool:
-    """Whether planning reads such objects one by one."""
-    return not resource.namespaced or (resource.group, resource.plural) == ("", "secrets")
 
 
 def _dry_run(cluster: Cluster, step: Step, applyset: str, force: bool, absent: set[str]) -> None:
@@ -295,7 +187,7 @@ def apply(cluster: Cluster, discovery: Discovery, steps: list[Step], *, parallel
         try:
             step.resource = step.resource or discovery.find(step.manifest["apiVersion"], step.ref.kind)
             if step.resource is None:
-                raise _unknown(step)
+                raise unknown_kind(step)
             _place(step)
             step.after, created = cluster.apply(step.path, step.manifest, force=force)
         except ClusterError as error:

@@ -15,11 +15,12 @@ from typing import Any
 
 from . import _applyset, _unserved
 from ._cluster import FIELD_MANAGER, Cluster, TransportError
-from ._discovery import Discovery
+from ._discovery import Discovery, by_name
 from ._errors import ApiError
 from ._history import Member, Record
 from ._manifest import PART_OF, Object, Ref, ref
-from ._plan import Step, by_name, in_parallel
+from ._parallel import in_parallel
+from ._step import Step
 from ._terminating import held
 from ._waves import wave_of
 

@@ -13,6 +13,7 @@ from ._cluster import Cluster
 from ._errors import ClusterError
 from ._manifest import Object, canonical, prepared, record_name
 from ._run import Outcome, Progress, Run, Wish
+from ._step import Step
 from ._terminating import absent_namespaces
 from ._wait import Status, await_all
 
@@ -28,7 +29,7 @@ class Release(Run):
         super().__init__(cluster, wish, progress)
         cluster.tell = lambda text: self.say("server", text)
         self._note = ""
-        self._home: _plan.Step | None = None
+        self._home: Step | None = None
 
     def absent(self) -> Outcome:
         """Take the release away; see :mod:`_teardown`."""

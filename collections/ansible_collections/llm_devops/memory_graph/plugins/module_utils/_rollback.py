@@ -13,7 +13,7 @@ from ._discovery import Discovery
 from ._errors import ClusterError
 from ._history import Record
 from ._manifest import Object, Ref, ref
-from ._plan import in_parallel
+from ._parallel import in_parallel
 from ._withheld import Kept, Restored, restored
 
 PREVIOUS = 0

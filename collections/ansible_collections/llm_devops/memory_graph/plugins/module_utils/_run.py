@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import _history, _lease, _manifest_checks, _plan, _prune
+from . import _history, _lease, _manifest_checks, _prune
 from ._cluster import Cluster
 from ._discovery import Discovery
 from ._errors import ClusterError
+from ._step import Step
 from ._wait import Status
 
 Progress = Callable[[str, str], None]
@@ -43,7 +44,7 @@ class Outcome:
     """What happened, also when it went wrong half way."""
 
     record: _history.Record
-    steps: list[_plan.Step] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     leaving: list[_prune.Leaving] = field(default_factory=list)
     statuses: list[Status] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)

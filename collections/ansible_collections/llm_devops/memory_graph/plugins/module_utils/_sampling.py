@@ -13,11 +13,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from ._cluster import Cluster
-from ._discovery import Resource
+from ._discovery import Resource, by_name
 from ._equivalence import canonical_form
 from ._errors import ApiError, ClusterError
 from ._json import mappings, strings
 from ._manifest import Object, Ref
+from ._parallel import in_parallel
+from ._step import Step
 
 MIN_SPARED = 8
 """Dry runs of one kind in one namespace that must be spared: what has to be asked instead costs about four."""
@@ -35,6 +37,41 @@ def equivalents(new: Iterable[tuple[Ref, Object, Resource]]) -> dict[Collection,
             classes[resource, identity.namespace][form].append(identity)
     several = {place: [refs for refs in forms.values() if len(refs) > 1] for place, forms in classes.items()}
     return {place: groups for place, groups in several.items() if sum(len(refs) - 1 for refs in groups) >= MIN_SPARED}
+
+
+def certain_groups(cluster: Cluster, new: Iterable[Step], parallelism: int) -> list[list[Step]]:
+    """Steps of certainly new, equivalent objects, of which the first may stand for the others."""
+    by_ref = {step.ref: step for step in new}
+    groups = equivalents((step.ref, step.manifest, step.resource) for step in by_ref.values() if step.resource)
+    conditions = Conditions(cluster)
+    rules = conditions.admission_rules() if groups else None
+    if rules is None:
+        return []
+
+    def certain(place: Collection) -> list[list[Step]]:
+        resource, namespace = place
+        if looked_at(rules, resource) or not conditions.writes_any_name(resource, namespace):
+            return []
+        existing = set[str]() if by_name(resource) else conditions.existing(resource, namespace)
+        if existing is None:
+            return []
+        fresh = [[by_ref[one] for one in refs if one.name not in existing] for refs in groups[place]]
+        return [group for group in fresh if group]
+
+    return [group for found in in_parallel(certain, groups, parallelism) for group in found]
+
+
+def not_proven(groups: Iterable[list[Step]]) -> list[Step]:
+    """Steps to be asked about after all, because the first of their group was refused; the others are assumed."""
+    remain = []
+    for first, *others in groups:
+        if first.error or first.note or first.after is None or first.live is not None:
+            remain += others
+            continue
+        for step in others:
+            step.assumed = True
+            step.compare()
+    return remain
 
 
 class Conditions:

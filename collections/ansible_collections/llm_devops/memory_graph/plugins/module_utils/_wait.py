@@ -22,9 +22,9 @@ from ._finding import Finding, find
 from ._json import text
 from ._lookups import Lookups
 from ._manifest import Object, Ref
-from ._plan import Step
 from ._pods import is_workload, unproven
 from ._predicates import UNSEEN, judge, wanted_replicas
+from ._step import Step
 from ._vanished import Unshown, last_seen
 from ._watch import Lost, Opened, Refused, Watch
 from ._watched import Collection, collection, watched

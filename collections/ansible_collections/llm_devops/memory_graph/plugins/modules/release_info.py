@@ -124,7 +124,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible i
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, ClusterError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._plan import in_parallel
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._parallel import in_parallel
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._predicates import judge
 
 OPTIONS: dict[str, dict[str, Any]] = {

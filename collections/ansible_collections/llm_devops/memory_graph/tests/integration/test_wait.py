@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import CLUSTER_SCOPED, ref
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._plan import Step
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._step import Step
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._wait import await_all
 
 LONG = 100

@@ -25,8 +25,8 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils import (
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import FIELD_MANAGER
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import Ref, ref
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._plan import Step
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._run import Outcome
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._step import Step
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,6 +11,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._history import Member, Record
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import PART_OF, Ref
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._step import Step
 
 RECORD = Record("demo", "home")
 OLD = Member("bug.example/v1alpha1", Ref("bug.example", "Doodad", "home", "one"))
@@ -102,7 +103,7 @@ def test_an_object_in_a_version_that_its_release_stops_serving_is_refused():
     served = {(group, kind): versions for group, kind, versions in _unserved.served_by(
         [{"kind": "CustomResourceDefinition", "spec": spec}, {"kind": "CustomResourceDefinition", "spec": "odd"}]
     )}  # fmt: skip
-    step = _plan.Step({"apiVersion": "bug.example/v1alpha1", "kind": "Doodad"}, OLD.ref)
+    step = Step({"apiVersion": "bug.example/v1alpha1", "kind": "Doodad"}, OLD.ref)
     assert "write it in v1" in str(_plan._given_up(served, step))
     step.manifest["apiVersion"] = "bug.example/v1"
     assert _plan._given_up(served, step) is None

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _wait
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import ref
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._plan import Step
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._step import Step
 
 ALL = [json.loads(line) for line in (Path(__file__).parent / "data" / "recorded.jsonl").read_text().splitlines()]
 
