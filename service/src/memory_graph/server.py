@@ -71,7 +71,7 @@ async def _serve(settings: Settings) -> None:
             waiting=waiting_limits(settings),
         )
         stack.push_async_callback(pipeline.close)
-        rpcs = Rpcs(metrics, found.tracing, settings.request_timeout_ms / _MS, draining)
+        rpcs = Rpcs(metrics, found.tracing, settings.request_timeout_ms / _MS, draining, settings.max_message_bytes)
         server = grpc.aio.server(options=_options(settings))
         telemetry = TelemetryStreamService(
             pipeline, measured, ingestion, max_stream_bytes=settings.telemetry_stream_bytes

@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.memory.graph.v1.memory_graph_pb2_grpc import GraphQueryServiceStub, MemoryGraphServiceStub
 from support.refusals import invalid, refused
+from support.server import Serve
 
 
 @dataclass
@@ -149,6 +150,42 @@ def test_lineage_goes_to_causes_and_to_effects(graph_query: GraphQueryServiceStu
     assert lineage(pb.LINEAGE_DIRECTION_UPSTREAM) == {c.response: 0, c.prompts[0]: -1, c.session: -2}
     assert lineage(pb.LINEAGE_DIRECTION_DOWNSTREAM) == {c.response: 0, c.tool: 1}
     assert lineage(pb.LINEAGE_DIRECTION_BOTH, 1) == {c.response: 0, c.prompts[0]: -1, c.tool: 1}
+
+
+def test_lineage_comes_in_pages(graph_query: GraphQueryServiceStub, conversation: Conversation) -> None:
+    def lineage(**page: int) -> pb.LineageResponse:
+        both = pb.LINEAGE_DIRECTION_BOTH
+        return graph_query.Lineage(pb.LineageRequest(node_id=conversation.response, direction=both, depth=10, **page))
+
+    whole = lineage()
+    assert whole.total_count == len(whole.steps) == 4
+    pages = [lineage(limit=3, offset=offset) for offset in (0, 3, 6)]
+    assert [len(page.steps) for page in pages] == [3, 1, 0]
+    assert [step for page in pages for step in page.steps] == list(whole.steps)
+    assert {page.total_count for page in pages} == {4}
+    with invalid("limit", "offset"):
+        lineage(limit=10_001, offset=-1)
+
+
+def test_an_answer_that_is_too_large_says_what_to_ask_for_instead(serve: Serve) -> None:
+    server = serve(MAX_MESSAGE_BYTES=100_000)
+    with grpc.insecure_channel(server.address) as channel:
+        graph = MemoryGraphServiceStub(channel)
+        session = graph.CreateSession(pb.CreateSessionRequest()).id
+        ids = [graph.AddPrompt(pb.AddPromptRequest(session_id=session, content="x" * 60_000)).id for _ in range(2)]
+        for call in (
+            lambda: graph.Query(pb.QueryRequest(session_id=session)),
+            lambda: graph.BatchGetNodes(pb.BatchGetNodesRequest(node_ids=ids)),
+            lambda: GraphQueryServiceStub(channel).Lineage(pb.LineageRequest(node_id=ids[1])),
+            lambda: next(GraphQueryServiceStub(channel).Traverse(
+                pb.TraverseRequest(start_node_ids=[ids[1]], edge_types=[pb.EDGE_TYPE_FOLLOWS]))),
+        ):  # fmt: skip
+            with refused(grpc.StatusCode.RESOURCE_EXHAUSTED) as refusal:
+                call()
+            assert "and a message at most 100,000 (MAX_MESSAGE_BYTES); ask for less at a time" in refusal.text
+        assert len(list(graph.StreamQuery(pb.QueryRequest(session_id=session)))) == 2
+        page = pb.LineageRequest(node_id=ids[1], limit=1)
+        assert GraphQueryServiceStub(channel).Lineage(page).total_count == 3
 
 
 def test_replay_puts_causes_first(graph_query: GraphQueryServiceStub, conversation: Conversation) -> None:

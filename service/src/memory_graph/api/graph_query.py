@@ -27,15 +27,17 @@ class GraphQueryService:
 
     async def Lineage(self, request: pb.LineageRequest, call: Call) -> pb.LineageResponse:
         steps = await self._store.lineage(call.tenant, requests.lineage(request))
+        end = request.offset + request.limit if request.limit else None
         return pb.LineageResponse(
+            total_count=len(steps),
             steps=[
                 pb.LineageStep(
                     node=to_wire.node_to_wire(step.node),
                     distance=step.distance,
                     edge=to_wire.edge_to_wire(step.edge) if step.edge is not None else None,
                 )
-                for step in steps
-            ]
+                for step in steps[request.offset : end]
+            ],
         )
 
     async def SessionReplay(self, request: pb.SessionReplayRequest, call: Call) -> AsyncIterator[pb.ReplayStep]:

@@ -139,6 +139,9 @@ def lineage(request: pb.LineageRequest) -> LineageQuery:
             which = LineageDirection(request.direction)
         else:
             checker.add("direction", f"{request.direction} is no lineage direction")
+    if not 0 <= request.limit <= MAX_LIMIT:
+        checker.add("limit", f"is {request.limit}; must be between 0 and {MAX_LIMIT:,} (0 means all)")
+    page(checker, 0, request.offset)
     found = LineageQuery(
         node_id=checker.id("node_id", request.node_id),
         direction=which,

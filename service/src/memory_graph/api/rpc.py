@@ -14,7 +14,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-from memory_graph.api.status import status_of
+from memory_graph.api.status import AnswerTooLarge, status_of
 from memory_graph.model.errors import GraphError, Invalid, Violation
 from memory_graph.model.ids import new_id
 from memory_graph.plugins import HookContext
@@ -75,9 +75,17 @@ class Malformed:
 
 
 class Rpcs:
-    """Turns service objects into gRPC handlers."""
+    """Turns service objects into gRPC handlers. max_message_bytes: of an answer; gRPC itself does not say which."""
 
-    def __init__(self, metrics: Metrics, tracing: Tracing, request_timeout_s: float, draining: asyncio.Event) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        tracing: Tracing,
+        request_timeout_s: float,
+        draining: asyncio.Event,
+        max_message_bytes: int = 16 * 1024 * 1024,
+    ) -> None:
+        self._max_bytes = max_message_bytes
         self._metrics = metrics
         self._tracing = tracing
         self._timeout_s = request_timeout_s
@@ -92,20 +100,20 @@ class Rpcs:
             deserialize = _deserializer(descriptor)
             if descriptor.client_streaming:
                 handler = self._stream(service.full_name, descriptor.name, method)
-                methods[descriptor.name] = grpc.stream_stream_rpc_method_handler(handler, None, _serialize)
+                methods[descriptor.name] = grpc.stream_stream_rpc_method_handler(handler, None, None)
             elif descriptor.server_streaming:
                 handler = self._stream(service.full_name, descriptor.name, method)
-                methods[descriptor.name] = grpc.unary_stream_rpc_method_handler(handler, deserialize, _serialize)
+                methods[descriptor.name] = grpc.unary_stream_rpc_method_handler(handler, deserialize, None)
             else:
                 unary = self._unary(service.full_name, descriptor.name, method)
-                methods[descriptor.name] = grpc.unary_unary_rpc_method_handler(unary, deserialize, _serialize)
+                methods[descriptor.name] = grpc.unary_unary_rpc_method_handler(unary, deserialize, None)
         return grpc.method_handlers_generic_handler(service.full_name, methods)
 
     def _unary(self, service: str, name: str, method: Callable[[Any, Call], Awaitable[Message]]) -> Callable[..., Any]:
         metrics = self._metrics.method(name)
         span_name = f"{service}/{name}"
 
-        async def answer(request: Message | Malformed, context: Context) -> Message:
+        async def answer(request: Message | Malformed, context: Context) -> bytes:
             started = time.perf_counter()
             status = "OK"
             try:
@@ -113,9 +121,9 @@ class Rpcs:
                 call = Call(name, context, self._draining)
                 async with asyncio.timeout(self._timeout_s):
                     if not self._tracing.enabled:
-                        return await method(message, call)
+                        return self._serialized(await method(message, call))
                     with self._tracing.start_span(span_name, context.invocation_metadata(), {"rpc.system": "grpc"}):
-                        return await method(message, call)
+                        return self._serialized(await method(message, call))
             except TimeoutError:
                 text = f"{name} took longer than {self._timeout_s:g} s (REQUEST_TIMEOUT_MS)"
                 refusal: Refusal = (grpc.StatusCode.DEADLINE_EXCEEDED, text, ())
@@ -140,9 +148,7 @@ class Rpcs:
         if not inspect.isasyncgenfunction(method):
             raise TypeError(f"{span_name} streams, its method must be an async generator")
 
-        async def answer(
-            request: Message | Malformed | AsyncIterator[bytes], context: Context
-        ) -> AsyncIterator[Message]:
+        async def answer(request: Message | Malformed | AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
             started = time.perf_counter()
             status = "OK"
             refusal: Refusal | None = None
@@ -152,7 +158,7 @@ class Rpcs:
                 call = Call(name, context, self._draining)
                 with self._tracing.start_span(span_name, context.invocation_metadata(), {"rpc.system": "grpc"}):
                     async for reply in method(message, call):
-                        yield reply
+                        yield self._serialized(reply)
             except (asyncio.CancelledError, GeneratorExit):
                 status = "CANCELLED"
                 raise
@@ -166,6 +172,12 @@ class Rpcs:
                 await _refuse(context, refusal)
 
         return answer
+
+    def _serialized(self, reply: Message) -> bytes:
+        data = reply.SerializeToString()
+        if len(data) > self._max_bytes:
+            raise AnswerTooLarge(len(data), self._max_bytes)
+        return data
 
 
 def _well_formed(request: _Request | Malformed) -> _Request:
@@ -186,10 +198,6 @@ async def _refuse(context: Context, refusal: Refusal) -> NoReturn:
     """Ends a call that has been counted already, so that who reads the answer finds it in the metrics."""
     await context.abort(*refusal)
     raise AssertionError("abort always raises")
-
-
-def _serialize(message: Message) -> bytes:
-    return message.SerializeToString()
 
 
 def _deserializer(descriptor: MethodDescriptor) -> Callable[[bytes], Message | Malformed]:

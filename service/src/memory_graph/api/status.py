@@ -48,6 +48,16 @@ _PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 """Characters that gRPC does not encode in a message (percent-encoding of its HTTP/2 protocol)."""
 
 
+class AnswerTooLarge(GraphError):
+    """An answer, or one message of a stream, is larger than a message may be."""
+
+    def __init__(self, size: int, most: int) -> None:
+        super().__init__(
+            f"the answer has {size:,} bytes and a message at most {most:,} (MAX_MESSAGE_BYTES);"
+            " ask for less at a time: a smaller limit, fewer ids, less depth, StreamQuery. What a write did is stored"
+        )
+
+
 class ShuttingDown(GraphError):
     """A stream is ended because the server is; the client reconnects and resumes after `last_event_id`."""
 
@@ -71,6 +81,8 @@ def status_of(error: GraphError | Overrun) -> tuple[StatusCode, str, tuple[tuple
         return StatusCode.UNAVAILABLE, str(error), ()
     if isinstance(error, ShuttingDown):
         return StatusCode.UNAVAILABLE, str(error), _resume(error.last_event_id)
+    if isinstance(error, AnswerTooLarge):
+        return StatusCode.RESOURCE_EXHAUSTED, str(error), ()
     code = next((code for kind, code in _CODES if isinstance(error, kind)), StatusCode.INTERNAL)
     message = _within(str(error))
     status = status_pb2.Status(code=code.value[0], message=message)
