@@ -9,7 +9,7 @@ from typing import Any
 
 from . import _quantity
 from ._errors import ApiError, ClusterError
-from ._manifest import Object
+from ._manifest import PART_OF, Object
 from ._step import Step
 
 _UNCHANGEABLE = re.compile(r"immutable|may not change|cannot change|can't be changed|are forbidden|less than")
@@ -29,7 +29,18 @@ def explained(step: Step) -> ClusterError | None:
         return shrunk(step.manifest, step.live) or _claim(step)
     fields = [name for cause in causes for name in _fields_of(step, cause)]
     named = ", ".join(dict.fromkeys(fields))
-    return ClusterError(f"{step.ref} exists, and its {named} cannot change", _way_out(step))
+    return ClusterError(f"{step.ref} exists{_whose(step)}, and its {named} cannot change", _way_out(step))
+
+
+def _whose(step: Step) -> str:
+    """Who made an object that is not of this release."""
+    metadata = (step.live or {}).get("metadata") or {}
+    part_of = (metadata.get("labels") or {}).get(PART_OF)
+    if "managedFields" not in metadata or part_of == (step.manifest["metadata"].get("labels") or {}).get(PART_OF):
+        return ""
+    entries = metadata.get("managedFields") or []
+    makers = sorted({str(entry.get("manager")) for entry in entries if not entry.get("subresource")})
+    return f" and is not of this release but of {', '.join(makers)}"
 
 
 def shrunk(wanted: Object, live: Object) -> ClusterError | None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _sampling, _unserved
-from ._cluster import Cluster
+from . import _fields, _ownership, _sampling, _unserved
+from ._cluster import FIELD_MANAGER, Cluster
 from ._discovery import Discovery, Resource, by_name
 from ._errors import ApiError, ClusterError
 from ._history import Record
@@ -157,16 +157,51 @@ def _dry_run(cluster: Cluster, step: Step, applyset: str, force: bool, absent: s
 
 
 def _ask(cluster: Cluster, step: Step, applyset: str, force: bool) -> None:
-    after, created = cluster.apply(step.path, step.manifest, dry_run=True, force=force)
+    try:
+        after, created = cluster.apply(step.path, step.manifest, dry_run=True, force=force)
+    except ApiError as error:
+        step.live = step.live or cluster.find(step.path)
+        if step.live is None:
+            raise
+        _own(step, applyset, force)
+        _ask_without_defaults(cluster, step, error)
+        return
     if not created and step.live is None:  # there, but not ours until now
         step.live = cluster.find(step.path)
-    owner = (((step.live or {}).get("metadata") or {}).get("labels") or {}).get(PART_OF)
-    if owner and owner != applyset:
-        raise ClusterError(
-            f"{step.ref} in {step.ref.namespace or 'the cluster'} belongs to another release ({PART_OF}: {owner})",
-            "rename the object, or remove that label by hand to hand it over",
-        )
+    _own(step, applyset, force)
     step.after = after
+    if step.live and step.inherits:
+        gone = _ownership.goes(step.live, after, step.inherits)
+        try:
+            owned = _fields.owned(after, FIELD_MANAGER)
+            step.after = _ownership.preview(cluster, step.path, step.manifest, gone, owned)
+        except ApiError:  # a kind without strategic merge, or one that the merge cannot say: without the defaults then
+            step.after = _ownership.without(after, gone)
+
+
+def _own(step: Step, applyset: str, force: bool) -> None:
+    """See whose the object is, and what comes to us with it.
+
+    :raises ClusterError: when it is another's.
+    """
+    error = _ownership.refusal(step.ref, step.live, applyset, force=force)
+    if error:
+        raise error
+    step.inherits = _ownership.inherited(step.live, applyset, force=force)
+
+
+def _ask_without_defaults(cluster: Cluster, step: Step, error: ApiError) -> None:
+    """Ask again without defaults of the server that the new values forbid and nobody owns.
+
+    :raises ApiError: the first refusal when there are none such, else what is refused without them.
+    """
+    live = step.live or {}
+    paths = _ownership.forbidden_defaults(error, step.manifest, live, step.inherits) if error.status == 422 else []
+    if not paths:
+        raise error
+    step.unowned = _ownership.field_set(live, paths)
+    owned = _fields.owned(live, FIELD_MANAGER)
+    step.after = _ownership.preview(cluster, step.path, step.manifest, step.unowned, owned)
 
 
 def _refused(step: Step, error: ClusterError) -> None:
@@ -189,6 +224,8 @@ def apply(cluster: Cluster, discovery: Discovery, steps: list[Step], *, parallel
             if step.resource is None:
                 raise unknown_kind(step)
             _place(step)
+            if step.inherits or step.unowned:
+                _ownership.take(cluster, step.path, step.inherits, step.unowned)
             step.after, created = cluster.apply(step.path, step.manifest, force=force)
         except ClusterError as error:
             step.error = error

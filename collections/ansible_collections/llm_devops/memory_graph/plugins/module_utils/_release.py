@@ -8,7 +8,19 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 
-from . import _history, _immutable, _lease, _plan, _prune, _revisions, _rollback, _teardown, _unserved, _waves
+from . import (
+    _history,
+    _immutable,
+    _lease,
+    _ownership,
+    _plan,
+    _prune,
+    _revisions,
+    _rollback,
+    _teardown,
+    _unserved,
+    _waves,
+)
 from ._cluster import Cluster
 from ._errors import ClusterError
 from ._manifest import Object, canonical, prepared, record_name
@@ -94,6 +106,9 @@ class Release(Run):
             parallelism=wish.parallelism,
             say=lambda text: self.say("note", text),
         )
+        for step in outcome.steps:
+            if step.inherits and not step.error:
+                self.say("note", f"{step.ref} is taken over from {_ownership.taken_from(step.live)}")
         if not any(step.error for step in outcome.steps):
             created, changed = outcome.count("created"), outcome.count("configured")
             text = f"{created} to create, {changed} to change, {outcome.pruned} to prune"

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from . import _fields
 from ._cluster import FIELD_MANAGER
@@ -20,7 +20,8 @@ from ._manifest import Object, Ref, serialized
 class Step:
     """One object on its way. ``action``: created, configured, unchanged; ``after`` is the API server's answer.
 
-    ``assumed`` is one that was not asked about, because an equivalent one was.
+    ``assumed`` is one that was not asked about, because an equivalent one was. ``inherits`` are fields that come to us
+    from a tool that applied the object before, ``unowned`` defaults of the server that have to go (:mod:`_ownership`).
     """
 
     manifest: Object
@@ -34,6 +35,8 @@ class Step:
     visible_before: Object | None = None
     visible_after: Object | None = None
     assumed: bool = False
+    inherits: _fields.Fields = field(default_factory=dict)
+    unowned: _fields.Fields = field(default_factory=dict)
 
     @property
     def due(self) -> bool:
@@ -55,6 +58,8 @@ class Step:
     def compare(self) -> None:
         """Judge ``live`` against ``after`` by the fields we own in either."""
         fields = _fields.union(_fields.owned(self.live, FIELD_MANAGER), _fields.owned(self.after, FIELD_MANAGER))
+        for more in (self.inherits, self.unowned):
+            fields = _fields.union(fields, more) if fields else more
         self.visible_before = _fields.visible(self.live, fields)
         self.visible_after = _fields.visible(self.after, fields) if self.after else self.manifest
         if self.live is None:

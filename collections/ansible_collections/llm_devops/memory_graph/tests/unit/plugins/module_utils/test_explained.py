@@ -15,7 +15,7 @@ TYPED = "failed to create typed patch object (ns/x; apps/v1, Kind=Deployment): "
     [
         (".foo: field not declared in schema", "foo is no field of it"),
         (
-            "errors:\n  .data.k: expected string, got &value.valueUnstructured{Value:1}\n  .foo: field not declared in schema",
+            "errors:\n  .data.k: expected string, got &value{Value:1}\n  .foo: field not declared in schema",
             "data.k: expected string; foo is no field of it",
         ),
         (

@@ -1,0 +1,171 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""Objects that others applied, defaults that nobody owns, and fields that cannot change."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._outcome import changed_lines, failure_text
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+HELM = {"meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": "web"}
+
+
+def deployment(*env, **spec):
+    names = [{"name": name, "value": "1"} for name in env]
+    pod = {"containers": [{"name": "c", "image": "none.invalid/none:1", "env": names}]}
+    template = {"metadata": {"labels": {"app": "old"}}, "spec": pod}
+    whole = {"replicas": 0, "selector": {"matchLabels": {"app": "old"}}, "template": template, **spec}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "old"}, "spec": whole}
+
+
+def post(place, manifest, path, manager, **annotations):
+    """What a tool without server-side apply does."""
+    metadata = {**manifest["metadata"], "annotations": annotations}
+    place.cluster.request("POST", path, {"fieldManager": manager}, {**manifest, "metadata": metadata})
+
+
+def make_namespace(place):
+    place.cluster.request("POST", "/api/v1/namespaces", None, place.namespace)
+
+
+def lines(outcome, kind):
+    return [line for one in changed_lines(outcome) if one["kind"] == kind for line in one["lines"]]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_kubectl_applied_before_goes_with_its_manifest_and_is_shown(place, force):
+    make_namespace(place)
+    workloads = f"/apis/apps/v1/namespaces/{place.name}/deployments"
+    post(
+        place,
+        place.config(one="1", two="2"),
+        place.path("configmaps"),
+        "kubectl-client-side-apply",
+        **{LAST_APPLIED: "{}"},
+    )
+    post(place, deployment("A", "LEGACY"), workloads, "kubectl-client-side-apply", **{LAST_APPLIED: "{}"})
+    place.edit("configmaps/settings", {"data": {"theirs": "3"}})
+    wanted = (place.config(one="1"), deployment("A"))
+    planned = place.release(*wanted, check=True, force_conflicts=force)
+    outcome = place.release(*wanted, wait=False, force_conflicts=force)
+    assert not outcome.failures
+    for found in (planned, outcome):
+        assert "data.two: 2 → absent" in lines(found, "ConfigMap")
+        assert [line for line in lines(found, "Deployment") if "LEGACY" in line]
+        assert not [line for line in lines(found, "Deployment") if "strategy" in line]
+    assert place.get("configmaps/settings")["data"] == {"one": "1", "theirs": "3"}
+    live = place.cluster.find(f"{workloads}/old")
+    assert [one["name"] for one in live["spec"]["template"]["spec"]["containers"][0]["env"]] == ["A"]
+    assert LAST_APPLIED not in (live["metadata"].get("annotations") or {})
+    assert not place.release(*wanted, wait=False).differs
+
+
+def test_a_helm_release_s_object_is_taken_over_by_force_only(place):
+    make_namespace(place)
+    post(place, place.config(one="1", two="2"), place.path("configmaps"), "helm", **HELM)
+    text = failure_text(place.release(place.config(one="1")))
+    assert "ConfigMap/settings" in text
+    assert "belongs to release 'shop' in web of Helm" in text
+    assert text.endswith("Nothing was written.")
+    assert not place.release(place.config(one="1"), force_conflicts=True).failures
+    live = place.get("configmaps/settings")
+    assert live["data"] == {"one": "1"}
+    assert "annotations" not in live["metadata"]
+
+
+def test_a_default_that_the_new_value_forbids_goes_and_comes_back(place):
+    recreate = deployment(strategy={"type": "Recreate"})
+    place.release(deployment(), wait=False)
+    planned = place.release(recreate, check=True)
+    assert not planned.failures
+    assert "spec.strategy.type: RollingUpdate → Recreate" in lines(planned, "Deployment")
+    outcome = place.release(recreate, wait=False)
+    assert not outcome.failures
+    path = f"/apis/apps/v1/namespaces/{place.name}/deployments/old"
+    assert place.cluster.find(path)["spec"]["strategy"] == {"type": "Recreate"}
+    assert not place.release(recreate, wait=False).differs
+    assert not place.release(deployment(), wait=False).failures
+    assert place.cluster.find(path)["spec"]["strategy"]["type"] == "RollingUpdate"
+
+
+def test_another_s_unchangeable_object_is_told_in_one_sentence(place):
+    def job(command):
+        pod = {
+            "restartPolicy": "Never",
+            "containers": [{"name": "m", "image": "none.invalid/none:1", "command": [command]}],
+        }
+        return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "migrate"},
+                "spec": {"suspend": True, "template": {"spec": pod}}}  # fmt: skip
+
+    place.release(job("a"), wait=False)
+    theirs = Release(connect({}), Wish("other", place.name, [job("b")]), lambda *_line: None).present()
+    assert "Job/migrate in" in failure_text(theirs)
+    assert "belongs to another release" in failure_text(theirs)
+    ours = place.release(job("b"), wait=False)
+    assert "Job/migrate exists, and its spec.template cannot change" in failure_text(ours)
+    assert max(len(failure["message"]) for failure in [*theirs.failures, *ours.failures]) < 300
+
+
+def test_an_aggregated_role_is_left_to_its_controller(place):
+    name = place.name
+    rule = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
+    rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole"}
+    view = {**rbac, "metadata": {"name": f"{name}-view"}, "rules": [],
+            "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {f"{name}/to": "view"}}]}}  # fmt: skip
+    part = {**rbac, "metadata": {"name": f"{name}-part", "labels": {f"{name}/to": "view"}}, "rules": [rule]}
+    try:
+        place.release(view, part)
+        for force in (False, True):
+            again = place.release(view, part, force_conflicts=force)
+            assert not again.failures
+            assert not again.differs
+    finally:
+        for one in (view, part):
+            place.cluster.delete(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{one['metadata']['name']}")
+
+
+def test_check_mode_and_the_run_agree_on_what_is_empty(place):
+    odd = [{**place.config(f"n{index}"), "metadata": {"name": f"n{index}", **more}}
+           for index, more in enumerate([{"namespace": ""}, {"namespace": None}, {"labels": {"a": None}},
+                                         {"annotations": None, "labels": None}])]  # fmt: skip
+    assert not place.release(*odd, check=True).failures
+    outcome = place.release(*odd)
+    assert not outcome.failures
+    assert not place.release(*odd).differs
+    assert "a" not in place.get("configmaps/n2")["metadata"]["labels"]
+
+
+def test_a_webhook_s_words_show_no_value_of_a_secret(place):
+    """A policy quotes what it refuses, as webhooks do."""
+    name = f"{place.name}.example.dev"
+    group = "/apis/admissionregistration.k8s.io/v1"
+    rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["secrets"]}]
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": place.name}}
+    quoting = {"expression": "!has(object.data) || !('pin' in object.data)",
+               "messageExpression": "'weak pin ' + string(object.data.pin)"}  # fmt: skip
+    policy = {"metadata": {"name": name}, "spec": {"validations": [quoting], "matchConstraints": {
+        "resourceRules": rules, "namespaceSelector": selector}}}  # fmt: skip
+    make_namespace(place)
+    place.cluster.request("POST", f"{group}/validatingadmissionpolicies", None, policy)
+    binding = {"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}}
+    place.cluster.request("POST", f"{group}/validatingadmissionpolicybindings", None, binding)
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"pin": "hunter2"}}
+    try:
+        outcome = place.release(secret)
+        for _again in range(50):  # policies take a moment to be in force
+            if outcome.failures:
+                break
+            place.remove("secrets/s")
+            outcome = place.release(secret)
+        text = json.dumps([outcome.failures, failure_text(outcome), place.said, outcome.report])
+        assert "weak pin" in text
+        assert "hunter2" not in text
+        assert "aHVudGVyM" not in text
+    finally:
+        for plural in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
+            place.cluster.delete(f"{group}/{plural}/{name}")
