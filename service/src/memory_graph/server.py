@@ -25,6 +25,7 @@ from memory_graph.config import Settings
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as telemetry_pb
 from memory_graph.ingest.recorder import Recorder
+from memory_graph.ingest.smoke_test import expire_forever
 from memory_graph.ingest.telemetry.dead_letters import DeadLetters, counted_and_logged
 from memory_graph.ingest.telemetry.pipeline import Pipeline
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
@@ -95,6 +96,7 @@ async def _serve(settings: Settings) -> None:
         await stack.enter_async_context(_change_feed(found.store, settings, metrics))
         await _look(found.store, health, metrics)
         watching = asyncio.create_task(_watch(found.store, health, metrics))
+        expiring = asyncio.create_task(expire_forever(found.store), name="smoke-test-expiry")
         _log.info(
             "listening",
             host=settings.grpc_host,
@@ -107,6 +109,7 @@ async def _serve(settings: Settings) -> None:
         await found.stopping.wait()
         _log.info("draining", seconds=settings.drain_seconds)
         watching.cancel()
+        expiring.cancel()
         await health.shut_down()
         draining.set()
         await asyncio.gather(server.stop(settings.drain_seconds), rest.close(settings.drain_seconds))

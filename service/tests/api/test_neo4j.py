@@ -14,7 +14,7 @@ import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
 
-from api import test_feed, test_nodes, test_query
+from api import test_feed, test_nodes, test_query, test_smoke_test
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2_grpc as rpc
 from support.neo4j_server import PASSWORD, wipe
@@ -51,6 +51,7 @@ AGAIN = (
     test_query.test_replay_puts_causes_first,
     test_query.test_stream_query_has_the_order_of_query,
     test_query.test_traverse_yields_paths_shortest_first,
+    test_smoke_test.test_a_smoke_test_is_answered_as_any_call_and_seen_by_nobody_else,
 )
 conversation = test_query.conversation
 globals().update({test.__name__: test for test in AGAIN})

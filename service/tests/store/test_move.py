@@ -16,6 +16,7 @@ from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, LineageDirection, NodeType
 from memory_graph.model.nodes import STUB, AgentData
 from memory_graph.model.queries import At, LineageQuery, NodeFilter, Traversal
+from memory_graph.model.tenants import SMOKE_TEST_TENANT
 from memory_graph.store import neo4j, sqlite
 from memory_graph.store.move.move import move
 from memory_graph.store.move.parts import Part
@@ -65,6 +66,8 @@ async def grown(path: Path) -> list[int]:
         await store.apply(write(delete(prompts[3].id), delete(prompts[20].id), tenant=tenant))
         moments.append(time.time_ns())
         await store.apply(write(delete(opened[3].node.id), tenant=tenant))
+    left = session()  # by a smoke test that was interrupted
+    await store.apply(write(left, prompt(left.node.id), tenant=SMOKE_TEST_TENANT))
     await store.close()
     return moments
 
@@ -151,6 +154,7 @@ async def test_a_moved_graph_answers_as_before(tmp_path, empty_neo4j):
     for tenant in TENANTS:
         assert await everything(after, tenant, moments) == await everything(before, tenant, moments)
         await counts_are_true(after, empty_neo4j, tenant)
+    assert (await after.query(SMOKE_TEST_TENANT, NodeFilter(), 1, 0)).total_count == 0
     await before.close()
     await after.close()
 

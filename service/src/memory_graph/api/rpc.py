@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn, TypeVar
@@ -17,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 from memory_graph.api.status import AnswerTooLarge, status_of
 from memory_graph.model.errors import GraphError, Invalid, Violation
 from memory_graph.model.ids import new_id
+from memory_graph.model.tenants import SMOKE_TEST_TENANT
 from memory_graph.plugins import HookContext
 from memory_graph.store.protocol import Overrun
 from memory_graph.telemetry.metrics import Metrics
@@ -24,6 +26,9 @@ from memory_graph.telemetry.traces import Tracing
 
 DEFAULT_TENANT = "default"
 """The tenant of every call until tokens name one."""
+SMOKE_TEST = "x-smoke-test"
+"""Request metadata, `true`: the call is of the smoke test's tenant. Trailing metadata of the reply: the host name of
+the pod that answered, which says that it was understood."""
 
 _log = structlog.get_logger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -43,6 +48,9 @@ class Call:
         self.draining = draining
         self._context = context
         self._caller: HookContext | None = None
+        if self.metadata(SMOKE_TEST) == "true":
+            self.tenant = SMOKE_TEST_TENANT
+            context.set_trailing_metadata(((SMOKE_TEST, socket.gethostname()),))
 
     @property
     def context(self) -> HookContext:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import structlog
 
 from memory_graph.model.errors import Vetoed
+from memory_graph.model.tenants import is_ephemeral
 from memory_graph.plugins.aftermath import Aftermath
 from memory_graph.plugins.api import HOOKS, OPERATIONS, HookContext, Plugin, Veto
 from memory_graph.plugins.changes import fault
@@ -122,7 +123,10 @@ class PluginHost:
         """Schedules the after-hooks of the operation and returns at once; nothing they do reaches the caller.
 
         Each plugin gets its after-calls in order. A plugin too slow for them loses calls, which is counted and logged.
+        Of an ephemeral tenant no plugin is told.
         """
+        if is_ephemeral(context.tenant):
+            return
         for hook in self._after[operation]:
             self._aftermaths[hook.plugin].add(hook, context, value)
 

@@ -1,5 +1,6 @@
 # ruff: noqa: S608 - statements are composed of constants of this package; every value is bound
-"""The embedded store as rows to be moved. The file is owned meanwhile and only read: nothing changes it."""
+"""The embedded store as rows to be moved, without what an interrupted smoke test left. The file is owned meanwhile and
+only read: nothing changes it."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ import apsw
 
 from memory_graph.model.errors import StoreCorrupt
 from memory_graph.model.kinds import NodeType
+from memory_graph.model.tenants import SMOKE_TEST_TENANT
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.ids import LATEST, to_text
 from memory_graph.store.move.parts import CommitRow, EdgeRow, NodeRow, Part, Row, SessionState, Tenant, Totals
@@ -25,13 +27,14 @@ from memory_graph.store.sqlite.schema import MIGRATIONS, version_of
 _OF_NODES = f"""
 SELECT {{key}}, t.name, v.valid_from, v.uses, {{ended}}, {NODE} FROM {{table}} v
 JOIN tenants t ON t.tenant = v.tenant LEFT JOIN sessions s ON s.session = v.session
-WHERE {{key}} > ? ORDER BY {{key}} LIMIT ?
+WHERE {{key}} > ? AND t.name <> '{SMOKE_TEST_TENANT}' ORDER BY {{key}} LIMIT ?
 """
 _END = """coalesce((SELECT v.id FROM nodes v WHERE v.n = g.{end}),
   (SELECT v.id FROM node_history v WHERE v.tenant = g.tenant AND v.n = g.{end} LIMIT 1))"""
 _OF_EDGES = f"""
 SELECT {{key}}, t.name, g.src, g.dst, g.chain, {{ended}}, {_END.format(end="src")}, {_END.format(end="dst")}, {LINK}
-FROM {{table}} g JOIN tenants t ON t.tenant = g.tenant WHERE {{key}} > ? ORDER BY {{key}} LIMIT ?
+FROM {{table}} g JOIN tenants t ON t.tenant = g.tenant
+WHERE {{key}} > ? AND t.name <> '{SMOKE_TEST_TENANT}' ORDER BY {{key}} LIMIT ?
 """
 _VERSION = "{table}.valid_to, {table}.closed_at"
 _STATEMENTS = {
@@ -58,6 +61,11 @@ SELECT s.active, (SELECT p.id FROM nodes p WHERE p.n = s.last_prompt) FROM sessi
 _COUNTS = """
 SELECT c.kind, c.count FROM counts c
 WHERE c.session = ?1 AND c.tenant = coalesce(?2, (SELECT s.tenant FROM sessions s WHERE s.session = ?1))
+"""
+_TENANTS = "SELECT tenant, name, feed_floor FROM tenants WHERE name <> ?"
+_COUNT = f"""
+SELECT count(*) FROM {{table}}
+WHERE {{key}} <= ? AND tenant NOT IN (SELECT tenant FROM tenants WHERE name = '{SMOKE_TEST_TENANT}')
 """
 _NEWEST = """
 SELECT max(at) FROM (
@@ -96,7 +104,7 @@ class Source:
     def count(self, part: Part, upto: int = LATEST) -> int:
         """How many rows a part has, up to a key."""
         table, key = _KEYS[part]
-        ((found,),) = self._ask(f"SELECT count(*) FROM {table} WHERE {key} <= ?", upto)
+        ((found,),) = self._ask(_COUNT.format(table=table, key=key), upto)
         return int(found)
 
     def fingerprint(self) -> str:
@@ -127,7 +135,7 @@ class Source:
         """What belongs to no row."""
         tenants = [
             Tenant(name, self._counts(number, counts.WHOLE_TENANT), floor)
-            for number, name, floor in self._ask("SELECT tenant, name, feed_floor FROM tenants")
+            for number, name, floor in self._ask(_TENANTS, SMOKE_TEST_TENANT)
         ]
         ((oldest, newest),) = self._ask("SELECT min(seq), max(seq) FROM changes")
         ((n,),) = self._ask("SELECT coalesce(max(seq), 0) FROM sqlite_sequence")
@@ -141,7 +149,7 @@ class Source:
             cursors=dict(self._ask("SELECT reader, seq FROM cursors")),
         )
 
-    def _ask(self, statement: str, *values: int | None) -> list[tuple[Any, ...]]:
+    def _ask(self, statement: str, *values: int | str | None) -> list[tuple[Any, ...]]:
         with failures(self._path):
             return self._connection.execute(statement, values).fetchall()
 

@@ -9,6 +9,7 @@ from neo4j import AsyncManagedTransaction
 
 from memory_graph.model.errors import FeedGap
 from memory_graph.model.mutations import Event
+from memory_graph.model.tenants import is_ephemeral
 from memory_graph.store.events import decode, encode, position
 from memory_graph.store.ids import to_bytes
 from memory_graph.store.neo4j import statements
@@ -66,7 +67,7 @@ async def append(unit: Unit, batch: str) -> Place | None:
     )
     numbers.seen(recorded_at, n)
     before = newest - len(unit.commits)
-    counts = [[tenant, change] for tenant, change in sorted(unit.counts.items())]
+    counts = [[tenant, change] for tenant, change in sorted(unit.counts.items()) if not is_ephemeral(tenant)]
     await do(unit.tx, statements.COUNT, rows=counts)
     rows = [
         {

@@ -66,6 +66,12 @@ REMOVE v:{LABELS[NodeType.INVOCATION]} SET v:{LABELS[type]}, v = row, v.created_
     for type in NodeType
 }
 """The stub was true at no time: only what was known before this still shows it."""
+DROP_VERSIONS = tuple(
+    f"MATCH (w:{label}) USING INDEX SEEK w:{label}(tenant, {id}) "
+    f"WHERE w.tenant = $tenant AND w.{id} IS NOT NULL DELETE w"
+    for label, id in (("NodeVersion", "id"), ("EdgeVersion", "from_id"))
+)
+"""All versions of a tenant."""
 CREATE_EDGES = {
     type: f"""
 UNWIND $rows AS row

@@ -28,15 +28,17 @@ from memory_graph.model.mutations import (
     Write,
 )
 from memory_graph.model.nodes import Edge, Node
+from memory_graph.model.tenants import is_ephemeral
 from memory_graph.store.events import Change, events_of
 from memory_graph.store.ids import storable
 from memory_graph.store.neo4j import changes, create
-from memory_graph.store.neo4j.connection import CommitUnknown, Database
+from memory_graph.store.neo4j.connection import CommitUnknown, Database, do
 from memory_graph.store.neo4j.create import Scope
 from memory_graph.store.neo4j.erase import delete_edge, delete_node
 from memory_graph.store.neo4j.numbers import Numbers
 from memory_graph.store.neo4j.revise import update_node
 from memory_graph.store.neo4j.rows import Rows
+from memory_graph.store.neo4j.statements import DROP_VERSIONS
 from memory_graph.store.neo4j.unit import Commit, Moved, Unit
 
 Outcome = Applied | GraphError
@@ -201,6 +203,9 @@ async def _stepwise(unit: Unit, scope: Scope, write: Write, careful: bool) -> _D
             else:
                 results.append((await _change(unit, scope, mutation), 0))
             await unit.flush()
+        if is_ephemeral(scope.tenant):
+            for statement in DROP_VERSIONS:
+                await do(unit.tx, statement, tenant=scope.tenant)
     except GraphError as refusal:
         raise _Refused(refusal) from refusal
     unit.forget()
@@ -226,8 +231,8 @@ async def _change(unit: Unit, scope: Scope, mutation: Mutation) -> Node | None:
 
 
 def _done(unit: Unit, scope: Scope, results: Sequence[tuple[Node | Edge | None, int]]) -> _Done:
-    """Gives the write its place in the feed, unless it changed nothing."""
-    told, place = unit.changes, None
+    """Gives the write its place in the feed, unless it changed nothing or nobody is told of its tenant."""
+    told, place = [] if is_ephemeral(scope.tenant) else unit.changes, None
     if told:
         sessions = {session for *_, session in told}
         shared = sessions.pop() if len(sessions) == 1 else None

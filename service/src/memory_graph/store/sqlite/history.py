@@ -7,6 +7,7 @@ from typing import Any
 
 import apsw
 
+from memory_graph.model.kinds import NodeType
 from memory_graph.store.ids import EARLIEST
 
 _NODE_COLUMNS = "n, tenant, id, type, session, created_at, updated_at, valid_from, recorded_at, uses, data"
@@ -27,3 +28,17 @@ def fill_stub(connection: apsw.Connection, row: tuple[Any, ...]) -> None:
         data = ? WHERE n = ?""",
         (type, session, created_at, updated_at, valid_from, recorded_at, data, n),
     )
+
+
+_ENDED = f"SELECT n FROM node_history WHERE tenant = :tenant AND type = {int(NodeType.SESSION)}"
+_DROP_TRACES = f"""
+DELETE FROM sessions WHERE session IN ({_ENDED} EXCEPT SELECT n FROM nodes WHERE tenant = :tenant);
+DELETE FROM node_history WHERE tenant = :tenant;
+DELETE FROM edge_history WHERE tenant = :tenant;
+DELETE FROM counts WHERE tenant = :tenant AND count = 0;
+"""
+
+
+def drop_traces(connection: apsw.Connection, tenant: int) -> None:
+    """Deletes all versions of a tenant that are no longer true, and what is kept for their sake."""
+    connection.execute(_DROP_TRACES, {"tenant": tenant})

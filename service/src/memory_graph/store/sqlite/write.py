@@ -21,12 +21,14 @@ from memory_graph.model.mutations import (
     Write,
 )
 from memory_graph.model.nodes import Edge, Node
+from memory_graph.model.tenants import is_ephemeral
 from memory_graph.store.events import encode, events_of
 from memory_graph.store.ids import storable
 from memory_graph.store.sqlite import changes, commits
 from memory_graph.store.sqlite.connection import failures
 from memory_graph.store.sqlite.create import Scope, create_edge, create_node, named_edges, named_nodes
 from memory_graph.store.sqlite.erase import delete_edge, delete_node
+from memory_graph.store.sqlite.history import drop_traces
 from memory_graph.store.sqlite.revise import update_node
 from memory_graph.store.sqlite.rows import Rows
 from memory_graph.store.sqlite.unit import Unit
@@ -157,6 +159,8 @@ class _Batch:
                 unit.flush()
             outcome: Outcome = self._applied(scope, results)
             unit.flush()
+            if is_ephemeral(scope.name):
+                drop_traces(unit.connection, scope.tenant)
         except GraphError as refusal:
             unit.connection.execute("ROLLBACK TO one_write")
             unit.discard()
@@ -181,8 +185,8 @@ class _Batch:
         return None, 0
 
     def _applied(self, scope: Scope, results: Sequence[tuple[Node | Edge | None, int]]) -> Applied:
-        """Gives the write its place in the feed, unless it changed nothing."""
-        told = self.unit.changes
+        """Gives the write its place in the feed, unless it changed nothing or nobody is told of its tenant."""
+        told = [] if is_ephemeral(scope.name) else self.unit.changes
         if told:
             self.seq += 1
             sessions = {session for *_, session in told}

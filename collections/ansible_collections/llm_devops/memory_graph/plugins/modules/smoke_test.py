@@ -6,14 +6,18 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: memory_roundtrip_info
-short_description: Prove that a memory graph stores and is measured
+module: smoke_test
+short_description: Write to a memory graph, read it back and see it counted
 version_added: 0.1.0
 description:
-  - Writes a session (metadata C(verify=true)) and a prompt, reads both back and deletes them, through a Service or
-    an address.
-  - Then reads the metrics and sees that the write was counted.
-  - Nothing of it stays, so nothing is changed. In check mode nothing is written either and the result is empty.
+  - Writes a session and a prompt, reads both back, also by full-text search, and deletes them, through a Service or an
+    address.
+  - Reads the metrics before and after, and sees that the pod which took the write counted it.
+  - All of it happens in a tenant of its own, which no query of a user sees. Nothing stays of it, neither in history
+    nor in the change feed, so nothing is changed. What an interrupted run leaves is deleted by the service after ten
+    minutes. In check mode nothing is written either and the result is empty.
+  - A service that is older than smoke tests is only asked for its health, with a warning.
+  - Was called M(llm_devops.memory_graph.memory_roundtrip_info).
 extends_documentation_fragment: [llm_devops.memory_graph.auth]
 author: [llm-devops (@llm-devops)]
 options:
@@ -66,7 +70,7 @@ requirements:
 
 EXAMPLES = r"""
 - name: The memory graph stores, and is measured
-  llm_devops.memory_graph.memory_roundtrip_info:
+  llm_devops.memory_graph.smoke_test:
     namespace: llm-memory-graph
     service: memory-graph-internal
 """
@@ -74,15 +78,23 @@ EXAMPLES = r"""
 RETURN = r"""
 write_ms:
   description: Milliseconds until the prompt was acknowledged, which is after it was durable.
-  returned: when not in check mode
+  returned: when something was written
   type: float
 read_ms:
-  description: Milliseconds of reading the session and the prompt.
-  returned: when not in check mode
+  description: Milliseconds of reading the session and the prompt, and of finding it by its text.
+  returned: when something was written
   type: float
+pod:
+  description: The pod that took the prompt.
+  returned: when something was written
+  type: str
+writes_before:
+  description: Writes of prompts that pod had counted before.
+  returned: when something was written
+  type: int
 writes_counted:
-  description: Writes of prompts the pods have counted since they started.
-  returned: when not in check mode
+  description: Writes of prompts that pod has counted since it started.
+  returned: when something was written
   type: int
 report:
   description: Lines for a person, each a C(label) and a C(text).
@@ -99,13 +111,13 @@ from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
 
-from ..module_utils import _memory_messages, _portforward, _roundtrip
+from ..module_utils import _memory_messages, _portforward, _smoke_test
 from ..module_utils._ansible import ClusterModule, sentence
 from ..module_utils._cluster import Cluster
 from ..module_utils._endpoints import ready_pods
 from ..module_utils._errors import ClusterError
 from ..module_utils._portforward import PortForward
-from ..module_utils._roundtrip import Measured, RoundtripError, Tls, connected, roundtrip
+from ..module_utils._smoke_test import Measured, SmokeTestError, Tls, UnknownSmokeTest, connected, smoke_test
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "namespace": {"type": "str", "required": True},
@@ -120,7 +132,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "timeout": {"type": "int", "default": 15},
 }
 LIBRARIES = (
-    ("grpcio", _roundtrip, "grpc"),
+    ("grpcio", _smoke_test, "grpc"),
     ("protobuf", _memory_messages, "descriptor_pb2"),
     ("websocket-client", _portforward, "websocket"),
 )
@@ -146,14 +158,14 @@ def written(params: dict[str, Any], forward: PortForward | None, server_name: st
         tls = Tls(pem(params["tls_ca"]), pem(params["tls_certificate"]), pem(params["tls_key"]), server_name or None)
     if forward is None:
         with connected(params["address"], tls, params["timeout"]) as channel:
-            return roundtrip(channel, params["timeout"])
+            return smoke_test(channel, params["timeout"])
     try:
         with forward as address, connected(address, tls, params["timeout"]) as channel:
-            return roundtrip(channel, params["timeout"])
-    except RoundtripError as error:
+            return smoke_test(channel, params["timeout"])
+    except SmokeTestError as error:
         if not forward.error:
             raise
-        raise RoundtripError(f"{error.message}: {forward.error}", error.way_out) from error
+        raise SmokeTestError(f"{error.message}: {forward.error}", error.way_out) from error
 
 
 def counted(cluster: Cluster, namespace: str, pod: str, port: int, timeout: float) -> int:
@@ -177,23 +189,38 @@ def counted(cluster: Cluster, namespace: str, pod: str, port: int, timeout: floa
     return int(float(found[1])) if found else 0
 
 
+def pod_named(pods: list[str], host: str) -> str | None:
+    """The pod with that host name, which is the pod's name as far as a host name is long."""
+    return next((pod for pod in pods if pod[:63].rstrip("-.") == host), None)
+
+
 def prove(cluster: Cluster, params: dict[str, Any]) -> dict[str, Any]:
-    """Writes, reads back, and sees the write in the metrics."""
-    namespace, service = params["namespace"], params["service"]
+    """Writes, reads back, and sees this write in the metrics of the pod that took it."""
+    namespace, service, port, timeout = (params[name] for name in ("namespace", "service", "metrics_port", "timeout"))
     pods = ready_pods(cluster, namespace, service)
     forward = None if params["address"] else PortForward(cluster, namespace, pods[0], params["port"])
+    before = {pod: counted(cluster, namespace, pod, port, timeout) for pod in pods}
     measured = written(params, forward, f"{service}.{namespace}.svc" if forward else "")
-    writes = sum(counted(cluster, namespace, pod, params["metrics_port"], params["timeout"]) for pod in pods)
-    if not writes:
+    through = f"through {params['address']}" if params["address"] else f"through Service/{service}"
+    pod = pod_named(pods, measured.pod) or pod_named(ready_pods(cluster, namespace, service), measured.pod)
+    if pod is None:
         raise ClusterError(
-            f"a prompt was written, but no pod of Service/{service} counted it",
+            f"a prompt was written {through}, but {measured.pod} took it, which is no pod of Service/{service}",
             "does the address lead to this release?",
         )
-    through = f"through {params['address']}" if params["address"] else f"through Service/{service}"
+    writes = counted(cluster, namespace, pod, port, timeout)
+    if writes <= before.get(pod, 0):
+        raise ClusterError(
+            f"pod {pod} took a prompt, but did not count it: its metrics said {before.get(pod, 0)} before and say"
+            f" {writes} after",
+            "was it started again meanwhile?",
+        )
     text = f"write+read {through} ok ({measured.write_ms:.1f} ms, {measured.read_ms:.1f} ms) · metrics scraped ok"
     return {
         "write_ms": round(measured.write_ms, 1),
         "read_ms": round(measured.read_ms, 1),
+        "pod": pod,
+        "writes_before": before.get(pod, 0),
         "writes_counted": writes,
         "report": [{"label": "verify", "text": text}],
     }
@@ -209,6 +236,9 @@ def main() -> None:
         module.done(changed=False, report=[])
     try:
         module.done(changed=False, **prove(module.connect(), module.params))
+    except UnknownSmokeTest as error:
+        module.warn(f"nothing was written: {error}")
+        module.done(changed=False, report=[{"label": "verify", "text": f"write+read not tried: {error.message}"}])
     except ClusterError as error:
         module.refuse(error)
 
