@@ -163,6 +163,24 @@ def test_every_variant_is_valid_restricted_and_without_secrets(playbooks, tmp_pa
     assert ("Secret/memory-graph-secrets: not written" in rendered.stdout) == ("memory_graph_tls_key" in variables)
 
 
+def test_pods_and_workers_ask_for_names_where_the_inventory_says(playbooks, tmp_path) -> None:
+    folder = tmp_path / "objects"
+    variables = {"memory_graph_store": "neo4j", "memory_graph_kafka_bootstrap_servers": ["kafka:9092"]}
+    dns = [{"namespaces": ["dns"], "ports": [8053]}]
+    rendered = playbooks.run(
+        "render", memory_graph_render_directory=str(folder), memory_graph_network_policy_dns=dns, **variables
+    )
+    assert rendered.returncode == 0, rendered.stdout
+    policies = [yaml.safe_load(file.read_text()) for file in folder.glob("networkpolicy-*")]
+    assert len(policies) == 2
+    for policy in policies:
+        assert policy["spec"]["egress"][0] == {
+            "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "dns"}}}],
+            "ports": [{"port": 8053, "protocol": "UDP"}, {"port": 8053, "protocol": "TCP"}],
+        }
+        assert not any(port["port"] == 53 for rule in policy["spec"]["egress"] for port in rule["ports"])
+
+
 def test_a_second_run_writes_the_same_bytes_in_the_order_of_applying(playbooks, tmp_path) -> None:
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:

@@ -21,6 +21,16 @@ from .conftest import CHECKOUT, PlayResult
 
 ROLES = CHECKOUT / "collections/ansible_collections/llm_devops/memory_graph/roles"
 KUBERNETES = ("1.27", "1.34", "1.37")
+NAMESPACE = "kubernetes.io/metadata.name"
+DNS = [
+    {"to": to, "ports": [{"port": port, "protocol": "UDP"}, {"port": port, "protocol": "TCP"}]}
+    for to, port in (
+        ([{"namespaceSelector": {"matchLabels": {NAMESPACE: "kube-system"}}}], 53),
+        ([{"namespaceSelector": {"matchLabels": {NAMESPACE: "openshift-dns"}}}], 5353),
+        ([{"ipBlock": {"cidr": "169.254.20.10/32"}}], 53),
+    )
+]
+"""CoreDNS, the DNS of OpenShift, and a NodeLocal DNSCache."""
 Objects = dict[tuple[str, str], dict[str, Any]]
 Run = Callable[..., PlayResult]
 
@@ -108,9 +118,7 @@ def test_one_neo4j(render) -> None:
     assert ("PodDisruptionBudget", "neo4j") not in objects
     (rule,) = objects["NetworkPolicy", "neo4j"]["spec"]["ingress"]
     assert rule["ports"] == [{"port": 7687, "protocol": "TCP"}]
-    assert objects["NetworkPolicy", "neo4j"]["spec"]["egress"] == [
-        rule for rule in objects["NetworkPolicy", "neo4j"]["spec"]["egress"] if rule["ports"][0]["port"] == 53
-    ]
+    assert objects["NetworkPolicy", "neo4j"]["spec"]["egress"] == DNS
 
 
 def test_a_neo4j_with_tls_takes_nothing_else_and_settings_of_the_inventory_win(render) -> None:
@@ -253,3 +261,27 @@ def test_what_the_variables_are_said_to_be_by_default_is_what_they_are(role) -> 
 )  # fmt: skip
 def test_what_cannot_work_is_refused_in_a_sentence(run, role, variables, sentence) -> None:
     assert sentence in run(role, **variables).failure
+
+
+@pytest.mark.parametrize("role", ["neo4j", "kafka"])
+def test_names_are_asked_for_where_the_inventory_says(render, role) -> None:
+    dns = [{"namespaces": ["dns"], "ports": [53, 8053]}, {"cidrs": ["192.0.2.53/32"], "ports": [53]}, {"ports": [5353]}]
+    objects = render(role, **{f"{role}_network_policy_dns": dns, f"{role}_mode": "single"})
+    validated(objects)
+    (policy,) = (item for (kind, _name), item in objects.items() if kind == "NetworkPolicy")
+    elsewhere, address, anywhere = policy["spec"]["egress"]
+    assert elsewhere["to"] == [{"namespaceSelector": {"matchLabels": {NAMESPACE: "dns"}}}]
+    assert elsewhere["ports"] == [
+        {"port": port, "protocol": protocol} for port in (53, 8053) for protocol in ("UDP", "TCP")
+    ]
+    assert address["to"] == [{"ipBlock": {"cidr": "192.0.2.53/32"}}]
+    assert anywhere["to"] == []
+
+
+@pytest.mark.parametrize("role", ["neo4j", "kafka"])
+def test_no_dns_is_no_way_out(render, role) -> None:
+    objects = render(role, **{f"{role}_network_policy_dns": [], f"{role}_mode": "single"})
+    validated(objects)
+    (policy,) = (item for (kind, _name), item in objects.items() if kind == "NetworkPolicy")
+    assert policy["spec"]["egress"] == []
+    assert "Egress" in policy["spec"]["policyTypes"]
