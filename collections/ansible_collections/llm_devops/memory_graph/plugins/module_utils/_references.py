@@ -58,6 +58,18 @@ def outside(objects: list[Object]) -> list[Reference]:
     return sorted(replace(one, keys=tuple(sorted(keys))) for one, keys in found.items())
 
 
+def secrets_of(spec: Object) -> dict[str, tuple[str, ...]]:
+    """The Secrets that pods with this spec read, and the keys of each that they ask for; none stands for all."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for kind, name, keys in _of_pod(spec):
+        if kind == "Secret":
+            found.setdefault(name, []).append(keys)
+    return {
+        name: tuple(sorted({key for keys in several for key in keys})) if all(several) else ()
+        for name, several in found.items()
+    }
+
+
 def _made(item: Object) -> Iterator[str]:
     """Names of the Secrets a controller makes of ``item``."""
     spec = item.get("spec") or {}

@@ -25,6 +25,7 @@ from ._cluster import Cluster
 from ._errors import ClusterError
 from ._manifest import Object, canonical, prepared, record_name
 from ._run import Outcome, Progress, Run, Wish
+from ._secret_checksums import SecretChecksums
 from ._step import Step
 from ._terminating import absent_namespaces
 from ._wait import Status, await_all
@@ -74,8 +75,13 @@ class Release(Run):
         if wish.revision is not None:
             objects = self._of_revision(wish.revision)
             absent = absent_namespaces(self.cluster, objects, wish.namespace)
+        self._set_checksums(objects)
         self._plan(objects, absent)
         return objects
+
+    def _set_checksums(self, objects: list[Object]) -> None:
+        for note in SecretChecksums(self.cluster, objects, self.outcome.record.digest_of).set():
+            self.say("note", note)
 
     def _of_revision(self, wanted: int) -> list[Object]:
         record = self.outcome.record
@@ -165,9 +171,13 @@ class Release(Run):
         await_all(self.cluster, self.discovery, [home], FOUNDATION_TIMEOUT_S, self.progress)
         outcome.wrote, self._home = 1, home
         self.lease.acquire(wish.lock_timeout)
-        outcome.record = _history.read(self.cluster, wish.name, wish.namespace)
+        record = _history.read(self.cluster, wish.name, wish.namespace)
+        outcome.record = (
+            record if record.revision else replace(record, key=outcome.record.key)
+        )  # checksums are under it
         if outcome.record.revision:  # another first deployment was faster, and is through
             self._home = None
+            self._set_checksums(objects)
             self._plan(objects, absent_namespaces(self.cluster, objects, wish.namespace))
 
     def _widen(self, digest: str, objects: list[Object]) -> None:
