@@ -1,9 +1,11 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup deploy teardown clean-cluster test test-quick quick-tests quick-lint prefetch test-unit test-collection
-.PHONY: test-playbooks molecule lint bench collection clean
+.PHONY: test-playbooks test-newest test-newest-cached molecule lint bench collection clean
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 INVENTORY ?= inventories/local
+# One of those roles/local_cluster has the Go modules of.
+KUBERNETES ?= v1.37.2
 SCENARIOS ?= default failure production
 # One process a core; tests that share a server stay together.
 SPREAD = --numprocesses auto --dist loadgroup
@@ -31,7 +33,7 @@ clean-cluster: ## delete the local kind cluster and everything in it
 	@ansible-playbook playbooks/local_cluster.yml -i $(INVENTORY) -e local_cluster_state=absent $(EXTRA)
 
 test: setup prefetch ## every check and test, three targets at a time, the longest first (30 minutes on 2 cores)
-	@bin/run-all --jobs 3 molecule test-unit test-collection test-playbooks lint
+	@bin/run-all --jobs 3 molecule test-unit test-collection test-playbooks lint test-newest-cached
 
 test-quick: setup ## what needs no cluster, no Neo4j, no Kafka and no ansible-playbook (4 minutes on 2 cores)
 	@bin/run-all --jobs 2 quick-tests quick-lint
@@ -55,6 +57,16 @@ test-collection: setup ## the collection's unit and sanity tests, on three ansib
 
 test-playbooks: setup ## playbooks and roles of the checkout refuse bad input
 	pytest tests $(SPREAD)
+
+BESIDE_CONTROL_PLANE = python -m tests.control_plane --kubernetes $(KUBERNETES)
+RELEASE_ENGINE = pytest -m "not containers" --durations 10 \
+  collections/ansible_collections/llm_devops/memory_graph/tests/integration
+
+test-newest: setup ## the release engine on the newest Kubernetes with simulated nodes; builds it once, in 25 minutes
+	@$(BESIDE_CONTROL_PLANE) $(RELEASE_ENGINE)
+
+test-newest-cached: setup
+	@$(BESIDE_CONTROL_PLANE) --if-built $(RELEASE_ENGINE)
 
 molecule: setup ## deploy and verify on kind clusters: one pod, everything that fails, and production
 	failed=0; for scenario in $(SCENARIOS); do molecule test --scenario-name $$scenario || failed=1; done; exit $$failed

@@ -11,7 +11,7 @@ import_image() {
 
 # What kubeadm of this version will ask for, by component: its names and versions are part of Kubernetes.
 component_image() {
-  (exec -a kubeadm "$bin/hyperkube" config images list --kubernetes-version "$kubernetes" 2>/dev/null) |
+  (exec -a kubeadm "$bin/$hyperkube" config images list --kubernetes-version "$kubernetes" 2>/dev/null) |
     grep -E "/$1:" || { echo "kubeadm names no image for $1" >&2; return 1; }
 }
 
@@ -79,7 +79,7 @@ kubernetes_image() {
   mkdir -p "$folder"/{usr/local/bin,usr/sbin,run,tmp,etc,"$libraries"}
   ln -s usr/sbin "$folder/sbin"
   ln -s usr/sbin "$folder/bin"
-  cp "$bin/hyperkube" "$folder/usr/local/bin/"
+  cp "$bin/$hyperkube" "$folder/usr/local/bin/hyperkube"
   for name in "${kubernetes_components[@]}" kubectl; do ln -s hyperkube "$folder/usr/local/bin/$name"; done
   cp "$system"/usr/sbin/{xtables-nft-multi,nft} "$folder/usr/sbin/"
   for name in {ip,ip6}tables{,-save,-restore}; do ln -s xtables-nft-multi "$folder/usr/sbin/$name"; done

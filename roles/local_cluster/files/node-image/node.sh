@@ -52,7 +52,8 @@ step_base() {
   cp -a "$here/node/." "$node/"
   sed -i "s|@PAUSE_IMAGE@|$(component_image pause)|" "$node/etc/containerd/config.toml"
   chmod 755 "$node/usr/local/bin/entrypoint"
-  install -m755 "$bin"/{hyperkube,crictl} "$node/usr/bin/"
+  install -m755 "$bin/crictl" "$node/usr/bin/"
+  install -m755 "$bin/$hyperkube" "$node/usr/bin/hyperkube"
   for program in kubelet kubeadm kubectl; do ln -s hyperkube "$node/usr/bin/$program"; done
   printf %s "$kubernetes" >"$node/kind/version"
   rm -f "$node"/etc/{machine-id,hostname}
@@ -81,4 +82,5 @@ step_node() {
   docker commit --change 'ENTRYPOINT ["/usr/local/bin/entrypoint","/sbin/init"]' --change 'CMD []' "$container" "$IMAGE-plain" >/dev/null
   # `docker commit` cannot set the signal systemd stops on
   printf 'FROM %s\nSTOPSIGNAL SIGRTMIN+3\n' "$IMAGE-plain" | docker build --quiet --tag "$IMAGE" - >/dev/null
+  echo "== $IMAGE, $(($(docker image inspect --format '{{.Size}}' "$IMAGE") / 1000000)) MB"
 }

@@ -21,6 +21,25 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster i
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
 
 GONE_SECONDS = 60
+CONTAINERS = "containers: needs containers that really run: their exit codes, output, probes or answers"
+deselected = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", CONTAINERS)
+    config.stash[deselected] = []
+
+
+def pytest_deselected(items):
+    for item in items:
+        if item.get_closest_marker("containers"):
+            item.config.stash[deselected].append(item.name)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """What was left out is named: pytest itself tells a number alone."""
+    for name in config.stash[deselected]:
+        terminalreporter.write_line(f"NOT RUN {name}: it needs containers that really run")
 
 
 class Place:

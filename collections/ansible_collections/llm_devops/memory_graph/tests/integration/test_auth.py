@@ -267,6 +267,7 @@ def test_a_module_with_a_stale_credential_says_so(admin, namespace, ca_file, tmp
     assert "stale-token-of-awx" not in said
 
 
+@pytest.mark.containers
 def test_in_a_pod_its_service_account_is_used(admin, namespace):
     script = """
         from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect

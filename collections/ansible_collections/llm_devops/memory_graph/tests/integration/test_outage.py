@@ -1,18 +1,21 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""The API server of a kind cluster really restarts, in the middle of a release and of a wait.
+"""The API server really restarts, in the middle of a release and of a wait.
 
-That takes the cluster away from whoever else uses it for half a minute: Molecule's own is always restarted, another one
-only when MEMORY_GRAPH_DISRUPTIVE is set.
+That takes the cluster away from whoever else uses it for half a minute: Molecule's own is always restarted, and so is a
+process that MEMORY_GRAPH_API_SERVER_PID names; another kind cluster only when MEMORY_GRAPH_DISRUPTIVE is set.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import os
+import select
 import shutil
+import signal
 import subprocess
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -29,29 +32,44 @@ def docker(*arguments):
     return subprocess.run(["docker", *arguments], text=True, capture_output=True, check=True, timeout=90).stdout.strip()
 
 
-class ControlPlane:
+class ApiServerProcess:
+    """An API server that is a process of this machine, which somebody starts again whenever it ends."""
+
+    def __init__(self, pid_file):
+        self._pid_file = Path(pid_file)
+
+    def restart(self):
+        """Returns once it is down. As with `crictl stop` it is granted no time: told to end, it takes a minute."""
+        handle = os.pidfd_open(int(self._pid_file.read_text()))
+        try:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            ended, _write, _error = select.select([handle], [], [], 90)
+        finally:
+            os.close(handle)
+        assert ended, "the API server did not end"
+
+
+class KindNode:
     """The node container whose published port KUBECONFIG names."""
 
     def __init__(self, cluster):
-        self._cluster = cluster
-        self._node = self._found()
-
-    def _found(self):
-        url = urlsplit(self._cluster.access.server)
+        url = urlsplit(cluster.access.server)
         nodes = docker("ps", "-q", "--filter", "label=io.x-k8s.kind.role=control-plane").split()
-        for node in nodes:
-            if docker("port", node, "6443/tcp").splitlines()[0].endswith(f":{url.port}"):
-                return node
-        return None
+        ports = {docker("port", node, "6443/tcp").splitlines()[0].rpartition(":")[2]: node for node in nodes}
+        self._node = ports.get(str(url.port)) or pytest.fail("KUBECONFIG names no kind cluster of this docker")
 
-    @property
-    def found(self):
-        return self._node is not None
-
-    def restart_api_server(self):
+    def restart(self):
         """Returns once it is down; the kubelet starts it again."""
         running = docker("exec", self._node, "crictl", "ps", "-q", "--name", "^kube-apiserver$")
         docker("exec", self._node, "crictl", "stop", *running.split())
+
+
+class ControlPlane:
+    """What restarts the API server, and when the cluster has come back from that."""
+
+    def __init__(self, cluster, api_server):
+        self._cluster = cluster
+        self.restart_api_server = api_server.restart
 
     def await_settled(self):
         """Until it answers, and the controllers that lead by its Leases lead again."""
@@ -85,13 +103,15 @@ def conditions(obj):
 
 @pytest.fixture
 def control_plane(admin):
-    if not {"MOLECULE_EPHEMERAL_DIRECTORY", "MEMORY_GRAPH_DISRUPTIVE"} & os.environ.keys():
+    if process := os.environ.get("MEMORY_GRAPH_API_SERVER_PID"):
+        api_server = ApiServerProcess(process)
+    elif not {"MOLECULE_EPHEMERAL_DIRECTORY", "MEMORY_GRAPH_DISRUPTIVE"} & os.environ.keys():
         pytest.skip("the cluster may have other users: set MEMORY_GRAPH_DISRUPTIVE to restart its API server")
-    if not shutil.which("docker"):
+    elif not shutil.which("docker"):
         pytest.fail("no docker: the cluster is not kind's")
-    found = ControlPlane(admin)
-    if not found.found:
-        pytest.fail("KUBECONFIG names no kind cluster of this docker")
+    else:
+        api_server = KindNode(admin)
+    found = ControlPlane(admin, api_server)
     yield found
     found.await_settled()
 

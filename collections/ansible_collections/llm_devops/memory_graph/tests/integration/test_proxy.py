@@ -80,6 +80,7 @@ def test_a_proxy_that_speaks_tls(admin, config, token, namespace, tmp_path, monk
         assert user({**given, "proxy": f"https://{proxy.host}"}) == account(namespace)
 
 
+@pytest.mark.containers
 def test_port_forward_takes_the_same_way(admin):
     """CoreDNS is on every cluster and says on 8080 how it is."""
     pods = list(admin.list("/api/v1/namespaces/kube-system/pods", "k8s-app=kube-dns", "status.phase=Running"))

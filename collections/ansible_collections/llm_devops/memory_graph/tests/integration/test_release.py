@@ -348,12 +348,14 @@ def test_nothing_serves_once_a_stateful_set_has_replaced_its_pod(place):
     assert "kept" not in failure_text(outcome)
 
 
+@pytest.mark.containers
 def test_a_missing_secret_is_named(place):
     options = {"imagePullPolicy": "Never", "envFrom": [{"secretRef": {"name": "no-such"}}]}
     outcome = place.release(workload(image=pause(place.cluster), **options))
     assert 'secret "no-such" not found' in failure_text(outcome)
 
 
+@pytest.mark.containers
 def test_a_crash_loop_shows_exit_code_and_ends_the_wait(place):
     probe = {"tcpSocket": {"port": 1}, "periodSeconds": 1, "failureThreshold": 1}
     crashing = workload(image=pause(place.cluster), imagePullPolicy="Never", livenessProbe=probe)

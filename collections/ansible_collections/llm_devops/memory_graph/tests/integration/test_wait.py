@@ -316,7 +316,12 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("name", FAILURES)
+OF_PROGRAMS = {name for name, (_make, _reason, _why, log) in FAILURES.items() if log}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=pytest.mark.containers if one in OF_PROGRAMS else ()) for one in FAILURES]
+)
 def test_what_cannot_heal_ends_the_wait_at_once(place, image, name):
     make, reason, why, log = FAILURES[name]
     (status,) = place.wait(make(image)).values()
@@ -327,6 +332,7 @@ def test_what_cannot_heal_ends_the_wait_at_once(place, image, name):
     assert status.seconds < LONG / 2
 
 
+@pytest.mark.containers
 def test_a_probe_that_fails_is_said_once_while_it_does(place, image):
     probe = {"exec": {"command": ["sh", "-c", "echo no database; exit 1"]}, "periodSeconds": 1, "timeoutSeconds": 9}
     web = workload("Deployment", "web", pod(image, "sh", "-c", "echo asking; sleep infinity", readinessProbe=probe))
