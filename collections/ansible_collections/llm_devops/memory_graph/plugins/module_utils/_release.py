@@ -12,6 +12,7 @@ from . import (
     _history,
     _immutable,
     _lease,
+    _object_quota,
     _ownership,
     _plan,
     _prune,
@@ -112,6 +113,7 @@ class Release(Run):
             parallelism=wish.parallelism,
             say=lambda text: self.say("note", text),
         )
+        _object_quota.check(self.cluster, outcome.steps, outcome.record, absent, wish.parallelism)
         for step in outcome.steps:
             if step.inherits and not step.error:
                 self.say("note", f"{step.ref} is taken over from {_ownership.taken_from(step.live)}")
