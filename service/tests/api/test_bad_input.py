@@ -259,6 +259,10 @@ def test_latencies_and_totals_that_cannot_be_are_refused(graph: MemoryGraphServi
     most = 2**63 - 1
     made = add(token_usage=pb.TokenUsage(prompt_tokens=most, completion_tokens=most))
     assert made.token_usage.total_tokens == most
+    for temperature in (-1.0, float("nan"), float("inf")):
+        with invalid("metadata.temperature"):
+            metadata = pb.PromptMetadata(temperature=temperature)
+            graph.AddPrompt(pb.AddPromptRequest(session_id=NOWHERE, content="x", metadata=metadata))
     for latency in (-1.0, float("nan"), float("inf")):
         with invalid("node.invocation.latency_ms"):
             node = pb.Node(type=9, invocation=pb.InvocationNode(model_id="m", latency_ms=latency))

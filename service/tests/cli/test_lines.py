@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import click
 import pytest
 
+from memory_graph.cli.dlq_view import _body
 from memory_graph.cli.failure import Failure
 from memory_graph.cli.lines import Reader
 from memory_graph.cli.moment import milliseconds
@@ -71,6 +72,20 @@ def test_a_line_that_is_nested_too_deep_is_named(pair) -> None:
     deep = line(kind="tool_invocation", parameters="DEEP").replace(b'"DEEP"', nested)
     with pytest.raises(Failure, match="line 1: is nested more than 500 deep"):
         read(deep)
+
+
+def test_a_number_without_end_is_named() -> None:
+    with pytest.raises(Failure, match="line 1: has a number of too many digits"):
+        read(line(x="N").replace(b'"N"', b"9" * 5_000))
+
+
+def test_a_dead_letter_is_shown_whatever_its_body_is() -> None:
+    for body in (b'{"a": "\\ud83d"}', b'{"a": NaN}', b"[" * 10_000, b"[" * 10_000 + b"]" * 10_000, b"nothing"):
+        shown = _body((), body)
+        assert shown == {"body_text": body.decode()}
+        json.dumps(shown, ensure_ascii=False).encode()
+    assert _body((), b'{"a": [1, "\\ud83d\\ude00"]}') == {"body": {"a": [1, "\U0001f600"]}}
+    assert _body((), b"\xff") == {"body_base64": "/w=="}
 
 
 def test_options_take_small_t_and_z() -> None:

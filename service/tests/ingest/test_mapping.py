@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import random
 
 import pytest
@@ -9,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.samples import AT_MS, PAYLOADS, message
+from memory_graph.api.event_outlet import _to_wire
 from memory_graph.ingest.plan import plan
 from memory_graph.ingest.planner import derived_id, node_id
 from memory_graph.ingest.telemetry.decode import from_message
-from memory_graph.ingest.telemetry.events import COMPLETE, FAILURE, LATENCY, START, TOKENS
+from memory_graph.ingest.telemetry.events import ARMS, COMPLETE, FAILURE, LATENCY, START, TOKENS
 from memory_graph.ingest.telemetry.mapping import event_of
 from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, NodeType
 from memory_graph.model.mutations import Write
-from memory_graph.model.nodes import is_stub
+from memory_graph.model.nodes import InvocationData, MetricData, Node, is_stub
 from memory_graph.model.queries import NodeFilter
 from memory_graph.store.sqlite import open_store
 from store.graphs import TENANT
@@ -163,3 +165,24 @@ async def test_order_batches_and_repeats_make_no_difference(tmp_path_factory, to
         writes.append(shuffled[:size])
         del shuffled[:size]
     assert await graph_of(folder / "many.db", writes) == at_once
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "told"),
+    [
+        (InvocationData(model_id="m", status="success", token_count=2**40), "token_count", 2**31 - 1),
+        (InvocationData(model_id="m", status="success", token_count=-5), "token_count", 0),
+        (MetricData(name=TOKENS, value=float("inf")), "total_tokens", 0),
+        (MetricData(name=TOKENS, value=float("nan")), "total_tokens", 0),
+        (MetricData(name=TOKENS, value=2.0**63), "total_tokens", 2**63 - 1),
+        (MetricData(name=TOKENS, metadata={"prompt_tokens": "9" * 5_000}), "prompt_tokens", 0),
+        (MetricData(name=TOKENS, metadata={"prompt_tokens": "1_0"}), "prompt_tokens", 0),
+        (MetricData(name=LATENCY, metadata={"percentile": "1_0"}), "percentile", 0.0),
+        (MetricData(name=LATENCY, metadata={"percentile": "inf"}), "percentile", 0.0),
+    ],
+)
+def test_what_a_client_wrote_into_a_node_is_an_event_that_fits_the_wire(data, name, told):
+    type = NodeType.INVOCATION if isinstance(data, InvocationData) else NodeType.PERFORMANCE_METRIC
+    event = event_of(Node(id=node_id("e"), type=type, data=data, created_at=1, updated_at=1))
+    assert getattr(event.payload, name) == told
+    assert getattr(getattr(_to_wire(event).payload, ARMS[builtins.type(event.payload)]), name) == told

@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+import msgspec
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
+from memory_graph.ingest.json_text import too_deep
 from memory_graph.kafka.dead_letters import OURS
 from memory_graph.kafka.letter_log import Letter
 from memory_graph.kafka.producer import Headers
@@ -143,9 +145,11 @@ def _body(headers: Headers, body: bytes) -> dict[str, Any]:
         text = body.decode()
     except UnicodeDecodeError:
         return {"body_base64": base64.b64encode(body).decode()}
+    if too_deep(body):
+        return {"body_text": text}
     try:
-        return {"body": json.loads(text)}
-    except (json.JSONDecodeError, RecursionError):
+        return {"body": msgspec.json.decode(body)}
+    except msgspec.DecodeError:  # Python's own decoder takes NaN and half surrogates, which cannot be printed then
         return {"body_text": text}
 
 

@@ -121,8 +121,8 @@ def _decoded(line: bytes) -> Record:
         raise RecordError(f"is not UTF-8 at byte {error.start + 1}") from None
     except json.JSONDecodeError as error:
         raise RecordError(f"is not JSON at character {error.pos + 1} ({error.msg})") from None
-    except RecursionError:
-        raise RecordError("is JSON nested too deeply") from None
+    except ValueError:
+        raise RecordError("has a number of too many digits") from None
     if not isinstance(record, dict):
         raise RecordError("must be a JSON object")
     return record

@@ -127,8 +127,9 @@ def check_data(checker: Checker, path: str, data: NodeData) -> None:
         case PromptData():
             checker.id(f"{path}.session_id", data.session_id)
             checker.content(f"{path}.content", data.content)
-            if data.metadata is not None and data.metadata.max_tokens is not None:
-                checker.not_negative(f"{path}.metadata.max_tokens", data.metadata.max_tokens)
+            if data.metadata is not None:
+                checker.not_negative(f"{path}.metadata.temperature", data.metadata.temperature)
+                checker.not_negative(f"{path}.metadata.max_tokens", data.metadata.max_tokens or 0)
         case ResponseData():
             checker.id(f"{path}.prompt_id", data.prompt_id)
             _check_response(checker, path, data)

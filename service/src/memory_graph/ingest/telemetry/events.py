@@ -20,7 +20,9 @@ MAX_EVENT_BYTES = 1_000_000
 STATUSES = ("success", "error", "timeout")
 """How an invocation ends."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_INT32, _INT64 = 2**31 - 1, 2**63 - 1
+MAX_TOKEN_COUNT = 2**31 - 1
+"""Most tokens of an invocation event: the contract has 32 bits for them, the graph 64."""
+_INT64 = 2**63 - 1
 
 
 class _Value(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -219,7 +221,7 @@ def _problem_of(event_type: str, payload: Payload) -> str | None:  # noqa: C901 
         case Invocation():
             if payload.status not in STATUSES and (payload.status or event_type != START):
                 return f"payload.invocation.status must be one of {', '.join(STATUSES)}"
-            return _amount("invocation.token_count", payload.token_count, _INT32) or _amount(
+            return _amount("invocation.token_count", payload.token_count, MAX_TOKEN_COUNT) or _amount(
                 "invocation.latency_ms", payload.latency_ms
             )
         case Tokens():

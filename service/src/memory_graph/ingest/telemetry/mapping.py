@@ -17,6 +17,7 @@ from memory_graph.ingest.telemetry.events import (
     ERROR,
     FAILURE,
     LATENCY,
+    MAX_TOKEN_COUNT,
     START,
     TOKENS,
     Aggregated,
@@ -154,7 +155,7 @@ def event_of(node: Node) -> TelemetryEvent | None:
             payload: Payload = Invocation(
                 model_id=data.model_id,
                 provider=data.provider,
-                token_count=data.token_count,
+                token_count=max(min(data.token_count, MAX_TOKEN_COUNT), 0),
                 latency_ms=data.latency_ms,
                 status="" if data.status == STARTED else data.status,
             )
