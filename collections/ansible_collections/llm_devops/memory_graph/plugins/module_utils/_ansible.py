@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -56,6 +57,7 @@ class ClusterModule(AnsibleModule):  # type: ignore[misc]
     current: ClusterModule | None = None
 
     def __init__(self, options: dict[str, dict[str, Any]], **more: Any) -> None:
+        gc.set_threshold(50_000)  # objects of a release are many and without cycles: looking for these costs a fifth
         self._reached: Cluster | None = None
         self._values = SecretValues()
         ClusterModule.current = self

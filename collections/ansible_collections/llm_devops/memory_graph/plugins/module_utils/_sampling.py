@@ -9,7 +9,9 @@ object of the kind in that namespace, not only some by name; and no admission we
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from ._cluster import Cluster
@@ -23,7 +25,13 @@ from ._step import Step
 
 MIN_SPARED = 8
 """Dry runs of one kind in one namespace that must be spared: what has to be asked instead costs about four."""
-_ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+_ADMISSION = "/apis/admissionregistration.k8s.io/"
+_RULES_AT = {
+    "validatingwebhookconfigurations": ("v1",),
+    "mutatingwebhookconfigurations": ("v1",),
+    "validatingadmissionpolicies": ("v1", "v1beta1"),
+    "mutatingadmissionpolicies": ("v1", "v1beta1", "v1alpha1"),
+}
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 Collection = tuple[Resource, str]
 
@@ -43,22 +51,23 @@ def certain_groups(cluster: Cluster, new: Iterable[Step], parallelism: int) -> l
     """Steps of certainly new, equivalent objects, of which the first may stand for the others."""
     by_ref = {step.ref: step for step in new}
     groups = equivalents((step.ref, step.manifest, step.resource) for step in by_ref.values() if step.resource)
-    conditions = Conditions(cluster)
-    rules = conditions.admission_rules() if groups else None
-    if rules is None:
+    if not groups:
         return []
-
-    def certain(place: Collection) -> list[list[Step]]:
-        resource, namespace = place
-        if looked_at(rules, resource) or not conditions.writes_any_name(resource, namespace):
-            return []
-        existing = set[str]() if by_name(resource) else conditions.existing(resource, namespace)
-        if existing is None:
-            return []
-        fresh = [[by_ref[one] for one in refs if one.name not in existing] for refs in groups[place]]
-        return [group for group in fresh if group]
-
-    return [group for found in in_parallel(certain, groups, parallelism) for group in found]
+    conditions = Conditions(cluster)
+    questions: list[Callable[[], Any]] = [*(partial(conditions.admission_rules, plural) for plural in _RULES_AT)]
+    for resource, namespace in groups:
+        questions += [partial(conditions.may, resource, namespace, verb) for verb in ("create", "patch")]
+        questions.append(partial(conditions.existing, resource, namespace))
+    answers = iter(in_parallel(lambda question: question(), questions, parallelism))
+    rules = [next(answers) for _plural in _RULES_AT]
+    result = []
+    for (resource, _namespace), alike in groups.items():
+        create, patch, existing = next(answers), next(answers), next(answers)
+        unwatched = None not in rules and not looked_at(chain.from_iterable(rules), resource)
+        if create and patch and unwatched and existing is not None:
+            fresh = [[by_ref[one] for one in refs if one.name not in existing] for refs in alike]
+            result += [group for group in fresh if group]
+    return result
 
 
 def not_proven(groups: Iterable[list[Step]]) -> list[Step]:
@@ -80,11 +89,8 @@ class Conditions:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
-    def writes_any_name(self, resource: Resource, namespace: str) -> bool:
-        """Whether nobody restricts us to objects by their names, as RBAC's ``resourceNames`` do."""
-        return all(self._allowed(resource, namespace, verb) for verb in ("create", "patch"))
-
-    def _allowed(self, resource: Resource, namespace: str, verb: str) -> bool:
+    def may(self, resource: Resource, namespace: str, verb: str) -> bool:
+        """Whether it is allowed for any name, which RBAC's ``resourceNames`` do not."""
         asked = {"namespace": namespace, "group": resource.group, "resource": resource.plural, "verb": verb}
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
                 "spec": {"resourceAttributes": asked}}  # fmt: skip
@@ -95,34 +101,41 @@ class Conditions:
         return (answer.get("status") or {}).get("allowed") is True
 
     def existing(self, resource: Resource, namespace: str) -> set[str] | None:
-        """Names of all objects of a kind; None when they may not be listed, or are too many to."""
+        """Names of all objects of a kind; None when they may not be listed, or are too many to.
+
+        What is read by name when a plan is made is known already.
+        """
+        if by_name(resource):
+            return set()
         try:
             return self._cluster.names(resource.collection(namespace))
         except ApiError:
             return None
 
-    def admission_rules(self) -> list[Object] | None:
-        """Rules by which webhooks and policies choose what they look at; None when they may not be read."""
-        rules: list[Object] = []
+    def admission_rules(self, plural: str) -> list[Object] | None:
+        """Rules by which webhooks or policies choose what they look at; None when they may not be read."""
         try:
-            for plural in ("validatingwebhookconfigurations", "mutatingwebhookconfigurations"):
-                for item in self._list(plural):
-                    rules += [rule for hook in mappings(item, "webhooks") for rule in mappings(hook, "rules")]
-            for plural in ("validatingadmissionpolicies", "mutatingadmissionpolicies"):
-                for item in self._list(plural):
-                    rules += mappings(item, "spec", "matchConstraints", "resourceRules")
+            for version in _RULES_AT[plural]:
+                configurations = self._list(f"{_ADMISSION}{version}/{plural}")
+                if configurations is not None:
+                    return [rule for one in configurations for rule in _rules(one)]
         except ApiError:
             return None
-        return rules
-
-    def _list(self, plural: str) -> list[Object]:
-        for version in ("v1", "v1beta1", "v1alpha1"):
-            try:
-                return list(self._cluster.list(f"{_ADMISSION.removesuffix('v1')}{version}/{plural}"))
-            except ApiError as error:
-                if error.status != 404:
-                    raise
         return []
+
+    def _list(self, path: str) -> list[Object] | None:
+        """None where the API server does not serve the version."""
+        try:
+            return list(self._cluster.list(path))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+
+def _rules(configuration: Object) -> list[Object]:
+    of_hooks = [rule for hook in mappings(configuration, "webhooks") for rule in mappings(hook, "rules")]
+    return of_hooks + mappings(configuration, "spec", "matchConstraints", "resourceRules")
 
 
 def looked_at(rules: Iterable[Object], resource: Resource) -> bool:
