@@ -1,4 +1,4 @@
-"""What the module current_cluster_info makes of a kubeconfig."""
+"""What the action current_cluster_info makes of a kubeconfig."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .conftest import CHECKOUT
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module, imported as Ansible would."""
+    """The action plugin, imported as Ansible would."""
     monkeypatch.syspath_prepend(str(CHECKOUT / "collections"))
-    path = CHECKOUT / "plugins/modules/current_cluster_info.py"
+    path = CHECKOUT / "plugins/action/current_cluster_info.py"
     spec = importlib.util.spec_from_file_location("current_cluster_info", path)
     assert spec
     assert spec.loader
