@@ -11,8 +11,8 @@ import yaml
 
 pytestmark = pytest.mark.xdist_group("documentation")
 GROUP = "llm_devops.memory_graph.all"
-OFFLINE = {"manifest_files", "role_arguments"}
-"""Modules that talk to no cluster: they have no option that the group could set."""
+OFFLINE = {"manifest_files", "role_arguments", "run_modules"}
+"""What has no option that the group could set: it talks to no cluster, or by other modules."""
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def test_the_jars_are_those_of_the_tests(tested_with, name) -> None:
 
 def test_a_mistyped_variable_is_named(play: Play) -> None:
     result = play("backend_images", {"backend_images_nmaes": ["kafka"]})
-    assert result.failure.startswith("backend_images_nmaes is not a variable of role backend_images; did you mean backend_images_")
+    assert result.failure.startswith("backend_images_nmaes is not a variable of role backend_images; did you mean")
 
 
 def test_images_that_are_there_are_not_built_again(play: Play, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def taken_port() -> Iterator[int]:
 
 def test_a_mistyped_variable_is_named(play: Play, programs: dict[str, str], called: Path) -> None:
     result = play("local_cluster", {"local_cluster_nmae": "x"}, programs)
-    assert result.failure.startswith("local_cluster_nmae is not a variable of role local_cluster; did you mean local_cluster_")
+    assert result.failure.startswith("local_cluster_nmae is not a variable of role local_cluster; did you mean")
     assert "local_cluster_name" in result.failure
     assert not called.exists()
 

@@ -13,7 +13,9 @@ NAMED = r"memory-graph-prometheus(?:-adapter)?:[\w.]+-[0-9a-f]{12}"
 
 def test_a_mistyped_variable_is_named(play: Play) -> None:
     result = play("monitoring_images", {"monitoring_images_cahce_dir": "/nowhere"})
-    assert result.failure.startswith("monitoring_images_cahce_dir is not a variable of role monitoring_images; did you mean monitoring_images_")
+    assert result.failure.startswith(
+        "monitoring_images_cahce_dir is not a variable of role monitoring_images; did you mean"
+    )
 
 
 def test_images_that_are_there_are_not_built_again(play: Play, tmp_path: Path) -> None:

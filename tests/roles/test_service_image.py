@@ -19,7 +19,7 @@ esac
 
 def test_a_mistyped_variable_is_named(play: Play) -> None:
     result = play("service_image", {"service_image_bsae": "x"}, {"docker": DOCKER})
-    assert result.failure.startswith("service_image_bsae is not a variable of role service_image; did you mean service_image_")
+    assert result.failure.startswith("service_image_bsae is not a variable of role service_image; did you mean")
 
 
 def test_a_cluster_that_does_not_run_is_refused(play: Play) -> None:

@@ -48,8 +48,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         with tempfile.TemporaryDirectory() as folder:
             progress = Path(folder) / "progress"
             done, line = threading.Event(), threading.Lock()
-            tail = threading.Thread(target=_show, args=(progress, _host(task_vars or {}), done, line), daemon=True)
-            with _ended_between_lines(line):
+            tail = threading.Thread(target=show, args=(progress, host_prefix(task_vars or {}), done, line), daemon=True)
+            with ended_between_lines(line):
                 tail.start()
                 try:
                     ours = {**arguments, "progress_file": str(progress)}
@@ -63,7 +63,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _can_show(self, arguments: Mapping[str, Any]) -> bool:
         """The file must be ours, and the module must run where we do, as who we are, and now."""
         return (
-            _wanted()
+            is_progress_wanted()
             and not arguments.get("progress_file")
             and self._connection.transport in ("local", "ansible.builtin.local")
             and self._connection.become is None
@@ -71,19 +71,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
 
 
-def _wanted() -> bool:
+def is_progress_wanted() -> bool:
     """On a terminal always; in AWX (JOB_ID) and other pipelines, which keep every line, only with -v."""
     return bool(display.verbosity > 0) or (TERMINAL and not os.environ.get("JOB_ID"))
 
 
-def _host(variables: Mapping[str, Any]) -> str:
+def host_prefix(variables: Mapping[str, Any]) -> str:
     """Which host a line is about, where there are several."""
     several = len(variables.get("ansible_play_hosts_all") or []) > 1
     return f"{variables['inventory_hostname']}: " if several else ""
 
 
 @contextmanager
-def _ended_between_lines(line: threading.Lock) -> Iterator[None]:
+def ended_between_lines(line: threading.Lock) -> Iterator[None]:
     """A worker that is told to end kills itself. In the middle of a line it would take the lock of Ansible's queue with
     it, for which the run then waits for ever: it waits until the line is out."""
     both = (signal.SIGINT, signal.SIGTERM)
@@ -102,7 +102,7 @@ def _ended_between_lines(line: threading.Lock) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _show(file: Path, host: str, done: threading.Event, line: threading.Lock) -> None:
+def show(file: Path, host: str, done: threading.Event, line: threading.Lock) -> None:
     # Python answers a signal in the main thread alone, which waits for the module: one that the kernel gives to this
     # thread would not wake it, and Ctrl-C would wait for the module's end.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})

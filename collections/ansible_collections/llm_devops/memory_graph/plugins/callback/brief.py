@@ -87,7 +87,9 @@ class CallbackModule(Default):  # type: ignore[misc]
             super().v2_playbook_on_task_start(task, is_conditional)
         elif sys.stdout.isatty():
             self._clear()
-            if not task.action.endswith("memory_graph.release"):  # that one shows its own progress
+            if not task.action.endswith(
+                ("memory_graph.release", "memory_graph.run_modules")
+            ):  # show their own progress
                 room = shutil.get_terminal_size().columns - 1
                 sys.stdout.write(f"{'…':<{LABEL_WIDTH}} {task.get_name()}"[:room])
                 sys.stdout.flush()
@@ -171,9 +173,9 @@ class CallbackModule(Default):  # type: ignore[misc]
         for key in ("stderr", "module_stderr"):
             if str(data.get(key) or "").strip():
                 text += "\n" + "\n".join(str(data[key]).strip().splitlines()[-10:])
-        label = "ignored" if ignored else "failed"
+        label, name = "ignored" if ignored else "failed", data.get("step") or result.task.get_name()
         color = constants.COLOR_SKIP if ignored else constants.COLOR_ERROR
-        self._show("\n".join(labelled(label, f"{result.task.get_name()} ({result.host.get_name()})")), color)
+        self._show("\n".join(labelled(label, f"{name} ({result.host.get_name()})")), color)
         self._show("\n".join(f"  {line}" for line in text.splitlines()), color)
 
     def v2_on_file_diff(self, result: Any) -> None:

@@ -43,7 +43,7 @@ def test_when_progress_is_wanted(monkeypatch, screen, terminal, job, verbosity, 
     monkeypatch.setattr(release, "TERMINAL", terminal)
     monkeypatch.setenv("JOB_ID", job)
     screen.verbosity = verbosity
-    assert release._wanted() is wanted
+    assert release.is_progress_wanted() is wanted
 
 
 def test_lines_that_are_no_progress_are_passed_over():
@@ -55,7 +55,7 @@ def test_half_a_line_is_shown_when_the_rest_has_come(tmp_path, screen, monkeypat
     file, done = tmp_path / "progress", threading.Event()
     shown = threading.Event()
     monkeypatch.setattr(screen, "display", lambda text: (screen.lines.append(text), shown.set()))
-    thread = threading.Thread(target=release._show, args=(file, "", done, threading.Lock()))
+    thread = threading.Thread(target=release.show, args=(file, "", done, threading.Lock()))
     thread.start()
     with file.open("wb", buffering=0) as stream:
         stream.write(LINES + LINES[:10])
@@ -70,7 +70,7 @@ def test_half_a_line_is_shown_when_the_rest_has_come(tmp_path, screen, monkeypat
 def test_without_a_file_it_ends(tmp_path, screen):
     done = threading.Event()
     done.set()
-    thread = threading.Thread(target=release._show, args=(tmp_path / "missing", "", done, threading.Lock()))
+    thread = threading.Thread(target=release.show, args=(tmp_path / "missing", "", done, threading.Lock()))
     thread.start()
     thread.join(20)
     assert not thread.is_alive()
@@ -91,7 +91,7 @@ def test_a_worker_ends_after_the_line_that_is_on_its_way():
     signalled = threading.Event()
     thread = threading.Thread(target=show)
     try:
-        with release._ended_between_lines(line):
+        with release.ended_between_lines(line):
             thread.start()
             assert began.wait(20)
             threading.Timer(0.2, signalled.set).start()
@@ -135,7 +135,7 @@ def test_a_progress_file_of_the_user_stays_theirs(screen):
 
 @pytest.mark.parametrize(("hosts", "said"), [([], ""), (["a"], ""), (["a", "b"], "a: ")])
 def test_lines_name_their_host_where_there_are_several(hosts, said):
-    assert release._host({"ansible_play_hosts_all": hosts, "inventory_hostname": "a"}) == said
+    assert release.host_prefix({"ansible_play_hosts_all": hosts, "inventory_hostname": "a"}) == said
 
 
 @pytest.mark.parametrize("ending", [KeyboardInterrupt, RuntimeError])
