@@ -143,7 +143,8 @@ def test_an_event_that_is_no_json_fails_alone_with_its_index_and_id(server: Serv
 
 def test_an_answer_does_not_grow_with_what_is_wrong(server: ServerProcess) -> None:
     long = [{**json.loads(body("x" * 15_000)), "event_type": "y" * 500} for _ in range(100)]
-    reply = post(server, json.dumps({"events": long}).encode())
+    reply = post(server, json.dumps({"events": long, "batch_id": None, "compression": None}).encode())
+    assert reply.body["batch_id"]
     assert reply.body["failed_count"] == 100
     assert all(len(one["event_id"]) == 256 and len(one["error"]) < 1_600 for one in reply.body["failures"])
 

@@ -149,6 +149,15 @@ def test_a_response_of_nothing_is_refused(told):
         response(response_body(response=told, error=None))
 
 
+def test_texts_that_look_like_numbers_stay_texts():
+    looks = {"a": "007", "b": "1e3", "c": "true", "d": "null", "e": "7.0", "f": "NaN"}
+    assert session(session_body(metadata=looks)).body.metadata == looks
+    assert prompt(prompt_body(tags=looks)).body.tags == looks
+    assert prompt(prompt_body(tags=list(looks.values()))).body.tags == list(looks.values())
+    told = response(response_body(error={"code": "007", "message": "null"}, response={"text": "007"})).body
+    assert (told.error.code, told.error.message, told.response.text) == ("007", "null", "007")
+
+
 def test_a_total_below_the_sum_is_refused():
     with pytest.raises(Rejected, match=r"usage\.totalTokens is 14, less than 10 and 5 together"):
         response(response_body(usage={"promptTokens": 10, "completionTokens": 5, "totalTokens": 14}))

@@ -61,3 +61,14 @@ async def test_a_batch_of_nothing_holds_no_bytes(harness):
         await harness.receiver.reserve(9_000)
         assert len(await harness.receiver.receive(batch, 9_000).rejected()) == len(batch)
     assert harness.value("llm_memory_graph_buffer_utilization_percent", consumer_id="telemetry") == 0
+
+
+async def test_a_mistake_on_the_way_gives_the_bytes_back(harness):
+    def broken(_: object) -> None:
+        raise RuntimeError("a mistake")
+
+    harness.pipeline._dead_letters = broken
+    await harness.receiver.reserve(9_000)
+    with pytest.raises(RuntimeError):
+        harness.receiver.receive(["t:a", "bad"], 9_000)
+    assert harness.value("llm_memory_graph_buffer_utilization_percent", consumer_id="telemetry") == 0

@@ -23,11 +23,15 @@ def lenient_decoder(kind: type[T]) -> Callable[[msgspec.Raw], T]:
     """
     fields = msgspec.structs.fields(kind)
     sent = msgspec.defstruct(kind.__name__, [(field.name, field.type | None, None) for field in fields])
+    strict = msgspec.json.Decoder(kind).decode
     decode = msgspec.json.Decoder(sent, strict=False).decode
     names = [field.name for field in fields]
 
     def decoded(body: msgspec.Raw) -> T:
-        found = decode(body)
+        try:
+            return strict(body)  # what nearly all senders write, at a third of the time
+        except msgspec.ValidationError:
+            found = decode(body)
         return kind(**{name: value for name in names if (value := getattr(found, name)) is not None})
 
     return decoded

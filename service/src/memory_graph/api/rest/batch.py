@@ -40,7 +40,7 @@ class _Batch(msgspec.Struct):
     """events: an array; or text, base64 of its gzip, and then compression says so."""
 
     events: list[msgspec.Raw] | str
-    batch_id: str = ""
+    batch_id: str | None = ""
     compression: Literal["gzip", "none", ""] | None = None
 
 

@@ -82,6 +82,15 @@ class EventReceiver(Generic[T]):
 
     def receive(self, batch: Sequence[T], size: int) -> Receipt:
         """Takes a batch with the bytes that were reserved for it. They are given back when all of it is settled."""
+        try:
+            runs, undecoded = self._decoded(batch)
+            self._count(runs, list(undecoded.values()))
+        except BaseException:
+            self._pipeline.release(size)
+            raise
+        return Receipt(len(batch), undecoded, runs, self._submit(runs, size))
+
+    def _decoded(self, batch: Sequence[T]) -> tuple[list[_Run], dict[int, Rejected]]:
         runs: list[_Run] = []
         undecoded: dict[int, Rejected] = {}
         for place, element in enumerate(batch):
@@ -100,8 +109,7 @@ class EventReceiver(Generic[T]):
                     runs.append(_Run(tenant, [], []))
                 runs[-1].events.append(event)
                 runs[-1].owners.append(place)
-        self._count(runs, list(undecoded.values()))
-        return Receipt(len(batch), undecoded, runs, self._submit(runs, size))
+        return runs, undecoded
 
     def _submit(self, runs: Sequence[_Run], size: int) -> list[asyncio.Future[list[Outcome]]]:
         if not runs:
