@@ -173,6 +173,7 @@ def _answer(step: Mapping[str, Any], progress: Path | None) -> dict[str, Any]:
         place = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}"
         return {"failed": True, "changed": False, "msg": f"{step['module']}: {place}"}
     answer: dict[str, Any] = json.loads(said.getvalue().strip().splitlines()[-1])
+    answer.pop("invocation", None)  # all objects once more, in a task whose own arguments say the same
     if progress and not writes_progress and not answer.get("failed"):
         with progress.open("a") as stream:
             stream.writelines(json.dumps(entry) + "\n" for entry in answer.get("report") or [])
