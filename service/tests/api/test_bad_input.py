@@ -250,6 +250,8 @@ def test_latencies_and_totals_that_cannot_be_are_refused(graph: MemoryGraphServi
 
     with invalid("metadata.latency_ms"):
         add(metadata=pb.ResponseMetadata(latency_ms=-1))
+    with invalid("token_usage.prompt_tokens"):
+        add(token_usage=pb.TokenUsage(prompt_tokens=-1, completion_tokens=4))
     for total in (1, 6):
         with invalid("token_usage.total_tokens"):
             add(token_usage=pb.TokenUsage(prompt_tokens=3, completion_tokens=4, total_tokens=total))

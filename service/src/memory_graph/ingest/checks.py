@@ -152,7 +152,7 @@ def check_data(checker: Checker, path: str, data: NodeData) -> None:
 
 def total_of(prompt: int, completion: int, total: int) -> int:
     """A total of tokens as it is stored."""
-    return min(total or prompt + completion, MOST_TOKENS)
+    return min(total or max(prompt, 0) + max(completion, 0), MOST_TOKENS)
 
 
 def calls_tools(finish_reason: str) -> bool:
