@@ -40,7 +40,16 @@ def test_a_bomb_takes_no_more_memory_than_the_limit() -> None:
     assert peak < 6 * MIB
 
 
-@pytest.mark.parametrize("sent", [b"", b"x", gzip.compress(b"x")[:-1], gzip.compress(b"x") + b"y", b"\x1f\x8b" * 20])
+DAMAGED = {
+    "nothing": b"",
+    "no gzip": b"x",
+    "cut off": gzip.compress(b"x")[:-1],
+    "more behind it": gzip.compress(b"x") + b"y",
+    "headers alone": b"\x1f\x8b" * 20,
+}
+
+
+@pytest.mark.parametrize("sent", DAMAGED.values(), ids=DAMAGED)
 def test_what_is_no_gzip_or_is_cut_off_is_damaged(sent: bytes) -> None:
     with pytest.raises(Damaged):
         inflated(sent, 100)
