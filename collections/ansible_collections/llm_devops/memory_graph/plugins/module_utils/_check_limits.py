@@ -9,6 +9,7 @@ from typing import Any
 
 from . import _demand, _pod_security, _storage_classes
 from ._errors import ApiError
+from ._json import mapping, mappings
 from ._manifest import Object
 from ._quantity import parse, show
 from ._survey import Survey
@@ -97,7 +98,7 @@ def _enforced(survey: Survey, namespace: str) -> str:
         live = survey.found(f"/api/v1/namespaces/{namespace}", "the Pod Security level")
     labels: dict[str, Any] = {}
     for item in (live or {}, own):
-        labels |= (item.get("metadata") or {}).get("labels") or {}
+        labels |= mapping(item, "metadata", "labels")
     return str(labels.get(_pod_security.ENFORCE, "privileged"))
 
 
@@ -109,8 +110,8 @@ def _both(survey: Survey, kind: str, plural: str) -> list[tuple[Object, Object]]
 
 
 def _defaults(survey: Survey) -> dict[str, Any]:
-    ranges = [one["spec"]["limits"] for one, _live in _both(survey, "LimitRange", "limitranges")]
-    limits = [limit for item in ranges for limit in item if limit["type"] == "Container"]
+    ranges = [mappings(one, "spec", "limits") for one, _live in _both(survey, "LimitRange", "limitranges")]
+    limits = [limit for item in ranges for limit in item if limit.get("type") == "Container"]
     return {key: value for limit in limits for key, value in limit.items() if key in ("default", "defaultRequest")}
 
 
@@ -124,14 +125,14 @@ def quota(survey: Survey) -> None:
     peak = _demand.total(survey.objects, survey.namespace, defaults, updated)
     mine = _demand.total(running, survey.namespace, {})
     for item, live in quotas:
-        name, spec = item["metadata"]["name"], item["spec"]
+        name, spec = item["metadata"]["name"], mapping(item, "spec")
         if spec.get("scopes") or spec.get("scopeSelector"):
             survey.note(
                 f"ResourceQuota {name!r} counts certain pods only; whether it leaves enough is not computed here"
             )
             continue
-        used = (live.get("status") or {}).get("used") or {}
-        for resource, limit in (spec.get("hard") or {}).items():
+        used = mapping(live, "status", "used")
+        for resource, limit in mapping(spec, "hard").items():
             asked = demand.get(resource, Decimal(0))
             others = max(parse(used.get(resource, "0")) - mine.get(resource, Decimal(0)), Decimal(0))
             left = max(parse(limit) - others, Decimal(0))
@@ -168,12 +169,13 @@ def limits(survey: Survey) -> None:
     here = [owner for owner in _demand.pods(survey.objects) if owner.namespace == survey.namespace]
     for item, _live in _both(survey, "LimitRange", "limitranges"):
         name = item["metadata"]["name"]
-        for limit in item["spec"]["limits"]:
-            if limit["type"] == "PersistentVolumeClaim":
+        for limit in mappings(item, "spec", "limits"):
+            kind = limit.get("type")
+            if kind == "PersistentVolumeClaim":
                 _claims_within(survey, limit, name)
-            for owner in here if limit["type"] == "Pod" else []:
+            for owner in here if kind == "Pod" else []:
                 _within(survey, f"a pod of {owner.owner}", _demand.of_pod(owner.spec, _defaults(survey)), limit, name)
-            for owner in here if limit["type"] == "Container" else []:
+            for owner in here if kind == "Container" else []:
                 for one in _demand.containers(owner.spec):
                     asked = _demand.of_container(one, limit)
                     _within(survey, f"container {one['name']} of {owner.owner}", asked, limit, name)

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from ._demand import Pods, of_pod
+from ._json import at, mapping, mappings, text
 from ._manifest import Object
 from ._quantity import parse
 
@@ -33,12 +34,12 @@ def nodes_of(listed: Iterable[Object]) -> list[Node]:
     return [
         Node(
             item["metadata"]["name"],
-            item["metadata"].get("labels") or {},
-            [one for one in (item.get("spec") or {}).get("taints") or [] if one["effect"] != "PreferNoSchedule"],
-            {key: parse(value) for key, value in ((item.get("status") or {}).get("allocatable") or {}).items()},
+            mapping(item, "metadata", "labels"),
+            [one for one in mappings(item, "spec", "taints") if one.get("effect") != "PreferNoSchedule"],
+            {key: parse(value) for key, value in mapping(item, "status", "allocatable").items()},
         )
         for item in listed
-        if not (item.get("spec") or {}).get("unschedulable")
+        if not at(item, "spec", "unschedulable")
     ]
 
 
@@ -46,8 +47,8 @@ def occupy(nodes: list[Node], running: Iterable[Object], spared: Callable[[Objec
     """Take off what runs already, except finished pods and those ``spared``, which the release will replace."""
     by_name = {node.name: node for node in nodes}
     for pod in running:
-        node = by_name.get(str((pod.get("spec") or {}).get("nodeName", "")))
-        if node and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed") and not spared(pod):
+        node = by_name.get(text(pod, "spec", "nodeName"))
+        if node and text(pod, "status", "phase") not in ("Succeeded", "Failed") and not spared(pod):
             _take(node, requests(pod["spec"]))
 
 
@@ -65,9 +66,9 @@ def suitable(spec: Object, nodes: Iterable[Node]) -> tuple[list[Node], str]:
         (_selector_text(spec), lambda node: (spec.get("nodeSelector") or {}).items() <= node.labels.items()),
         ("its required node affinity" if _terms(spec) else "", lambda node: _affine(_terms(spec), node)),
     ]
-    for text, rule in rules:
-        if text and left:
-            left, why = [node for node in left if rule(node)], f"no node matches {text}"
+    for said, rule in rules:
+        if said and left:
+            left, why = [node for node in left if rule(node)], f"no node matches {said}"
     if left:
         open_to = [node for node in left if all(_tolerated(taint, spec) for taint in node.taints)]
         taints = sorted({_taint_text(taint) for node in left for taint in node.taints if not _tolerated(taint, spec)})

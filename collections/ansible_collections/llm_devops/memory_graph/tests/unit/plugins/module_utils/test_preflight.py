@@ -230,6 +230,16 @@ def test_limit_ranges(limit, problem):
     assert [message[: len(problem)] for message in messages(found.problems)] == [problem]
 
 
+@pytest.mark.parametrize("spec", [None, {}, {"limits": None}, {"hard": None}, {"limits": [{}]}])
+def test_limits_and_quotas_that_say_nothing(spec):
+    """An API server keeps a LimitRange without limits as ``limits: null``."""
+    said = [{"metadata": {"name": "usual", "namespace": "home"}, "spec": spec, "status": None}]
+    found = survey(workload(resources=LIMITED), claim(), answers=quota_answers(*said, ranges=said))
+    _check_limits.limits(found)
+    _check_limits.quota(found)
+    assert found.problems == []
+
+
 def record(*members):
     """A release's record with these members."""
     found = _history.Record("demo", "home", 1, "deployed", members=members)

@@ -133,6 +133,14 @@ def test_scheduling_rules(spec, labels, taints, why):
     assert (len(able), said) == (0 if why else 1, why)
 
 
+@pytest.mark.parametrize("odd", [None, {}, [], "x"])
+def test_nodes_and_pods_that_say_nothing_are_no_crash(odd):
+    bare = {"metadata": {"name": "one", "labels": odd}, "spec": odd, "status": odd}
+    nodes = _scheduling.nodes_of([bare])
+    _scheduling.occupy(nodes, [bare, {"metadata": {"name": "p"}, "spec": odd, "status": odd}], lambda _pod: False)
+    assert [one.name for one in nodes] == ["one"]
+
+
 @pytest.mark.parametrize(
     ("operator", "values", "matches"),
     [
