@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ._errors import ManifestError
+from ._json import at
 
 Object = dict[str, Any]
 MAX_DEPTH = 100
@@ -27,6 +28,16 @@ _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-
 _DATA_KEY = re.compile(r"[-._a-zA-Z0-9]+\Z")
 MAX_RELEASE_NAME = 230
 """A DNS subdomain has 253 characters, and the record's Secrets add ``-release.slot<N>.<part>``."""
+_POD = (("spec",), ("spec", "template", "spec"), ("spec", "jobTemplate", "spec", "template", "spec"))
+_SHAPES: tuple[tuple[tuple[str, ...], type], ...] = (
+    (("spec",), dict), (("spec", "template"), dict), (("spec", "jobTemplate"), dict), (("spec", "ports"), list),
+    (("spec", "jobTemplate", "spec"), dict), (("spec", "jobTemplate", "spec", "template"), dict),
+    (("spec", "scaleTargetRef"), dict), (("spec", "metrics"), list), (("spec", "volumeClaimTemplates"), list),
+    (("spec", "names"), dict), (("spec", "resources"), dict), (("rules",), list), (("roleRef",), dict),
+    *(((*pod, key), list) for pod in _POD for key in ("containers", "initContainers", "volumes", "imagePullSecrets")),
+    *((pod, dict) for pod in _POD),
+)  # fmt: skip
+"""Fields that checks and waits look into, and what they must be."""
 _TYPES = ((bool, "a truth value"), (int | float, "a number"), (str, "a text"), (list, "a list"), (dict, "a mapping"))
 
 
@@ -128,6 +139,8 @@ def content(manifest: Object, position: int) -> None:
         if not isinstance(namespace, str):
             raise ManifestError(f"{who}: metadata.namespace is {type_name(namespace)}, not a text", "quote it")
         namespace_name(namespace, who)
+    for place, shape in _SHAPES:
+        shaped(manifest, who, place, shape)
     for path, metadata in _metadata(manifest):
         for part in ("labels", "annotations"):
             texts(metadata.get(part), who, f"{path}.{part}")
@@ -137,6 +150,20 @@ def content(manifest: Object, position: int) -> None:
     if (manifest["apiVersion"], manifest["kind"]) == ("v1", "Secret"):
         texts(manifest.get("data"), who, "data", keys=_DATA_KEY, encoded=True)
         texts(manifest.get("stringData"), who, "stringData", keys=_DATA_KEY)
+
+
+def shaped(manifest: Object, who: str, path: tuple[str, ...], shape: type) -> None:
+    """:raises ManifestError: when a field of a kind of Kubernetes' own is no mapping, or no list of mappings."""
+    group, value = str(manifest["apiVersion"]).rpartition("/")[0], at(manifest, *path)
+    if value is None or not ("." not in group or group.endswith(".k8s.io")):
+        return
+    named = ".".join(path)
+    if not isinstance(value, shape):
+        raise ManifestError(f"{who}: {named} is {type_name(value)}, not {type_name(shape())}", "write it as one")
+    items: list[Any] = value if isinstance(value, list) else []
+    for index, item in enumerate(items):
+        if not isinstance(item, dict):
+            raise ManifestError(f"{who}: {named}[{index}] is {type_name(item)}, not a mapping", "write it as one")
 
 
 def _metadata(manifest: Object) -> list[tuple[str, Object]]:

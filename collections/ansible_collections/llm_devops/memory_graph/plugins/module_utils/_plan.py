@@ -16,6 +16,7 @@ from ._cluster import FIELD_MANAGER, Cluster
 from ._discovery import Discovery, Resource, by_name
 from ._errors import ApiError, ClusterError
 from ._history import Record
+from ._json import at, mapping, text
 from ._manifest import PART_OF, Object, Ref, ref
 from ._parallel import in_parallel
 from ._step import Step, stamp, unknown_kind
@@ -79,10 +80,10 @@ def _leave_replicas_to_autoscalers(steps: list[Step]) -> None:
     targets = set()
     for step in steps:
         if step.ref.kind in ("HorizontalPodAutoscaler", "ScaledObject"):
-            target = (step.manifest.get("spec") or {}).get("scaleTargetRef") or {}
-            targets.add((target.get("kind", "Deployment"), step.ref.namespace, target.get("name")))
+            target = mapping(step.manifest, "spec", "scaleTargetRef")
+            targets.add((text(target, "kind") or "Deployment", step.ref.namespace, text(target, "name")))
     for step in steps:
-        spec, live = step.manifest.get("spec"), ((step.live or {}).get("spec") or {}).get("replicas")
+        spec, live = step.manifest.get("spec"), at(step.live, "spec", "replicas")
         scaled = (step.ref.kind, step.ref.namespace, step.ref.name) in targets
         if scaled and live is not None and isinstance(spec, dict) and "replicas" in spec:
             step.manifest = {**step.manifest, "spec": {**spec, "replicas": live}}
@@ -90,10 +91,8 @@ def _leave_replicas_to_autoscalers(steps: list[Step]) -> None:
 
 def _brought_by(steps: list[Step], step: Step) -> bool:
     """Whether a CustomResourceDefinition of this very release defines the step's kind."""
-    specs = [one.manifest.get("spec") or {} for one in steps if one.ref.kind == "CustomResourceDefinition"]
-    return any(
-        spec.get("group") == step.ref.group and (spec.get("names") or {}).get("kind") == step.ref.kind for spec in specs
-    )
+    specs = [mapping(one.manifest, "spec") for one in steps if one.ref.kind == "CustomResourceDefinition"]
+    return any(spec.get("group") == step.ref.group and at(spec, "names", "kind") == step.ref.kind for spec in specs)
 
 
 def _given_up(served: dict[tuple[str, str], frozenset[str]], step: Step) -> ClusterError | None:
