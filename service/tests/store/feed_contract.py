@@ -122,6 +122,7 @@ class FeedContract:
 class LifecycleContract:
     async def test_ping_answers(self, store):
         await store.ping()
+        await store.check_writable()
         assert await store.changes(TENANT, None, 10) == []
 
     async def test_close_commits_what_was_accepted(self, store):

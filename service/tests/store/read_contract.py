@@ -189,6 +189,18 @@ class TenantContract:
         await store.apply(write(delete(mine.id)))
         assert await store.get_nodes("other", [mine.id]) == [theirs]
 
+    async def test_totals_are_the_sums_of_all_tenants(self, store):
+        assert await store.totals() == Stats(nodes=0, edges=0, sessions=0, active_sessions=0)
+        for tenant in ("one", "two", "three"):
+            opened = session()
+            await made(store, opened, prompt(opened.node.id), agent(), tenant=tenant)
+        await store.apply(write(delete(opened.node.id), tenant="three"))
+        expected = Stats(nodes=7, edges=2, sessions=2, active_sessions=2)
+        assert await store.totals() == expected
+        found = [await store.stats(tenant) for tenant in ("one", "two", "three")]
+        assert sum(one.nodes for one in found) == expected.nodes
+        assert sum(one.edges for one in found) == expected.edges
+
     async def test_a_tenant_that_never_wrote_has_an_empty_graph(self, store):
         assert await store.get_nodes("new", [new_id()]) == []
         assert await store.stats("new") == Stats(nodes=0, edges=0, sessions=0, active_sessions=0)

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from memory_graph.model.errors import StoreUnavailable
 from memory_graph.model.kinds import EventType
 from memory_graph.model.mutations import Event
 from memory_graph.store.feed import Feed
@@ -79,3 +80,24 @@ async def test_a_cancelled_wait_loses_nothing():
         waiting.cancel()
         feed.publish("a", commit(1))
         assert await subscription.next() == commit(1)
+
+
+async def test_a_feed_that_fails_ends_its_subscriptions_after_what_they_hold_and_those_made_later():
+    feed = Feed()
+    async with feed.subscribe("a") as reader, feed.subscribe("b") as waiting:
+        hanging = asyncio.ensure_future(waiting.next())
+        await asyncio.sleep(0)
+        feed.publish("a", commit(1))
+        feed.fail(StoreUnavailable("a commit cannot be told"))
+        feed.publish("a", commit(2))
+        assert await reader.next() == commit(1)
+        for ended in (reader.next(), hanging):
+            with pytest.raises(StoreUnavailable, match="cannot be told"):
+                await asyncio.wait_for(ended, 20)
+    async with feed.subscribe("a") as later:
+        feed.publish("a", commit(3))
+        assert await later.next() == commit(3)
+    feed.fail(StoreUnavailable("ended"), for_good=True)
+    async with feed.subscribe("a") as never:
+        with pytest.raises(StoreUnavailable, match="ended"):
+            await asyncio.wait_for(never.next(), 20)

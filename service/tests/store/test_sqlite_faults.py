@@ -47,14 +47,63 @@ async def test_a_full_disk_refuses_whole_writes_and_recovers(path):
     await store.close()
 
 
-async def test_ping_says_that_the_file_cannot_be_written(path):
+async def test_a_file_that_cannot_be_written_can_be_read_and_says_so_where_it_is_to_be_written(path):
     store = open_store(path)
-    await store.ping()
+    await store.check_writable()
     store._committer._connection.pragma("query_only", True)
-    with pytest.raises(StoreUnavailable, match="cannot be used now"):
-        await store.ping()
-    store._committer._connection.pragma("query_only", False)
     await store.ping()
+    with pytest.raises(StoreUnavailable, match="cannot be used now"):
+        await store.check_writable()
+    store._committer._connection.pragma("query_only", False)
+    await store.check_writable()
+    await store.close()
+
+
+async def test_a_file_without_room_for_a_small_write_cannot_be_written(path):
+    store = open_store(path)
+    opened = session()
+    await store.apply(write(opened))
+    connection = store._committer._connection
+    cap(store, connection.pragma("page_count") + 4)
+    with pytest.raises(StoreUnavailable, match="disk is full"):
+        await store.check_writable()
+    cap(store, 2**30)
+    await store.check_writable()
+    pages = connection.pragma("page_count")
+    for _ in range(20):
+        await store.check_writable()
+    assert connection.pragma("page_count") == pages, "the room is given back"
+    await store.close()
+
+
+async def test_a_ping_writes_nothing(path):
+    store = open_store(path)
+    await store.apply(write(agent()))
+    before = [file.read_bytes() for file in sorted(path.parent.iterdir()) if not file.name.endswith("-shm")]
+    for _ in range(5):
+        await store.ping()
+        await store.totals()
+    assert [file.read_bytes() for file in sorted(path.parent.iterdir()) if not file.name.endswith("-shm")] == before
+    await store.close()
+
+
+async def test_a_commit_that_cannot_be_told_ends_subscriptions_and_hangs_no_writer(path, monkeypatch):
+    store = open_store(path)
+    publish, breaks = store._feed.publish, iter([True])
+
+    def broken(tenant, events):
+        if next(breaks, False):
+            raise LookupError("a mistake of ours")
+        publish(tenant, events)
+
+    monkeypatch.setattr(store._feed, "publish", broken)
+    async with asyncio.timeout(20), store.subscribe(TENANT) as subscription:
+        applied = await asyncio.gather(*(store.apply(write(agent(str(i)))) for i in range(3)))
+        with pytest.raises(StoreUnavailable, match="resume"):
+            await subscription.next()
+        applied.append(await store.apply(write(agent("later"))))
+    assert [event.id for event in await store.changes(TENANT, None, 10)] == [f"{seq}.0" for seq in range(1, 5)]
+    assert sorted(one.events[0].id for one in applied) == [f"{seq}.0" for seq in range(1, 5)]
     await store.close()
 
 
@@ -148,7 +197,13 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 async def test_a_closed_store_refuses_to_read_and_write(path):
     store = open_store(path)
     await store.close()
-    for call in (store.apply(write(agent())), store.stats(TENANT), store.ping()):
+    for call in (
+        store.apply(write(agent())),
+        store.stats(TENANT),
+        store.ping(),
+        store.check_writable(),
+        store.totals(),
+    ):
         with pytest.raises(StoreUnavailable, match="closed"):
             await call
 

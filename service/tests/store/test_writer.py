@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from memory_graph.model.errors import NotFound, StoreUnavailable
 from memory_graph.model.mutations import Applied
@@ -30,7 +31,7 @@ class Disk:
             raise self.fails
         return [Applied(results=(), created=len(one.mutations), events=()) for one in writes]
 
-    def publish(self, writes, outcomes):
+    async def publish(self, writes, outcomes):
         self.published += zip(writes, outcomes, strict=True)
 
     def release(self, commits: int = 100) -> None:
@@ -191,3 +192,68 @@ async def test_a_write_the_store_chokes_on_fails_alone(disk):
     )
     assert [type(outcome) for outcome in outcomes] == [Applied, OverflowError, Applied]
     assert [one.tenant for one, _ in disk.published] == ["a", "b"]
+
+
+class Breaking:
+    """Publishes or measures the first `times` batches with a mistake."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def break_or_not(self) -> None:
+        self.times -= 1
+        if self.times >= 0:
+            raise LookupError("a mistake of ours")
+
+    async def publish(self, _writes, _outcomes):
+        self.break_or_not()
+
+    def committed(self, _mutations, _seconds):
+        self.break_or_not()
+
+    def pending(self, _size):
+        """Is not what breaks."""
+
+
+@pytest.mark.parametrize("where", ["publish", "observer"])
+async def test_a_commit_that_is_not_published_is_answered_and_not_committed_again(disk, where):
+    breaking = Breaking(times=1)
+    publish, observer = (breaking.publish, None) if where == "publish" else (disk.publish, breaking)
+    writer = BatchingWriter(disk.commit, publish, observer=observer)
+    disk.release()
+    with capture_logs() as logs:
+        async with asyncio.timeout(20):
+            applied = await asyncio.gather(*(writer.submit(write(agent())) for _ in range(3)))
+            applied.append(await writer.submit(write(agent())))
+    assert [one.created for one in applied] == [1, 1, 1, 1]
+    assert [len(batch) for batch in disk.batches] == [3, 1]
+    (line,) = logs
+    assert (line["event"], line["error_type"]) == ("commit not published", "LookupError")
+
+
+@pytest.mark.parametrize("wrong", [[], ["not an outcome"] * 3], ids=["too few", "no outcomes"])
+async def test_a_commit_that_answers_nonsense_hangs_nobody(disk, wrong):
+    async def commit(writes):
+        return wrong if any(one.tenant == "bad" for one in writes) else await disk.commit(writes)
+
+    writer = BatchingWriter(commit, disk.publish)
+    disk.release()
+    async with asyncio.timeout(20):
+        outcomes = await asyncio.gather(
+            *(writer.submit(write(agent(), tenant="bad")) for _ in range(3)), return_exceptions=True
+        )
+        assert all(isinstance(outcome, Exception) for outcome in outcomes)
+        assert (await writer.submit(write(agent()))).created == 1
+    await writer.close()
+
+
+async def test_a_pump_that_is_cancelled_hangs_nobody(disk):
+    writer = BatchingWriter(disk.commit, disk.publish)
+    stuck = asyncio.create_task(writer.submit(write(agent())))
+    await disk.started.wait()
+    writer._pump.cancel()
+    async with asyncio.timeout(20):
+        with pytest.raises(StoreUnavailable, match="broken off"):
+            await stuck
+        disk.release()
+        assert (await writer.submit(write(agent()))).created == 1

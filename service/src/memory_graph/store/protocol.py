@@ -3,14 +3,26 @@ store passes it unchanged."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Protocol, Self
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any, Protocol, Self
 
 from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.mutations import Applied, Event, Write
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.model.queries import LineageQuery, LineageStep, NodeFilter, Page, Path, ReplayStep, Stats, Traversal
 from memory_graph.store.commits import CommitLog
+
+
+class Spawn(Protocol):
+    """Starts a task that is to live as long as the store; what watches over it hears of its end."""
+
+    def __call__(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]: ...
+
+
+def spawn_unwatched(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    """A `Spawn` for programs that end soon: nothing watches over the task."""
+    return asyncio.create_task(coroutine, name=name)
 
 
 class Codec(Protocol):
@@ -81,6 +93,10 @@ class GraphStore(CommitLog, Protocol):
         """Constant-time counts."""
         ...
 
+    async def totals(self) -> Stats:
+        """The sums of all tenants' counts, from one row a tenant."""
+        ...
+
     async def changes(self, tenant: str, after: str | None, limit: int, session_id: str | None = None) -> list[Event]:
         """Events in commit order after the event id given (None: from the oldest kept), at most about
         `limit`, whole commits.
@@ -94,7 +110,11 @@ class GraphStore(CommitLog, Protocol):
         ...
 
     async def ping(self) -> None:
-        """Returns if the store can read and write; raises `StoreUnavailable` with the reason otherwise."""
+        """Returns if the store can be read; raises `StoreUnavailable` with the reason otherwise. It writes nothing."""
+        ...
+
+    async def check_writable(self) -> None:
+        """Commits a row that means nothing; raises `StoreUnavailable` with the reason where the store cannot write."""
         ...
 
     async def close(self) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
+import structlog
 
 from memory_graph.flow.budget import ByteBudget
 from memory_graph.model.errors import GraphError, StoreUnavailable
@@ -20,10 +21,14 @@ from memory_graph.model.mutations import Applied, CreateEdge, CreateNode, Mutati
 
 Commit = Callable[[Sequence[Write]], Awaitable[Sequence[Applied | GraphError]]]
 """Commits a batch; yields for each write, in order, what came of it; raises when nothing of the batch was kept."""
+Publish = Callable[[Sequence[Write], Sequence[Applied | GraphError]], Awaitable[None]]
+"""Tells subscribers of a batch that is committed."""
 
 MAX_MUTATIONS = 2_000
 MAX_PENDING_BYTES = 64 * 1024 * 1024
 
+
+_log = structlog.get_logger(__name__)
 
 _OVERHEAD_BYTES = 512
 """What a mutation takes beside its content: ids, times, edges."""
@@ -58,8 +63,8 @@ class _Item(NamedTuple):
 class BatchingWriter:
     """Puts writes of concurrent callers into batches, in the order they came.
 
-    commit: of the store. published: called with each batch's outcomes after its commit, before callers are answered,
-    in commit order.
+    commit: of the store. publish: awaited with each batch's outcomes after its commit, before callers are answered, in
+    commit order. Where it fails the writes are committed all the same, and so their callers are told.
     max_mutations: of a batch; a single write may be larger. max_pending_bytes: about the encoded size of what
     waits.
     observer: told of every batch.
@@ -68,7 +73,7 @@ class BatchingWriter:
     def __init__(
         self,
         commit: Commit,
-        published: Callable[[Sequence[Write], Sequence[Applied | GraphError]], None],
+        publish: Publish,
         *,
         max_mutations: int = MAX_MUTATIONS,
         max_pending_bytes: int = MAX_PENDING_BYTES,
@@ -76,7 +81,7 @@ class BatchingWriter:
     ) -> None:
         self._commit = commit
         self._observer = observer
-        self._published = published
+        self._publish = publish
         self._max_mutations = max_mutations
         self._encoder = msgspec.msgpack.Encoder()
         self._queue: deque[_Item] = deque()
@@ -110,15 +115,30 @@ class BatchingWriter:
             await asyncio.shield(self._pump)
 
     async def _run(self) -> None:
-        while self._queue:
-            batch = self._take()
+        try:
+            while self._queue:
+                await self._settle(self._take())
+        finally:
+            self._pump = None  # whatever happened, the next write starts it again
+
+    async def _settle(self, batch: Sequence[_Item]) -> None:
+        """Commits a batch and answers its callers, each of them, whatever goes wrong."""
+        failure: Exception = StoreUnavailable(
+            "the write was broken off and may have been kept; read before you repeat it"
+        )
+        try:
             outcomes = await self._committed([item.write for item in batch])
             for item, outcome in zip(batch, outcomes, strict=True):
                 _answer(item.answer, outcome)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not hang these callers, nor those after them
+            _log.error("writes failed", error_type=type(error).__name__, exc_info=error)
+            failure = error
+        finally:
+            for item in batch:
+                _answer(item.answer, failure)
             self._budget.release(sum(item.size for item in batch))
             if self._observer is not None:
                 self._observer.pending(self._budget.held)
-        self._pump = None
 
     async def _committed(self, writes: Sequence[Write]) -> Sequence[Applied | Exception]:
         """What came of each write. One that the store chokes on does not take the others down with it."""
@@ -131,10 +151,20 @@ class BatchingWriter:
             if len(writes) == 1:
                 return [error]
             return [outcome for write in writes for outcome in await self._committed([write])]
-        if self._observer is not None:
-            self._observer.committed(sum(len(write.mutations) for write in writes), time.perf_counter() - began)
-        self._published(writes, outcomes)
+        await self._announce(writes, outcomes, time.perf_counter() - began)
         return outcomes
+
+    async def _announce(
+        self, writes: Sequence[Write], outcomes: Sequence[Applied | GraphError], seconds: float
+    ) -> None:
+        """Publishes and measures what is committed. It stays committed where that fails: its callers are answered, and
+        nothing is written again."""
+        try:
+            if self._observer is not None:
+                self._observer.committed(sum(len(write.mutations) for write in writes), seconds)
+            await self._publish(writes, outcomes)
+        except Exception as error:  # noqa: BLE001 - see above
+            _log.error("commit not published", writes=len(writes), error_type=type(error).__name__, exc_info=error)
 
     def _take(self) -> list[_Item]:
         batch = [self._queue.popleft()]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
+from memory_graph.model.errors import StoreUnavailable
 from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.mutations import Applied, Event, Write
 from memory_graph.model.nodes import Edge, Node
@@ -15,18 +16,29 @@ from memory_graph.telemetry.metrics import Metrics
 
 
 class MeasuredStore:
-    """A `GraphStore` that passes every call on to another and observes write, read and query latency."""
+    """A `GraphStore` that passes every call on to another and observes write, read and query latency.
 
-    def __init__(self, store: GraphStore, metrics: Metrics) -> None:
+    clock: monotonic, in seconds. written_at, refused_at: when, by it, the store last kept a write, and last could not.
+    """
+
+    def __init__(self, store: GraphStore, metrics: Metrics, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
+        self._clock = clock
         self._writes = metrics.write_latency_seconds
         self._reads = metrics.read_latency_seconds
         self._queries = metrics.query_duration_seconds
+        self.written_at = self.refused_at = float("-inf")
 
     async def apply(self, write: Write) -> Applied:
         started = time.perf_counter()
-        applied = await self._store.apply(write)
+        try:
+            applied = await self._store.apply(write)
+        except StoreUnavailable:
+            self.refused_at = self._clock()
+            raise
         self._writes.observe(time.perf_counter() - started)
+        if applied.events:
+            self.written_at = self._clock()
         return applied
 
     async def get_nodes(self, tenant: str, ids: Sequence[str]) -> list[Node]:
@@ -65,6 +77,9 @@ class MeasuredStore:
     async def stats(self, tenant: str) -> Stats:
         return await self._store.stats(tenant)
 
+    async def totals(self) -> Stats:
+        return await self._store.totals()
+
     async def changes(self, tenant: str, after: str | None, limit: int, session_id: str | None = None) -> list[Event]:
         return await self._store.changes(tenant, after, limit, session_id)
 
@@ -85,6 +100,9 @@ class MeasuredStore:
 
     async def ping(self) -> None:
         await self._store.ping()
+
+    async def check_writable(self) -> None:
+        await self._store.check_writable()
 
     async def close(self) -> None:
         await self._store.close()

@@ -55,10 +55,14 @@ class Metrics:
         self._methods: dict[str, MethodMetrics] = {}
 
     def _declare_graph(self) -> None:
-        self.nodes_total = Gauge("memory_graph_nodes_total", "Nodes in the graph now", registry=self.registry)
-        self.edges_total = Gauge("memory_graph_edges_total", "Edges in the graph now", registry=self.registry)
+        self.nodes_total = Gauge(
+            "memory_graph_nodes_total", "Nodes in the graph now, of all tenants", registry=self.registry
+        )
+        self.edges_total = Gauge(
+            "memory_graph_edges_total", "Edges in the graph now, of all tenants", registry=self.registry
+        )
         self.sessions_active = Gauge(
-            "memory_graph_sessions_active", "Sessions that are not closed", registry=self.registry
+            "memory_graph_sessions_active", "Sessions that are not closed, of all tenants", registry=self.registry
         )
         self.write_latency_seconds = _histogram(
             self.registry,

@@ -33,6 +33,7 @@ from neo4j.exceptions import (
 )
 
 from memory_graph.model.errors import StoreUnavailable
+from memory_graph.store.neo4j.auth import UNAUTHORIZED, Password, PasswordAuth
 
 RETRY_S = 15.0
 """How long a transaction is tried again after what passes: a deadlock, a new leader, a restart."""
@@ -41,10 +42,16 @@ _FIRST_RETRY_S = 0.05
 _CONNECT_S = 5.0
 _ACQUIRE_S = 10.0
 
+_CLOSED = "the store is closed; ask a running service"
+
 T = TypeVar("T")
 Work = Callable[[AsyncManagedTransaction], Awaitable[T]]
 
 _NO_DATABASE = "Neo.ClientError.Database.DatabaseNotFound"
+_REFUSES_USER = "Neo.ClientError.Security."
+_ENDED = ("Neo.ClientError.Transaction.", "Neo.ClientError.Cluster.", "Neo.ClientError.Database.")
+"""What ends a transaction though nothing is wrong with it: a time limit, an operator, a shutdown, a new leader, a
+restored backup. The server counts it as the client's mistake."""
 _PASSING = (ConnectionPoolError, DatabaseError, ServiceUnavailable, SessionExpired, TransientError, OSError)
 """What the outside does to a connection. Any other error of the driver is a mistake of ours, and is not dressed up."""
 
@@ -79,13 +86,14 @@ class Database:
     """
 
     def __init__(
-        self, uri: str, *, username: str | None, password: str | None, database: str, max_connections: int
+        self, uri: str, *, username: str | None, password: Password, database: str, max_connections: int
     ) -> None:
         self._uri = uri
         self._name = database
+        self._auth = PasswordAuth(username, password) if username else None
         self._driver: AsyncDriver = AsyncGraphDatabase.driver(
             uri,
-            auth=(username, password or "") if username else None,
+            auth=self._auth,
             max_connection_pool_size=max_connections,
             connection_timeout=_CONNECT_S,
             connection_acquisition_timeout=_ACQUIRE_S,
@@ -115,6 +123,14 @@ class Database:
         """What `work` yields: statements outside a managed transaction, each once."""
         return await self._run(self._bare(work))
 
+    async def probe(self, statement: str, **values: Any) -> None:  # noqa: ANN401
+        """Runs a statement where writes are served. Unlike all else it ends with its caller, who sets a time limit: a
+        connection that is silent is given up, and the next probe gets another."""
+        if self._closed:
+            raise StoreUnavailable(_CLOSED)
+        async with self._session(WRITE_ACCESS) as session:
+            await (await session.run(statement, values)).consume()
+
     async def close(self) -> None:
         """Waits for what is running."""
         self._closed = True
@@ -141,17 +157,11 @@ class Database:
             raise CommitUnknown(
                 f"{self._uri} went away during a commit ({error}), which it may have kept; read before you repeat it"
             ) from error
-        except (AuthError, Forbidden) as error:
-            raise StoreUnavailable(
-                f"{self._uri} refuses this user ({error.message}); set NEO4J_USERNAME and NEO4J_PASSWORD to one that"
-                " may read and write"
-            ) from error
         except ClientError as error:
-            if error.code != _NO_DATABASE:
+            reason = self._of_client_error(error)
+            if reason is None:
                 raise
-            raise StoreUnavailable(
-                f"{self._uri} has no database {self._name}; create it, or set NEO4J_DATABASE"
-            ) from error
+            raise StoreUnavailable(reason) from error
         except _PASSING as error:
             untrusted = _tls_failure(error)
             if untrusted is not None:
@@ -164,19 +174,40 @@ class Database:
                 f"{self._uri} cannot be used now ({reason}); retry, and check the database if this goes on"
             ) from error
 
+    def _of_client_error(self, error: ClientError) -> str | None:
+        """What it means where no statement of ours is at fault; None where one is."""
+        code = error.code or ""
+        if code == UNAUTHORIZED and self._auth is not None:
+            self._auth.forget()  # it may have changed; who tries again does so with what it is now
+        if code == _NO_DATABASE:
+            return f"{self._uri} has no database {self._name}; create it, or set NEO4J_DATABASE"
+        if isinstance(error, AuthError | Forbidden) or code.startswith(_REFUSES_USER):
+            return (
+                f"{self._uri} refuses this user ({error.message}); set NEO4J_USERNAME and NEO4J_PASSWORD to one that"
+                " may read and write"
+            )
+        if code.startswith(_ENDED):
+            return (
+                f"{self._uri} ended a transaction ({error.message}); retry, and check its time limits"
+                " (db.transaction.timeout) and its load if this goes on"
+            )
+        return None
+
     async def _run(self, work: Coroutine[Any, Any, T]) -> T:
         if self._closed:
             work.close()
-            raise StoreUnavailable("the store is closed; ask a running service")
+            raise StoreUnavailable(_CLOSED)
         task = asyncio.create_task(work)
         self._running.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._running.discard)
+        task.add_done_callback(heard)
         return await asyncio.shield(task)
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # heard, also where the caller has gone
+
+def heard(task: asyncio.Task[Any]) -> None:
+    """Hears of the error of a task whose caller may have gone."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _tls_failure(error: BaseException | None) -> str | None:

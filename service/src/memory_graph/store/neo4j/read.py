@@ -14,6 +14,7 @@ from memory_graph.store.neo4j.names import COUNTS
 from memory_graph.store.neo4j.rows import EDGE, NODE, Rows
 from memory_graph.store.neo4j.statements import ANY_EDGE, AT_KEY, SEEK
 
+PING = "MATCH (v:SchemaVersion) RETURN v.version"
 PROBE = "MERGE (p:Probe {name: 'probe'}) SET p.at = $at"
 _NODES = f"UNWIND $ids AS id MATCH (v:Node {{tenant: $tenant, id: id}}) {SEEK} RETURN collect([{NODE}])"
 _EDGE = f"WITH [$tenant, $id] AS key CALL (key) {{ {ANY_EDGE} }} RETURN {EDGE}"
@@ -21,6 +22,7 @@ _OF_TYPE = "WHERE $type IS NULL OR type(r) = $type"
 _OUT = f"{AT_KEY} MATCH (v)-[r]->(o) {_OF_TYPE} WITH r, v AS a, o AS b RETURN r.n, {EDGE}"
 _IN = f"{AT_KEY} MATCH (v)<-[r]-(o) {_OF_TYPE} WITH r, o AS a, v AS b RETURN r.n, {EDGE}"
 _COUNTS = "MATCH (t:Tenant {name: $tenant}) RETURN t.counts"
+_TOTALS = "MATCH (t:Tenant) UNWIND range(0, size(t.counts) - 1) AS count RETURN count, sum(t.counts[count])"
 
 
 async def nodes(tx: AsyncManagedTransaction, rows: Rows, tenant: str, ids: Sequence[str]) -> list[Node]:
@@ -57,3 +59,11 @@ async def counts(tx: AsyncManagedTransaction, tenant: str) -> list[int]:
     found: list[list[Any]] = await ask(tx, _COUNTS, tenant=tenant)
     of_tenant: list[int] = found[0][0] if found and found[0][0] else [0] * COUNTS
     return of_tenant
+
+
+async def totals(tx: AsyncManagedTransaction) -> list[int]:
+    """The sums of the counts of all tenants."""
+    sums = [0] * COUNTS
+    for count, total in await ask(tx, _TOTALS):
+        sums[count] = total
+    return sums

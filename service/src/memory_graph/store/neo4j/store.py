@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from neo4j import AsyncManagedTransaction, AsyncSession
+from neo4j import AsyncManagedTransaction
 
-from memory_graph.model.errors import GraphError, NotFound, StoreUnavailable
+from memory_graph.model.errors import GraphError, NotFound
 from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, NodeType
 from memory_graph.model.mutations import Applied, Event, Write
@@ -32,7 +32,8 @@ from memory_graph.store.commits import Commits
 from memory_graph.store.events import position
 from memory_graph.store.feed import MAX_BUFFERED_EVENTS, Feed, FeedSubscription
 from memory_graph.store.neo4j import changes, commits, query, read, replay, walk
-from memory_graph.store.neo4j.connection import Database
+from memory_graph.store.neo4j.auth import Password
+from memory_graph.store.neo4j.connection import Database, heard
 from memory_graph.store.neo4j.names import ACTIVE_SESSIONS, EDGES
 from memory_graph.store.neo4j.numbers import Numbers
 from memory_graph.store.neo4j.rows import Rows
@@ -40,12 +41,11 @@ from memory_graph.store.neo4j.schema import migrate
 from memory_graph.store.neo4j.tail import Tail
 from memory_graph.store.neo4j.view import Place, View
 from memory_graph.store.neo4j.write import Committer
-from memory_graph.store.protocol import Codec
+from memory_graph.store.protocol import Codec, Spawn, spawn_unwatched
 from memory_graph.store.writer import BatchingWriter, WriterObserver
 
 KEEP_CHANGES = 100_000
 MAX_CONNECTIONS = 50
-_PING_S = 5.0
 _SCAN_PAGE = 500
 _WALK_PAGE = 100
 
@@ -56,7 +56,7 @@ def open_store(
     uri: str,
     *,
     username: str | None = None,
-    password: str | None = None,
+    password: Password = None,
     database: str = "neo4j",
     max_connections: int = MAX_CONNECTIONS,
     codec: Codec | None = None,
@@ -65,22 +65,24 @@ def open_store(
     keep_changes: int = KEEP_CHANGES,
     max_buffered_events: int = MAX_BUFFERED_EVENTS,
     observer: WriterObserver | None = None,
+    spawn: Spawn = spawn_unwatched,
 ) -> Neo4jStore:
     """A store that connects, and makes or migrates the schema, when it is first used: a database that is away now
     may come later.
 
     uri: neo4j:// for a cluster (reads go to replicas), bolt:// for one server; +s for TLS. username: None for a
-    server without authentication. max_connections: of this process to one server. codec: how content is written; as it
-    is, by default. clock: recorded time in nanoseconds. new_id: ids the store makes without being given one.
-    keep_changes: commits the change feed keeps. max_buffered_events: of one live subscription. observer: told of every
-    commit.
+    server without authentication. password: itself, or what reads it: once, and again after the server refused it.
+    max_connections: of this process to one server. codec: how content is written; as it is, by default. clock:
+    recorded time in nanoseconds. new_id: ids the store makes without being given one. keep_changes: commits the change
+    feed keeps. max_buffered_events: of one live subscription. observer: told of every commit. spawn: starts the task
+    that follows the commits of others.
 
     Call it on the event loop that uses the store.
     """
     opened = Database(uri, username=username, password=password, database=database, max_connections=max_connections)
     rows, numbers = Rows(codec or PlainCodec()), Numbers(clock)
     committer = Committer(opened, rows, numbers, new_id=new_id, keep_changes=keep_changes)
-    return Neo4jStore(opened, rows, numbers, committer, Feed(max_buffered_events), observer)
+    return Neo4jStore(opened, rows, numbers, committer, Feed(max_buffered_events), observer, spawn)
 
 
 class Neo4jStore:
@@ -94,16 +96,17 @@ class Neo4jStore:
         committer: Committer,
         feed: Feed,
         observer: WriterObserver | None,
+        spawn: Spawn,
     ) -> None:
         self._database = database
         self._rows = rows
         self._numbers = numbers
         self._committer = committer
         self._feed = feed
-        self._writer = BatchingWriter(self._commit, _answered, observer=observer)
+        self._writer = BatchingWriter(self._commit, self._publish, observer=observer)
+        self._spawn = spawn
         self._tail: Tail | None = None
-        self._opening = asyncio.Lock()
-        self._ping: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[Tail] | None = None
         self._closing: asyncio.Task[None] | None = None
 
     async def apply(self, write: Write) -> Applied:
@@ -189,13 +192,10 @@ class Neo4jStore:
         return at
 
     async def stats(self, tenant: str) -> Stats:
-        counts = await self._read(lambda tx: read.counts(tx, tenant))
-        return Stats(
-            nodes=sum(counts[1:ACTIVE_SESSIONS]),
-            edges=counts[EDGES],
-            sessions=counts[NodeType.SESSION],
-            active_sessions=counts[ACTIVE_SESSIONS],
-        )
+        return _stats(await self._read(lambda tx: read.counts(tx, tenant)))
+
+    async def totals(self) -> Stats:
+        return _stats(await self._read(read.totals))
 
     async def changes(self, tenant: str, after: str | None, limit: int, session_id: str | None = None) -> list[Event]:
         await self._ready()
@@ -219,14 +219,12 @@ class Neo4jStore:
         return self._feed.subscribe(tenant)
 
     async def ping(self) -> None:
-        if self._ping is None or self._ping.done():
-            self._ping = asyncio.create_task(self._probe())
-        try:
-            await asyncio.wait_for(asyncio.shield(self._ping), _PING_S)
-        except TimeoutError:
-            raise StoreUnavailable(
-                "the database does not answer, or its schema is still being made; check its load if this goes on"
-            ) from None
+        await self._ready()
+        await self._database.probe(read.PING)
+
+    async def check_writable(self) -> None:
+        await self._ready()
+        await self._database.probe(read.PROBE, at=self._numbers.clock())
 
     async def close(self) -> None:
         if self._closing is None:
@@ -237,38 +235,41 @@ class Neo4jStore:
         tail = await self._ready()
         tail.committing = True
         try:
-            outcomes = await self._committer.commit(writes)
-            await tail.publish(
-                [
-                    (position(outcome.events[0].id)[0], write.tenant, outcome.events)
-                    for write, outcome in zip(writes, outcomes, strict=True)
-                    if isinstance(outcome, Applied) and outcome.events
-                ]
-            )
+            return await self._committer.commit(writes)
         finally:
             tail.committing = False
-        return outcomes
+
+    async def _publish(self, writes: Sequence[Write], outcomes: Sequence[Applied | GraphError]) -> None:
+        """Tells of what is committed, after what other processes committed before. What is not told here is when the
+        database is asked next."""
+        tail = await self._ready()
+        await tail.publish(
+            [
+                (position(outcome.events[0].id)[0], write.tenant, outcome.events)
+                for write, outcome in zip(writes, outcomes, strict=True)
+                if isinstance(outcome, Applied) and outcome.events
+            ]
+        )
 
     async def _read(self, work: Callable[[AsyncManagedTransaction], Awaitable[T]]) -> T:
         await self._ready()
         return await self._database.read(work)
 
     async def _ready(self) -> Tail:
-        """Makes or migrates the schema before the first use, and starts to listen for commits of others."""
-        if self._tail is None:
-            async with self._opening:
-                if self._tail is None:
-                    await self._database.in_session(migrate)
-                    newest = await self._database.read_newest(lambda tx: changes.newest(tx, self._numbers))
-                    self._tail = Tail(self._database, self._feed, newest)
+        """Makes or migrates the schema before the first use, and starts to listen for commits of others. A caller that
+        goes away leaves it to end by itself."""
+        if self._tail is not None:
+            return self._tail
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open(), name="store-opening")
+            self._opening.add_done_callback(heard)
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> Tail:
+        await self._database.in_session(migrate)
+        newest = await self._database.read_newest(lambda tx: changes.newest(tx, self._numbers))
+        self._tail = Tail(self._database, self._feed, newest, self._spawn)
         return self._tail
-
-    async def _probe(self) -> None:
-        await self._ready()
-        await self._database.in_session(self._write_probe)
-
-    async def _write_probe(self, session: AsyncSession) -> None:
-        await (await session.run(read.PROBE, at=self._numbers.clock())).consume()
 
     async def _close(self) -> None:
         await self._writer.close()
@@ -277,5 +278,10 @@ class Neo4jStore:
         await self._database.close()
 
 
-def _answered(writes: Sequence[Write], outcomes: Sequence[Applied | GraphError]) -> None:
-    """Nothing is left to publish: `Neo4jStore._commit` has, after what other processes committed before."""
+def _stats(counts: Sequence[int]) -> Stats:
+    return Stats(
+        nodes=sum(counts[1:ACTIVE_SESSIONS]),
+        edges=counts[EDGES],
+        sessions=counts[NodeType.SESSION],
+        active_sessions=counts[ACTIVE_SESSIONS],
+    )

@@ -14,6 +14,7 @@ from memory_graph.model.mutations import Event
 from memory_graph.store.feed import Feed
 from memory_graph.store.neo4j import changes
 from memory_graph.store.neo4j.connection import Database
+from memory_graph.store.protocol import Spawn
 
 POLL_S = 0.25
 """How long a commit of another process may go untold, beside the time of a read."""
@@ -24,16 +25,17 @@ Told = tuple[int, str, tuple[Event, ...]]
 
 
 class Tail:
-    """Publishes commits to a `Feed`. start: the newest commit that subscribers need not hear of."""
+    """Publishes commits to a `Feed`. start: the newest commit that subscribers need not hear of. spawn: starts the task
+    that asks; where that ends, so does every subscription."""
 
-    def __init__(self, database: Database, feed: Feed, start: int) -> None:
+    def __init__(self, database: Database, feed: Feed, start: int, spawn: Spawn) -> None:
         self._database = database
         self._feed = feed
         self._position = start
         self._turn = asyncio.Lock()
         self.committing = False
         """Set while this process commits: it tells of everything then, and a poll would read its commits again."""
-        self._polling = asyncio.create_task(self._poll(), name="store-tail")
+        self._polling = spawn(self._poll(), "commit-follower")
 
     async def publish(self, commits: Sequence[Told]) -> None:
         """Tells of commits of this process, and before each of those of others that came before it."""
@@ -52,15 +54,21 @@ class Tail:
         await asyncio.gather(self._polling, return_exceptions=True)
 
     async def _poll(self) -> None:
-        while True:
-            await asyncio.sleep(POLL_S)
-            if self.committing:
-                continue
-            async with self._turn:
-                try:
-                    await self._catch_up(None)
-                except StoreUnavailable:
-                    continue  # whoever reads or writes hears of it; nothing is skipped
+        try:
+            while True:
+                await asyncio.sleep(POLL_S)
+                if not self.committing:
+                    await self._ask()
+        finally:
+            ended = "this process no longer follows the change feed; reconnect and resume after the last event"
+            self._feed.fail(StoreUnavailable(ended), for_good=True)
+
+    async def _ask(self) -> None:
+        async with self._turn:
+            try:
+                await self._catch_up(None)
+            except StoreUnavailable:
+                return  # whoever reads or writes hears of it; nothing is skipped
 
     async def _catch_up(self, last: int | None) -> None:
         """Tells of what is committed up to a number, or of everything."""

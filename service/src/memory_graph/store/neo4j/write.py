@@ -13,6 +13,7 @@ from functools import partial
 from itertools import groupby
 
 import msgspec
+import structlog
 from neo4j import AsyncManagedTransaction
 from neo4j.exceptions import ClientError, ConstraintError
 
@@ -42,6 +43,8 @@ from memory_graph.store.neo4j.statements import DROP_VERSIONS
 from memory_graph.store.neo4j.unit import Commit, Moved, Unit
 
 Outcome = Applied | GraphError
+
+_log = structlog.get_logger(__name__)
 
 _ATTEMPTS = 10
 _PAUSE_S = 0.05
@@ -172,8 +175,8 @@ class Committer:
     async def _trim(self) -> None:
         try:
             await self._database.write(partial(changes.trim, keep=self._keep_changes))
-        except StoreUnavailable:
-            return  # the writes are committed; the next commit drops what is too old
+        except Exception as error:  # noqa: BLE001 - the writes are committed; the next commit drops what is too old
+            _log.warning("old commits not dropped", error_type=type(error).__name__, reason=str(error))
 
 
 def _only_creates(write: Write) -> bool:

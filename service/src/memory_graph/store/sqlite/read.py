@@ -42,6 +42,9 @@ _ENDS = "CROSS JOIN nodes a ON a.n = g.src CROSS JOIN nodes b ON b.n = g.dst"
 _EDGE_BY_ID = f"SELECT {EDGE} FROM edges g {_ENDS} WHERE g.tenant = ? AND g.id = ?"
 _OUT = f"SELECT {EDGE} FROM edges g INDEXED BY edges_out {_ENDS} WHERE g.tenant = ?1 AND g.src = ?2"
 _IN = f"SELECT {EDGE} FROM edges g INDEXED BY edges_in {_ENDS} WHERE g.tenant = ?1 AND g.dst = ?2"
+_COUNTS = "SELECT kind, count FROM counts WHERE tenant = (SELECT tenant FROM tenants WHERE name = ?) AND session = ?"
+_TOTALS = """SELECT c.kind, sum(c.count) FROM tenants t CROSS JOIN counts c ON c.tenant = t.tenant AND c.session = ?
+GROUP BY c.kind"""
 
 
 class Reader:
@@ -150,18 +153,11 @@ class Reader:
         return View(self.connection, self.rows, tenant, self.tenant(tenant) or 0, at)
 
     def stats(self, tenant: str) -> Stats:
-        rows = self.connection.execute(
-            """SELECT kind, count FROM counts
-            WHERE tenant = (SELECT tenant FROM tenants WHERE name = ?) AND session = ?""",
-            (tenant, WHOLE_TENANT),
-        )
-        counts: dict[int, int] = dict(rows)
-        return Stats(
-            nodes=sum(count for kind, count in counts.items() if kind < EDGES),
-            edges=counts.get(EDGES, 0),
-            sessions=counts.get(NodeType.SESSION, 0),
-            active_sessions=counts.get(ACTIVE_SESSIONS, 0),
-        )
+        return _stats(self.connection.execute(_COUNTS, (tenant, WHOLE_TENANT)))
+
+    def totals(self) -> Stats:
+        """The sums of the counts of all tenants."""
+        return _stats(self.connection.execute(_TOTALS, (WHOLE_TENANT,)))
 
     def changes(self, tenant: str, after: str | None, limit: int, session: str | None) -> list[Event]:
         with self.snapshot():
@@ -182,3 +178,13 @@ class Reader:
 
     def close(self) -> None:
         self.connection.close()
+
+
+def _stats(rows: Iterable[Any]) -> Stats:
+    counts: dict[int, int] = dict(rows)
+    return Stats(
+        nodes=sum(count for kind, count in counts.items() if kind < EDGES),
+        edges=counts.get(EDGES, 0),
+        sessions=counts.get(NodeType.SESSION, 0),
+        active_sessions=counts.get(ACTIVE_SESSIONS, 0),
+    )

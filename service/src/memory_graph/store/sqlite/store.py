@@ -6,9 +6,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-from memory_graph.model.errors import GraphError
+from memory_graph.model.errors import GraphError, StoreUnavailable
 from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.mutations import Applied, Event, Write
@@ -112,10 +113,18 @@ class SqliteStore:
     async def _commit(self, writes: Sequence[Write]) -> Sequence[Applied | GraphError]:
         return await asyncio.get_running_loop().run_in_executor(self._write_thread, self._committer.commit, writes)
 
-    def _publish(self, writes: Sequence[Write], outcomes: Sequence[Applied | GraphError]) -> None:
-        for write, outcome in zip(writes, outcomes, strict=True):
-            if isinstance(outcome, Applied):
-                self._feed.publish(write.tenant, outcome.events)
+    async def _publish(self, writes: Sequence[Write], outcomes: Sequence[Applied | GraphError]) -> None:
+        try:
+            for write, outcome in zip(writes, outcomes, strict=True):
+                if isinstance(outcome, Applied):
+                    self._feed.publish(write.tenant, outcome.events)
+        except Exception:
+            self._feed.fail(
+                StoreUnavailable(
+                    "a commit could not be told to its subscribers; reconnect and resume after the last event"
+                )
+            )
+            raise
 
     async def apply(self, write: Write) -> Applied:
         return await self._writer.submit(write)
@@ -173,6 +182,9 @@ class SqliteStore:
     async def stats(self, tenant: str) -> Stats:
         return self._pool.run_here(Reader.stats, tenant)
 
+    async def totals(self) -> Stats:
+        return await self._pool.run(Reader.totals)
+
     async def changes(self, tenant: str, after: str | None, limit: int, session_id: str | None = None) -> list[Event]:
         return await self._pool.run(Reader.changes, tenant, after, limit, session_id)
 
@@ -183,7 +195,7 @@ class SqliteStore:
         return await self._pool.run(Reader.cursor, reader)
 
     async def move_cursor(self, reader: str, holder: str, seq: int) -> bool:  # noqa: ARG002 - one owner, one holder
-        await asyncio.get_running_loop().run_in_executor(self._write_thread, self._committer.move_cursor, reader, seq)
+        await self._written(partial(self._committer.move_cursor, reader, seq))
         return True
 
     async def release_cursor(self, reader: str, holder: str) -> None:
@@ -194,7 +206,15 @@ class SqliteStore:
 
     async def ping(self) -> None:
         await self._pool.run(Reader.probe)
-        await asyncio.get_running_loop().run_in_executor(self._write_thread, self._committer.probe)
+
+    async def check_writable(self) -> None:
+        await self._written(self._committer.probe)
+
+    async def _written(self, work: Callable[[], None]) -> None:
+        """Commits something that is no write of the graph."""
+        if self._closing is not None:
+            raise StoreUnavailable("the store is closed; ask a running service")
+        await asyncio.get_running_loop().run_in_executor(self._write_thread, work)
 
     async def close(self) -> None:
         if self._closing is None:

@@ -35,6 +35,9 @@ from memory_graph.store.sqlite.unit import Unit
 
 Outcome = Applied | GraphError
 
+_PROBE_BYTES = 64 * 1024
+"""About what the smallest write of a prompt takes of the log: pages of rows, indexes and words."""
+
 
 class Committer:
     """Owns the writing connection. For one thread at a time.
@@ -81,8 +84,10 @@ class Committer:
         return outcomes
 
     def probe(self) -> None:
-        """Commits a row that means nothing. Raises `StoreUnavailable` when the file cannot be written."""
+        """Commits a row that means nothing and takes the room of a small write, and gives the room back. Raises
+        `StoreUnavailable` when the file cannot be written, or cannot grow."""
         with failures(self._path):
+            self._connection.execute("UPDATE probe SET at = zeroblob(?)", (_PROBE_BYTES,))
             self._connection.execute("UPDATE probe SET at = ?", (self._clock(),))
 
     def move_cursor(self, reader: str, seq: int) -> None:
