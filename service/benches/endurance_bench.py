@@ -34,7 +34,7 @@ from stream_bench import METHOD, event
 
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
 from memory_graph.ingest.topics import TELEMETRY
-from memory_graph.startup import calm_collector
+from memory_graph.runtime.opening import tune_gc
 from support.kafka_events import quick_records
 from support.kafka_server import KafkaCluster
 from support.kafka_topics import new_topic
@@ -263,7 +263,7 @@ def main() -> None:
     arguments.add_argument("--spike-seconds", type=float, default=30, help="length of the spike (default: 30)")
     arguments.add_argument("--only", choices=["steady", "spike"], help="one of the two")
     given = arguments.parse_args()
-    calm_collector()
+    tune_gc()
     found = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -38,7 +38,7 @@ from memory_graph.ingest.topics import DECODERS, TELEMETRY
 from memory_graph.kafka.settings import consumer_settings
 from memory_graph.model.errors import StoreUnavailable
 from memory_graph.model.ids import new_id
-from memory_graph.startup import calm_collector
+from memory_graph.runtime.opening import tune_gc
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.neo4j import open_store
 from memory_graph.store.neo4j.rows import Rows
@@ -278,7 +278,7 @@ def main() -> None:
     arguments.add_argument("--clients", action="store_true", help="kafka-python too, beside confluent-kafka")
     arguments.add_argument("--side", nargs=3, help=argparse.SUPPRESS)
     given = arguments.parse_args()
-    calm_collector()
+    tune_gc()
     if given.side:
         side, bootstrap, topic = given.side
         print(json.dumps({"bare": bare, "kafka_python": kafka_python}[side](bootstrap, topic, given.events)))

@@ -29,7 +29,7 @@ from memory_graph.model.kinds import Direction, EdgeType, NodeType
 from memory_graph.model.mutations import CreateNode, Write
 from memory_graph.model.nodes import Edge
 from memory_graph.model.queries import NodeFilter, Traversal
-from memory_graph.startup import calm_collector
+from memory_graph.runtime.opening import tune_gc
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.neo4j import Neo4jStore, open_store
 from memory_graph.store.neo4j.rows import Rows
@@ -185,7 +185,7 @@ def main() -> None:
     arguments.add_argument("--uri", help="a running server of the tests' password, which is emptied")
     arguments.add_argument("--rounds", type=int, default=12, help="measured batches a side (default: 12)")
     given = arguments.parse_args()
-    calm_collector()
+    tune_gc()
     if given.uri:
         wipe(given.uri)
         print(json.dumps(asyncio.run(run(given.uri, given.rounds)), indent=2))

@@ -24,7 +24,7 @@ from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.model.mutations import CreateNode, Write
 from memory_graph.model.nodes import Edge, Node, PromptData, PromptMetadata, SessionData
 from memory_graph.model.queries import NodeFilter
-from memory_graph.startup import calm_collector
+from memory_graph.runtime.opening import tune_gc
 from memory_graph.store.sqlite import SqliteStore, open_store
 from memory_graph.store.sqlite.connection import open_writer
 from memory_graph.store.sqlite.schema import migrate
@@ -176,7 +176,7 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, help="where the files go (default: a temporary folder)")
     arguments.add_argument("--session", type=int, default=100_000, help="prompts of the long session")
     given = arguments.parse_args()
-    calm_collector()
+    tune_gc()
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         found = asyncio.run(run(Path(folder), given.session))
     print(json.dumps(found, indent=2))

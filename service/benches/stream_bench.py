@@ -29,7 +29,7 @@ from memory_graph.ingest.telemetry.decode import from_message
 from memory_graph.ingest.telemetry.events import COMPLETE
 from memory_graph.ingest.telemetry.pipeline import Pipeline, held_bytes
 from memory_graph.model.ids import new_id
-from memory_graph.startup import calm_collector
+from memory_graph.runtime.opening import tune_gc
 from memory_graph.store.sqlite import open_store
 from memory_graph.store.sqlite.connection import open_writer
 from memory_graph.store.sqlite.schema import migrate
@@ -233,7 +233,7 @@ def run(seconds: float) -> dict[str, dict[str, float]]:
     configure_logging("warning", sys.stderr)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        calm_collector()
+        tune_gc()
         events = asyncio.run(piped(folder, int(seconds * 20)))
         rows = raw(folder / "piped.db", folder)
         found["the pipeline alone"] = {

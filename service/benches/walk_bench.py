@@ -28,7 +28,7 @@ from memory_graph.model.kinds import Direction, EdgeType, LineageDirection, Node
 from memory_graph.model.mutations import CreateNode, Write
 from memory_graph.model.nodes import Edge, Node, ResponseData, ToolInvocationData
 from memory_graph.model.queries import LineageQuery, Traversal
-from memory_graph.startup import calm_collector
+from memory_graph.runtime.opening import tune_gc
 from memory_graph.store import neo4j, sqlite
 from memory_graph.store.move.move import move
 from memory_graph.store.move.source import Source
@@ -156,7 +156,7 @@ def main() -> None:
     arguments.add_argument("--nodes", type=int, default=1_000_000, help="size of the graph (default: 1,000,000)")
     arguments.add_argument("--uri", help="a running server, whose graph is deleted (default: one is started)")
     given = arguments.parse_args()
-    calm_collector()
+    tune_gc()
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         server = None
         if not given.uri:

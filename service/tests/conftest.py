@@ -15,6 +15,7 @@ from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2_grpc as rpc
 from support.disks import mounted
 from support.kafka_server import KafkaCluster
 from support.neo4j_server import Neo4jServer, wipe
+from support.sabotage import Saboteur
 from support.server import Serve, ServerProcess
 
 # By default structlog paints a traceback with the values of all variables, which takes seconds where they are large.
@@ -49,6 +50,12 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     for server in started:
         if server.process.poll() is None:
             server.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def saboteur(tmp_path: Path) -> Saboteur:
+    """Ends background tasks of a process that is started with its settings."""
+    return Saboteur(tmp_path / "saboteur")
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from functools import partial
 
 import grpc
 import structlog
@@ -17,10 +17,10 @@ from memory_graph.api.memory_graph import MemoryGraphService
 from memory_graph.api.rest.app import application
 from memory_graph.api.rest.batch import Batches
 from memory_graph.api.rest.body import Bodies
-from memory_graph.api.rest.server import HttpTls, RestServer
+from memory_graph.api.rest.server import RestServer
 from memory_graph.api.rpc import DEFAULT_TENANT, Rpcs
 from memory_graph.api.telemetry_stream import TelemetryStreamService
-from memory_graph.api.tls import Certificates
+from memory_graph.api.tls import CertificateError, CertificateFiles
 from memory_graph.config import Settings
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as telemetry_pb
@@ -28,13 +28,12 @@ from memory_graph.ingest.recorder import Recorder
 from memory_graph.ingest.smoke_test import expire_forever
 from memory_graph.ingest.telemetry.dead_letters import DeadLetters, counted_and_logged
 from memory_graph.ingest.telemetry.pipeline import Pipeline
-from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
-from memory_graph.startup import HEALTH_INTERVAL_S, StartError, expose, prepare, started, waiting_limits
-from memory_graph.store.protocol import GraphStore
-from memory_graph.telemetry.ingestion import IngestionMetrics
-from memory_graph.telemetry.metrics import Metrics
+from memory_graph.runtime.opening import Runtime, StartError, expose, run_process, waiting_limits
+from memory_graph.runtime.probe import StoreProbe
 
 _MS = 1000
+_DESCRIPTORS = {**pb.DESCRIPTOR.services_by_name, **telemetry_pb.DESCRIPTOR.services_by_name}
+_SERVICES = tuple(descriptor.full_name for descriptor in _DESCRIPTORS.values())
 _log = structlog.get_logger(__name__)
 
 
@@ -45,79 +44,104 @@ def run(settings: Settings) -> None:
         StartError: a port is taken, or a file or directory cannot be used.
         StoreCorrupt: the store's file cannot be used.
         PluginLoadError: a plugin cannot be loaded.
+        TaskFailed: a background task ended unasked.
     """
-    prepare(settings)
-    asyncio.run(_serve(settings))
+    run_process(settings, partial(_serve, settings))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, runtime: Runtime, stack: AsyncExitStack) -> None:
     draining = asyncio.Event()
-    async with AsyncExitStack() as stack:
-        found = await stack.enter_async_context(started(settings))
-        metrics, measured = found.metrics, found.measured
+    supervisor, metrics = runtime.supervisor, runtime.metrics
+    health = Health(_SERVICES)
+    probe = StoreProbe(runtime.measured, metrics, health.set)
 
-        descriptors = {**pb.DESCRIPTOR.services_by_name, **telemetry_pb.DESCRIPTOR.services_by_name}
-        names = [descriptor.full_name for descriptor in descriptors.values()]
-        health = Health(names)
-        recorder = Recorder(measured, found.plugins)
-        ingestion = found.ingestion
-        pipeline = Pipeline(
-            measured,
-            ingestion,
-            await stack.enter_async_context(_dead_letters(settings, counted_and_logged(ingestion))),
-            max_bytes=settings.telemetry_buffer_bytes,
-            patience_s=settings.telemetry_patience_s,
-            draining=draining,
-            plugins=found.plugins,
-            waiting=waiting_limits(settings),
-        )
-        stack.push_async_callback(pipeline.close)
-        rpcs = Rpcs(metrics, found.tracing, settings.request_timeout_ms / _MS, draining, settings.max_message_bytes)
-        server = grpc.aio.server(options=_options(settings))
-        telemetry = TelemetryStreamService(
-            pipeline, measured, ingestion, max_stream_bytes=settings.telemetry_stream_bytes
-        )
-        memory_graph = MemoryGraphService(recorder, metrics, lambda: health.serving)
-        server.add_generic_rpc_handlers(
-            (
-                rpcs.handlers(descriptors["MemoryGraphService"], memory_graph),
-                rpcs.handlers(descriptors["GraphQueryService"], GraphQueryService(recorder)),
-                rpcs.handlers(descriptors["TelemetryStream"], telemetry),
-            )
-        )
-        health.add_to(server)
-        add_reflection(server, names)
-        grpc_port = _listen(server, settings)
-        exposition = expose(settings, metrics, lambda: health.serving)
-        stack.callback(exposition.close)
-        rest = _serve_rest(settings, pipeline, ingestion, lambda: health.serving)
-        stack.push_async_callback(rest.close, 0)
-        await server.start()
-        await stack.enter_async_context(_change_feed(found.store, settings, metrics))
-        await _look(found.store, health, metrics)
-        watching = asyncio.create_task(_watch(found.store, health, metrics))
-        expiring = asyncio.create_task(expire_forever(found.store), name="smoke-test-expiry")
-        _log.info(
-            "listening",
-            host=settings.grpc_host,
-            grpc_port=grpc_port,
-            metrics_port=exposition.port,
-            rest_port=rest.port,
-            version=__version__,
-        )
+    def ready() -> bool:
+        return probe.serving and not supervisor.stopping.is_set()
 
-        await found.stopping.wait()
-        _log.info("draining", seconds=settings.drain_seconds)
-        watching.cancel()
-        expiring.cancel()
-        await health.shut_down()
-        draining.set()
-        await asyncio.gather(server.stop(settings.drain_seconds), rest.close(settings.drain_seconds))
-    _log.info("stopped")
+    pipeline = await _open_pipeline(stack, settings, runtime, draining)
+    certificates = _certificates(settings)
+    server = _grpc_server(settings, runtime, pipeline, draining, ready)
+    health.add_to(server)
+    add_reflection(server, _SERVICES)
+    grpc_port = _listen(server, settings, certificates)
+    exposition = expose(settings, metrics, ready)
+    stack.callback(exposition.close)
+    rest = _serve_rest(settings, pipeline, runtime, certificates, ready)
+    stack.push_async_callback(rest.close, 0)
+    await server.start()
+    await stack.enter_async_context(_change_feed(settings, runtime))
+    await probe.probe()
+    supervisor.start(_until_stopped(server), "grpc-server")
+    watching = [
+        supervisor.start(probe.health_loop(), "health"),
+        supervisor.start(expire_forever(runtime.store), "smoke-test-expiry"),
+    ]
+    _log.info(
+        "listening",
+        host=settings.grpc_host,
+        grpc_port=grpc_port,
+        metrics_port=exposition.port,
+        rest_port=rest.port,
+        version=__version__,
+    )
+
+    await supervisor.stopping.wait()
+    _log.info("draining", seconds=settings.drain_seconds)
+    for task in watching:
+        task.cancel()
+    await health.shut_down()
+    draining.set()
+    await asyncio.gather(server.stop(settings.drain_seconds), rest.close(settings.drain_seconds))
+
+
+async def _until_stopped(server: grpc.aio.Server) -> None:
+    await server.wait_for_termination()
+
+
+async def _open_pipeline(
+    stack: AsyncExitStack, settings: Settings, runtime: Runtime, draining: asyncio.Event
+) -> Pipeline:
+    counted = counted_and_logged(runtime.ingestion)
+    pipeline = Pipeline(
+        runtime.measured,
+        runtime.ingestion,
+        await stack.enter_async_context(_dead_letters(settings, runtime, counted)),
+        max_bytes=settings.telemetry_buffer_bytes,
+        patience_s=settings.telemetry_patience_s,
+        draining=draining,
+        plugins=runtime.plugins,
+        waiting=waiting_limits(settings),
+    )
+    stack.push_async_callback(pipeline.close)
+    for task in pipeline.tasks:
+        runtime.supervisor.adopt(task)
+    runtime.supervisor.watch(pipeline.failed, "telemetry-writes")
+    return pipeline
+
+
+def _grpc_server(
+    settings: Settings, runtime: Runtime, pipeline: Pipeline, draining: asyncio.Event, ready: Callable[[], bool]
+) -> grpc.aio.Server:
+    recorder = Recorder(runtime.measured, runtime.plugins)
+    services = {
+        "MemoryGraphService": MemoryGraphService(recorder, runtime.metrics, ready),
+        "GraphQueryService": GraphQueryService(recorder),
+        "TelemetryStream": TelemetryStreamService(
+            pipeline, runtime.measured, runtime.ingestion, max_stream_bytes=settings.telemetry_stream_bytes
+        ),
+    }
+    rpcs = Rpcs(
+        runtime.metrics, runtime.tracing, settings.request_timeout_ms / _MS, draining, settings.max_message_bytes
+    )
+    server = grpc.aio.server(options=_options(settings))
+    server.add_generic_rpc_handlers(
+        tuple(rpcs.handlers(_DESCRIPTORS[name], service) for name, service in services.items())
+    )
+    return server
 
 
 @asynccontextmanager
-async def _dead_letters(settings: Settings, counted: DeadLetters) -> AsyncIterator[DeadLetters]:
+async def _dead_letters(settings: Settings, runtime: Runtime, counted: DeadLetters) -> AsyncIterator[DeadLetters]:
     """What becomes of rejected events in the block: counted and logged, and kept in Kafka where there is one."""
     if not settings.kafka_bootstrap_servers:
         yield counted
@@ -125,16 +149,17 @@ async def _dead_letters(settings: Settings, counted: DeadLetters) -> AsyncIterat
     from memory_graph.kafka.rejections import Rejections  # noqa: PLC0415 - a server without Kafka has no use for it
 
     async with Rejections(settings, counted, DEFAULT_TENANT) as rejections:
+        runtime.supervisor.adopt(rejections.task)
         yield rejections.take
 
 
-def _change_feed(store: GraphStore, settings: Settings, metrics: Metrics) -> AbstractAsyncContextManager[None]:
+def _change_feed(settings: Settings, runtime: Runtime) -> AbstractAsyncContextManager[None]:
     """Publishes the change feed to Kafka in the block. Of a database that several processes share, a worker does."""
     if settings.store != "embedded" or not settings.kafka_bootstrap_servers:
         return nullcontext()
     from memory_graph.kafka import outbox  # noqa: PLC0415 - a server without Kafka has no use for its client
 
-    return outbox.running(store, settings, metrics.registry)
+    return outbox.running(runtime.store, settings, runtime.metrics.registry, runtime.supervisor.start)
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:
@@ -153,19 +178,22 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
     ]
 
 
-def _listen(server: grpc.aio.Server, settings: Settings) -> int:
+def _certificates(settings: Settings) -> CertificateFiles | None:
+    if not settings.tls_cert_file or not settings.tls_key_file:
+        return None
+    try:
+        return CertificateFiles(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
+    except CertificateError as error:
+        raise StartError(str(error)) from None
+
+
+def _listen(server: grpc.aio.Server, settings: Settings, certificates: CertificateFiles | None) -> int:
     host = f"[{settings.grpc_host}]" if ":" in settings.grpc_host else settings.grpc_host
     address = f"{host}:{settings.grpc_port}"
     try:
-        if settings.tls_cert_file and settings.tls_key_file:
-            certificates = Certificates(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
+        if certificates is not None:
             return server.add_secure_port(address, certificates.credentials())
         return server.add_insecure_port(address)
-    except ssl.SSLError as error:
-        raise StartError(
-            f"TLS_CERT_FILE {settings.tls_cert_file} and TLS_KEY_FILE {settings.tls_key_file} are not a certificate"
-            f" in PEM form and its key ({error.reason or error.strerror}); give two that belong together"
-        ) from None
     except RuntimeError:
         raise StartError(
             f"cannot listen on {address}: the port is taken or the address is not of this machine;"
@@ -174,45 +202,25 @@ def _listen(server: grpc.aio.Server, settings: Settings) -> int:
 
 
 def _serve_rest(
-    settings: Settings, pipeline: Pipeline, metrics: IngestionMetrics, ready: Callable[[], bool]
+    settings: Settings,
+    pipeline: Pipeline,
+    runtime: Runtime,
+    certificates: CertificateFiles | None,
+    ready: Callable[[], bool],
 ) -> RestServer:
     patience_s = settings.request_timeout_ms / _MS
-    batches = Batches(pipeline, metrics, limit=settings.max_message_bytes, patience_s=patience_s)
+    batches = Batches(pipeline, runtime.ingestion, limit=settings.max_message_bytes, patience_s=patience_s)
     bodies = Bodies(settings.max_message_bytes, patience_s)
-    tls = None
-    if settings.tls_cert_file and settings.tls_key_file:
-        tls = HttpTls(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
     app = application(batches, bodies, ready, lambda: pipeline.store_state)
     try:
         return RestServer(
-            app, settings.grpc_host, settings.rest_port, max_connections=settings.max_connections, tls=tls
+            app,
+            settings.grpc_host,
+            settings.rest_port,
+            max_connections=settings.max_connections,
+            certificates=certificates,
+            spawn=runtime.supervisor.start,
         )
     except OSError as error:
         address = f"{settings.grpc_host}:{settings.rest_port}"
         raise StartError(f"cannot listen on {address} for REST: {error.strerror}; set REST_PORT") from None
-
-
-async def _watch(store: GraphStore, health: Health, metrics: Metrics) -> None:
-    while True:
-        await asyncio.sleep(HEALTH_INTERVAL_S)
-        try:
-            await _look(store, health, metrics)
-        except StoreCorrupt as error:
-            _log.error("store cannot be used", reason=str(error))
-            await health.set(False)
-
-
-async def _look(store: GraphStore, health: Health, metrics: Metrics) -> None:
-    """Asks the store whether it works, and tells health and the gauges."""
-    try:
-        await store.ping()
-        stats = await store.stats(DEFAULT_TENANT)
-    except StoreUnavailable as error:
-        if health.serving:
-            _log.error("store unavailable", reason=str(error))
-        await health.set(False)
-        return
-    if not health.serving:
-        _log.info("serving")
-    await health.set(True)
-    metrics.set_graph_size(nodes=stats.nodes, edges=stats.edges, active_sessions=stats.active_sessions)

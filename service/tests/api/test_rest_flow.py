@@ -32,7 +32,7 @@ class Rest:
         self.batches = Batches(pipeline, self.made.metrics, limit=LIMIT, patience_s=patience_s)
         app = application(self.batches, Bodies(LIMIT, patience_s), lambda: True, lambda: pipeline.store_state)
         self.clients = ThreadPoolExecutor(20)
-        self.server = RestServer(app, "127.0.0.1", 0, max_connections=100, tls=None)
+        self.server = RestServer(app, "127.0.0.1", 0, max_connections=100)
 
     async def post(
         self, *ids: str, packed: bool = False, filling: str = ""

@@ -7,16 +7,18 @@ from collections.abc import Iterable
 from contextlib import asynccontextmanager
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 from google.protobuf import json_format
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from memory_graph.api.to_wire import event_to_wire
+from memory_graph.config import SettingsError
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.kafka import outbox
 from memory_graph.kafka.outbox import READER, OutboxMetrics, Publisher
 from memory_graph.kafka.producer import Record
+from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
 from memory_graph.store.sqlite import open_store
 from store.graphs import agent, prompt, session, write
 
@@ -186,3 +188,36 @@ async def test_lag_is_what_is_not_written_yet(store):
         broker.taking.set()
         await until(lambda: metrics.lag._value.get() == 0)
         assert metrics.published._value.get() == 4
+
+
+@pytest.mark.parametrize(
+    "error",
+    [StoreCorrupt("damaged"), StoreUnavailable("away"), KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN)),
+     SettingsError("the file of the password is empty"), FileNotFoundError("the file of the password")],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("where", ["store", "broker"])
+async def test_what_passes_is_waited_for(store, monkeypatch, error, where):
+    broker = Broker()
+    breaks = iter([error, error])
+
+    async def broken(*arguments):
+        for problem in breaks:
+            raise problem
+        return await (commits if where == "store" else send)(*arguments)
+
+    commits, send = store.commits, broker.send
+    monkeypatch.setattr(*((store, "commits", broken) if where == "store" else (broker, "send", broken)))
+    await store.apply(write(agent("a")))
+    async with publishing(store, broker):
+        await published(store, 1)
+    assert [event.id for event in broker.events] == ["1.0"]
+
+
+async def test_a_mistake_of_ours_ends_the_publisher_for_whoever_supervises_it(store, monkeypatch):
+    async def broken(*_):
+        raise LookupError("a mistake of ours")
+
+    monkeypatch.setattr(store, "commits", broken)
+    with pytest.raises(LookupError):
+        await asyncio.wait_for(Publisher(store, Broker().send, TOPIC, OutboxMetrics(CollectorRegistry())).run(), 20)

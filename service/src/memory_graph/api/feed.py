@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from memory_graph.api.rpc import Call
-from memory_graph.api.status import ShuttingDown
-from memory_graph.model.errors import Invalid, Violation
+from memory_graph.api.status import FeedInterrupted, ShuttingDown
+from memory_graph.model.errors import Invalid, StoreUnavailable, Violation
 from memory_graph.model.mutations import Event
 from memory_graph.model.numbers import whole
 from memory_graph.store.protocol import GraphStore, Overrun
@@ -34,7 +34,7 @@ async def commits(
     Raises:
         Overrun: when the caller is slower than the feed, with the id to resume from.
         FeedGap: when events after `after` are no longer kept.
-        ShuttingDown: when the server drains, with the id to resume from.
+        ShuttingDown, FeedInterrupted: when the server drains or cannot tell of commits, with the id to resume from.
     """
     last = after
     async with store.subscribe(tenant) as live:
@@ -51,6 +51,8 @@ async def commits(
                 yield [event for event in fresh if wanted(event)]
         except Overrun as overrun:
             raise Overrun(last or overrun.last_event_id) from None
+        except StoreUnavailable as error:
+            raise FeedInterrupted(str(error), last) from error
 
 
 def resumed(call: Call) -> str | None:

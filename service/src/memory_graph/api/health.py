@@ -19,14 +19,12 @@ class Health:
     def __init__(self, services: Iterable[str]) -> None:
         self._servicer = health.aio.HealthServicer()
         self._services = ("", *services)
-        self.serving = False
 
     def add_to(self, server: grpc.aio.Server) -> None:
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
 
     async def set(self, serving: bool) -> None:
         """Reports whether calls can be answered now."""
-        self.serving = serving
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         await self._servicer.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
         for service in self._services:
@@ -34,7 +32,6 @@ class Health:
 
     async def shut_down(self) -> None:
         """Reports NOT_SERVING from now on, whatever is set later."""
-        self.serving = False
         await self._servicer.enter_graceful_shutdown()
 
 

@@ -66,6 +66,15 @@ class ShuttingDown(GraphError):
         self.last_event_id = last_event_id
 
 
+class FeedInterrupted(GraphError):
+    """A stream of changes is ended because this server cannot tell of them all; the client reconnects and resumes after
+    `last_event_id`."""
+
+    def __init__(self, reason: str, last_event_id: str | None) -> None:
+        super().__init__(reason)
+        self.last_event_id = last_event_id
+
+
 class Draining(GraphError):
     """A stream of requests is ended because the server is; everything that was accepted has been answered."""
 
@@ -79,7 +88,7 @@ def status_of(error: GraphError | Overrun) -> tuple[StatusCode, str, tuple[tuple
         return StatusCode.RESOURCE_EXHAUSTED, str(error), _resume(error.last_event_id)
     if isinstance(error, Draining):
         return StatusCode.UNAVAILABLE, str(error), ()
-    if isinstance(error, ShuttingDown):
+    if isinstance(error, ShuttingDown | FeedInterrupted):
         return StatusCode.UNAVAILABLE, str(error), _resume(error.last_event_id)
     if isinstance(error, AnswerTooLarge):
         return StatusCode.RESOURCE_EXHAUSTED, str(error), ()

@@ -12,6 +12,8 @@ FAILED = 1
 WRONG_INPUT = 2
 NOT_FOUND = 3
 UNREACHABLE = 4
+TASK_FAILED = 70
+"""EX_SOFTWARE of sysexits.h: a process that must be started again."""
 
 _EXIT_CODES = {
     grpc.StatusCode.INVALID_ARGUMENT: WRONG_INPUT,

@@ -12,7 +12,7 @@ from memory_graph import config
 from memory_graph.cli.failure import UNREACHABLE, WRONG_INPUT, Failure
 from memory_graph.cli.progress import Progress
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
-from memory_graph.startup import STORE_FILE
+from memory_graph.runtime.opening import STORE_FILE
 from memory_graph.store.move.move import Compared, move
 from memory_graph.store.move.source import Source
 from memory_graph.store.move.target import Target

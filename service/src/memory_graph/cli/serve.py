@@ -7,12 +7,13 @@ import sys
 import click
 
 from memory_graph import config
-from memory_graph.cli.failure import WRONG_INPUT, Failure
+from memory_graph.cli.failure import TASK_FAILED, WRONG_INPUT, Failure
 from memory_graph.cli.settings_help import SettingsHelp
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
 from memory_graph.plugins import PluginLoadError
+from memory_graph.runtime.opening import StartError
+from memory_graph.runtime.supervisor import TaskFailed
 from memory_graph.server import run
-from memory_graph.startup import StartError
 
 
 @click.command("serve", cls=SettingsHelp)
@@ -26,3 +27,6 @@ def serve() -> None:
     except (StartError, StoreCorrupt, StoreUnavailable, PluginLoadError) as error:
         sys.stdout.flush()
         raise Failure(str(error)) from None
+    except TaskFailed as error:
+        sys.stdout.flush()
+        raise Failure(str(error), TASK_FAILED) from None

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from memory_graph import config
-from memory_graph.cli.failure import UNREACHABLE, WRONG_INPUT, Failure
+from memory_graph.cli.failure import TASK_FAILED, UNREACHABLE, WRONG_INPUT, Failure
 from memory_graph.cli.settings_help import SettingsHelp
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def _work() -> None:
     from memory_graph.kafka.reach import KafkaUnreachable, UnknownTopic  # noqa: PLC0415 - `--help` answers at once
     from memory_graph.model.errors import StoreCorrupt, StoreUnavailable  # noqa: PLC0415
     from memory_graph.plugins import PluginLoadError  # noqa: PLC0415
-    from memory_graph.startup import StartError  # noqa: PLC0415
-    from memory_graph.worker.consumer import ConsumerFailed  # noqa: PLC0415
+    from memory_graph.runtime.opening import StartError  # noqa: PLC0415
+    from memory_graph.runtime.supervisor import TaskFailed  # noqa: PLC0415
     from memory_graph.worker.process import run  # noqa: PLC0415
 
     try:
@@ -90,9 +90,12 @@ def _work() -> None:
     except KafkaUnreachable as error:
         sys.stdout.flush()
         raise Failure(str(error), UNREACHABLE) from None
-    except (StartError, StoreCorrupt, StoreUnavailable, PluginLoadError, UnknownTopic, ConsumerFailed) as error:
+    except (StartError, StoreCorrupt, StoreUnavailable, PluginLoadError, UnknownTopic) as error:
         sys.stdout.flush()
         raise Failure(str(error)) from None
+    except TaskFailed as error:
+        sys.stdout.flush()
+        raise Failure(str(error), TASK_FAILED) from None
 
 
 def _settings() -> config.Settings:

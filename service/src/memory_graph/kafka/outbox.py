@@ -13,15 +13,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 
 import structlog
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from memory_graph.config import Settings
+from memory_graph.config import Settings, SettingsError
 from memory_graph.kafka.change_events import records_of
 from memory_graph.kafka.producer import AckedProducer, Record
-from memory_graph.model.errors import GraphError, StoreUnavailable
+from memory_graph.model.errors import GraphError
 from memory_graph.model.ids import new_id
 from memory_graph.store.commits import CommitLog, Commits
+from memory_graph.store.protocol import Spawn
 
 READER = "kafka"
 """The cursor's name."""
@@ -54,15 +55,16 @@ class OutboxMetrics:
 
 
 @asynccontextmanager
-async def running(store: CommitLog, settings: Settings, registry: CollectorRegistry) -> AsyncIterator[None]:
-    """Publishes in a task of its own inside the block, if Kafka and a topic for it are set."""
+async def running(
+    store: CommitLog, settings: Settings, registry: CollectorRegistry, spawn: Spawn
+) -> AsyncIterator[None]:
+    """Publishes in a task of its own inside the block, if Kafka and a topic for it are set. spawn: starts that task."""
     if not settings.kafka_bootstrap_servers or not settings.kafka_events_topic:
         yield
         return
     producer = AckedProducer(settings)
     publisher = Publisher(store, producer.send, settings.kafka_events_topic, OutboxMetrics(registry))
-    publishing = asyncio.create_task(publisher.run(), name="outbox")
-    publishing.add_done_callback(_ended)
+    publishing = spawn(publisher.run(), "outbox")
     try:
         yield
     finally:
@@ -70,12 +72,6 @@ async def running(store: CommitLog, settings: Settings, registry: CollectorRegis
         await asyncio.gather(publishing, return_exceptions=True)
         await producer.close()
         await publisher.let_go()
-
-
-def _ended(publishing: asyncio.Task[None]) -> None:
-    """A mistake of ours that ends the publisher must not end in silence."""
-    if not publishing.cancelled() and (error := publishing.exception()) is not None:
-        _log.error("the change feed has ended; restart this process", exc_info=error)
 
 
 class Publisher:
@@ -91,7 +87,8 @@ class Publisher:
         self._pause = _FIRST_PAUSE_S
 
     async def run(self) -> None:
-        """Until it is cancelled. A store or broker that is away is waited for."""
+        """Until it is cancelled. A store or broker that is away is waited for, and files of credentials that cannot be
+        read just now."""
         while True:
             try:
                 done = await self._claim()
@@ -101,7 +98,7 @@ class Publisher:
                 _log.info("publishing the change feed", topic=self._topic, after_commit=done)
                 await self._publish(done)
                 _log.info("another process publishes the change feed")
-            except (GraphError, _Refused) as error:
+            except (GraphError, KafkaException, SettingsError, OSError, _Refused) as error:
                 _log.error("the change feed waits", topic=self._topic, reason=str(error), seconds=self._pause)
                 await asyncio.sleep(self._pause)
                 self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
@@ -112,7 +109,7 @@ class Publisher:
         """Lets another process go on at once."""
         try:
             await self._commits.release_cursor(READER, self._holder)
-        except StoreUnavailable:
+        except GraphError:
             return  # the claim lapses by itself
 
     async def _publish(self, done: int) -> None:

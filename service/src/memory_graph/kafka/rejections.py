@@ -50,7 +50,10 @@ def given_up(queue: DeadLetterQueue, settings: Settings, counted: DeadLetters) -
 
 class Rejections:
     """For events that were never acknowledged: their senders are told, and do not wait for Kafka. While that is away
-    some are kept; what does not fit into `MOST_BYTES` is counted and logged alone. An async context manager."""
+    some are kept; what does not fit into `MOST_BYTES` is counted and logged alone. An async context manager.
+
+    task: writes them, until the context ends.
+    """
 
     def __init__(self, settings: Settings, counted: DeadLetters, tenant: str) -> None:
         self._counted = counted
@@ -64,15 +67,15 @@ class Rejections:
 
     async def __aenter__(self) -> Self:
         await self._queue.__aenter__()
-        self._writing = asyncio.create_task(self._write(), name="rejections")
+        self.task = asyncio.create_task(self._write(), name="rejections")
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         self._letters.append(_END)
         self._arrived.set()
-        await asyncio.wait({self._writing}, timeout=_LAST_S)
-        self._writing.cancel()
-        await asyncio.gather(self._writing, return_exceptions=True)
+        await asyncio.wait({self.task}, timeout=_LAST_S)
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
         await self._queue.__aexit__()
 
     def take(self, rejected: Sequence[Rejected]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import structlog
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from prometheus_client import CollectorRegistry, Gauge
 
-from memory_graph.config import Settings
+from memory_graph.config import Settings, SettingsError
 from memory_graph.kafka.progress import progress
 from memory_graph.kafka.reach import KafkaUnreachable, reached
 from memory_graph.kafka.settings import client_settings
@@ -18,6 +19,8 @@ from memory_graph.worker.offsets import Partition
 INTERVAL_S = 5.0
 """How often the brokers are asked."""
 _ANSWER_S = 3.0
+_PASSING = (KafkaUnreachable, KafkaException, SettingsError, OSError)
+"""What comes of brokers that are away, and of files of credentials that are just being replaced."""
 _log = structlog.get_logger(__name__)
 
 
@@ -49,7 +52,7 @@ class LagGauge:
         try:
             await asyncio.to_thread(reached, self._admin, self._settings, _ANSWER_S)
             found = await asyncio.to_thread(progress, self._admin, self._settings, assigned, _ANSWER_S)
-        except KafkaUnreachable as error:
+        except _PASSING as error:
             if self.reached:
                 _log.warning("Kafka does not answer", reason=str(error))
             self.reached = False

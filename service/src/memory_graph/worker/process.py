@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import AsyncExitStack
+from functools import partial
 
 import structlog
 
@@ -16,10 +17,8 @@ from memory_graph.ingest.topics import DECODERS, Decoder
 from memory_graph.kafka import outbox
 from memory_graph.kafka.dead_letters import DeadLetterQueue
 from memory_graph.kafka.rejections import given_up
-from memory_graph.model.errors import StoreUnavailable
-from memory_graph.startup import HEALTH_INTERVAL_S, expose, prepare, started, waiting_limits
-from memory_graph.store.protocol import GraphStore
-from memory_graph.telemetry.metrics import Metrics
+from memory_graph.runtime.opening import Runtime, expose, run_process, waiting_limits
+from memory_graph.runtime.probe import StoreProbe
 from memory_graph.worker.consumer import GroupMember
 from memory_graph.worker.intake import Intake
 from memory_graph.worker.lag import LagGauge
@@ -38,69 +37,77 @@ def run(settings: Settings) -> None:
         StoreUnavailable: the embedded store's file has another owner.
         StoreCorrupt: the store cannot be used.
         PluginLoadError: a plugin cannot be loaded.
-        ConsumerFailed: the Kafka client has given up.
+        TaskFailed: a background task ended unasked; so does the Kafka client where it gives up.
     """
-    prepare(settings)
-    asyncio.run(_work(settings))
+    run_process(settings, partial(_work, settings, _decoders(settings)))
 
 
-async def _work(settings: Settings) -> None:
-    decoders = _decoders(settings)
+async def _work(settings: Settings, decoders: dict[str, Decoder], runtime: Runtime, stack: AsyncExitStack) -> None:
     draining = asyncio.Event()
-    async with AsyncExitStack() as stack:
-        found = await stack.enter_async_context(started(settings))
-        metrics, store, ingestion = found.metrics, found.store, found.ingestion
-        dead_letters = await stack.enter_async_context(DeadLetterQueue(settings))
-        counted = counted_and_logged(ingestion)
-        pipeline = Pipeline(
-            found.measured,
-            ingestion,
-            counted,
-            max_bytes=settings.telemetry_buffer_bytes,
-            patience_s=math.inf,
-            draining=draining,
-            given_up=given_up(dead_letters, settings, counted),
-            plugins=found.plugins,
-            waiting=waiting_limits(settings),
-        )
-        stack.push_async_callback(pipeline.close)
-        intake = Intake(
-            pipeline, ingestion, dead_letters, decoders, tenant=settings.kafka_tenant, tracing=found.tracing
-        )
-        stack.push_async_callback(intake.close)
-        member = GroupMember(settings, intake)
-        await member.join()
-        lag = LagGauge(settings, member, metrics.registry)
-        health = _Health(store, metrics, settings.kafka_tenant)
-        exposition = expose(settings, metrics, lambda: health.serving and member.joined and lag.reached)
-        stack.callback(exposition.close)
-        await stack.enter_async_context(outbox.running(store, settings, metrics.registry))
-        watching = [asyncio.create_task(lag.watch()), asyncio.create_task(health.watch())]
-        _log.info(
-            "working",
-            topics=sorted(settings.kafka_topics),
-            group=settings.kafka_group,
-            metrics_port=exposition.port,
-            version=__version__,
-        )
-        try:
-            await _until_stopped(member, intake, found.stopping)
-        finally:
-            _log.info("draining", seconds=settings.drain_seconds)
-            for task in watching:
-                task.cancel()
-            draining.set()
-            await member.leave(settings.drain_seconds)
-    _log.info("stopped")
+    supervisor, metrics = runtime.supervisor, runtime.metrics
+    intake = await _open_intake(stack, settings, runtime, decoders, draining)
+    member = GroupMember(settings, intake)
+    await member.join()
+    lag = LagGauge(settings, member, metrics.registry)
+    probe = StoreProbe(runtime.measured, metrics)
+
+    def ready() -> bool:
+        return probe.serving and member.joined and lag.reached and not supervisor.stopping.is_set()
+
+    exposition = expose(settings, metrics, ready)
+    stack.callback(exposition.close)
+    await stack.enter_async_context(outbox.running(runtime.store, settings, metrics.registry, supervisor.start))
+    watching = [
+        supervisor.start(lag.watch(), "kafka-lag"),
+        supervisor.start(probe.health_loop(), "health"),
+    ]
+    supervisor.watch(intake.failed, "kafka-records")
+    consuming = supervisor.start(member.run(supervisor.stopping), "kafka-consumer")
+    _log.info(
+        "working",
+        topics=sorted(settings.kafka_topics),
+        group=settings.kafka_group,
+        metrics_port=exposition.port,
+        version=__version__,
+    )
+    await supervisor.stopping.wait()
+    _log.info("draining", seconds=settings.drain_seconds)
+    await asyncio.wait({consuming})
+    for task in watching:
+        task.cancel()
+    draining.set()
+    await member.leave(settings.drain_seconds)
 
 
-async def _until_stopped(member: GroupMember, intake: Intake, stopping: asyncio.Event) -> None:
-    running = asyncio.create_task(member.run(stopping), name="kafka-consumer")
-    await asyncio.wait({running, intake.failed}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.set()
-    await running
-    if intake.failed.done():
-        intake.failed.result()
+async def _open_intake(
+    stack: AsyncExitStack,
+    settings: Settings,
+    runtime: Runtime,
+    decoders: dict[str, Decoder],
+    draining: asyncio.Event,
+) -> Intake:
+    dead_letters = await stack.enter_async_context(DeadLetterQueue(settings))
+    counted = counted_and_logged(runtime.ingestion)
+    pipeline = Pipeline(
+        runtime.measured,
+        runtime.ingestion,
+        counted,
+        max_bytes=settings.telemetry_buffer_bytes,
+        patience_s=math.inf,
+        draining=draining,
+        given_up=given_up(dead_letters, settings, counted),
+        plugins=runtime.plugins,
+        waiting=waiting_limits(settings),
+    )
+    stack.push_async_callback(pipeline.close)
+    for task in pipeline.tasks:
+        runtime.supervisor.adopt(task)
+    runtime.supervisor.watch(pipeline.failed, "telemetry-writes")
+    intake = Intake(
+        pipeline, runtime.ingestion, dead_letters, decoders, tenant=settings.kafka_tenant, tracing=runtime.tracing
+    )
+    stack.push_async_callback(intake.close)
+    return intake
 
 
 def _decoders(settings: Settings) -> dict[str, Decoder]:
@@ -111,30 +118,3 @@ def _decoders(settings: Settings) -> dict[str, Decoder]:
             f" a topic with a name of its own is written name={next(iter(DECODERS))}"
         )
     return {topic: DECODERS[contract] for topic, contract in settings.kafka_topics.items()}
-
-
-class _Health:
-    """Whether the store works, and how large the graph is."""
-
-    def __init__(self, store: GraphStore, metrics: Metrics, tenant: str) -> None:
-        self._store = store
-        self._metrics = metrics
-        self._tenant = tenant
-        self.serving = False
-
-    async def watch(self) -> None:
-        """Asks again and again until it is cancelled."""
-        while True:
-            try:
-                await self._store.ping()
-                stats = await self._store.stats(self._tenant)
-            except StoreUnavailable as error:
-                if self.serving:
-                    _log.error("store unavailable", reason=str(error))
-                self.serving = False
-            else:
-                self.serving = True
-                self._metrics.set_graph_size(
-                    nodes=stats.nodes, edges=stats.edges, active_sessions=stats.active_sessions
-                )
-            await asyncio.sleep(HEALTH_INTERVAL_S)

@@ -120,6 +120,11 @@ class Pipeline:
         metrics.watch_waiting(lambda: self._storing.waiting.held)
 
     @property
+    def tasks(self) -> tuple[asyncio.Task[None], ...]:
+        """Those that must not end before `close`."""
+        return self._pump, self._sweeping
+
+    @property
     def store_state(self) -> State:
         """The store's circuit breaker."""
         return self._breaker.state

@@ -1,21 +1,24 @@
-"""What every process of the service starts with, and lets go of at its end."""
+"""What every process of the service opens at its start and closes at its end."""
 
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import msgspec
+import structlog
 
 from memory_graph import __version__
 from memory_graph.config import Settings
 from memory_graph.ingest.conversations.waiting import WaitingLimits
 from memory_graph.plugins import PluginHost, load_plugins
+from memory_graph.runtime.supervisor import Supervisor, TaskFailed
 from memory_graph.store.protocol import GraphStore
 from memory_graph.store.sqlite import open_store
 from memory_graph.telemetry.exposition import MetricsServer, start_metrics_server
@@ -25,22 +28,26 @@ from memory_graph.telemetry.measured import MeasuredStore
 from memory_graph.telemetry.metrics import Metrics
 from memory_graph.telemetry.traces import Tracing, start_tracing
 
+_log = structlog.get_logger(__name__)
+
 STORE_FILE = "memory-graph.db"
 """Name of the embedded store's file below DB_PATH."""
-HEALTH_INTERVAL_S = 1.0
-"""How often the store is asked whether it works."""
 TELEMETRY_FLUSH_S = 2.0
 """Most time that spans and after-hooks get at the end."""
+SHUTDOWN_TIMEOUT_S = 15.0
+"""How long the end of a process with a failed task may take beyond its drain. Of one that was told to end, Kubernetes
+decides that."""
 
 
 class StartError(Exception):
     """The server cannot start; the text says why and the way out."""
 
 
-class Started(msgspec.Struct, frozen=True):
-    """stopping: set by SIGTERM and SIGINT. measured: the store, with its latencies measured."""
+class Runtime(msgspec.Struct, frozen=True):
+    """supervisor: of the background tasks; SIGTERM and SIGINT set its `stopping`. measured: the store, with its
+    latencies measured."""
 
-    stopping: asyncio.Event
+    supervisor: Supervisor
     metrics: Metrics
     tracing: Tracing
     store: GraphStore
@@ -49,13 +56,27 @@ class Started(msgspec.Struct, frozen=True):
     ingestion: IngestionMetrics
 
 
-def prepare(settings: Settings) -> None:
-    """Before the event loop: logs, and the garbage collector."""
+Main = Callable[["Runtime", AsyncExitStack], Awaitable[None]]
+"""Runs a process until it has drained. What it opens on the stack is closed then, in the other order."""
+
+
+def run_process(settings: Settings, main: Main) -> None:
+    """Runs a process from its start to its end. Raises what `open_runtime` and `main` do."""
     configure_logging(settings.log_level, sys.stdout)
-    calm_collector()
+    tune_gc()
+    asyncio.run(_run(settings, main))
 
 
-def calm_collector() -> None:
+async def _run(settings: Settings, main: Main) -> None:
+    async with open_runtime(settings) as runtime, AsyncExitStack() as stack:
+        try:
+            await main(runtime, stack)
+        finally:
+            runtime.supervisor.stopping.set()  # also where it could not start: what ends from here on is meant to
+    _log.info("stopped")
+
+
+def tune_gc() -> None:
     """Makes garbage collection rare. Requests make many objects that live until their commit: at the default threshold
     the collector walks them and every module again and again (half the time of a write of 1,000 nodes)."""
     gc.freeze()
@@ -63,7 +84,7 @@ def calm_collector() -> None:
 
 
 @asynccontextmanager
-async def started(settings: Settings) -> AsyncIterator[Started]:
+async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
     """Open in the block.
 
     Raises:
@@ -71,21 +92,26 @@ async def started(settings: Settings) -> AsyncIterator[Started]:
         StoreUnavailable: the embedded store's file has another owner.
         StoreCorrupt: the store cannot be used.
         PluginLoadError: a plugin cannot be loaded.
+        TaskFailed: at the end, where a background task has ended unasked.
     """
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
     metrics = Metrics(__version__)
+
+    def bound_shutdown(_: TaskFailed) -> None:
+        faulthandler.dump_traceback_later(settings.drain_seconds + SHUTDOWN_TIMEOUT_S, exit=True)
+
     async with AsyncExitStack() as stack:
+        supervisor = await stack.enter_async_context(Supervisor(metrics.registry, bound_shutdown))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, supervisor.stopping.set)
         tracing = start_tracing(settings.otel_exporter_otlp_endpoint, __version__)
         stack.callback(tracing.shutdown, TELEMETRY_FLUSH_S)
-        store = await _open_configured_store(settings, metrics)
+        store = await _open_configured_store(settings, metrics, supervisor)
         stack.push_async_callback(store.close)
         plugins = load_plugins(settings.plugin_dirs, settings.plugin_timeout_ms / 1000, metrics)
         stack.push_async_callback(plugins.close, TELEMETRY_FLUSH_S)
-        yield Started(
-            stopping=stopping,
+        yield Runtime(
+            supervisor=supervisor,
             metrics=metrics,
             tracing=tracing,
             store=store,
@@ -95,7 +121,7 @@ async def started(settings: Settings) -> AsyncIterator[Started]:
         )
 
 
-async def _open_configured_store(settings: Settings, metrics: Metrics) -> GraphStore:
+async def _open_configured_store(settings: Settings, metrics: Metrics, supervisor: Supervisor) -> GraphStore:
     """The store of the settings. Neo4j need not be there yet: the server is not serving until it is."""
     if settings.store == "neo4j":
         from memory_graph.store import neo4j  # noqa: PLC0415 - an embedded server has no use for the driver's 20 MiB
@@ -104,12 +130,13 @@ async def _open_configured_store(settings: Settings, metrics: Metrics) -> GraphS
         return neo4j.open_store(
             settings.neo4j_uri,
             username=settings.neo4j_username or None,
-            password=settings.neo4j_secret,
+            password=lambda: settings.neo4j_secret,
             database=settings.neo4j_database,
             max_connections=settings.neo4j_max_connections,
             keep_changes=settings.feed_retention_commits,
             max_buffered_events=settings.feed_buffer_events,
             observer=metrics.store(),
+            spawn=supervisor.start,
         )
     try:
         settings.db_path.mkdir(parents=True, exist_ok=True)
