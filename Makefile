@@ -59,7 +59,7 @@ test-playbooks: setup ## playbooks and roles of the checkout refuse bad input
 	pytest tests $(SPREAD)
 
 BESIDE_CONTROL_PLANE = python -m tests.control_plane --kubernetes $(KUBERNETES)
-RELEASE_ENGINE = pytest -m "not containers" --durations 10 \
+RELEASE_ENGINE = pytest -m "not containers" tests/control_plane \
   collections/ansible_collections/llm_devops/memory_graph/tests/integration
 
 test-newest: setup ## the release engine on the newest Kubernetes with simulated nodes; builds it once, in 25 minutes

@@ -1,0 +1,53 @@
+"""Programs beside a command: started again when they end, stopped with it, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from .processes import RESTARTS, Ended, Program, run_beside
+
+
+def program(folder: Path, name: str, script: str) -> Program:
+    (folder / "bin").mkdir(exist_ok=True)
+    file = folder / "bin" / name
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+    made = Program(folder, name)
+    made.start()
+    return made
+
+
+def test_a_program_that_ends_is_started_again(tmp_path: Path) -> None:
+    first = f"[ -e {tmp_path}/again ] || {{ touch {tmp_path}/again; exit 1; }}"
+    flaky = program(tmp_path, "flaky", f"{first}\nmkfifo {tmp_path}/up\necho up > {tmp_path}/up\nexec sleep 60")
+    waits = f"until [ -p {tmp_path}/up ]; do sleep 0.05; done; cat {tmp_path}/up"
+    assert run_beside([flaky], ["sh", "-c", waits]) == 0
+    assert flaky.process.poll() is None
+    flaky.stop()
+    assert flaky.process.poll() is not None
+
+
+def test_a_program_that_does_not_stay_up_ends_the_command_with_its_last_words(tmp_path: Path) -> None:
+    broken = program(tmp_path, "broken", "echo no disk left; exit 3")
+    with pytest.raises(Ended, match=r"broken ended with 3:\n(no disk left\n?)+"):
+        run_beside([broken], [sys.executable, "-c", "import signal; signal.pause()"])
+    assert (tmp_path / "broken.log").read_text().count("no disk left") == RESTARTS + 1
+
+
+def test_the_status_of_the_command_is_passed_on(tmp_path: Path) -> None:
+    steady = program(tmp_path, "steady", "exec sleep 60")
+    assert run_beside([steady], ["sh", "-c", "exit 7"]) == 7
+    steady.stop()
+
+
+def test_one_that_is_not_ready_in_time_says_what_it_last_said(tmp_path: Path) -> None:
+    slow = program(tmp_path, "slow", "echo still loading; exec sleep 60")
+    (tmp_path / "slow.log").write_text("still loading\n")
+    with pytest.raises(Ended, match="slow was not ready in 0 s:\nstill loading"):
+        slow.await_ready(lambda: False, 0)
+    os.kill(slow.process.pid, 9)
+    slow.process.wait()
