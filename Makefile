@@ -32,10 +32,10 @@ clean-cluster: ## delete the local kind cluster and everything in it
 	@bin/setup deploy
 	@ansible-playbook playbooks/local_cluster.yml -i $(INVENTORY) -e local_cluster_state=absent $(EXTRA)
 
-test: setup prefetch ## every check and test, three targets at a time, the longest first (30 minutes on 2 cores)
-	@bin/run-all --jobs 3 molecule test-unit test-collection test-playbooks lint test-newest-cached
+test: setup prefetch ## every check and test, two targets at a time, the longest first
+	@bin/run-all --jobs 2 molecule test-unit test-collection test-playbooks lint test-newest-cached
 
-test-quick: setup ## what needs no cluster, no Neo4j, no Kafka and no ansible-playbook (4 minutes on 2 cores)
+test-quick: setup ## what needs no cluster, no Neo4j, no Kafka and no ansible-playbook, in a few minutes
 	@bin/run-all --jobs 2 quick-tests quick-lint
 
 quick-tests: setup
@@ -49,13 +49,13 @@ quick-lint: setup
 prefetch: setup
 	-@cd service/tests && python -m support.prefetch
 
-test-unit: setup ## the service's unit and integration tests
+test-unit: setup prefetch ## the service's unit and integration tests
 	pytest service/tests $(SPREAD)
 
 test-collection: setup ## the collection's unit and sanity tests, on three ansible-cores
 	bin/test-collection
 
-test-playbooks: setup ## playbooks and roles of the checkout refuse bad input
+test-playbooks: setup prefetch ## playbooks and roles of the checkout refuse bad input
 	pytest tests $(SPREAD)
 
 BESIDE_CONTROL_PLANE = python -m tests.control_plane --kubernetes $(KUBERNETES)
@@ -69,7 +69,7 @@ test-newest-cached: setup
 	@$(BESIDE_CONTROL_PLANE) --if-built $(RELEASE_ENGINE)
 
 molecule: setup ## deploy and verify on kind clusters: one pod, everything that fails, and production
-	failed=0; for scenario in $(SCENARIOS); do molecule test --scenario-name $$scenario || failed=1; done; exit $$failed
+	bin/molecule $(SCENARIOS)
 
 lint: setup ## ruff, mypy, shellcheck, yamllint, ansible-lint, antsibull
 	@bin/lint

@@ -23,7 +23,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster i
 if not {"MOLECULE_EPHEMERAL_DIRECTORY", "MEMORY_GRAPH_IMAGE"} & os.environ.keys():
     collect_ignore = ["on_cluster"]
 
-RUN_SECONDS = 120
+RUN_SECONDS = 240
 """Far below the wait timeout the tests give the playbooks: a run that waits instead of failing at once is a failure."""
 
 

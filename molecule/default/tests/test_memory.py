@@ -10,6 +10,7 @@ from google.protobuf.json_format import MessageToDict
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 
 CALL_SECONDS = 60
+pytestmark = pytest.mark.xdist_group("release")
 
 
 def record(graph) -> tuple[str, list[str]]:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("release")
 LABELS = {
     "app.kubernetes.io/name": "memory-graph",
     "app.kubernetes.io/instance": "memory-graph",

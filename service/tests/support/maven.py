@@ -56,8 +56,12 @@ def program(name: str) -> str:
     """The path of `java` or `mvn`; installs its Debian package where it is missing. Raises `Unavailable`."""
     found = shutil.which(name)
     if found is None:
-        _install(name, _PACKAGES[name])
-        found = shutil.which(name)
+        cache().mkdir(parents=True, exist_ok=True)
+        with _alone(cache() / "packages.lock"):  # apt-get waits for no other one
+            found = shutil.which(name)
+            if found is None:
+                _install(name, _PACKAGES[name])
+                found = shutil.which(name)
     if found is None:
         raise Unavailable(f"{name} is still not in PATH after {_PACKAGES[name]} was installed; put it there")
     return found
