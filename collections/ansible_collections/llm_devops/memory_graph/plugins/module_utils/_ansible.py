@@ -60,8 +60,8 @@ class ClusterModule(AnsibleModule):  # type: ignore[misc]
         gc.set_threshold(50_000)  # objects of a release are many and without cycles: looking for these costs a fifth
         self._reached: Cluster | None = None
         self._values = SecretValues()
-        ClusterModule.current = self
         super().__init__(argument_spec={**auth_options(), **options}, no_log=True, **more)
+        ClusterModule.current = self  # from here on it has parameters, and can end in a sentence
         for library, present in (("urllib3", _cluster.urllib3), ("PyYAML", _kubeconfig.yaml)):
             if present is None:
                 self.fail_json(msg=missing_required_lib(library))
