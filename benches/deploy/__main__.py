@@ -87,7 +87,8 @@ def _whole_line(whole: dict[str, Any] | None) -> list[str]:
     if not whole:
         return []
     times = f"first {whole['first']:.1f} s, again {whole['again']:.1f} s"
-    return [f"playbooks/deploy.yml, waited for: {times}, changed={whole['changed_again']}"]
+    busy = f"CPU again {whole['again_cpu']:.1f} s beside {whole['empty_cpu']:.1f} s of an empty play"
+    return [f"playbooks/deploy.yml, waited for: {times}, changed={whole['changed_again']}; {busy}"]
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import subprocess
 import tempfile
 import time
@@ -60,6 +61,17 @@ def timed(command: Command) -> tuple[float, str]:
     if done.returncode:
         raise RuntimeError(f"{Path(command.argv[0]).name} failed:\n{done.stdout[-2000:]}")
     return took, done.stdout
+
+
+def processor_seconds(command: Command) -> float:
+    """Seconds of CPU, user and system, of the command and all it waited for.
+
+    :raises RuntimeError: with the end of its output, when it failed.
+    """
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    timed(command)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def observed(command: Command) -> Memory:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
@@ -10,13 +11,14 @@ from typing import Any
 
 from .cluster import Cluster
 from .manifests import NAMESPACE
-from .measure import Command, timed
-from .sides import changed
+from .measure import Command, processor_seconds, timed
+from .sides import OURS, Place, changed, empty_play
 from .tools import ROOT, Say
 
 
 def whole_deployment(cluster: Cluster, rounds: int, say: Say) -> dict[str, Any]:
-    """Seconds of `playbooks/deploy.yml`, first and (median) again, and the most tasks that a second run changed.
+    """Seconds of `playbooks/deploy.yml`, first and (median) again, and the most tasks that a second run changed; and
+    seconds of CPU (medians) of it again and of an empty play beside it, which is the least that Ansible takes.
 
     `playbooks/local.yml` goes before it, not timed: it makes the cluster and the image where there is none.
     """
@@ -36,6 +38,9 @@ def whole_deployment(cluster: Cluster, rounds: int, say: Say) -> dict[str, Any]:
         say(f"the whole deployment: first, and {rounds} times again")
         first, _ = timed(deploy)
         again = [timed(deploy) for _ in range(rounds)]
+        with tempfile.TemporaryDirectory() as folder:
+            empty = empty_play(OURS, Place(Path(folder), "", cluster.kubeconfig))
+            busy = [(processor_seconds(deploy), processor_seconds(empty)) for _ in range(rounds)]
     finally:
         cluster.delete([NAMESPACE])
     counts = [changed(said) for _, said in again]
@@ -44,6 +49,8 @@ def whole_deployment(cluster: Cluster, rounds: int, say: Say) -> dict[str, Any]:
     return {
         "first": round(first, 3),
         "again": round(median(seconds for seconds, _ in again), 3),
+        "again_cpu": round(median(ours for ours, _ in busy), 3),
+        "empty_cpu": round(median(empty for _, empty in busy), 3),
         "changed_again": max(count for count in counts if count is not None),
     }
 
