@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -145,3 +146,42 @@ def test_a_slow_subscriber_is_told_where_to_resume(serve: Serve) -> None:
             created += seen[-1].type == pb.EVENT_TYPE_NODE_CREATED
         assert len({event.id for event in seen}) == len(seen)
         resumed.cancel()
+
+
+BREAKS_THE_FEED = """
+from memory_graph.plugins import Plugin
+from memory_graph.store.feed import Feed
+
+class BreaksTheFeed(Plugin):
+    name = "breaks-the-feed"
+
+publish, commits = Feed.publish, iter(range(3))
+
+def broken(self, tenant, events):
+    if next(commits, None) == 2:
+        raise LookupError("sabotage")
+    publish(self, tenant, events)
+
+Feed.publish = broken
+"""
+
+
+def test_a_commit_that_cannot_be_told_ends_the_stream_which_resumes_with_it(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "breaks.py").write_text(BREAKS_THE_FEED)
+    server = serve(PLUGIN_DIRS=tmp_path / "plugins")
+    with grpc.insecure_channel(server.address) as channel:
+        graph = MemoryGraphServiceStub(channel)
+        session = graph.CreateSession(pb.CreateSessionRequest()).id
+        request = pb.StreamEventsRequest(event_types=[pb.EVENT_TYPE_NODE_CREATED])
+        with listening(graph.StreamEvents(request, timeout=LIMIT_S)) as stream:
+            told, untold, later = [
+                graph.AddPrompt(pb.AddPromptRequest(session_id=session, content=text)).id for text in "123"
+            ]
+            assert json.loads(take(stream, 1)[0].payload)["id"] == told
+            with refused(grpc.StatusCode.UNAVAILABLE) as refusal:
+                next(stream)
+        assert "resume after the last event" in refusal.text
+        after = [("last-event-id", refusal.trailing["last-event-id"])]
+        with listening(graph.StreamEvents(request, metadata=after, timeout=LIMIT_S)) as stream:
+            assert [json.loads(event.payload)["id"] for event in take(stream, 2)] == [untold, later]
