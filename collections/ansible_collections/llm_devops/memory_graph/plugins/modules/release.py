@@ -41,7 +41,9 @@ options:
   objects:
     description:
       - The manifests. O(state=present) needs them, or O(revision).
-      - Each is a dictionary, a C(List) object, or YAML text of one or more documents, as a template gives it.
+      - Each is a dictionary, a C(List) object, or YAML text of one or more documents, as a template gives it. Text is
+        read as kubectl reads it.
+      - What is empty (null) is unset, and what the API server or a controller writes, such as C(status), is not sent.
       - The annotation C(memory-graph.llm-devops/wave), an integer, overrules the wave of the object's kind.
     type: raw
   revision:
@@ -72,7 +74,10 @@ options:
     type: int
     default: 300
   force_conflicts:
-    description: Whether to take over fields that another field manager owns.
+    description:
+      - Whether to take over fields that another field manager owns, and objects of a Helm release.
+      - Objects that client-side C(kubectl apply) made are taken over in any case, with the fields it applied; what the
+        manifest leaves out of them goes.
     type: bool
     default: false
   parallelism:

@@ -1,0 +1,56 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""Generated manifests on a real API server: an outcome or a sentence, and no value of a Secret in it."""
+
+from __future__ import annotations
+
+import json
+
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _outcome
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
+from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.json_shapes import (
+    HIDDEN_WORDS,
+    any_manifest,
+    any_text,
+    plain_secret,
+)
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+EXAMPLES = 15
+NAMESPACED = any_manifest().filter(lambda one: one["kind"] not in ("ClusterRole", "Gadget", "Thing"))
+
+
+def own_namespace(manifest, name):
+    """The manifest where the test may write."""
+    metadata = dict(manifest["metadata"])
+    if metadata.get("namespace") == "home":
+        metadata["namespace"] = name
+    return {**manifest, "metadata": metadata}
+
+
+def test_no_manifest_crashes_a_release_or_shows_a_secret(place):
+    seen = {"refused": 0, "failed": 0, "done": 0}
+
+    @settings(max_examples=EXAMPLES, deadline=None, database=None, phases=[Phase.generate],
+              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @given(st.lists(NAMESPACED | any_text() | plain_secret(), min_size=1, max_size=3))
+    def released(objects):
+        given_objects = [one if isinstance(one, str) else own_namespace(one, place.name) for one in objects]
+        run = place.run(*given_objects, wait=False)
+        try:
+            outcome = run.present()
+        except ClusterError as error:
+            seen["refused"] += 1
+            told = str(error)
+        else:
+            seen["failed" if outcome.failures else "done"] += 1
+            shown = [_outcome.changed_lines(outcome), _outcome.result(outcome, run.cluster, check=False)]
+            told = _outcome.failure_text(outcome) + json.dumps(shown, default=str)
+            if outcome.failures:
+                assert not outcome.wrote, outcome.failures
+        told += "".join(place.said)
+        assert not [word for word in HIDDEN_WORDS if word in told]
+
+    released()
+    assert sum(seen.values()) >= EXAMPLES // 2, seen
