@@ -20,6 +20,7 @@ _NEVER_RIGHT = re.compile(
     r"failed to create typed (patch|live|new) object|field not declared in schema"
     r"|unable to convert unstructured object|failed to convert new object|error decoding from json"
 )
+MAX_MESSAGE_CHARS, MAX_CAUSE_CHARS, MAX_CAUSES = 600, 160, 8
 _GOT = re.compile(r",? got .*$")
 _CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]+)"')
 
@@ -134,6 +135,8 @@ def api_error(verb: str, path: str, status: int, body: dict[str, Any], access: A
         return _conflict(body, message)
     if status == 404 and body.get("reason") != "NotFound":
         return ApiError(404, body, f"{access.server} knows nothing at {path}", "is this a Kubernetes API server?")
+    if status == 422 and len(message) > MAX_MESSAGE_CHARS:
+        message = _by_causes(body, message)
     if status == 500 and "failed to create typed patch object" in message:
         return ApiError(500, body, _ill_typed(message), "correct the field, or leave it out")
     return ApiError(status, body, message if body.get("message") else f"{verb} {path} answered {message}")
@@ -142,6 +145,23 @@ def api_error(verb: str, path: str, status: int, body: dict[str, Any], access: A
 def never_right(message: str) -> bool:
     """Whether a 500 is about the manifest: server-side apply answers so to a field or type its schema has not."""
     return bool(_NEVER_RIGHT.search(message))
+
+
+def _by_causes(body: dict[str, Any], message: str) -> str:
+    """A long refusal by its causes, each without the value it quotes; a pod template alone takes 2 KB of Go."""
+    details = body.get("details")
+    causes = [
+        one for one in (details.get("causes") if isinstance(details, dict) else None) or [] if isinstance(one, dict)
+    ]
+    told = []
+    for one in causes:
+        said = str(one.get("message"))
+        if len(said) > MAX_CAUSE_CHARS:
+            said = f"{said.partition(':')[0]}: {said.rpartition(': ')[2][-MAX_CAUSE_CHARS:]}"
+        told.append(f"{one.get('field')}: {said}")
+    more = f"; and {len(told) - MAX_CAUSES} more" if len(told) > MAX_CAUSES else ""
+    head = message.partition(" is invalid")[0][:MAX_CAUSE_CHARS]
+    return f"{head} is invalid: {'; '.join(told[:MAX_CAUSES])}{more}" if told else f"{message[:MAX_MESSAGE_CHARS]}…"
 
 
 def _ill_typed(message: str) -> str:

@@ -30,6 +30,19 @@ def test_a_field_that_the_schema_has_not_is_named(faults, sentence):
     assert str(error) == f"{sentence} — correct the field, or leave it out"
 
 
+def test_a_long_refusal_is_told_by_its_causes_without_go_values():
+    value = '{"Volumes":null,"Containers":[' + '{"Name":"m"},' * 200 + "]}"
+    causes = [{"field": "spec.template", "message": f"Invalid value: {value}: field is immutable"},
+              *({"field": f"spec.x{number}", "message": "Required value"} for number in range(9))]  # fmt: skip
+    said = f'Job.batch "j" is invalid: [spec.template: Invalid value: {value}: field is immutable, …]'
+    error = api_error("PATCH", "/x", 422, {"message": said, "details": {"causes": causes}}, None)
+    assert error.message.startswith(
+        'Job.batch "j" is invalid: spec.template: Invalid value: field is immutable; spec.x0: Required value; '
+    )
+    assert error.message.endswith("; and 2 more")
+    assert api_error("PATCH", "/x", 422, {"message": "x" * 3000}, None).message == "x" * 600 + "…"
+
+
 @pytest.mark.parametrize(
     ("message", "never"),
     [
