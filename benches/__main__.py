@@ -6,6 +6,7 @@ python -m benches deploy --sizes 10,100   options go to the one bench named
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -22,6 +23,8 @@ BENCHES = {
     "endurance": ["service/benches/endurance_bench.py"],
     "deploy": ["-m", "benches.deploy"],
 }
+NEEDED = ("psutil",)
+"""What the benches import and a deployment does not install."""
 TELLS_ITSELF = {"deploy"}  # its table has columns for those it compares with
 
 
@@ -35,6 +38,9 @@ def main() -> None:
         sys.exit(f"benches: {', '.join(unknown)}: no such bench; there are {', '.join(BENCHES)}")
     if options and len(wanted) != 1:
         sys.exit(f"benches: {options[0]}: name the one bench that it is for first: {', '.join(BENCHES)}")
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        sys.exit(f"benches: {', '.join(missing)} is not installed: run `make bench`, or bin/setup dev first")
     found = {}
     for name in wanted or list(BENCHES):
         print(f"bench {name} …", file=sys.stderr)
