@@ -21,7 +21,10 @@ from ansible_collections.llm_devops.memory_graph.tests.integration.test_wait imp
 
 @pytest.mark.parametrize(
     ("command", "state", "reason"),
-    [("true", "ready", "complete"), ("exit 3", "failed", "BackoffLimitExceeded: ")],
+    [
+        ("true", "ready", "complete"),
+        pytest.param("exit 3", "failed", "BackoffLimitExceeded: ", marks=pytest.mark.containers),
+    ],
 )
 def test_a_job_that_is_deleted_as_soon_as_it_ends(place, image, command, state, reason):  # noqa: F811
     once = pod(image, "sh", "-c", command, policy="Never")
@@ -40,6 +43,7 @@ def test_an_autoscaler_of_the_first_version_becomes_ready(place, image):  # noqa
     assert set(ready(statuses)) == {"Deployment/web", "HorizontalPodAutoscaler/x"}
 
 
+@pytest.mark.containers
 def test_an_object_that_is_deleted_meanwhile_ends_the_wait_by_name(place, image):  # noqa: F811
     public = obj("v1", "Service", "public", {"type": "LoadBalancer", "ports": [{"port": 80}]})
     unready = workload("Deployment", "web", pod(image, readinessProbe={"exec": {"command": ["false"]}}))
