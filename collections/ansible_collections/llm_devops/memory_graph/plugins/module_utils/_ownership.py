@@ -22,6 +22,7 @@ from ._cluster import FIELD_MANAGER, Cluster
 from ._errors import ApiError, ClusterError
 from ._fields import Fields
 from ._manifest import MANAGED_BY, PART_OF, Object, Ref
+from ._parent import ID_LABEL
 
 CLIENT_SIDE_APPLY = "kubectl-client-side-apply"
 HELM_RELEASE, HELM_NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
@@ -30,14 +31,28 @@ MAX_TRIES = 5
 Entry = dict[str, Any]
 
 
-def refusal(who: Ref, live: Object | None, applyset: str, *, force: bool) -> ClusterError | None:
-    """Why an object that exists is not ours to apply. Pure."""
+def release_of(cluster: Cluster, live: Object | None, applyset: str) -> str:
+    """The name of the other release that has the object; empty when its record is not found or may not be read."""
+    metadata = (live or {}).get("metadata") or {}
+    owner = (metadata.get("labels") or {}).get(PART_OF)
+    if not owner or owner == applyset or not metadata.get("namespace"):
+        return ""
+    try:
+        found = list(cluster.list(f"/api/v1/namespaces/{metadata['namespace']}/secrets", f"{ID_LABEL}={owner}"))
+    except ApiError:
+        return ""
+    return next((str(one["metadata"]["name"]).removesuffix("-release") for one in found), "")
+
+
+def refusal(who: Ref, live: Object | None, applyset: str, *, force: bool, other: str = "") -> ClusterError | None:
+    """Why an object that exists is not ours to apply; ``other`` is the name of the release that has it. Pure."""
     metadata = (live or {}).get("metadata") or {}
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     owner = labels.get(PART_OF)
     if owner and owner != applyset:
+        named = f", {other!r}" if other else ""
         return ClusterError(
-            f"{who} in {who.namespace or 'the cluster'} belongs to another release ({PART_OF}: {owner})",
+            f"{who} in {who.namespace or 'the cluster'} belongs to another release{named} ({PART_OF}: {owner})",
             "rename the object, or remove that label by hand to hand it over",
         )
     helm = annotations.get(HELM_RELEASE) or ("?" if labels.get(MANAGED_BY) == "Helm" else "")

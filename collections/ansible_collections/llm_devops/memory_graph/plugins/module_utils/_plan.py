@@ -162,12 +162,12 @@ def _ask(cluster: Cluster, step: Step, applyset: str, force: bool) -> None:
         step.live = step.live or cluster.find(step.path)
         if step.live is None:
             raise
-        _own(step, applyset, force)
+        _own(cluster, step, applyset, force)
         _ask_without_defaults(cluster, step, error)
         return
     if not created and step.live is None:  # there, but not ours until now
         step.live = cluster.find(step.path)
-    _own(step, applyset, force)
+    _own(cluster, step, applyset, force)
     step.after = after
     if step.live and step.inherits:
         gone = _ownership.goes(step.live, after, step.inherits)
@@ -178,12 +178,13 @@ def _ask(cluster: Cluster, step: Step, applyset: str, force: bool) -> None:
             step.after = _ownership.without(after, gone)
 
 
-def _own(step: Step, applyset: str, force: bool) -> None:
+def _own(cluster: Cluster, step: Step, applyset: str, force: bool) -> None:
     """See whose the object is, and what comes to us with it.
 
     :raises ClusterError: when it is another's.
     """
-    error = _ownership.refusal(step.ref, step.live, applyset, force=force)
+    other = _ownership.release_of(cluster, step.live, applyset)
+    error = _ownership.refusal(step.ref, step.live, applyset, force=force, other=other)
     if error:
         raise error
     step.inherits = _ownership.inherited(step.live, applyset, force=force)

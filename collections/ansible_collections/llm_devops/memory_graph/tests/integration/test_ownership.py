@@ -105,7 +105,7 @@ def test_another_s_unchangeable_object_is_told_in_one_sentence(place):
     place.release(job("a"), wait=False)
     theirs = Release(connect({}), Wish("other", place.name, [job("b")]), lambda *_line: None).present()
     assert "Job/migrate in" in failure_text(theirs)
-    assert "belongs to another release" in failure_text(theirs)
+    assert "belongs to another release, 'demo' (" in failure_text(theirs)
     ours = place.release(job("b"), wait=False)
     assert "Job/migrate exists, and its spec.template cannot change" in failure_text(ours)
     assert max(len(failure["message"]) for failure in [*theirs.failures, *ours.failures]) < 300
