@@ -89,6 +89,8 @@ class ClusterModule(AnsibleModule):  # type: ignore[misc]
         """Note the values of the Secrets we were given, also where a later one is malformed."""
         given = [self.params, *(self.params.get("beside") or [])]
         for objects in (one.get("objects") for one in given):
+            if "ecret" not in str(objects):  # most texts need not be read twice
+                continue
             with suppress(ClusterError):
                 for manifest in opened(objects):
                     self._values.learn(manifest)
