@@ -232,7 +232,7 @@ class Cluster:
         if status in (502, 503, 504) and repeatable:
             return Trouble(error, f"HTTP {status}", pause)
         etcd = "etcdserver" in error.message
-        if status == 500 and repeatable and not never_right(error.message):
+        if status == 500 and repeatable and not never_right(error):
             return Trouble(error, "etcd" if etcd else "HTTP 500", pause, most=0 if etcd or pause else QUICK)
         if status == 409 and content_type == APPLY_PATCH and not error.causes:  # two writers met; ours has no version
             return Trouble(error, "HTTP 409", most=QUICK)

@@ -142,9 +142,10 @@ def api_error(verb: str, path: str, status: int, body: dict[str, Any], access: A
     return ApiError(status, body, message if body.get("message") else f"{verb} {path} answered {message}")
 
 
-def never_right(message: str) -> bool:
-    """Whether a 500 is about the manifest: server-side apply answers so to a field or type its schema has not."""
-    return bool(_NEVER_RIGHT.search(message))
+def never_right(error: ApiError) -> bool:
+    """Whether a 500 is about the manifest: server-side apply answers so to a field or type its schema has not. Read
+    from the server's own words, which the error's sentence may have left out."""
+    return bool(_NEVER_RIGHT.search(str(error.body.get("message"))))
 
 
 def _by_causes(body: dict[str, Any], message: str) -> str:

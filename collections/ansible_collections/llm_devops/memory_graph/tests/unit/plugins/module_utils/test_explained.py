@@ -47,10 +47,11 @@ def test_a_long_refusal_is_told_by_its_causes_without_go_values():
     ("message", "never"),
     [
         (TYPED + ".foo: field not declared in schema", True),
+        (TYPED + ".immutable: expected boolean, got &{yes}", True),
         ("failed to convert new object (/x; /v1, Kind=Secret) to proper version: unable to convert …", True),
         ("Internal error occurred: failed calling webhook: connection refused", False),
         ("etcdserver: request timed out", False),
     ],
 )
 def test_a_500_about_the_manifest_is_not_sent_again(message, never):
-    assert never_right(message) is never
+    assert never_right(api_error("PATCH", "/x", 500, {"message": message}, None)) is never
