@@ -134,6 +134,7 @@ def test_every_kind_becomes_ready(place, image):
     late_claim = {"storageClassName": late["metadata"]["name"]}
     scaled = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
     once = pod(image, "true", policy="Never")
+    never_ready = {"exec": {"command": ["false"]}}  # else a pod may be seen ready before it has ended
     backend = {"service": {"name": "web", "port": {"number": 80}}}
     statuses = place.wait(
         workload("Deployment", "web", pod(image, volumes=["mounted"])),
@@ -143,7 +144,7 @@ def test_every_kind_becomes_ready(place, image):
         workload("DaemonSet", "agent", pod(image)),
         workload("DaemonSet", "nowhere", {**pod(image), "nodeSelector": {"no": "such"}}),
         obj("v1", "Pod", "lone", pod(image)),
-        obj("v1", "Pod", "done", once),
+        obj("v1", "Pod", "done", pod(image, "true", policy="Never", readinessProbe=never_ready)),
         job("migrate", once),
         job("suspended", once, suspend=True),
         obj(
