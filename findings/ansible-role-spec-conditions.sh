@@ -39,7 +39,7 @@ YAML
   ANSIBLE_ROLES_PATH=$folder/roles ANSIBLE_LOCALHOST_WARNING=false ANSIBLE_INVENTORY_UNPARSED_WARNING=false \
     "$folder/venv/bin/ansible-playbook" "$folder/play.yml" 2>&1
 }
-"$folder/venv/bin/ansible" --version | head -n 1
+"$folder/venv/bin/ansible" --version | sed -n 1p
 if ! top=$(play main '{mode: external}'); then
   printf '%s\nbehaviour has changed: refused beside options\n' "$top" >&2
   exit 1
