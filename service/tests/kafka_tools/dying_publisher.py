@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from memory_graph.config import Settings
 from memory_graph.kafka import outbox
+from memory_graph.store.protocol import spawn_unwatched
 from memory_graph.store.sqlite import open_store
 
 outbox.MOST_EVENTS = 10
@@ -33,7 +34,7 @@ async def main(path: str, bootstrap: str, topic: str, batches: int) -> None:
 
     store.move_cursor = killed
     settings = Settings(kafka_bootstrap_servers=bootstrap, kafka_events_topic=topic)
-    async with outbox.running(store, settings, CollectorRegistry()):
+    async with outbox.running(store, settings, CollectorRegistry(), spawn_unwatched):
         await asyncio.Event().wait()
 
 

@@ -9,8 +9,14 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from memory_graph.kafka import reach
+from memory_graph.kafka.progress import described
 
 _LIMIT_S = 60.0
+
+
+def await_coordinator(bootstrap: str) -> None:
+    """Returns once a group is answered: the first question makes the topic of offsets, which may take long."""
+    described(AdminClient({"bootstrap.servers": bootstrap}), "any", _LIMIT_S)
 
 
 def new_topic(

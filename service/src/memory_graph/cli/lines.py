@@ -117,6 +117,8 @@ def _decoded(line: bytes) -> Record:
         raise RecordError(TOO_DEEP)
     try:
         record = json.loads(line.decode().rstrip(), parse_constant=_no_constant)
+    except RecordError:
+        raise
     except UnicodeDecodeError as error:
         raise RecordError(f"is not UTF-8 at byte {error.start + 1}") from None
     except json.JSONDecodeError as error:
