@@ -38,7 +38,7 @@ _SHAPES: tuple[tuple[tuple[str, ...], type], ...] = (
     *((pod, dict) for pod in _POD),
 )  # fmt: skip
 """Fields that checks and waits look into, and what they must be."""
-_TYPES = ((bool, "a truth value"), (int | float, "a number"), (str, "a text"), (list, "a list"), (dict, "a mapping"))
+_TYPES = ((bool, "a truth value"), ((int, float), "a number"), (str, "a text"), (list, "a list"), (dict, "a mapping"))
 
 
 def type_name(value: Any) -> str:

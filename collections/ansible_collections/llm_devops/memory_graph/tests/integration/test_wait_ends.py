@@ -7,8 +7,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.tests.integration.test_wait import (  # noqa: F401
-    Place,
+from ansible_collections.llm_devops.memory_graph.tests.integration.test_wait import (  # noqa: F401  # pylint: disable=unused-import
     image,
     job,
     obj,

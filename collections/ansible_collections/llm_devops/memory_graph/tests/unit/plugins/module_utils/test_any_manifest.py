@@ -21,7 +21,7 @@ from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-OBJECTS = st.lists(any_manifest() | any_text() | any_manifest().map(json.dumps), max_size=4)
+OBJECTS = st.lists(st.one_of(any_manifest(), any_text(), any_manifest().map(json.dumps)), max_size=4)
 
 
 def shows_nothing(*told):

@@ -45,7 +45,8 @@ def deployment(name="a", label=None, **container):
     ],
 )
 def test_names_and_free_text_make_no_difference(one, other):
-    assert canonical_form(one) == canonical_form(other) is not None
+    assert canonical_form(one) == canonical_form(other)
+    assert canonical_form(one) is not None
 
 
 def without(manifest, *path):

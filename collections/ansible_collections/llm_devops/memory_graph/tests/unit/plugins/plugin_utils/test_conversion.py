@@ -182,9 +182,9 @@ def test_every_value_becomes_its_type_or_is_refused_by_name(value, kind, element
         return
     option = {"type": kind, **({"elements": "str"} if elements and kind == "list" else {})}
     types = {"str": str, "int": int, "float": float, "bool": bool, "dict": dict, "list": list, "path": str}
+    converted, refusal = None, ""
     try:
         converted = convert(value, option, "x")
     except ConversionError as error:
-        converted = None
-        message = str(error)
-    assert isinstance(converted, types[kind]) if converted is not None else message.startswith("x")
+        refusal = str(error)
+    assert isinstance(converted, types[kind]) if converted is not None else refusal.startswith("x")
