@@ -61,7 +61,8 @@ class ControlPlane:
         proxy = _pair(front.issue("front-proxy-client", "front-proxy-client"))
         return Program(
             self.folder, "kube-apiserver", f"--secure-port={port}", "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1", "--authorization-mode=Node,RBAC", "--allow-privileged=true",
+            # Nothing in the cluster reaches it, and since 1.37 none may be told to look for it on loopback.
+            "--endpoint-reconciler-type=none", "--authorization-mode=Node,RBAC", "--allow-privileged=true",
             "--enable-admission-plugins=NodeRestriction", "--enable-bootstrap-token-auth=true",
             f"--client-ca-file={self._authority.certificate}", f"--service-cluster-ip-range={SERVICES}",
             f"--tls-cert-file={serving['cert']}", f"--tls-private-key-file={serving['key']}",

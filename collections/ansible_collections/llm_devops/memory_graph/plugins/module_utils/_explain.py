@@ -11,7 +11,7 @@ from ._errors import ApiError, Unreachable
 from ._kubeconfig import Access
 
 _FORBIDDEN = re.compile(
-    r'User "(?P<user>[^"]+)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)"'
+    r'User "(?P<user>[^"]+)" cannot (?P<verb>[\w:-]+) resource "(?P<resource>[^"]+)"'
     r' in API group "(?P<group>[^"]*)"(?: (?P<where>.*))?'
 )
 NO_BASIC = "Kubernetes takes no username and password since 1.19: use api_key, client_cert or an exec plugin"

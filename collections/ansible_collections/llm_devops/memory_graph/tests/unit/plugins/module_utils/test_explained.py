@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._explain import api_error, never_right
 
+REVIEWS = 'resource "selfsubjectreviews" in API group "authentication.k8s.io" at the cluster scope'
 TYPED = "failed to create typed patch object (ns/x; apps/v1, Kind=Deployment): "
 
 
@@ -55,3 +58,12 @@ def test_a_long_refusal_is_told_by_its_causes_without_go_values():
 )
 def test_a_500_about_the_manifest_is_not_sent_again(message, never):
     assert never_right(api_error("PATCH", "/x", 500, {"message": message}, None)) is never
+
+
+@pytest.mark.parametrize("verb", ["create", "impersonate-on:user-info:create"])  # the second since Kubernetes 1.36
+def test_who_may_not_do_what_is_said_whatever_the_verb(verb):
+    said = f'selfsubjectreviews.authentication.k8s.io is forbidden: User "jane" cannot {verb} {REVIEWS}'
+    error = api_error("POST", "/x", 403, {"message": said}, SimpleNamespace(server="https://there", username=None))
+    resource = "selfsubjectreviews.authentication.k8s.io"
+    assert error.message == f"https://there: jane may not {verb} {resource} at cluster scope"
+    assert f"kubectl auth can-i {verb} {resource} --as jane" in error.way_out
