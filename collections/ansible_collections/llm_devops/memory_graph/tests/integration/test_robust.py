@@ -203,13 +203,13 @@ def test_the_wait_for_a_server_is_told(proxy):
 
 
 def test_a_release_that_waits_for_the_server_says_so_in_its_report(proxy, namespace):
-    proxy.fault = Fault(
-        "status",
-        429,
-        {"Retry-After": "4"},
-        times=2,
-        matches=lambda _verb, path: path.endswith("/configmaps/settings-0"),
-    )
+    asked = []
+
+    def from_then_on(_verb, path):  # also the lock's renewal, every 5 s: an answer to it says that the server is there
+        asked.extend([path] if path.endswith("/configmaps/settings-0") else [])
+        return bool(asked) and (path.endswith("/configmaps/settings-0") or "/leases/" in path)
+
+    proxy.fault = Fault("status", 429, {"Retry-After": "4"}, times=2, matches=from_then_on)
     cluster = connect(proxy.options())
     outcome = release(cluster, namespace, configs(1))
     assert not outcome.failures
