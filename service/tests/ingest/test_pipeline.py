@@ -257,14 +257,17 @@ async def test_a_source_that_went_away_does_not_hold_its_bytes():
     await harness.pipeline.close()
 
 
-async def test_what_came_first_is_stored_first_also_when_its_write_is_made_again():
-    class Stumbling(FakeStore):
-        async def apply(self, write):
-            if self.calls == 0:
-                self.calls += 1
-                raise StoreUnavailable("away")
-            return await super().apply(write)
+class Stumbling(FakeStore):
+    """Is away at the first write."""
 
+    async def apply(self, write):
+        if self.calls == 0:
+            self.calls += 1
+            raise StoreUnavailable("away")
+        return await super().apply(write)
+
+
+async def test_what_came_first_is_stored_first_also_when_its_write_is_made_again():
     harness = Harness()
     harness.store = harness.pipeline._storing._store = Stumbling()
     first = await harness.send("first")
@@ -277,13 +280,6 @@ async def test_what_came_first_is_stored_first_also_when_its_write_is_made_again
 
 
 async def test_the_halves_of_a_write_wait_too_for_what_came_first():
-    class Stumbling(FakeStore):
-        async def apply(self, write):
-            if self.calls == 0:
-                self.calls += 1
-                raise StoreUnavailable("away")
-            return await super().apply(write)
-
     harness = Harness()
     harness.store = harness.pipeline._storing._store = Stumbling()
     first = await harness.send("first")
