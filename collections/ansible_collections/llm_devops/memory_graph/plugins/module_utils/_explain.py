@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from ._errors import ApiError, Unreachable
+from ._json import mappings, text
 from ._kubeconfig import Access
 
 _FORBIDDEN = re.compile(
@@ -23,6 +24,7 @@ _NEVER_RIGHT = re.compile(
 MAX_MESSAGE_CHARS, MAX_CAUSE_CHARS, MAX_CAUSES = 600, 160, 8
 _GOT = re.compile(r",? got .*$")
 _CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]+)"')
+TAKE_OVER = "leave these fields out of the manifest, or take them over with force_conflicts: true"
 
 
 def unreachable(access: Access, error: Exception, proxy: str = "") -> Unreachable:
@@ -131,8 +133,9 @@ def api_error(verb: str, path: str, status: int, body: dict[str, Any], access: A
         return ApiError(400, body, f"{access.server} wants HTTPS", "write the host with https://")
     if status == 403:
         return _forbidden(body, message, access)
-    if status == 409 and _CONFLICT.search(message):
-        return _conflict(body, message)
+    owned = _owned_by_others(body) if status == 409 else ""
+    if owned:
+        return ApiError(409, body, f"another manager owns fields we want to set: {owned}", TAKE_OVER)
     if status == 404 and body.get("reason") != "NotFound":
         return ApiError(404, body, f"{access.server} knows nothing at {path}", "is this a Kubernetes API server?")
     if status == 422 and len(message) > MAX_MESSAGE_CHARS:
@@ -150,12 +153,8 @@ def never_right(error: ApiError) -> bool:
 
 def _by_causes(body: dict[str, Any], message: str) -> str:
     """A long refusal by its causes, each without the value it quotes; a pod template alone takes 2 KB of Go."""
-    details = body.get("details")
-    causes = [
-        one for one in (details.get("causes") if isinstance(details, dict) else None) or [] if isinstance(one, dict)
-    ]
     told = []
-    for one in causes:
+    for one in mappings(body, "details", "causes"):
         said = str(one.get("message"))
         if len(said) > MAX_CAUSE_CHARS:
             said = f"{said.partition(':')[0]}: {said.rpartition(': ')[2][-MAX_CAUSE_CHARS:]}"
@@ -199,17 +198,14 @@ def _forbidden(body: dict[str, Any], message: str, access: Access) -> ApiError:
     )
 
 
-def _conflict(body: dict[str, Any], message: str) -> ApiError:
-    details = body.get("details") or {}
-    fields: dict[str, list[str]] = {}
-    for cause in details.get("causes") or []:
-        found = _CONFLICT.search(str(cause.get("message", "")))
+def _owned_by_others(body: dict[str, Any]) -> str:
+    """``data.a, data.b by 'flux'; spec.x by 'helm'``, from the causes of a conflict of server-side apply; else nothing.
+
+    Its message says the same, of one field otherwise than of several.
+    """
+    fields: dict[str, set[str]] = {}
+    for one in mappings(body, "details", "causes"):
+        found = _CONFLICT.search(text(one, "message"))
         if found:
-            fields.setdefault(found["manager"], []).append(str(cause.get("field", "")).lstrip("."))
-    owned = "; ".join(f"{', '.join(sorted(set(names)))} by {manager!r}" for manager, names in sorted(fields.items()))
-    return ApiError(
-        409,
-        body,
-        f"another manager owns fields we want to set: {owned or message}",
-        "leave these fields out of the manifest, or take them over with force_conflicts: true",
-    )
+            fields.setdefault(found["manager"], set()).add(text(one, "field").lstrip("."))
+    return "; ".join(f"{', '.join(sorted(names))} by {manager!r}" for manager, names in sorted(fields.items()))

@@ -38,6 +38,15 @@ def lines(outcome, kind):
     return [line for one in changed_lines(outcome) if one["kind"] == kind for line in one["lines"]]
 
 
+def test_fields_of_several_managers_are_told_with_the_way_out(place):
+    place.release(place.config(one="1", two="2", three="3"))
+    place.edit("configmaps/settings", {"data": {"one": "x", "two": "x"}})
+    place.edit("configmaps/settings", {"data": {"three": "x"}}, manager="somebody")
+    (failure,) = place.release(place.config(one="1", two="2", three="3")).failures
+    assert failure["message"].endswith(": data.one, data.two by 'kubectl-edit'; data.three by 'somebody'")
+    assert failure["way_out"].endswith("force_conflicts: true")
+
+
 @pytest.mark.parametrize("force", [False, True])
 def test_what_kubectl_applied_before_goes_with_its_manifest_and_is_shown(place, force):
     make_namespace(place)

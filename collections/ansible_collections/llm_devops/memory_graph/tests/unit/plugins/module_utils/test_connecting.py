@@ -236,15 +236,40 @@ def test_a_refusal_by_admission_is_not_taken_for_missing_rights():
     assert api_error("POST", "/x", 403, {"message": message}, Access("https://api", "k")).message == message
 
 
-def test_a_conflict_names_managers_and_fields():
-    cause = {"reason": "FieldManagerConflict", "message": 'conflict with "kubectl-edit" using v1', "field": ".data.a"}
-    body = {
-        "message": 'Apply failed with 1 conflict: conflict with "kubectl-edit" using v1: .data.a',
-        "details": {"causes": [cause]},
-    }
-    error = api_error("PATCH", "/x", 409, body, Access("https://api", "k"))
-    assert error.message == "another manager owns fields we want to set: data.a by 'kubectl-edit'"
-    assert "force_conflicts" in error.way_out
+def conflict(*owned):
+    """The answer to an apply that meets other managers' fields, worded as by apimachinery (managedfields/conflict.go):
+    of one field otherwise than of several."""
+    causes = [{"reason": "FieldManagerConflict", "message": f'conflict with "{manager}" using v1', "field": field}
+              for manager, field in owned]  # fmt: skip
+    told = " ".join(f'conflicts with "{manager}" using v1:\n- {field}' for manager, field in owned)
+    if len(owned) == 1:
+        told = f"{causes[0]['message']}: {owned[0][1]}"
+    number = f"{len(owned)} conflict{'s' if len(owned) > 1 else ''}"
+    return {"reason": "Conflict", "message": f"Apply failed with {number}: {told}", "details": {"causes": causes}}
+
+
+@pytest.mark.parametrize(
+    ("owned", "told"),
+    [
+        ([("kubectl-edit", ".data.a")], "data.a by 'kubectl-edit'"),
+        ([("kubectl-edit", ".data.b"), ("kubectl-edit", ".data.a")], "data.a, data.b by 'kubectl-edit'"),
+        (
+            [("kubectl-edit", ".data.a"), ("flux", ".metadata.labels.app"), ("flux", ".data.b")],
+            "data.b, metadata.labels.app by 'flux'; data.a by 'kubectl-edit'",
+        ),
+    ],
+)
+def test_a_conflict_names_managers_and_fields_and_the_way_out(owned, told):
+    error = api_error("PATCH", "/x", 409, conflict(*owned), Access("https://api", "k"))
+    assert error.message == f"another manager owns fields we want to set: {told}"
+    assert error.way_out == "leave these fields out of the manifest, or take them over with force_conflicts: true"
+
+
+@pytest.mark.parametrize("body", [{}, {"details": None}, {"details": {"causes": [None, {"message": 7}]}}])
+def test_a_409_of_another_kind_is_told_in_its_own_words(body):
+    said = "the object has been modified"
+    error = api_error("PATCH", "/x", 409, {"message": said, **body}, Access("https://api", "k"))
+    assert (error.message, error.way_out) == (said, "")
 
 
 @pytest.fixture
