@@ -45,7 +45,9 @@ def test_a_value_is_hidden_in_whatever_form_it_is_quoted(value, part, form):
     written = {"plain": value, "base64": encoded(value), "json": json.dumps(value), "url": quote(value, safe=""),
                "cut": value[: max(len(value) - 3, 25)]}[form]  # fmt: skip
     made = secret(**{part: {"k": encoded(value) if part == "data" else value}})
-    assert written not in known(made).hide(f"the webhook said: {written} is not allowed")
+    said = "the webhook said: {} is not allowed"
+    assume(written not in said.format(HIDDEN))  # a value such as valu is in the words that take its place
+    assert written not in known(made).hide(said.format(written))
 
 
 @pytest.mark.parametrize(
