@@ -10,6 +10,8 @@ from pathlib import Path
 import grpc
 import pytest
 import structlog
+from hypothesis import settings
+from hypothesis.internal.conjecture import providers
 
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2_grpc as rpc
 from support.disks import mounted
@@ -21,6 +23,12 @@ from support.server import Serve, ServerProcess
 
 # By default structlog paints a traceback with the values of all variables, which takes seconds where they are large.
 structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
+
+# Each run generates the same examples; --hypothesis-profile=random has others, to search for what these do not show.
+settings.register_profile("random", settings.get_profile("ci"), derandomize=False)
+settings.load_profile("ci")
+# Constants of whatever the process has imported by then would make others of them, run by run and edit by edit.
+providers.HypothesisProvider._local_constants = providers.Constants()
 
 _SERVERS = {"kafka": "kafka", "kafka_process": "kafka", "neo4j_uri": "neo4j", "neo4j_process": "neo4j"}
 """Fixtures that start a server, and the group of tests that share it."""

@@ -6,7 +6,7 @@ import gzip
 import tracemalloc
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_graph.api.rest.inflate import Damaged, Inflator, TooLarge, inflated
@@ -14,7 +14,6 @@ from memory_graph.api.rest.inflate import Damaged, Inflator, TooLarge, inflated
 MIB = 1 << 20
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=5_000), st.integers(1, 100), st.integers(1, 3))
 def test_whatever_the_pieces_and_members_it_comes_out_whole(content: bytes, piece: int, members: int) -> None:
     sent = gzip.compress(content) * members

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_graph.flow.breaker import CircuitBreaker, Limits, State
@@ -125,7 +125,6 @@ def test_an_abandoned_trial_counts_for_nothing_and_another_is_let_through(breake
     assert breaker.state is State.CLOSED
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["admit", "ok", "fail", "abandon", "wait"]), max_size=200))
 def test_it_never_stays_stuck(steps):
     clock = Clock()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_graph.flow.budget import ByteBudget
@@ -13,7 +13,6 @@ from memory_graph.flow.turns import Turns
 WEIGHTS = st.lists(st.integers(1, 500), min_size=1, max_size=30)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abc"), WEIGHTS, min_size=1))
 def test_each_kind_keeps_its_order_and_while_all_wait_none_is_ahead_by_more_than_an_item(kinds):
     turns = Turns[tuple[str, int]]()

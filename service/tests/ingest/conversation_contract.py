@@ -168,7 +168,7 @@ any_order = given(told=ORDERS, sizes=st.lists(st.integers(1, 5), min_size=16, ma
 
 def examples(number: int) -> settings:
     """A graph that is made from scratch counts: there are few of them, in a tenant each."""
-    return settings(max_examples=number, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    return settings(max_examples=number, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 async def check_order(store, ingestion, told, sizes, at_once) -> None:

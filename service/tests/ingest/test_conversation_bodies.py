@@ -76,7 +76,7 @@ VALUES = st.one_of(
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_what_a_schema_refuses_is_refused_and_what_it_accepts_is_read(name, data):
     sample, read = CASES[name]

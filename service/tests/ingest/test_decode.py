@@ -6,7 +6,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.samples import AT_MS, PAYLOADS, body, message
@@ -111,7 +111,6 @@ def test_an_invocation_that_starts_needs_no_status_and_an_error_needs_no_model()
     assert from_message(message("e", status="timeout")).payload.status == "timeout"
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_raise_anything_else(data):
     for decode in (from_json, from_protobuf):
@@ -124,7 +123,6 @@ _JSON = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(sorted(PAYLOADS)),
     st.dictionaries(st.sampled_from(["event_id", "timestamp", "metadata", "trace_id"]), _JSON),

@@ -152,7 +152,7 @@ async def graph_of(path, writes):
     return nodes, links, (total.nodes, total.edges)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(EVENTS, st.randoms(use_true_random=False))
 async def test_order_batches_and_repeats_make_no_difference(tmp_path_factory, told, chance: random.Random):
     folder = tmp_path_factory.mktemp("graphs")

@@ -240,6 +240,4 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 TestStore = StoreMachine.TestCase
-TestStore.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
+TestStore.settings = settings(max_examples=25, stateful_step_count=25, suppress_health_check=list(HealthCheck))

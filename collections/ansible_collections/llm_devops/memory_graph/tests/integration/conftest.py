@@ -1,22 +1,15 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Makes ``ansible_collections`` importable for a plain pytest run; namespaces and users of the cluster under test."""
+"""Namespaces and users of the cluster under test."""
 
 from __future__ import annotations
 
 import base64
 import os
-import sys
 import time
 import uuid
-from pathlib import Path
 
 import pytest
-
-root = Path(__file__).resolve().parents[5]
-if (root / "ansible_collections").is_dir() and str(root) not in sys.path:
-    sys.path.insert(0, str(root))
-
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
 

@@ -32,8 +32,7 @@ def own_namespace(manifest, name):
 def test_no_manifest_crashes_a_release_or_shows_a_secret(place):
     seen = {"refused": 0, "failed": 0, "done": 0}
 
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, phases=[Phase.generate],
-              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @settings(max_examples=EXAMPLES, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     @given(st.lists(NAMESPACED | any_text() | plain_secret(), min_size=1, max_size=3))
     def released(objects):
         given_objects = [one if isinstance(one, str) else own_namespace(one, place.name) for one in objects]
