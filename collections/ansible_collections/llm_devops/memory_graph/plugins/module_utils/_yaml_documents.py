@@ -38,7 +38,7 @@ def documents(text: str) -> list[Any]:
     """
     text = _MARK.sub(r"\1", text)
     try:
-        return [_Reader().value(node, ()) for node in yaml.compose_all(text, Loader=_loader())]
+        return [_values(node) for node in yaml.compose_all(text, Loader=_loader())]
     except yaml.YAMLError as error:
         raise ManifestError(f"a text of objects is not YAML: {_problem(error, text)}", "correct it") from error
     except RecursionError as error:
@@ -64,48 +64,61 @@ def _problem(error: Any, text: str) -> str:
     return where + _QUOTED.sub(lambda found: found[0] if len(found[0]) == 3 else "…", said)
 
 
-class _Reader:
-    """Nodes of one document as JSON values."""
+def _values(node: Any) -> Any:
+    """A document as JSON values."""
+    if node is None:
+        return None
+    _count(node, {})
+    return _value(node)
 
-    def __init__(self) -> None:
-        self._count = 0
 
-    def value(self, node: Any, above: tuple[Any, ...]) -> Any:
-        """:param above: the nodes around this one, which it may not contain again."""
-        if node is None:
-            return None
-        self._count += 1
-        if self._count > MAX_NODES:
-            raise _refused(node, f"its aliases make more than {MAX_NODES} values", "write fewer aliases")
-        if any(node is one for one in above):
+def _count(node: Any, known: dict[int, int]) -> int:
+    """How many values ``node`` makes. Each node is counted once, however many aliases it has: a few lines that would
+    make millions are refused before one is made."""
+    if id(node) in known:
+        if not known[id(node)]:
             raise _refused(node, "an alias stands within what it names", "write the value out")
-        inner = (*above, node)
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, inner)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, inner) for item in node.value]
-        return _finite(node, _tagged(node))
+        return known[id(node)]
+    known[id(node)] = 0  # until what is in it is counted
+    if isinstance(node, yaml.MappingNode):
+        parts = [item for _key, item in node.value]
+    else:
+        parts = node.value if isinstance(node, yaml.SequenceNode) else []
+    known[id(node)] = made = 1 + sum(_count(part, known) for part in parts)
+    if made > MAX_NODES:
+        raise _refused(node, f"its aliases make more than {MAX_NODES} values", "write fewer aliases")
+    return made
 
-    def _mapping(self, node: Any, above: tuple[Any, ...]) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        own: set[str] = set()
-        for key, item in node.value:
-            if key.tag == _PLAIN and key.value == "<<":
-                self._merge(result, item, above)  # in its turn: what stands before it gives way, as in kubectl
-                continue
-            name = _key(key)
-            if name in own:
-                raise _refused(key, f"the key {name[:60]!r} stands twice in one mapping", "leave one of them out")
-            own.add(name)
-            result[name] = self.value(item, above)
-        return result
 
-    def _merge(self, into: dict[str, Any], node: Any, above: tuple[Any, ...]) -> None:
-        parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        for part in reversed(parts):
-            if not isinstance(part, yaml.MappingNode):
-                raise _refused(part, "'<<' merges mappings only", "give an alias of a mapping")
-            into.update(self.value(part, above))
+def _value(node: Any) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node)
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item) for item in node.value]
+    return _finite(node, _tagged(node))
+
+
+def _mapping(node: Any) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    own: set[str] = set()
+    for key, item in node.value:
+        if key.tag == _PLAIN and key.value == "<<":
+            _merge(result, item)  # in its turn: what stands before it gives way, as in kubectl
+            continue
+        name = _key(key)
+        if name in own:
+            raise _refused(key, f"the key {name[:60]!r} stands twice in one mapping", "leave one of them out")
+        own.add(name)
+        result[name] = _value(item)
+    return result
+
+
+def _merge(into: dict[str, Any], node: Any) -> None:
+    parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    for part in reversed(parts):
+        if not isinstance(part, yaml.MappingNode):
+            raise _refused(part, "'<<' merges mappings only", "give an alias of a mapping")
+        into.update(_value(part))
 
 
 def _refused(node: Any, what: str, way_out: str) -> ManifestError:

@@ -72,9 +72,10 @@ LAUGHS = "a0: &a0 [1]\n" + "".join(
         ("? [hunter2]\n: 2", "a key is a mapping or a list"),
         ("<<: hunter2", "'<<' merges mappings only"),
         ("a: !!binary hunter2", "!!binary is no base64 of UTF-8 text"),
-        ("[" * 3000 + "]" * 3000, "nested too deeply"),
+        pytest.param("[" * 3000 + "]" * 3000, "nested too deeply", id="deep"),
         ("hunter2", "a plain string where a manifest should be"),
-        (LAUGHS, "its aliases make more than"),
+        pytest.param(LAUGHS, "line 8, column 5: its aliases make more than", id="aliases of aliases"),
+        pytest.param(LAUGHS + "z: {y: &z [*z]}", "its aliases make more than", id="also where another fault follows"),
     ],
 )  # fmt: skip
 def test_text_that_is_not_yaml_is_refused_by_place_and_never_quoted(text, sentence):
