@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -196,11 +195,7 @@ def lost(fields: Fields, held: Fields) -> Fields:
 def leaves(fields: Fields, path: str = "") -> Iterator[tuple[str, Fields]]:
     """Each single field with its path: ``spec.replicas``, ``metadata.labels[app.kubernetes.io/name]``. Pure."""
     for name, below in fields.items():
-        kind, _colon, rest = name.partition(":")
-        if kind == "k":  # an item of a list, by its key fields
-            rest = ",".join(str(value) for value in json.loads(rest).values())
-        dotted = kind == "f" and not ("." in rest or "/" in rest)
-        step = (f"{path}.{rest}" if path else rest) if dotted else f"{path}[{rest}]"
+        step = _fields.step(path, name)
         if below:
             yield from ((deeper, {name: field}) for deeper, field in leaves(below, step))
         elif name != ".":

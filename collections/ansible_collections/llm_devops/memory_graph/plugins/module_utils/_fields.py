@@ -59,6 +59,27 @@ def _project_list(items: list[Any], fields: Fields) -> list[Any]:
     return result
 
 
+def step(path: str, name: str) -> str:
+    """A path one field further: ``spec.replicas``, ``metadata.labels[app.kubernetes.io/name]``, ``env[NAME]``."""
+    kind, _colon, rest = name.partition(":")
+    if kind == "k":  # an item of a list, by its key fields
+        rest = ",".join(str(value) for value in json.loads(rest).values())
+    dotted = kind == "f" and not ("." in rest or "/" in rest)
+    return (f"{path}.{rest}" if path else rest) if dotted else f"{path}[{rest}]"
+
+
+def picked(value: Any, name: str) -> Any:
+    """What one field or item of ``value`` is; None where it is not there."""
+    kind, _colon, rest = name.partition(":")
+    if kind == "f":
+        return value.get(rest) if isinstance(value, dict) else None
+    sought: Any = json.loads(rest) if kind in ("k", "v") else None
+    for item in value if isinstance(value, list) else ():
+        if item == sought or (kind == "k" and isinstance(item, dict) and sought.items() <= item.items()):
+            return item
+    return None
+
+
 def visible(obj: dict[str, Any] | None, fields: Fields) -> dict[str, Any] | None:
     """``obj`` reduced to identity and owned fields: what a diff may show and ``changed`` may depend on."""
     if obj is None:

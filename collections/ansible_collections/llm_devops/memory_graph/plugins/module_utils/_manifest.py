@@ -48,6 +48,11 @@ class Ref:
     def __str__(self) -> str:
         return f"{self.kind}/{self.name}"
 
+    @property
+    def custom(self) -> bool:
+        """Whether an operator's definition describes the object, and not Kubernetes itself."""
+        return "." in self.group and not self.group.endswith(".k8s.io")
+
 
 def ref(manifest: Mapping[str, Any]) -> Ref:
     metadata = manifest["metadata"]

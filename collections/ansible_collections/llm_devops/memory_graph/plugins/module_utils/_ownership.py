@@ -115,17 +115,17 @@ def joined(left: Fields, right: Fields) -> Fields:
 def goes(live: Object, after: Object, fields: Fields) -> Fields:
     """Of inherited fields those that go: not applied by us, and no other manager's. Pure."""
     kept = _fields.owned(after, FIELD_MANAGER)
-    for others in _of_others(live, fields):
-        kept = joined(kept, others)
+    for entry in others(live, fields):
+        kept = joined(kept, entry.get("fieldsV1") or {})
     return _less(fields, kept)
 
 
-def _of_others(live: Object, inherits: Fields) -> Iterator[Fields]:
-    """The field sets of managers that keep theirs."""
+def others(live: Object, inherits: Fields) -> Iterator[Entry]:
+    """The entries of managers that keep their fields."""
     helm = HELM_RELEASE in (live["metadata"].get("annotations") or {})
     for entry in _entries(live):
         if entry.get("manager") != FIELD_MANAGER and not (inherits and _handed_over(entry, helm=helm)):
-            yield entry.get("fieldsV1") or {}
+            yield entry
 
 
 def _less(fields: Fields, kept: Fields) -> Fields:
@@ -173,13 +173,13 @@ def _cut_item(item: Any, fields: Fields) -> Any:
 
 def forbidden_defaults(error: ApiError, manifest: Object, live: Object, inherits: Fields) -> list[tuple[str, ...]]:
     """Paths the refusal names that live, that the manifest leaves out, and that nobody else owns. Pure."""
-    others = list(_of_others(live, inherits))
+    theirs = [entry.get("fieldsV1") or {} for entry in others(live, inherits)]
     found = []
     for cause in error.causes:
         path = tuple(str(cause.get("field") or "").split("."))
         if any("[" in step for step in path) or _at(live, path) is None or _at(manifest, path) is not None:
             continue
-        if not any(_owns(fields, path) for fields in others):
+        if not any(_owns(fields, path) for fields in theirs):
             found.append(path)
     return found
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from . import (
+    _adoption,
     _history,
     _immutable,
     _lease,
@@ -117,6 +118,9 @@ class Release(Run):
         for step in outcome.steps:
             if step.inherits and not step.error:
                 self.say("note", f"{step.ref} is taken over from {_ownership.taken_from(step.live)}")
+            stays = _adoption.note(step, outcome.record.id)
+            if stays:
+                self.say("note", stays)
         if not any(step.error for step in outcome.steps):
             created, changed = outcome.count("created"), outcome.count("configured")
             text = f"{created} to create, {changed} to change, {outcome.pruned} to prune"

@@ -235,7 +235,8 @@ class _Waiter:
             return 0.0
         if trouble.crashed and any(not other.troubles for other in others):
             return COMPANY_SECONDS
-        if trouble.missing and any(_operated(one) for one in self._open()):
+        # an operator may yet bring the Secret or ConfigMap that a pod refers to
+        if trouble.missing and any(one.custom for one in self._open()):
             return float("inf")
         if self.steps[ref].action == "unchanged" and ref.kind not in (
             "Job",
@@ -283,11 +284,6 @@ class _Waiter:
             container = _diagnose.unready(pod)
             if container and judge(pod).state != "ready":
                 status.log = log_of(self.cluster, pod, container, previous=False)
-
-
-def _operated(ref: Ref) -> bool:
-    """Whether an operator acts on the object, which may yet bring a Secret or ConfigMap that pods refer to."""
-    return "." in ref.group and not ref.group.endswith(".k8s.io")
 
 
 def await_all(cluster: Cluster, _discovery: Discovery, steps: list[Step], timeout: float, say: Say) -> list[Status]:

@@ -78,6 +78,7 @@ options:
       - Whether to take over fields that another field manager owns, and objects of a Helm release.
       - Objects that client-side C(kubectl apply) made are taken over in any case, with the fields it applied; what the
         manifest leaves out of them goes.
+      - Of objects that C(kubectl create) and the like made, what the manifest leaves out stays; a note names it.
     type: bool
     default: false
   parallelism:

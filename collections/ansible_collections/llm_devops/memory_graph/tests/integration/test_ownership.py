@@ -16,6 +16,34 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 HELM = {"meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": "web"}
 
 
+def minimal():
+    """Objects of kinds to which the API server adds defaults, with no more than each must have."""
+    probes = {"livenessProbe": {"httpGet": {"port": 80}}, "readinessProbe": {"tcpSocket": {"port": 80}},
+              "startupProbe": {"grpc": {"port": 80}}}  # fmt: skip
+    container = {"name": "c", "image": "none.invalid/none:1", "ports": [{"containerPort": 80}], **probes}
+    pod = {"nodeSelector": {"no": "such"}, "containers": [container],
+           "volumes": [{"name": "a", "configMap": {"name": "x"}}, {"name": "b", "emptyDir": {}}]}  # fmt: skip
+    template, once = {"metadata": {"labels": {"a": "b"}}, "spec": pod}, {"spec": {**pod, "restartPolicy": "Never"}}
+    once["spec"]["containers"] = [{"name": "c", "image": "none.invalid/none:1"}]
+    workload = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "none"}
+    specs = {
+        ("v1", "Service", "services"): {"type": "NodePort", "ports": [{"port": 80}]},
+        ("v1", "PersistentVolumeClaim", "persistentvolumeclaims"): {
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        ("apps/v1", "Deployment", "deployments"): workload,
+        ("apps/v1", "StatefulSet", "statefulsets"): {**workload, "serviceName": "x"},
+        ("apps/v1", "DaemonSet", "daemonsets"): workload,
+        ("batch/v1", "Job", "jobs"): {"template": once},
+        ("batch/v1", "CronJob", "cronjobs"): {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": once}}},
+        ("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"): {
+            "maxReplicas": 3, "scaleTargetRef": target, "behavior": {"scaleDown": {}}},
+        ("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"): {"podSelector": {}},
+    }  # fmt: skip
+    return {plural: {"apiVersion": version, "kind": kind, "metadata": {"name": "x"}, "spec": spec}
+            for (version, kind, plural), spec in specs.items()}  # fmt: skip
+
+
 def deployment(*env, **spec):
     names = [{"name": name, "value": "1"} for name in env]
     pod = {"containers": [{"name": "c", "image": "none.invalid/none:1", "env": names}]}
@@ -73,6 +101,33 @@ def test_what_kubectl_applied_before_goes_with_its_manifest_and_is_shown(place, 
     assert [one["name"] for one in live["spec"]["template"]["spec"]["containers"][0]["env"]] == ["A"]
     assert LAST_APPLIED not in (live["metadata"].get("annotations") or {})
     assert not place.release(*wanted, wait=False).differs
+
+
+def test_what_kubectl_created_is_adopted_with_a_word_about_what_stays(place):
+    make_namespace(place)
+    post(place, place.config(one="1", two="2"), place.path("configmaps"), "kubectl-create", mine="x")
+    wanted = place.config(one="1")
+    stays = "note ConfigMap/settings was there, and what the manifest leaves out of it stays: data.two, "
+    stays += "metadata.annotations.mine of kubectl-create — take this into the manifest, or remove it with kubectl edit"
+    place.release(wanted, check=True)
+    assert [line for line in place.said if line.startswith("note")] == [stays]
+    assert not place.release(wanted).failures
+    assert place.said.count(stays) == 2
+    assert not place.release(wanted).differs
+    assert place.said.count(stays) == 2
+    assert place.get("configmaps/settings")["data"] == {"one": "1", "two": "2"}
+
+
+def test_defaults_of_what_kubectl_created_are_not_told(place):
+    make_namespace(place)
+    objects = minimal()
+    for plural, manifest in objects.items():
+        version = manifest["apiVersion"]
+        root = f"/apis/{version}/namespaces/{place.name}/" if "/" in version else place.path("")
+        post(place, manifest, f"{root}{plural}", "kubectl-create")
+    planned = place.release(*objects.values(), check=True)
+    assert not planned.failures
+    assert [line for line in place.said if line.startswith("note")] == []
 
 
 def test_a_helm_release_s_object_is_taken_over_by_force_only(place):
