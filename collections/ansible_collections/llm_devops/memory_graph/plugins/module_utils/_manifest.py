@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,12 +70,15 @@ def record_name(release: str) -> str:
     return f"{release}-release"
 
 
-def prepared(objects: Any, release: str, namespace: str) -> list[Object]:
+def prepared(
+    objects: Any, release: str, namespace: str, *, note: Callable[[str], object] | None = None
+) -> list[Object]:
     """Copies of the manifests with namespace and release labels set, in their given order.
 
     A manifest comes as a mapping, as a ``List`` object, as YAML text of any number of documents, or in a list of these.
     ``stringData`` becomes ``data``: the API server drops it after writing, so nobody would own what it wrote.
 
+    :param note: is told what of a manifest is of no effect.
     :raises ManifestError: naming every malformed or repeated object by its position.
     """
     result: list[Object] = []
@@ -83,7 +86,7 @@ def prepared(objects: Any, release: str, namespace: str) -> list[Object]:
     faults: list[ManifestError] = []
     for position, given in enumerate(opened(objects), start=1):
         try:
-            manifest = _ready(given, position, release, namespace)
+            manifest = _ready(given, position, release, namespace, note)
         except ManifestError as error:
             faults.append(error)
             continue
@@ -98,9 +101,12 @@ def prepared(objects: Any, release: str, namespace: str) -> list[Object]:
     return result
 
 
-def _ready(given: Any, position: int, release: str, namespace: str) -> Object:
+def _ready(given: Any, position: int, release: str, namespace: str, note: Callable[[str], object] | None) -> Object:
     manifest = _manifest_checks.identity(given, position)
     _manifest_checks.content(manifest, position)
+    in_vain = _server_owned.in_vain(manifest)
+    if in_vain and note:
+        note(in_vain)
     _server_owned.strip(manifest)
     wave_of(manifest)  # refuses an annotation that is no number
     metadata = manifest["metadata"]

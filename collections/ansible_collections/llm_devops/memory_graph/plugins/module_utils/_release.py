@@ -66,7 +66,7 @@ class Release(Run):
     def _planned(self) -> list[Object]:
         wish, absent, objects = self.wish, set[str](), list[Object]()
         if wish.revision is None:
-            objects = prepared(wish.objects, wish.name, wish.namespace)
+            objects = prepared(wish.objects, wish.name, wish.namespace, note=lambda text: self.say("note", text))
             absent = absent_namespaces(self.cluster, objects, wish.namespace)
         else:  # refused before a lock is asked for in a namespace that may not exist
             _rollback.chosen(_history.read(self.cluster, wish.name, wish.namespace), wish.revision)

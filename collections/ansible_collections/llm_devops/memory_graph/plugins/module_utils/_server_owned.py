@@ -37,9 +37,9 @@ def strip(manifest: Object) -> None:
         metadata["annotations"] = {key: value for key, value in metadata["annotations"].items()
                                    if key not in ANNOTATIONS}  # fmt: skip
     manifest.pop("status", None)
-    group, kind = str(manifest["apiVersion"]).rpartition("/")[0], manifest["kind"]
-    if kind == "ClusterRole" and manifest.get("aggregationRule"):
-        manifest.pop("rules", None)  # the aggregation controller fills it in from the roles that match
+    group = str(manifest["apiVersion"]).rpartition("/")[0]
+    if _aggregated(manifest):
+        manifest.pop("rules", None)
     if any(name in (metadata.get("annotations") or {}) for name in _CA_INJECTORS):
         _drop_ca_bundles(manifest)
     for key in list(manifest):
@@ -47,6 +47,21 @@ def strip(manifest: Object) -> None:
             del manifest[key]
         elif key == "metadata" or group in _OWN_GROUPS or group.endswith(".k8s.io"):
             manifest[key] = _without_nulls(manifest[key])
+
+
+def in_vain(manifest: Object) -> str:
+    """What the manifest says and a controller overwrites, and the way out; else nothing."""
+    if not (_aggregated(manifest) and manifest.get("rules")):
+        return ""
+    return (
+        f"ClusterRole/{manifest['metadata']['name']}: its rules are not sent, since its aggregationRule has a"
+        " controller write them — move them to a ClusterRole with a label that it selects, or leave them out"
+    )
+
+
+def _aggregated(manifest: Object) -> bool:
+    """Whether a controller fills in the rules from the roles that match."""
+    return bool(manifest["kind"] == "ClusterRole" and manifest.get("aggregationRule"))
 
 
 def _without_nulls(value: Any) -> Any:

@@ -148,6 +148,18 @@ def test_what_the_server_or_a_controller_writes_is_not_sent():
 
 
 @pytest.mark.parametrize(
+    ("more", "notes"), [({}, 1), ({"rules": []}, 0), ({"rules": None}, 0), ({"aggregationRule": None}, 0)]
+)
+def test_rules_that_a_controller_overwrites_are_noted(more, notes):
+    said = []
+    content = {"aggregationRule": {"x": []}, "rules": [{"verbs": ["get"]}], **more}
+    prepared([thing("ClusterRole", "rbac.authorization.k8s.io/v1", **content)], "demo", "ns", note=said.append)
+    assert len(said) == notes
+    told = "ClusterRole/x: its rules are not sent, since its aggregationRule has a controller write them — move them to"
+    assert all(one.startswith(told) for one in said)
+
+
+@pytest.mark.parametrize(
     ("manifest", "sentence"),
     [
         (thing(metadata={"labels": {"a": 1}}), "object 1, ConfigMap/x: metadata.labels.a is a number, not a text"),
