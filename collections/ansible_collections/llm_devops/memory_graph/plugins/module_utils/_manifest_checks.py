@@ -41,6 +41,10 @@ _SHAPES: tuple[tuple[tuple[str, ...], type], ...] = (
 _TYPES = ((bool, "a truth value"), ((int, float), "a number"), (str, "a text"), (list, "a list"), (dict, "a mapping"))
 
 
+_WRITTEN = {"true": "yes, on or y", "false": "no, off or n"}
+"""How else YAML 1.1 writes a truth value, also as a key."""
+
+
 def type_name(value: Any) -> str:
     """``a number``, ``a list``: what a person calls the type of a JSON value."""
     return next((name for kind, name in _TYPES if isinstance(value, kind)), "empty")
@@ -192,8 +196,12 @@ def texts(given: Any, who: str, path: str, *, keys: re.Pattern[str] | None = Non
         if value is None:
             continue
         if not isinstance(value, str):
-            quoted = "quote it" if not isinstance(value, dict | list) else "write it as one text"
-            raise ManifestError(f"{who}: {path}.{key} is {type_name(value)}, not a text", quoted)
+            way_out = "quote it" if not isinstance(value, dict | list) else "write it as one text"
+            if key in _WRITTEN:
+                way_out += (
+                    f"; the key, too, where it is written {_WRITTEN[key]}: without quotes YAML takes that for {key}"
+                )
+            raise ManifestError(f"{who}: {path}.{key} is {type_name(value)}, not a text", way_out)
         if encoded and not _base64(value):
             other = "stringData" if path == "data" else "data"
             raise ManifestError(f"{who}: {path}.{key} is not base64", f"encode it, or give plain text in {other}")

@@ -107,7 +107,10 @@ def _mapping(node: Any) -> dict[str, Any]:
             continue
         name = _key(key)
         if name in own:
-            raise _refused(key, f"the key {name[:60]!r} stands twice in one mapping", "leave one of them out")
+            said = f"{name[:60]!r}"
+            if key.value != name:
+                said = f"{key.value[:60]!r}, which is read as {said},"
+            raise _refused(key, f"the key {said} stands twice in one mapping", "leave one of them out")
         own.add(name)
         result[name] = _value(item)
     return result

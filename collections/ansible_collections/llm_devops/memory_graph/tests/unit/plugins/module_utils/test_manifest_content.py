@@ -62,6 +62,7 @@ LAUGHS = "a0: &a0 [1]\n" + "".join(
         ("a: {.nan: 1}", "line 1, column 5: infinity"),
         ("~: hunter2", "line 1, column 1: a key is empty"),
         ("a: 1\nb: 2\na: hunter2", "line 3, column 1: the key 'a' stands twice"),
+        ("on: 1\nyes: hunter2", "line 2, column 1: the key 'yes', which is read as 'true', stands twice"),
         ("a: &b [*b]", "an alias stands within what it names"),
         ("a: *hunter2", "line 1, column 4: found undefined alias"),
         ("a: @hunter2", "line 1, column 4: found character that cannot start any token"),
@@ -192,6 +193,27 @@ def test_what_the_server_would_refuse_is_refused_by_name(manifest, sentence):
     with pytest.raises(ManifestError) as refused:
         prepared([manifest], "demo", "ns")
     assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "where", "written"),
+    [
+        ({"data": {"yes": "y"}}, "data.true", "yes, on or y"),
+        ({"data": {"n": "4"}}, "data.false", "no, off or n"),
+        ({"metadata": {"name": "x", "labels": {"off": "[a]"}}}, "metadata.labels.false", "no, off or n"),
+    ],
+)
+def test_a_key_that_yaml_reads_as_a_truth_value_is_told_as_such(manifest, where, written):
+    plain = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, **manifest})
+    with pytest.raises(ManifestError) as refused:
+        prepared(plain.replace('"', ""), "demo", "ns")
+    assert f"object 1, ConfigMap/x: {where} is a" in str(refused.value)
+    assert f"; the key, too, where it is written {written}: without quotes YAML takes that for" in str(refused.value)
+
+
+def test_a_key_that_is_no_truth_value_is_not_told_as_such():
+    with pytest.raises(ManifestError, match=r"ConfigMap/x: data.k is a number, not a text — quote it$"):
+        prepared([thing(data={"k": 1})], "demo", "ns")
 
 
 @pytest.mark.parametrize("part", ["data", "stringData"])
