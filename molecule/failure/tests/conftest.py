@@ -24,7 +24,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster i
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery  # noqa: E402
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError  # noqa: E402
 
-WAIT_TIMEOUT = 300
+WAIT_TIMEOUT = 600
 RUN_SECONDS = 240
 """Below the wait timeout: a run that waits instead of failing at once does not even end."""
 

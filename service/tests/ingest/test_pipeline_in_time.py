@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from ingest.talks import Ingestion, prompt, response
-from ingest.test_pipeline import FakeStore, Harness
+from ingest.test_pipeline import RECOVERY_S, FakeStore, Harness
 from memory_graph.ingest.conversations.mapping import waiting_id
 from memory_graph.ingest.planner import node_id
+from memory_graph.model.errors import StoreUnavailable
 from memory_graph.model.kinds import NodeType
 from memory_graph.store.sqlite import open_store
 from store.graphs import TENANT
@@ -65,7 +68,9 @@ def test_a_store_away_for_ten_minutes_stops_sources_within_the_bound_and_all_goe
         assert accepted - before <= BOUND / EVENT_BYTES + len(sources)
         assert made.value("llm_memory_graph_buffer_utilization_percent", consumer_id="telemetry") == 100
         assert made.value("circuit_breaker_state", service="store") == 2
-        assert made.store.calls - calls < 10 * MINUTE / 0.05, "at most a trial each time the breaker lets one through"
+        assert made.store.calls - calls < 10 * MINUTE / RECOVERY_S, (
+            "at most a trial each time the breaker lets one through"
+        )
         assert not made.dead
         made.store.away = False
         await asyncio.sleep(10)
@@ -75,6 +80,25 @@ def test_a_store_away_for_ten_minutes_stops_sources_within_the_bound_and_all_goe
             await source.end()
             assert made.stored(*(f"{source._name}-{i}" for i in range(source.accepted)))
         assert made.value("llm_memory_graph_buffer_utilization_percent", consumer_id="telemetry") == 0
+        await made.pipeline.close()
+
+    run(scenario())
+
+
+def test_patience_ends_and_the_next_is_refused_at_once_until_the_store_is_back() -> None:
+    async def scenario() -> None:
+        loop, made = asyncio.get_running_loop(), harness()
+        made.store.away = True
+        for name, least, most in (("a", 15 * MINUTE, 16 * MINUTE), ("b", 0, 1)):
+            began = loop.time()
+            with pytest.raises(StoreUnavailable):
+                await (await made.send(name))
+            assert least <= loop.time() - began <= most
+        assert made.value("llm_memory_graph_buffer_utilization_percent", consumer_id="telemetry") == 0
+        made.store.away = False
+        await asyncio.sleep(RECOVERY_S)
+        assert await (await made.send("a")) == [None]
+        assert made.stored("a")
         await made.pipeline.close()
 
     run(scenario())

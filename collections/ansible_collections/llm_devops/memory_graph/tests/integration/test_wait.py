@@ -15,7 +15,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest 
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._step import Step
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._wait import await_all
 
-LONG = 100
+LONG = 250
 """Seconds; no failure that is told at once takes half of it."""
 CLASS = "storage.k8s.io/v1"
 
