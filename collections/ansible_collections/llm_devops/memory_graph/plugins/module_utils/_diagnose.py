@@ -252,10 +252,29 @@ def claim_trouble(event: Object) -> Trouble | None:
     if reason == "ProvisioningFailed" and "no volume plugin matched" in message:
         why = "its storage class has no provisioner, and no PersistentVolume fits"
         return Trouble(f"{reason}: {message}", why, "make a PersistentVolume, or take another class", PATIENCE)
+    if reason == "VolumeMismatch":
+        why = "the PersistentVolume that it asks for by volumeName does not fit it"
+        way_out = "name another volume, or ask for size, access modes, mode and class as the volume has them"
+        return Trouble(f"{reason}: {message}", why, way_out, REFERENCE_PATIENCE)
+    if reason == "FailedBinding" and "already bound" in message:
+        why = "the PersistentVolume that it asks for by volumeName is another claim's, or was an earlier one's"
+        way_out = "name another volume; one whose claim is gone is free again without its spec.claimRef.uid"
+        return Trouble(f"{reason}: {message}", why, way_out, PATIENCE)
     if reason == "FailedBinding":
         why = "it names no storage class and the cluster has no default one, and no PersistentVolume fits"
         return Trouble(f"{reason}: {message}", why, "name a storage class, or make a PersistentVolume", PATIENCE)
     return None
+
+
+def no_volume(claim: Object) -> Trouble:
+    """A PersistentVolumeClaim that asks for a volume that is not there, of which no event tells."""
+    return Trouble(
+        f"PersistentVolume {text(claim, 'spec', 'volumeName')} does not exist",
+        "the claim asks for it by volumeName, and so gets no other one",
+        "create it, correct volumeName, or leave it out to be given a volume",
+        REFERENCE_PATIENCE,
+        missing=True,
+    )
 
 
 def one_line(text: Any) -> str:

@@ -34,6 +34,8 @@ def too_late(ref: Ref, reason: str) -> tuple[str, str]:
     """Why, and what to do, when the time ran out on something that may still come."""
     where = f" -n {ref.namespace}" if ref.namespace else ""
     describe = f"kubectl{where} describe {ref.kind.lower()} {ref.name}"
+    if (ref.group, ref.kind) == ("", "Service") and UNSEEN not in reason:
+        return "its load balancer controller has not given it an address", f"read what it says of it  ·  {describe}"
     if (ref.group, ref.kind) == ("", "Service"):
         return (
             "nothing in the cluster has given the Service an address",

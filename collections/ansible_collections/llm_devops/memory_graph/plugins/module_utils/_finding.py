@@ -50,6 +50,9 @@ def find(obj: Object, evidence: Evidence) -> Finding:
         return _workload(obj, verdict, evidence)
     if kind == ("", "PersistentVolumeClaim") and verdict.state == "progressing":
         return _claim(verdict, evidence.events(obj))
+    if kind == ("", "Service"):
+        state, detail = _parted(verdict.reason)
+        return Finding(verdict, state, _last_event(evidence.events(obj)) or detail)
     if kind == ("autoscaling", "HorizontalPodAutoscaler"):
         trouble = _diagnose.scale_trouble(verdict.reason)
         return Finding(verdict, *_parted(verdict.reason), troubles=[(trouble, None)] if trouble else [])
@@ -86,9 +89,21 @@ def _parted(reason: str) -> tuple[str, str]:
     return state, detail
 
 
+def _last_event(events: list[Object]) -> str:
+    """``AllocationFailed: no available IPs``."""
+    last = events[-1] if events else {}
+    return ": ".join(said for key in ("reason", "message") if (said := _diagnose.one_line(text(last, key))[:200]))
+
+
 def _claim(verdict: Verdict, events: list[Object]) -> Finding:
     found = [(trouble, None) for trouble in map(_diagnose.claim_trouble, events[-1:]) if trouble]
     return Finding(verdict, verdict.reason, _claim_detail(events), [*found], pending_claim=True)
+
+
+def without_volume(found: Finding, claim: Object) -> Finding:
+    """What was found of a claim, where the volume that it asks for by name is not there."""
+    trouble = _diagnose.no_volume(claim)
+    return replace(found, detail=trouble.reason, troubles=[(trouble, None)])
 
 
 def _claim_detail(events: list[Object]) -> str:

@@ -186,7 +186,11 @@ def _service(obj: Object) -> Verdict:
     if at(obj, "spec", "externalIPs"):  # somebody routes them to the nodes: no controller needs to find an address
         return Verdict("ready", "external addresses")
     addresses = _addresses(obj)
-    return Verdict("ready", addresses) if addresses else Verdict("progressing", "no load balancer address yet")
+    if addresses:
+        return Verdict("ready", addresses)
+    # a controller that takes it up leaves a finalizer or a condition before there is an address
+    taken_up = at(obj, "metadata", "finalizers") or at(obj, "status", "conditions")
+    return Verdict("progressing", "no load balancer address yet" + ("" if taken_up else f": {UNSEEN}"))
 
 
 def _ingress(obj: Object) -> Verdict:

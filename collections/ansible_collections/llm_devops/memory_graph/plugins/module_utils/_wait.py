@@ -18,7 +18,7 @@ from ._discovery import Discovery
 from ._errors import ClusterError
 from ._evidence import Evidence
 from ._explanation import event_line, log_of, too_late
-from ._finding import Finding, find
+from ._finding import Finding, find, without_volume
 from ._json import text
 from ._lookups import Lookups
 from ._manifest import Object, Ref
@@ -78,7 +78,7 @@ class _Waiter:
         self.unshown, self.watched = Unshown(), set[Ref]()
         self.unreadable: set[str] = set()
         self.heard = self.lost = False
-        self.lookups = Lookups(cluster)
+        self.lookups = Lookups(cluster, time.monotonic)
         self.least = autoscaled(step.manifest for step in steps)
 
     def run(self, timeout: float) -> list[Status]:
@@ -165,7 +165,10 @@ class _Waiter:
     def _judge_all(self) -> None:
         judged = [*self._open(), *(ref for ref in self.evidence.deleted if self.status[ref].state == "ready")]
         for ref in judged:
-            self.findings[ref] = find(self.evidence.live[ref], self.evidence)
+            found = find(obj := self.evidence.live[ref], self.evidence)
+            if found.pending_claim and not found.troubles and self.lookups.has_no_volume(obj):
+                found = without_volume(found, obj)
+            self.findings[ref] = found
         for ref in judged:
             self._judge(self.status[ref], self.evidence.live[ref])
 
@@ -205,10 +208,13 @@ class _Waiter:
         same = last == text or last.startswith(f"{text}: ")
         if not same and last.endswith(f": {detail}"):
             detail = ""
-        early = UNSEEN in text and time.monotonic() - self.start < UNSEEN_SECONDS
+        young = time.monotonic() - self.start < UNSEEN_SECONDS
+        early = UNSEEN in text and young
+        detail = "" if UNSEEN in detail and young else detail
         if status.state == "progressing" and (early or not self.heard):
             return
-        if (same and (not detail or last != text)) or (not status.trail and status.state == "ready"):
+        more = detail and last in (text, f"{text}: {UNSEEN}") and not last.endswith(detail)
+        if (same and not more) or (not status.trail and status.state == "ready"):
             return
         line = f"{text}: {detail}" if detail else text
         if same:

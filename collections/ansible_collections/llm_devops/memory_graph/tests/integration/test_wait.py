@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import CLUSTER_SCOPED, ref
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._predicates import UNSEEN
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._step import Step
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._wait import await_all
 
@@ -208,7 +209,7 @@ def test_a_load_balancer_is_awaited_and_says_so(place):
 
 def test_a_load_balancer_that_never_comes_says_what_was_missing(place):
     status = place.wait(balanced(), timeout=2)["Service/public"]
-    assert (status.state, status.reason) == ("progressing", "no load balancer address yet")
+    assert (status.state, status.reason) == ("progressing", f"no load balancer address yet: {UNSEEN}")
     assert status.why == "nothing in the cluster has given the Service an address"
     assert "NodePort" in status.way_out
 
@@ -304,6 +305,12 @@ FAILURES = {
         lambda _image: claim("x", storageClassName=""),
         "FailedBinding: ",
         "it names no storage class and the cluster has no default one, and no PersistentVolume fits",
+        [],
+    ),
+    "a claim of a volume that is not there, of a class that waits for a pod": (
+        lambda _image: claim("x", volumeName="no-such"),
+        "PersistentVolume no-such does not exist",
+        "the claim asks for it by volumeName, and so gets no other one",
         [],
     ),
     "a claim from a template, of a class that is not there": (

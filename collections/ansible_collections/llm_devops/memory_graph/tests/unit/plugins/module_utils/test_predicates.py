@@ -43,7 +43,7 @@ PROVEN = {
     ("APIService", "v1beta1.metrics.k8s.io"): ("ready", "available"),
     ("PersistentVolumeClaim", "first-consumer"): ("progressing", "pending"),
     ("Ingress", "web"): ("ready", ""),
-    ("Service", "balanced"): ("progressing", "no load balancer address yet"),
+    ("Service", "balanced"): ("progressing", "no load balancer address yet: not seen by its controller yet"),
     ("Namespace", "default"): ("ready", "active"),
 }
 

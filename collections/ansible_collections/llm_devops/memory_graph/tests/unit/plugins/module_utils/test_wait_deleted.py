@@ -8,6 +8,7 @@ import copy
 
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Resource
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import ref
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._watch import Opened
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.waiting import Waiting, recorded
@@ -108,6 +109,70 @@ def test_what_a_watch_shows_is_not_looked_for(waiting):
     waiting.clock.now += 5
     waiter._look_for_unshown()
     assert waiting.after(0).state("Job/suspended") == "progressing"
+
+
+@pytest.fixture
+def named_volume():
+    claim = recorded("PersistentVolumeClaim", "first")
+    claim["spec"]["volumeName"] = "disk"
+    return claim
+
+
+def test_a_claim_of_a_volume_that_is_not_there_ends_the_wait(waiting, named_volume):
+    waiting.begin(named_volume).after(0).after(4)
+    assert waiting.state("PersistentVolumeClaim/first-consumer") == "progressing"
+    assert waiting.said == ["PersistentVolumeClaim/first-consumer  pending: PersistentVolume disk does not exist"]
+    assert waiting.after(2).state("PersistentVolumeClaim/first-consumer") == "failed"
+    (status,) = waiting.waiter.status.values()
+    assert status.reason == "PersistentVolume disk does not exist"
+    assert status.way_out == "create it, correct volumeName, or leave it out to be given a volume"
+
+
+def test_a_claim_of_a_volume_that_comes_is_waited_for(waiting, named_volume):
+    waiting.begin(named_volume).after(0).after(4)
+    waiting.cluster.find = lambda _path: {"kind": "PersistentVolume"}
+    waiting.after(2).after(600)
+    assert waiting.state("PersistentVolumeClaim/first-consumer") == "progressing"
+
+
+def test_a_claim_of_a_volume_that_may_not_be_read_is_waited_for(waiting, named_volume):
+    def forbidden(_path):
+        asked.append(_path)
+        raise ApiError(403, {}, "may not get persistentvolumes")
+
+    asked, waiting.cluster.find = [], forbidden
+    waiting.begin(named_volume).after(0).after(600)
+    assert waiting.state("PersistentVolumeClaim/first-consumer") == "progressing"
+    assert asked == ["/api/v1/persistentvolumes/disk"]
+
+
+def test_a_load_balancer_that_nobody_makes_is_said_after_a_moment(waiting):
+    public = recorded("Service", "balanced")
+    waiting.begin(public).after(0)
+    assert waiting.said == ["Service/balanced  no load balancer address yet"]
+    waiting.after(2).after(600)
+    assert waiting.said[1:] == ["Service/balanced  no load balancer address yet: not seen by its controller yet"]
+    assert waiting.state("Service/balanced") == "progressing"
+    (status,) = waiting.waiter.run(0)
+    assert status.why == "nothing in the cluster has given the Service an address"
+    assert status.way_out.startswith("install a load balancer controller")
+
+
+@pytest.mark.parametrize("trace", [{"finalizers": ["service.kubernetes.io/load-balancer-cleanup"]}, {}])
+def test_a_load_balancer_that_somebody_is_at_work_on_says_what_it_is_told(waiting, trace):
+    public = recorded("Service", "balanced")
+    public["metadata"] |= trace
+    about = {"kind": "Service", "namespace": "demo", "name": "balanced"}
+    event = {"apiVersion": "v1", "kind": "Event", "metadata": {"uid": "1", "name": "e"}, "involvedObject": about,
+             "reason": "AllocationFailed", "message": "no available IPs"}  # fmt: skip
+    waiting.begin(public).after(3)
+    assert waiting.said == ["Service/balanced  no load balancer address yet" + (
+        "" if trace else ": not seen by its controller yet")]  # fmt: skip
+    waiting.show(event)
+    assert waiting.said[1:] == ["Service/balanced  no load balancer address yet: AllocationFailed: no available IPs"]
+    (status,) = waiting.waiter.run(0)
+    assert status.why == "its load balancer controller has not given it an address"
+    assert status.way_out == "read what it says of it  ·  kubectl -n demo describe service balanced"
 
 
 def test_an_autoscaler_of_nothing_ends_the_wait(waiting):

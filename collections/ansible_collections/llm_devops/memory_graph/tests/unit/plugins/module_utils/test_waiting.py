@@ -136,17 +136,22 @@ def test_a_pod_for_which_others_are_preempted_is_not_unschedulable():
 
 
 @pytest.mark.parametrize(
-    ("reason", "message", "stops"),
+    ("reason", "message", "why"),
     [
-        ("ProvisioningFailed", 'storageclass.storage.k8s.io "x" not found', True),
-        ("ProvisioningFailed", "no volume plugin matched name: kubernetes.io/no-provisioner", True),
-        ("FailedBinding", "no persistent volumes available for this claim and no storage class is set", True),
-        ("ExternalProvisioning", "Waiting for a volume to be created by the external provisioner", False),
-        ("WaitForFirstConsumer", "waiting for first consumer to be created before binding", False),
+        ("ProvisioningFailed", 'storageclass.storage.k8s.io "x" not found', "its storage class does not exist"),
+        ("ProvisioningFailed", "no volume plugin matched name: kubernetes.io/no-provisioner", "has no provisioner"),
+        ("FailedBinding", "no persistent volumes available for this claim and no storage class is set", "no default"),
+        ("FailedBinding", 'volume "x" already bound to a different claim.', "is another claim's"),
+        ("VolumeMismatch", 'Cannot bind to requested volume "x": requested PV is too small', "does not fit it"),
     ],
 )
-def test_a_claim_that_nobody_provides_for(reason, message, stops):
-    assert (_diagnose.claim_trouble({"reason": reason, "message": message}) is not None) == stops
+def test_a_claim_that_nobody_provides_for(reason, message, why):
+    assert why in _diagnose.claim_trouble({"reason": reason, "message": message}).why
+
+
+@pytest.mark.parametrize("reason", ["ExternalProvisioning", "WaitForFirstConsumer"])
+def test_a_claim_that_somebody_is_at_work_on(reason):
+    assert _diagnose.claim_trouble({"reason": reason, "message": "waiting for …"}) is None
 
 
 def unhealthy(kind, count):
