@@ -102,7 +102,7 @@ class Role:
                 given[name] = self._evaluate(defaults.get(name)) if value is None else value
             except AnsibleError as error:
                 problems.append(f"{name} cannot be evaluated: {error.message}")
-        arguments, wrong = self.spec.converted(entry_point, given, {})
+        arguments, wrong = self.spec.converted(entry_point, given)
         self.refuse(problems + wrong)
         self.arguments = arguments
         self.public_arguments = {

@@ -32,6 +32,8 @@ WANTED = {
     "float": "give a number",
     "int": "give a whole number",
     "list": 'give a list, as ["a", "b"] or a,b',
+    "list of dict": 'give a list of mappings, as [{"key": "value"}]',
+    "list of list": 'give a list of lists, as [["a", "b"]]',
     "path": "give the path of a file",
     "str": "give a text",
 }
@@ -62,7 +64,8 @@ def convert(value: Any, option: Mapping[str, Any], name: str) -> Any:
         converted = CONVERTERS.get(kind, _unchanged)(value, option)
     except (TypeError, ValueError, OverflowError, ArithmeticError) as error:
         shown = "of another type" if option.get("no_log") else _shown(value)
-        raise ConversionError(f"{name} is {shown}: {WANTED.get(kind, f'give a {kind}')}") from error
+        wanted = WANTED.get(f"{kind} of {option.get('elements')}") or WANTED.get(kind, f"give a {kind}")
+        raise ConversionError(f"{name} is {shown}: {wanted}") from error
     if kind == "list":
         return [_element(item, option, f"{name}[{index}]") for index, item in enumerate(converted)]
     return _suboptions(converted, option, name) if kind == "dict" else converted

@@ -62,12 +62,10 @@ class RoleSpec:
             f"did you mean {nearest[0]}?" if nearest else f"it has {', '.join(known)}"
         )
 
-    def converted(
-        self, entry_point: str, given: Mapping[str, Any], defaults: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], list[str]]:
+    def converted(self, entry_point: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Convert the arguments of an entry point.
 
-        A null is the default; a required argument is neither null nor empty.
+        A null is the default of the spec; a required argument is neither null nor empty.
 
         Returns:
             The arguments by name, and a sentence for each thing that is wrong.
@@ -77,7 +75,7 @@ class RoleSpec:
         problems: list[str] = []
         for name, option in options.items():
             value = given.get(name)
-            value = value if value is not None else defaults.get(name, option.get("default"))
+            value = option.get("default") if value is None else value
             if value is None or (option.get("required") and is_blank(value)):
                 continue
             try:
