@@ -3,6 +3,8 @@
 .PHONY: test-playbooks test-newest test-newest-cached molecule lint bench collection clean
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Where it is set, each of some hundred processes that tests start compiles again all it imports.
+unexport PYTHONDONTWRITEBYTECODE
 INVENTORY ?= inventories/local
 # One of those roles/local_cluster has the Go modules of.
 KUBERNETES ?= v1.37.2
