@@ -26,7 +26,7 @@ os.environ["PATH"] += f"{os.pathsep}{CACHE / 'memory-graph' / 'bin'}"
 
 NAMESPACE = "llm-memory-graph"
 ENDPOINT = os.environ.get("MEMORY_GRAPH_ENDPOINT", "127.0.0.1:50061")
-DEADLINE_SECONDS = 120
+DEADLINE_SECONDS = 300
 
 
 class Release:

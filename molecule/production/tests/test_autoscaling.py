@@ -77,7 +77,7 @@ def test_the_rule_is_the_one_that_is_documented() -> None:
     assert textwrap.indent(RULES.read_text(), " " * 7) in (ROOT / "docs/production.md").read_text()
 
 
-@pytest.mark.timeout(900)  # a whole deployment is in it
+@pytest.mark.timeout(1800)  # a whole deployment is in it
 def test_workers_are_added_for_what_waits_and_it_is_stored_once(release: Release, graph, request) -> None:
     awaited(lambda: lag(release) == 0)
     run, sender = uuid.uuid4().hex, release.ready(WORKER)[0]

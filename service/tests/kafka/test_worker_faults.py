@@ -35,7 +35,6 @@ def each_once(stored: Stored, count: int) -> None:
     assert stored.edges == count * EDGES_EACH
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.xdist_group("kafka")
 def test_a_worker_killed_twice_in_200_000_events(kafka: str, work: Work, group: str) -> None:
     count = 200_000
@@ -148,7 +147,6 @@ def test_a_broker_of_three_killed_while_events_flow(kafka_cluster: KafkaCluster,
     assert worker.said("Kafka does not answer: the last offsets are not committed, their records are read again")
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.xdist_group("neo4j")
 def test_neo4j_killed_while_events_flow(kafka: str, neo4j_process: Neo4jServer, work: Work, group: str) -> None:
     wipe(neo4j_process.uri)

@@ -77,7 +77,6 @@ class Load:
         self._reader.join()
 
 
-@pytest.mark.timeout(400)
 async def test_acknowledged_writes_survive_kill(neo4j_process):
     uri = neo4j_process.uri
     wipe(uri)

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-START_LIMIT_S = 60
-STOP_LIMIT_S = 60
+START_LIMIT_S = 180
+STOP_LIMIT_S = 180
 
 
 class ServerProcess:

@@ -21,7 +21,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._preflight
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._survey import Survey
 
-SECONDS = 15
+SECONDS = 60
 """How long the API server's authoriser may take to hear of a changed Role; usually milliseconds."""
 
 SENTENCE = re.compile(r"you may not ([a-z]+(?:, [a-z]+)*) ([a-z0-9./]+) ")

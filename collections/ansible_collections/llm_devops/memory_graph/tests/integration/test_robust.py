@@ -265,7 +265,6 @@ def many(text="1"):
     return [*configs(500, text), *secrets(300), *(deployment(f"demo-{number}") for number in range(200))]
 
 
-@pytest.mark.timeout(480)
 def test_a_thousand_objects(real, namespace):
     first = connect({})
     outcome = release(first, namespace, many(), wait_timeout=300)

@@ -137,7 +137,6 @@ def waited(cluster):
     return [text for text in cluster.warnings if "waited" in text and "sent again" in text]
 
 
-@pytest.mark.timeout(400)
 def test_the_api_server_restarts_while_objects_are_written(place, control_plane, monkeypatch):
     monkeypatch.setattr(_patience, "NOTICEABLE", 0.5)  # a quick machine has it back before anybody would mind
     objects = [place.namespace, *(place.config(f"settings-{number}") for number in range(100))]
@@ -151,7 +150,6 @@ def test_the_api_server_restarts_while_objects_are_written(place, control_plane,
     assert not again.differs
 
 
-@pytest.mark.timeout(400)
 def test_the_api_server_restarts_while_a_deployment_is_waited_for(place, control_plane):
     images = [name for node in place.cluster.list("/api/v1/nodes") for image in node["status"]["images"]
               for name in image["names"] if "/pause:" in name]  # fmt: skip
