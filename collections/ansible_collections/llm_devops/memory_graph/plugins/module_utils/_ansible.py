@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
 
-from . import _cluster, _kubeconfig
+from . import _kubeconfig, _transport
 from ._cluster import Cluster, connect
 from ._errors import ClusterError
 from ._manifest import opened
@@ -62,7 +62,7 @@ class ClusterModule(AnsibleModule):  # type: ignore[misc]
         self._values = SecretValues()
         super().__init__(argument_spec={**auth_options(), **options}, no_log=True, **more)
         ClusterModule.current = self  # from here on it has parameters, and can end in a sentence
-        for library, present in (("urllib3", _cluster.urllib3), ("PyYAML", _kubeconfig.yaml)):
+        for library, present in (("urllib3", _transport.urllib3), ("PyYAML", _kubeconfig.yaml)):
             if present is None:
                 self.fail_json(msg=missing_required_lib(library))
         self._learn()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _applyset, _unserved
-from ._cluster import FIELD_MANAGER, Cluster, TransportError
+from ._cluster import FIELD_MANAGER, Cluster
 from ._discovery import Discovery, by_name
 from ._errors import ApiError
 from ._history import Member, Record
@@ -22,6 +22,7 @@ from ._manifest import PART_OF, Object, Ref, ref
 from ._parallel import in_parallel
 from ._step import Step
 from ._terminating import held
+from ._transport import TransportError
 from ._waves import wave_of
 
 DATA_KINDS = frozenset({"PersistentVolumeClaim", "Namespace"})

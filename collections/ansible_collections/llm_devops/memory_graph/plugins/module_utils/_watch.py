@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ._cluster import Cluster, TransportError
+from ._cluster import Cluster
 from ._errors import ApiError, ClusterError
+from ._transport import TransportError
 
 SERVER_SECONDS = 290  # below the read timeout of a stream, so that the server and not the client ends a quiet watch
 PAUSE_SECONDS = 0.2

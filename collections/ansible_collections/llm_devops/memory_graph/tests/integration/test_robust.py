@@ -12,7 +12,7 @@ import uuid
 from dataclasses import replace
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _cluster
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _transport
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster, connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, ClusterError, Unreachable
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kubeconfig import access
@@ -254,7 +254,7 @@ def test_a_wrong_address_fails_at_once():
 
 
 def test_silence_is_not_waited_for_without_end(proxy, monkeypatch):
-    monkeypatch.setattr(_cluster, "READ_TIMEOUT", 0.2)
+    monkeypatch.setattr(_transport, "READ_TIMEOUT", 0.2)
     proxy.fault = Fault("slow")
     cluster = connect(proxy.options())
     with pytest.raises(Unreachable, match="no answer in time"):

@@ -8,7 +8,7 @@ import json
 
 import pytest
 import yaml
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _cluster
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _transport
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import (
     ClusterError,
     ConfigError,
@@ -171,10 +171,10 @@ def test_a_hiccup_is_not_told():
     "said", ["smile \U0001f600", "\x7f\x85\x9f\u2028\u2029\ufeff\uffff\x01", "\\ud83d\\ude00", "ü"]
 )
 def test_a_body_is_json_and_yaml(said):
-    sent = _cluster._encoded({"said": said})
+    sent = _transport._encoded({"said": said})
     assert json.loads(sent) == yaml.safe_load(sent) == {"said": said}
 
 
 def test_half_a_character_is_refused_before_anything_is_sent():
     with pytest.raises(ManifestError, match="half a character"):
-        _cluster._encoded({"said": "cut \ud83d"})
+        _transport._encoded({"said": "cut \ud83d"})
