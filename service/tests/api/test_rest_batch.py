@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import gzip
 import http.client
 import json
@@ -61,16 +62,18 @@ def node(server: ServerProcess, event_id: str) -> pb.Node:
         return MemoryGraphServiceStub(channel).GetNode(pb.GetNodeRequest(node_id=node_id(event_id)))
 
 
-@pytest.mark.parametrize("form", ["plain", "gzip", "chunked gzip", "events gzip", "two members"])
+@pytest.mark.parametrize("form", ["plain", "gzip", "chunked gzip", "events gzip", "two members", "marked"])
 def test_a_batch_is_stored_when_it_is_answered(server: ServerProcess, form: str) -> None:
     ids = [new_id() for _ in range(3)]
     sent, headers = batch(*ids), {}
     if form == "events gzip":
-        events = json.dumps([json.loads(body(id)) for id in ids]).encode()
+        events = codecs.BOM_UTF8 + json.dumps([json.loads(body(id)) for id in ids]).encode()
         packed = base64.b64encode(gzip.compress(events)).decode()
         sent = json.dumps({"batch_id": "b-1", "events": packed, "compression": "gzip"}).encode()
     elif form == "two members":
         sent, headers = gzip.compress(sent[:50]) + gzip.compress(sent[50:]), {"Content_Encoding": "gzip"}
+    elif form == "marked":
+        sent = codecs.BOM_UTF8 + sent
     elif form != "plain":
         sent, headers = gzip.compress(sent), {"Content_Encoding": "gzip"}
     if form == "chunked gzip":

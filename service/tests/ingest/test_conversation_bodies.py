@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import copy
 import json
 from functools import cache
@@ -43,6 +44,7 @@ def test_a_whole_event_fits_its_schema_and_is_read(name):
     sample, read = CASES[name]
     validator(name).validate(json.loads(sample()))
     assert read(sample()).event_id == json.loads(sample())["eventId"]
+    assert read(codecs.BOM_UTF8 + sample()) == read(sample())
 
 
 def places(value, path=()):

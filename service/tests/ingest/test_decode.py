@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 
 import msgspec
@@ -44,6 +45,10 @@ def test_json_and_protobuf_say_the_same(event_type):
 )
 def test_json_times(timestamp, milliseconds):
     assert from_json(body("e", timestamp=timestamp)).timestamp_ms == milliseconds
+
+
+def test_a_byte_order_mark_says_nothing():
+    assert from_json(codecs.BOM_UTF8 + body("e")) == from_json(body("e"))
 
 
 def test_json_metadata_of_any_scalar_is_text():

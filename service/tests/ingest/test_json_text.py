@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 
 import pytest
@@ -92,6 +93,8 @@ def test_an_id_is_read_of_what_is_no_json(text, found):
         (b'{"a": NaN}', "NaN and Infinity"),
         (b'{"a": -Infinity}', "NaN and Infinity"),
         (b'{"a": "NaN", "b": nil}', "as it was said"),
+        ('{"a": 1}'.encode("utf-16"), "it is UTF-16; send UTF-8"),
+        (codecs.BOM_UTF16_BE + '{"a": 1}'.encode("utf-16-be"), "it is UTF-16; send UTF-8"),
     ],
 )
 def test_why_it_is_no_json_is_said_usefully(text, says):

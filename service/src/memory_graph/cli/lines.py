@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from memory_graph.cli.failure import WRONG_INPUT, Failure
 from memory_graph.cli.records import JSON_TEXT, Record, RecordError, edge_of_record, node_of_record
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
-from memory_graph.ingest.json_text import TOO_DEEP, too_deep
+from memory_graph.ingest.json_text import TOO_DEEP, UTF16_BOMS, too_deep, without_bom
 from memory_graph.model.ids import canonical, new_id
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
@@ -55,7 +54,7 @@ class Reader:
         """
         for number, line in enumerate(lines, start=1):
             if number == 1:
-                line = line.removeprefix(codecs.BOM_UTF8)  # noqa: PLW2901 - editors put it there, and it says nothing
+                line = without_bom(line)  # noqa: PLW2901 - no other has one
             if not line or line.isspace():
                 continue
             try:
@@ -111,7 +110,7 @@ class Reader:
 def _decoded(line: bytes) -> Record:
     if len(line) > MAX_LINE_BYTES:
         raise RecordError(f"is longer than {MAX_LINE_BYTES:,} bytes")
-    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if line.startswith(UTF16_BOMS):
         raise RecordError("is UTF-16; write the file as UTF-8")
     if too_deep(line):
         raise RecordError(TOO_DEEP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 
@@ -13,6 +14,9 @@ TOO_DEEP = f"is nested more than {MAX_DEPTH} deep; flatten it, or send it as a s
 MAX_BRACKETS = 1_000_000
 """Most brackets of a text that is split although it is not right: a sender's mistake must not cost seconds."""
 
+UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""What a text begins with that is no UTF-8."""
+
 _STRING = rb'"(?:[^"\\]++|\\.)*+"?'
 _BRACKET = re.compile(rb'(?:[^\[\]{}"]++|' + _STRING + rb")*+([\[\]{}])", re.DOTALL)
 _SIGN = re.compile(rb'(?:[^\[\]{},"]++|' + _STRING + rb")*+([\[\]{},])", re.DOTALL)
@@ -23,6 +27,12 @@ _ESCAPE = re.compile(
 """An escape of a string; the group is half of a surrogate pair without the other."""
 _NO_NUMBER = re.compile(rb"(?i)\b(?:nan|inf|infinity)\b")
 _KEY = re.compile(rb'\s*"((?:[^"\\]++|\\.)*+)"\s*:\s*', re.DOTALL)
+
+
+def without_bom(text: bytes) -> bytes:
+    """JSON without the byte-order mark that editors and some platforms put before it, and that says nothing (RFC 8259,
+    section 8.1)."""
+    return text.removeprefix(codecs.BOM_UTF8)
 
 
 def too_deep(text: bytes | str) -> bool:
@@ -132,6 +142,8 @@ def is_other(text: bytes, error: Exception) -> bool:
 
 def fault(text: bytes, error: Exception) -> str:
     """Why a text is no JSON, as a sender can use it: decoders call a surrogate without its other half "truncated"."""
+    if text.startswith(UTF16_BOMS):
+        return "it is UTF-16; send UTF-8"
     if any(match[1] for match in _ESCAPE.finditer(text)):
         return (
             "a \\u escape is one half of a surrogate pair, a text cut in the middle of a character;"

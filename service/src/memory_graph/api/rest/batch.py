@@ -15,7 +15,7 @@ import msgspec
 from memory_graph.api.rest.body import BUSY_S, busy
 from memory_graph.api.rest.inflate import Damaged, TooLarge, inflated
 from memory_graph.api.rest.problems import Problem
-from memory_graph.ingest.json_text import elements, fault, taken_out
+from memory_graph.ingest.json_text import elements, fault, taken_out, without_bom
 from memory_graph.ingest.telemetry.decode import from_json
 from memory_graph.ingest.telemetry.events import Rejected, TelemetryEvent
 from memory_graph.ingest.telemetry.pipeline import Pipeline, held_bytes
@@ -118,6 +118,7 @@ class Batches:
         )
 
     async def _decoded(self, body: bytes) -> tuple[_Batch, list[bytes]]:
+        body = without_bom(body)
         try:
             batch = _decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -132,7 +133,7 @@ class Batches:
         if batch.compression != "gzip":
             raise _bad('events is text: give an array, or base64 of a gzip of one with compression "gzip"')
         try:
-            array = inflated(base64.b64decode(batch.events, validate=True), self._limit)
+            array = without_bom(inflated(base64.b64decode(batch.events, validate=True), self._limit))
         except (binascii.Error, ValueError, Damaged) as error:
             raise _bad(f"events is no base64 of a gzip: {error}") from None
         except TooLarge:

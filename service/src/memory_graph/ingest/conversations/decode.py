@@ -17,7 +17,7 @@ from memory_graph.ingest.conversations.events import (
     ResponseEvent,
     SessionEvent,
 )
-from memory_graph.ingest.json_text import TOO_DEEP, fault, is_other, names, too_deep
+from memory_graph.ingest.json_text import TOO_DEEP, fault, is_other, names, too_deep, without_bom
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.ingest.timestamps import NS_PER_MS, milliseconds, time_problem
 
@@ -65,6 +65,7 @@ def session(body: bytes) -> SessionEvent:
 
 
 def _decoded(body: bytes, decoder: msgspec.json.Decoder[_Body], event_type: str) -> _Body:
+    body = without_bom(body)
     if len(body) > MAX_BODY_BYTES:
         sentence = f"the body is {len(body):,} bytes; at most {MAX_BODY_BYTES:,} are accepted"
         raise Rejected(_named(body), event_type, "invalid", sentence)

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
-from memory_graph.ingest.json_text import TOO_DEEP, fault, is_other, names, too_deep
+from memory_graph.ingest.json_text import TOO_DEEP, fault, is_other, names, too_deep, without_bom
 from memory_graph.ingest.scalars import lenient_decoder, text
 from memory_graph.ingest.telemetry.events import (
     ARMS,
@@ -46,6 +46,7 @@ _payloads = {kind: lenient_decoder(kind) for kind in (*ARMS, *BATCH_PAYLOADS.val
 def from_json(body: bytes, *, batch: bool = False) -> TelemetryEvent:
     """An event of `llm-telemetry-events`, or of a batch. Numbers as in proto3 JSON: null is absent, 7.0 and "7" are 7.
     Raises `Rejected`."""
+    body = without_bom(body)
     if len(body) > MAX_EVENT_BYTES:
         raise _large(*_named(body), len(body))
     if too_deep(body):
