@@ -48,7 +48,10 @@ SERVER_TASKS = (
 
 @pytest.mark.parametrize(
     ("task", "how", "reason"),
-    [*((task, "raise", "LookupError: sabotage") for task in SERVER_TASKS), ("health", "cancel", "it was cancelled")],
+    [
+        *((task, "raise", "LookupError: sabotage") for task in SERVER_TASKS if task != "grpc-server"),
+        ("health", "cancel", "it was cancelled"),
+    ],
 )
 def test_a_server_without_one_of_its_tasks_ends(
     serve: Serve, saboteur: Saboteur, task: str, how: str, reason: str
@@ -61,6 +64,13 @@ def test_a_server_without_one_of_its_tasks_ends(
         until(lambda: failures(server)[task] == 1)
         assert http_status(server, "/healthz") == 503
     ended_for(server, task, reason)
+
+
+def test_a_server_whose_grpc_server_fails_ends(serve: Serve, saboteur: Saboteur) -> None:
+    """At once: the calls that a drain would wait for end with it, so there is none to be looked at."""
+    server = serve(**saboteur.settings, DRAIN_SECONDS=30)
+    saboteur.end("grpc-server", "raise")
+    ended_for(server, "grpc-server", "LookupError: sabotage")
 
 
 def test_a_task_that_returns_ends_its_process_too(serve: Serve, tmp_path: Path) -> None:
