@@ -15,6 +15,7 @@ from typing import Protocol
 from . import _demand, _groundwork, _references, _revisions
 from ._discovery import Resource
 from ._history import HISTORY_LIMIT
+from ._json import text
 from ._manifest import Object, record_name
 
 RBAC = "rbac.authorization.k8s.io"
@@ -188,8 +189,11 @@ def _looks(plan: Plan) -> Iterator[Need]:
         yield from look("", "namespaces", "get", "see whether the namespace is there", name=namespace)
     for resource in ("limitranges", "resourcequotas"):
         yield from look("", resource, "list", "check the namespace's limits", plan.namespace)
-    if list(_demand.claims(plan.objects)):
+    claims = [spec for _name, spec, _count in _demand.claims(plan.objects)]
+    if claims:
         yield from look("storage.k8s.io", "storageclasses", "get list", "check storage classes")
+    for volume in sorted({text(spec, "volumeName") for spec in claims} - {""}):
+        yield from look("", "persistentvolumes", "get", "see whether the volume of a claim is there", name=volume)
     if list(_demand.pods(plan.objects)):
         yield from look("", "nodes", "list", "check capacity, node selectors and images")
     for one in _references.outside(plan.objects):

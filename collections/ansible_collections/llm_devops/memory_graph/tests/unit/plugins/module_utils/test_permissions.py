@@ -126,6 +126,15 @@ def test_no_secret_but_those_of_the_release_is_needed():
     assert verbs(found, "secrets", "demo-release.slot3") == {"get", "create", "patch", "delete"}
 
 
+def test_a_volume_that_a_claim_asks_for_by_name_may_be_looked_for():
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    found = needs(plan(thing("PersistentVolumeClaim", "data", spec={**spec, "volumeName": "disk"})))
+    assert verbs(found, "persistentvolumes", "disk", "") == {"get"}
+    assert not [one for one in found if one.resource == "persistentvolumes" and one.essential]
+    plain = needs(plan(thing("PersistentVolumeClaim", "data", spec=spec)))
+    assert not [one for one in plain if one.resource == "persistentvolumes"]
+
+
 words = st.sampled_from(["a", "b", "c"])
 NEEDS = st.lists(st.builds(Need, st.sampled_from(["", "home"]), words, words, words, st.sampled_from(["", "x", "y"])))
 
