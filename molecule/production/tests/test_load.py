@@ -13,10 +13,9 @@ from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2_grpc
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as telemetry
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2_grpc
 
-from .conftest import API, CALL_SECONDS, WORKER, Release, answer, awaited, stored
+from .conftest import API, CALL_SECONDS, PASSING, WORKER, Release, answer, awaited, stored
 
 AT_MS = 1_700_000_000_000
-PASSING = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 
 
 def event(run: str, number: int) -> telemetry.Event:
