@@ -1,6 +1,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup deploy teardown clean-cluster test test-quick quick-tests quick-lint prefetch test-unit test-collection
-.PHONY: test-playbooks test-newest test-newest-cached molecule lint bench collection clean
+.PHONY: test-playbooks test-newest test-newest-cached molecule molecule-shared molecule-production lint bench
+.PHONY: collection clean
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Where it is set, each of some hundred processes that tests start compiles again all it imports.
@@ -34,8 +35,10 @@ clean-cluster: ## delete the local kind cluster and everything in it
 	@bin/setup deploy
 	@ansible-playbook playbooks/local_cluster.yml -i $(INVENTORY) -e local_cluster_state=absent $(EXTRA)
 
-test: setup prefetch ## every check and test, two targets at a time, the longest first
-	@bin/run-all --jobs 2 molecule test-unit test-collection test-playbooks lint test-newest-cached
+# Those of Molecule wait for a cluster most of the time, so two cores have work for three.
+test: setup prefetch ## every check and test, three targets at a time, the longest first
+	@bin/run-all --jobs 3 molecule-shared test-unit test-collection molecule-production test-playbooks lint \
+	  test-newest-cached
 
 test-quick: setup ## what needs no cluster, no Neo4j, no Kafka and no ansible-playbook, in a few minutes
 	@bin/run-all --jobs 2 quick-tests quick-lint
@@ -72,6 +75,12 @@ test-newest-cached: setup
 
 molecule: setup ## deploy and verify on kind clusters: one pod, everything that fails, and production
 	bin/molecule $(SCENARIOS)
+
+molecule-shared: setup
+	bin/molecule default failure
+
+molecule-production: setup
+	bin/molecule production
 
 lint: setup ## ruff, mypy, shellcheck, yamllint, ansible-lint, antsibull
 	@bin/lint
