@@ -98,12 +98,11 @@ def observed(command: Command) -> Memory:
 def _sample(root: psutil.Process, in_module: bool) -> Memory:
     tree, largest = 0.0, 0.0
     with contextlib.suppress(psutil.NoSuchProcess):
-        own = root.cmdline()
         for process in [root, *root.children(recursive=True)]:
             with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
                 tree += process.memory_full_info().pss / MIB
-                # Ansible forks itself for a task, and starts the module as a program of its own.
-                if not in_module or process.cmdline() != own:
+                # Ansible forks itself for a task, which forks or starts the process that the module runs in.
+                if not in_module or process.ppid() not in (root.pid, os.getpid()):
                     largest = max(largest, _peak_resident(process.pid))
     return Memory(largest, tree)
 

@@ -25,6 +25,8 @@ OURS = frozenset({"kind", "name", "namespace", "api_version", "action", "state",
 """Keys of a result whose texts are names of our own."""
 TEXTS = frozenset({"msg", "message", "why", "way_out", "events", "log", "kept", "reason", "text", "note"})
 """Keys of a result whose texts may quote others."""
+SHOWS_ARGUMENTS = 3
+"""Verbosity (-vvv) from which Ansible prints the arguments of a module."""
 
 
 def auth_options() -> dict[str, dict[str, Any]]:
@@ -96,6 +98,7 @@ class ClusterModule(AnsibleModule):  # type: ignore[misc]
                     self._values.learn(manifest)
 
     def invocation(self) -> dict[str, Any]:
+        """The arguments as a result tells them; objects, which are many, where Ansible would print them."""
         shown = self._without_objects(self.params)
         if shown.get("beside"):
             shown["beside"] = [self._without_objects(one) for one in shown["beside"]]
@@ -104,7 +107,9 @@ class ClusterModule(AnsibleModule):  # type: ignore[misc]
     def _without_objects(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Parameters whose objects show no value of a Secret."""
         shown = dict(params)
-        if shown.get("objects"):
+        if shown.get("objects") and self._verbosity < SHOWS_ARGUMENTS:
+            shown["objects"] = "(shown with -vvv)"
+        elif shown.get("objects"):
             given = shown["objects"] if isinstance(shown["objects"], list) else [shown["objects"]]
             shown["objects"] = self._shown([_without_values(item) for item in given])
         return shown
