@@ -18,17 +18,21 @@ import json, sys, time
 from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
-module = AnsibleModule(
-    {"name": {}, "progress_file": {}, "hold": {"type": "bool"}}, supports_check_mode=True
-)
-if module.params["progress_file"]:
-    with Path(module.params["progress_file"]).open("a") as stream:
-        stream.write("not a line of progress\\n")
-        stream.write(json.dumps({"label": "wait", "text": module.params["name"] + " came"}) + "\\n")
-        stream.write('{"label": "half')
-while module.params["hold"]:
-    time.sleep(0.1)
-module.exit_json(changed=False, report=[{"label": "done", "text": module.params["name"] + " done"}])
+OPTIONS = {"name": {}, "progress_file": {}, "hold": {"type": "bool"}}
+
+def main():
+    module = AnsibleModule(OPTIONS, supports_check_mode=True)
+    if module.params["progress_file"]:
+        with Path(module.params["progress_file"]).open("a") as stream:
+            stream.write("not a line of progress\\n")
+            stream.write(json.dumps({"label": "wait", "text": module.params["name"] + " came"}) + "\\n")
+            stream.write('{"label": "half')
+    while module.params["hold"]:
+        time.sleep(0.1)
+    module.exit_json(changed=False, report=[{"label": "done", "text": module.params["name"] + " done"}])
+
+if __name__ == "__main__":
+    main()
 """
 PLAY = """
 - name: Ways to run it
@@ -51,6 +55,9 @@ PLAY = """
     - name: Delegated
       delegate_to: 127.0.0.1
       llm_devops.memory_graph.release: {name: delegated}
+    - name: By another Python
+      vars: {ansible_python_interpreter: "{{ playbook_dir }}/python"}
+      llm_devops.memory_graph.release: {name: another}
     - name: In the background
       llm_devops.memory_graph.release: {name: background}
       async: 60
@@ -61,12 +68,11 @@ HELD = """
   hosts: localhost
   connection: local
   gather_facts: false
-  vars: {ansible_python_interpreter: "{{ ansible_playbook_python }}"}
   tasks:
     - name: Hold
       llm_devops.memory_graph.release: {name: held, hold: true}
 """
-SHOWN = ["plain", "check", "one", "two", "delegated"]
+SHOWN = ["plain", "check", "one", "two", "delegated", "another"]
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +87,9 @@ def playground(collection: Path, tmp_path_factory) -> Path:
     (copy / "plugins/modules/release.py").write_text(STAND_IN)
     (folder / "play.yml").write_text(PLAY)
     (folder / "held.yml").write_text(HELD)
+    another = folder / "python"
+    another.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    another.chmod(0o755)
     return folder
 
 
@@ -156,8 +165,12 @@ def test_a_pipe_sees_progress_only_when_asked_for(playground, arguments, lines):
     assert ("plain done" in done.stdout) or arguments
 
 
-def test_an_interrupt_ends_a_run_that_shows_progress(playground):
-    terminal = Terminal(command("held.yml"), playground, environment(playground))
+@pytest.mark.parametrize(
+    "python", ["{{ ansible_playbook_python }}", "{{ playbook_dir }}/python"], ids=["ours", "another"]
+)
+def test_an_interrupt_ends_a_run_that_shows_progress(playground, python):
+    arguments = ["-e", f"ansible_python_interpreter={python}"]
+    terminal = Terminal(command("held.yml", *arguments), playground, environment(playground))
     assert "held" in came(terminal.read_until(lambda text: bool(came(text))))
     os.killpg(terminal.process.pid, signal.SIGINT)
     text = terminal.read_until()

@@ -181,11 +181,12 @@ def started_by_hand(arguments: Mapping[str, Any]) -> Iterator[None]:
 
 def _answer(step: Step, progress: Path | None) -> Answer:
     """What the module says, as if it had been started alone."""
-    module = importlib.import_module(f"{PLUGINS}.modules.{step['module']}")
-    writes_progress = "progress_file" in module.OPTIONS
-    arguments = dict(step["arguments"]) | ({"progress_file": str(progress)} if progress and writes_progress else {})
-    said = io.StringIO()
+    arguments, said, writes_progress = dict(step["arguments"]), io.StringIO(), False
     try:
+        module = importlib.import_module(f"{PLUGINS}.modules.{step['module']}")
+        writes_progress = "progress_file" in module.OPTIONS
+        if progress and writes_progress:
+            arguments["progress_file"] = str(progress)
         with started_by_hand(arguments), contextlib.redirect_stdout(said):
             module.main()
     except SystemExit:
