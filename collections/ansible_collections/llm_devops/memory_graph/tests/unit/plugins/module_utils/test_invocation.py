@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import pytest
+from ansible.module_utils.testing import patch_module_args
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _ansible
-from ansible_collections.llm_devops.memory_graph.plugins.plugin_utils.forked import started_by_hand
 
 OPTIONS = {"objects": {"type": "raw"}, "beside": {"type": "list", "elements": "dict"}, "wait": {"type": "bool"}}
 OBJECTS = [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"password": "hunter2"}}]
@@ -14,7 +14,7 @@ GIVEN = {"objects": OBJECTS, "beside": [{"name": "other", "objects": OBJECTS}], 
 
 
 def told(verbosity):
-    with started_by_hand({**GIVEN, "_ansible_verbosity": verbosity}):
+    with patch_module_args({**GIVEN, "_ansible_verbosity": verbosity}):
         return _ansible.ClusterModule(OPTIONS).invocation()["module_args"]
 
 
