@@ -65,6 +65,7 @@ def test_certificates_are_read_again_when_they_change(serve: Serve, tmp_path: Pa
     ask(server, new.pem)
     with pytest.raises(REFUSED):
         ask(server, old.pem)
+    assert server.stop() == 0
     assert sum(line["message"] == "TLS files read again" for line in server.log) == 1
 
 
@@ -103,11 +104,12 @@ def test_files_that_cannot_be_used_leave_those_before_in_use_until_they_can(
         write(folder, Issued(cert, key), b"nonsense" if wrong == "ca" else new.pem)
     for _ in range(2):
         ask(server, old.pem, old.issue("client"))
+    write(folder, good, new.pem)
+    ask(server, new.pem, new.issue("client"))
+    assert server.stop() == 0
     told = [line for line in server.log if "those read before stay in use" in str(line["message"])]
     assert told
     assert wrong == "gone" or len(told) == 1, "it is told once"
-    write(folder, good, new.pem)
-    ask(server, new.pem, new.issue("client"))
 
 
 def test_client_cas_that_are_none_are_named(serve: Serve, tmp_path: Path) -> None:
