@@ -101,6 +101,21 @@ def test_an_image_that_was_asked_for_is_not_replaced(play: Play, programs: dict[
     assert not called.exists()
 
 
+def test_null_is_the_default(play: Play, programs: dict[str, str], called: Path, tmp_path: Path) -> None:
+    """Up to the call of kind, which is told name, image and files."""
+    programs["docker"] = DOCKER.replace('[ "$2" = ls ]', "echo node.local/kind-node:v1.34.4")
+    texts = ("name", "node_image", "node_archive", "kind_binary", "kubeconfig")
+    told = []
+    for given in ({}, dict.fromkeys(f"local_cluster_{name}" for name in texts)):
+        result = play("local_cluster", {"local_cluster_port_mappings": [], **given}, programs)
+        assert called.exists(), result.output
+        told.append(called.read_text())
+        called.unlink()
+    assert told[0] == told[1]
+    assert f"--name=memory-graph --image=node.local/kind-node:v1.34.4 --config={tmp_path}/cache/memory-graph" in told[0]
+    assert f"--kubeconfig={tmp_path}/cache/memory-graph.kubeconfig" in told[0]
+
+
 def test_a_kind_program_that_does_not_exist_is_refused(play: Play, programs: dict[str, str]) -> None:
     result = play("local_cluster", {"local_cluster_kind_binary": "/nowhere/kind"}, programs)
     assert result.failure.startswith("local_cluster_kind_binary names /nowhere/kind, which does not exist:")

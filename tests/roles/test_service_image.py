@@ -43,6 +43,16 @@ def test_an_image_that_is_there_is_not_built_again(play: Play, tmp_path: Path) -
     assert not re.search(r"^(build|pull|run)", calls.read_text(), flags=re.MULTILINE)
 
 
+def test_null_is_the_default(play: Play, tmp_path: Path) -> None:
+    present = f'#!/bin/sh\n[ "$1 $2" != "image ls" ] || echo {ref_of(play)}\n'
+    nulls = dict.fromkeys(
+        f"service_image_{name}" for name in ("name", "base", "kind_cluster", "kind_binary", "cache_dir")
+    )
+    result = play("service_image", nulls, {"docker": present})
+    assert result.returncode == 0, result.output
+    assert f"ref={ref_of(play)}." in result.output
+
+
 def test_the_name_follows_the_sources_and_nothing_else(play: Play, tmp_path: Path) -> None:
     service = tmp_path / "service"
     shutil.copytree(CHECKOUT / "service", service, ignore=shutil.ignore_patterns("__pycache__", "gen", "tests"))

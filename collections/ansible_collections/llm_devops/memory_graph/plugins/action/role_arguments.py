@@ -96,6 +96,9 @@ class Role:
         options = self.spec.options(entry_point)
         defaults = self._read("defaults")
         given, problems = {}, []
+        for name in options.keys() & defaults.keys():
+            if self.variables.get(name) is None:  # another's default may be made of it
+                self.variables[name] = defaults[name]
         for name in options:
             try:
                 value = self._evaluate(self.variables.get(name))
