@@ -41,12 +41,21 @@ class Memory:
     tree: float
 
 
-def timed(command: Command) -> tuple[float, str]:
-    """Seconds of wall time, and what the command printed.
+@dataclass(frozen=True)
+class Ran:
+    """Seconds of wall time that a command took, those of CPU of it and all it waited for, and what it printed."""
+
+    seconds: float
+    cpu_seconds: float
+    output: str
+
+
+def timed(command: Command) -> Ran:
+    """Run the command to its end.
 
     :raises RuntimeError: with the end of its output, when it failed.
     """
-    began = time.perf_counter()
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(
         command.argv,
         cwd=ROOT,
@@ -57,21 +66,11 @@ def timed(command: Command) -> tuple[float, str]:
         text=True,
         check=False,
     )
-    took = time.perf_counter() - began
+    took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise RuntimeError(f"{Path(command.argv[0]).name} failed:\n{done.stdout[-2000:]}")
-    return took, done.stdout
-
-
-def processor_seconds(command: Command) -> float:
-    """Seconds of CPU, user and system, of the command and all it waited for.
-
-    :raises RuntimeError: with the end of its output, when it failed.
-    """
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    timed(command)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Ran(took, cpu, done.stdout)
 
 
 def observed(command: Command) -> Memory:

@@ -11,7 +11,7 @@ from typing import Any
 
 from .cluster import Cluster, counted
 from .manifests import NAMESPACE, Case
-from .measure import Command, observed, timed
+from .measure import Command, Ran, observed, timed
 from .sides import LOOP_OBJECTS, OURS, THEIRS, Place, Side, changed, empty_play
 from .tools import Say
 
@@ -25,7 +25,7 @@ Figures = dict[str, float | None]
 class Series:
     """What the runs of one side in one case took, by run."""
 
-    seconds: dict[str, list[float]] = field(default_factory=lambda: {run: [] for run in RUNS})
+    runs: dict[str, list[Ran]] = field(default_factory=lambda: {run: [] for run in RUNS})
     changed: dict[str, int | None] = field(default_factory=dict)
     counted: dict[str, Figures] = field(default_factory=dict)
 
@@ -40,14 +40,14 @@ class Bench:
     say: Say
 
     def measured(self, case: Case) -> dict[str, Any]:
-        """Medians of one case: `sides`, per side and run the figures; `empty`, seconds of the empty play per side.
+        """Medians of one case: `sides`, per side and run the figures; `empty`, seconds and CPU of their empty plays.
 
         API calls and memory come from a further pass that is not timed. A figure that was not measured is None.
         """
         sides = {name: side for name, side in self.sides.items() if len(case.objects) <= side.most}
         rounds = min(self.rounds, MANY_ROUNDS) if len(case.objects) >= MANY_OBJECTS else self.rounds
         series = {name: Series() for name in sides}
-        empty: dict[Path, list[float]] = {OURS: [], THEIRS: []}
+        empty: dict[Path, list[Ran]] = {OURS: [], THEIRS: []}
         for turn in range(rounds):
             now = [name for name in sides if not (turn and self._once(name, case))]
             # Who goes first has the rested machine: another one in every round.
@@ -55,15 +55,15 @@ class Bench:
             self.say(f"{case.title}: round {turn + 1} of {rounds}")
             with tempfile.TemporaryDirectory() as folder:
                 for venv, took in empty.items():
-                    took.append(timed(empty_play(venv, Place(Path(folder), "", self.cluster.kubeconfig)))[0])
+                    took.append(timed(empty_play(venv, Place(Path(folder), "", self.cluster.kubeconfig))))
             for name, run, command in self._runs(case, now, self.cluster.kubeconfig):
-                took_now, said = timed(command)
-                series[name].seconds[run].append(took_now)
-                series[name].changed[run] = changed(said)
+                done = timed(command)
+                series[name].runs[run].append(done)
+                series[name].changed[run] = changed(done.output)
         self._count(case, series, [name for name in sides if not self._once(name, case)])
         return {
             "objects": len(case.objects),
-            "rounds": {name: len(found.seconds["first"]) for name, found in series.items()},
+            "rounds": {name: len(found.runs["first"]) for name, found in series.items()},
             "empty": {name: _empty(side, empty) for name, side in sides.items()},
             "sides": {name: _figures(found, _empty(sides[name], empty)) for name, found in series.items()},
         }
@@ -104,17 +104,28 @@ class Bench:
                 }
 
 
-def _empty(side: Side, empty: dict[Path, list[float]]) -> float | None:
-    return round(median(empty[side.venv]), 3) if side.venv else None
+def _empty(side: Side, empty: dict[Path, list[Ran]]) -> Figures | None:
+    return _medians(empty[side.venv]) if side.venv else None
 
 
-def _figures(series: Series, empty: float | None) -> dict[str, Figures]:
+def _medians(runs: list[Ran]) -> Figures:
+    return {
+        "seconds": round(median(run.seconds for run in runs), 3),
+        "cpu_seconds": round(median(run.cpu_seconds for run in runs), 3),
+    }
+
+
+def _figures(series: Series, empty: Figures | None) -> dict[str, Figures]:
     found: dict[str, Figures] = {}
     for run in RUNS:
-        seconds = median(series.seconds[run])
+        took = _medians(series.runs[run])
+        less = {
+            key: round(value - ((empty or {}).get(key) or 0.0), 3) for key, value in took.items() if value is not None
+        }
         found[run] = {
-            "seconds": round(seconds, 3),
-            "less_empty": round(seconds - (empty or 0.0), 3),
+            **took,
+            "less_empty": less["seconds"],
+            "cpu_less_empty": less["cpu_seconds"],
             "changed": series.changed[run],
             **series.counted.get(run, {"api_calls": None, "process_mib": None, "tree_mib": None}),
         }

@@ -11,7 +11,7 @@ from typing import Any
 
 from .cluster import Cluster
 from .manifests import NAMESPACE
-from .measure import Command, processor_seconds, timed
+from .measure import Command, timed
 from .sides import OURS, Place, changed, empty_play
 from .tools import ROOT, Say
 
@@ -36,21 +36,20 @@ def whole_deployment(cluster: Cluster, rounds: int, say: Say) -> dict[str, Any]:
         deploy = _playbook("deploy.yml", {**settings, "memory_graph_image": image})
         cluster.delete([NAMESPACE])
         say(f"the whole deployment: first, and {rounds} times again")
-        first, _ = timed(deploy)
-        again = [timed(deploy) for _ in range(rounds)]
+        first = timed(deploy)
         with tempfile.TemporaryDirectory() as folder:
-            empty = empty_play(OURS, Place(Path(folder), "", cluster.kubeconfig))
-            busy = [(processor_seconds(deploy), processor_seconds(empty)) for _ in range(rounds)]
+            play = empty_play(OURS, Place(Path(folder), "", cluster.kubeconfig))
+            again, empty = zip(*((timed(deploy), timed(play)) for _ in range(rounds)), strict=True)
     finally:
         cluster.delete([NAMESPACE])
-    counts = [changed(said) for _, said in again]
+    counts = [changed(run.output) for run in again]
     if None in counts:
         raise RuntimeError("playbooks/deploy.yml ended without a recap, so nobody knows what it changed")
     return {
-        "first": round(first, 3),
-        "again": round(median(seconds for seconds, _ in again), 3),
-        "again_cpu": round(median(ours for ours, _ in busy), 3),
-        "empty_cpu": round(median(empty for _, empty in busy), 3),
+        "first": round(first.seconds, 3),
+        "again": round(median(run.seconds for run in again), 3),
+        "again_cpu": round(median(run.cpu_seconds for run in again), 3),
+        "empty_cpu": round(median(run.cpu_seconds for run in empty), 3),
         "changed_again": max(count for count in counts if count is not None),
     }
 
