@@ -1,6 +1,6 @@
-"""`make bench`: every bench in turn, one table, and the figures as JSON in .cache/bench.json.
+"""`make bench`: the benches in turn, one table, and the figures as JSON in .cache/bench.json.
 
-python -m benches [store] [grpc] [stream] [neo4j] [kafka] [walk] [endurance] [deploy]
+python -m benches [store] [grpc] [stream] [neo4j] [kafka] [deploy] [walk] [endurance]
 python -m benches deploy --sizes 10,100   options go to the one bench named
 """
 
@@ -19,17 +19,19 @@ BENCHES = {
     "stream": ["service/benches/stream_bench.py"],
     "neo4j": ["service/benches/neo4j_bench.py"],
     "kafka": ["service/benches/kafka_bench.py"],
+    "deploy": ["-m", "benches.deploy"],
     "walk": ["service/benches/walk_bench.py"],
     "endurance": ["service/benches/endurance_bench.py"],
-    "deploy": ["-m", "benches.deploy"],
 }
+BY_NAME = {"walk", "endurance"}
+"""A million nodes, and a quarter of an hour of load: run when they are asked for."""
 NEEDED = ("psutil",)
 """What the benches import and a deployment does not install."""
 TELLS_ITSELF = {"deploy"}  # its table has columns for those it compares with
 
 
 def main() -> None:
-    """Runs the benches named on the command line, or all."""
+    """Runs the benches named on the command line, else all but those :data:`BY_NAME`; also after one that failed."""
     given = sys.argv[1:]
     first_option = next((at for at, word in enumerate(given) if word.startswith("-")), len(given))
     wanted, options = given[:first_option], given[first_option:]
@@ -41,22 +43,26 @@ def main() -> None:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         sys.exit(f"benches: {', '.join(missing)} is not installed: run `make bench`, or bin/setup dev first")
-    found = {}
-    for name in wanted or list(BENCHES):
+    found, failed = {}, []
+    for name in wanted or [name for name in BENCHES if name not in BY_NAME]:
         print(f"bench {name} …", file=sys.stderr)
         command = [sys.executable, *BENCHES[name], *options]
         if {"-h", "--help"} & set(options):
             sys.exit(subprocess.call(command, cwd=ROOT))
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:
-            sys.exit(done.returncode)
+            failed.append(name)
+            continue
         found[name] = json.loads(done.stdout)
         if name not in TELLS_ITSELF:
             show(name, found[name])
-    results = ROOT / ".cache" / "bench.json"
-    results.parent.mkdir(exist_ok=True)
-    results.write_text(json.dumps(found, indent=2))
-    print(f"written to {results.relative_to(ROOT)}", file=sys.stderr)
+    if found:
+        results = ROOT / ".cache" / "bench.json"
+        results.parent.mkdir(exist_ok=True)
+        results.write_text(json.dumps(found, indent=2))
+        print(f"written to {results.relative_to(ROOT)}", file=sys.stderr)
+    if failed:
+        sys.exit(f"benches: failed: {', '.join(failed)}")
 
 
 def show(name: str, cases: dict[str, dict[str, float]]) -> None:
