@@ -37,8 +37,8 @@ clean-cluster: ## delete the local kind cluster and everything in it
 
 # Those of Molecule wait for a cluster most of the time, so two cores have work for three.
 test: setup prefetch ## every check and test, three targets at a time, the longest first
-	@bin/run-all --jobs 3 molecule-shared test-unit test-collection molecule-production test-playbooks lint \
-	  test-newest-cached
+	@bin/run-all --jobs 3 molecule-shared test-unit molecule-production test-collection-own test-playbooks \
+	  test-collection-2.21 test-collection-2.20 lint test-newest-cached
 
 test-quick: setup ## what needs no cluster, no Neo4j, no Kafka and no ansible-playbook, in a few minutes
 	@bin/run-all --jobs 2 quick-tests quick-lint
@@ -59,6 +59,9 @@ test-unit: setup prefetch ## the service's unit and integration tests
 
 test-collection: setup ## the collection's unit and sanity tests, on three ansible-cores
 	bin/test-collection
+
+test-collection-%: setup
+	bin/test-collection $*
 
 test-playbooks: setup prefetch ## playbooks and roles of the checkout refuse bad input
 	pytest tests $(SPREAD)

@@ -64,6 +64,12 @@ class ServerProcess:
         self.process.send_signal(number)
         return self.wait()
 
+    def standing(self) -> str:
+        """Whether it runs, and what it said last: for the words of an assertion."""
+        code = self.process.poll()
+        state = "it runs" if code is None else f"it ended with {code}"
+        return f"{state}; it said last: {''.join(self.output[-30:])}"
+
     def wait(self) -> int:
         code = self.process.wait(STOP_LIMIT_S)
         self._reader.join(STOP_LIMIT_S)

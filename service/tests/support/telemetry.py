@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
 
@@ -90,7 +91,11 @@ def stored_ids(channel: grpc.Channel) -> list[str]:
 
 def metric(server: ServerProcess, sample: str) -> float:
     """A sample of /metrics by its name and labels; 0 where there is none."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=30) as reply:
+    try:
+        reply = urllib.request.urlopen(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=30)
+    except urllib.error.URLError as error:
+        raise AssertionError(f"no metrics ({error.reason}); {server.standing()}") from error
+    with reply:
         for line in reply.read().decode().splitlines():
             if line.startswith(f"{sample} "):
                 return float(line.rsplit(" ", 1)[1])
