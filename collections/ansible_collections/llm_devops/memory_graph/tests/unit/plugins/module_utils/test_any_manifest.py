@@ -11,6 +11,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors im
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import prepared
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.api_server import ApiServer, quoting
+from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.examples import examples
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.json_shapes import (
     HIDDEN_WORDS,
     VALUES,
@@ -18,7 +19,7 @@ from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils
     any_text,
     plain_secret,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 OBJECTS = st.lists(st.one_of(any_manifest(), any_text(), any_manifest().map(json.dumps)), max_size=4)
@@ -45,7 +46,7 @@ def released(server, objects, **wish):
     return outcome, [told, answer, changes, entries, _outcome.failure_text(outcome)]
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(OBJECTS | VALUES)
 def test_any_manifest_is_made_ready_or_refused_in_a_sentence(objects):
     try:
@@ -58,7 +59,7 @@ def test_any_manifest_is_made_ready_or_refused_in_a_sentence(objects):
     shows_nothing([_ansible._without_values(one) for one in (objects if isinstance(objects, list) else [objects])])
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(plain_secret(), st.lists(any_manifest(), max_size=1), st.sampled_from(["nothing", "at once", "late"]))
 def test_any_release_ends_in_an_outcome_that_shows_nothing(secret, others, when):
     """Others refuse, and quote whatever they have seen of the Secret, in a dry run or only when it is written."""
@@ -78,7 +79,7 @@ def test_any_release_ends_in_an_outcome_that_shows_nothing(secret, others, when)
         shows_nothing(told)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(OBJECTS)
 def test_check_mode_and_the_run_agree_and_a_second_run_writes_nothing(objects):
     server = ApiServer()

@@ -21,9 +21,10 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster i
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._demand import autoscaled
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._evidence import Evidence
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import ref
+from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.examples import examples
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.json_shapes import any_object, shaken
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.waiting import ALL, Waiting
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 KINDS = [*_predicates._RULES, ("external-secrets.io", "ExternalSecret"), ("example.dev", "Widget"), ("", "ConfigMap")]
@@ -51,13 +52,13 @@ def answered(verdict):
 
 
 @pytest.mark.parametrize(("group", "kind"), KINDS)
-@settings(max_examples=25)
+@examples(25)
 @given(data=st.data())
 def test_every_rule_answers(group, kind, data):
     answered(_predicates.judge(data.draw(any_object(api_version(group), kind))))
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(RECORDED)
 def test_a_recorded_object_with_other_parts_is_judged(obj):
     answered(_predicates.judge(obj))
@@ -67,7 +68,7 @@ def test_a_recorded_object_with_other_parts_is_judged(obj):
     autoscaled([obj])
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(PODS, st.lists(EVENTS, max_size=4))
 def test_a_pod_is_diagnosed(pod, events):
     found = _diagnose.trouble(pod, events)
@@ -79,7 +80,7 @@ def test_a_pod_is_diagnosed(pod, events):
         _diagnose.claim_trouble(event)
 
 
-@settings(max_examples=120)
+@examples(120)
 @given(st.sampled_from(AWAITED).flatmap(shaken), st.lists(RECORDED, max_size=5), st.data())
 def test_an_awaited_object_is_explained(obj, others, data):
     evidence = Evidence({ref(obj): obj})
@@ -92,7 +93,7 @@ def test_an_awaited_object_is_explained(obj, others, data):
     evidence.opened("watch")
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.lists(st.sampled_from(AWAITED).flatmap(shaken), min_size=1, max_size=3), st.lists(RECORDED, max_size=4))
 def test_a_wait_goes_on(objects, others):
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -103,7 +104,7 @@ def test_a_wait_goes_on(objects, others):
             assert isinstance(status.reason + status.why + status.way_out, str)
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(st.sampled_from(AWAITED).flatmap(lambda obj: st.tuples(shaken(obj), shaken(obj))))
 def test_drift_is_told(pair):
     live, after = (copy.deepcopy(one) for one in pair)
