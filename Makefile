@@ -35,9 +35,9 @@ clean-cluster: ## delete the local kind cluster and everything in it
 	@bin/setup deploy
 	@ansible-playbook playbooks/local_cluster.yml -i $(INVENTORY) -e local_cluster_state=absent $(EXTRA)
 
-# Those of Molecule wait for a cluster most of the time, so two cores have work for three.
-test: setup prefetch ## every check and test, three targets at a time, the longest first
-	@bin/run-all --jobs 3 molecule-shared test-unit molecule-production test-collection-own test-playbooks \
+# Two at a time and not three: what tests kill and restart wants the rest of a core.
+test: setup prefetch ## every check and test, two targets at a time, the longest first
+	@bin/run-all --jobs 2 molecule-shared test-unit molecule-production test-playbooks test-collection-own \
 	  test-collection-2.21 test-collection-2.20 lint test-newest-cached
 
 test-quick: setup ## what needs no cluster, no Neo4j, no Kafka and no ansible-playbook, in a few minutes

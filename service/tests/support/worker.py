@@ -50,11 +50,12 @@ class WorkerProcess(ServerProcess):
 Work = Callable[..., WorkerProcess]
 
 
-def until(condition: Callable[[], bool], seconds: float = LIMIT_S, why: str = "") -> None:
-    """Returns once it holds; fails where it does not within so many seconds."""
+def until(condition: Callable[[], bool], seconds: float = LIMIT_S, why: str | Callable[[], str] = "") -> None:
+    """Returns once it holds; fails where it does not within so many seconds, with what is to be told of it then."""
     limit = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < limit, f"not within {seconds:.0f} s {why}"
+        if time.monotonic() > limit:
+            raise AssertionError(f"not within {seconds:.0f} s {why() if callable(why) else why}")
         time.sleep(0.05)
 
 
