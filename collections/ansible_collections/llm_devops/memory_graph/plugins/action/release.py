@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils.forked import is_local, run_steps
+from ..plugin_utils.forked import can_fork, is_local, run_steps
 from ..plugin_utils.progress import is_progress_wanted, shown
 
 MODULE = "llm_devops.memory_graph.release"
@@ -27,9 +26,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments, variables = dict(self._task.args), task_vars or {}
-        if is_local(self, variables):
+        if can_fork(self, variables):
             return {**result, **self._in_fork(arguments, variables)}
-        if not self._can_show(arguments):
+        if not is_local(self) or arguments.get("progress_file") or not is_progress_wanted():
             in_background = bool(self._task.async_val) and not self._connection.has_native_async
             result.update(self._execute_module(MODULE, arguments, task_vars=task_vars, wrap_async=in_background))
             return result
@@ -48,13 +47,3 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         (answer,) = found.pop("steps")
         answer.pop("step")
         return {**answer, **found}
-
-    def _can_show(self, arguments: Mapping[str, Any]) -> bool:
-        """The file must be ours, and the module must run where we do, as who we are, and now."""
-        return (
-            is_progress_wanted()
-            and not arguments.get("progress_file")
-            and self._connection.transport in ("local", "ansible.builtin.local")
-            and self._connection.become is None
-            and not self._task.async_val
-        )

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils.forked import COLLECTION, imported, is_local, run_steps
+from ..plugin_utils.forked import COLLECTION, can_fork, imported, run_steps
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -30,9 +30,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
         variables = task_vars or {}
         steps = [self._step(step, options["defaults"], variables) for step in options["steps"]]
-        if not is_local(self, variables):
+        if not can_fork(self, variables):
             return {**result, **outcome(list(self._one_by_one(steps, variables)))}
         found = run_steps(self, steps, variables)
+        for answer in found["steps"]:
+            answer.pop("invocation", None)  # all objects once more, in a task whose own arguments say the same
         return {**result, **outcome(found.pop("steps")), **found}
 
     def _step(self, step: Mapping[str, Any], defaults: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:

@@ -37,16 +37,16 @@ Step = Mapping[str, Any]
 Answer = dict[str, Any]
 
 
-def is_local(action: ActionBase, variables: Mapping[str, Any]) -> bool:
-    """Whether the task's modules would run where we do, as who we are, with our Python and environment, and now."""
-    task, connection = action._task, action._connection
-    return (
-        connection.transport in ("local", "ansible.builtin.local")
-        and connection.become is None
-        and not task.async_val
-        and not any(task.environment or [])
-        and _is_ours(_interpreter(action, variables))
-    )
+def is_local(action: ActionBase) -> bool:
+    """Whether the task's modules would run where we do, as who we are, and now."""
+    connection = action._connection
+    local = connection.transport in ("local", "ansible.builtin.local")
+    return local and connection.become is None and not action._task.async_val
+
+
+def can_fork(action: ActionBase, variables: Mapping[str, Any]) -> bool:
+    """Whether they would also run with our Python and environment, so that a copy of this process can run them."""
+    return is_local(action) and not any(action._task.environment or []) and _is_ours(_interpreter(action, variables))
 
 
 def _interpreter(action: ActionBase, variables: Mapping[str, Any]) -> str:
@@ -105,9 +105,7 @@ def run_steps(action: ActionBase, steps: Sequence[Step], variables: Mapping[str,
     with shown(variables) as progress:
         child = Child(steps, progress.file, folder)
         progress.start()
-        answers = child.answers()
-        progress.end()
-        return {"steps": answers, "report_shown": progress.was_shown}
+        return {"steps": child.answers(), "report_shown": progress.was_shown}
 
 
 class Child:
@@ -196,7 +194,6 @@ def _answer(step: Step, progress: Path | None) -> Answer:
         place = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}"
         return {"failed": True, "changed": False, "msg": f"{step['module']}: {place}"}
     answer: Answer = json.loads(said.getvalue().strip().splitlines()[-1])
-    answer.pop("invocation", None)  # all objects once more, in a task whose own arguments say the same
     if progress and not writes_progress and not answer.get("failed"):
         with progress.open("a") as stream:
             stream.writelines(json.dumps(entry) + "\n" for entry in answer.get("report") or [])

@@ -126,6 +126,13 @@ def test_check_mode_reaches_the_modules(ran):
     assert ran(step("old", _ansible_check_mode=True))["steps"][0]["check"] is True
 
 
+def test_what_a_module_was_given_is_told_with_its_answer(ran):
+    asked = {"_ansible_inject_invocation": True}  # how ansible-core 2.21 asks for what older ones always tell
+    (answer,) = ran(step("old", count="7", **asked))["steps"]
+    told = answer["invocation"]["module_args"]
+    assert (told["text"], told["count"]) == ("old", 7)
+
+
 def test_a_warning_belongs_to_its_module_and_is_one_of_ansible(ran):
     found = ran(step("careful"), step("old"))
     (warning,) = found["warnings"]
@@ -189,14 +196,14 @@ def test_a_task_that_runs_out_of_time_tells_its_module_to_end(tmp_path, monkeypa
 def test_where_modules_are_started_as_ansible_does(tmp_path, differs, local):
     interpreter = differs.get("interpreter", sys.executable)
     wanted = Path(interpreter).exists() if local is None else local
-    assert forked.is_local(action(tmp_path, **differs), {"ansible_python_interpreter": interpreter}) is wanted
+    assert forked.can_fork(action(tmp_path, **differs), {"ansible_python_interpreter": interpreter}) is wanted
 
 
 def test_where_no_variable_names_a_python_the_configuration_does(tmp_path, monkeypatch):
     monkeypatch.setenv("ANSIBLE_PYTHON_INTERPRETER", sys.executable)
-    assert forked.is_local(action(tmp_path), {})
+    assert forked.can_fork(action(tmp_path), {})
     monkeypatch.setenv("ANSIBLE_PYTHON_INTERPRETER", "/usr/bin/python3.99")
-    assert not forked.is_local(action(tmp_path), {})
+    assert not forked.can_fork(action(tmp_path), {})
 
 
 def test_what_modules_import_is_kept_compiled(tmp_path, monkeypatch):
