@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,25 @@ def test_a_failure_hides_no_other_target(start: Start) -> None:
     assert [line.split()[1] for line in summary if line.split()[0] in ("first", "broken", "last")] == [
         "FAILED", "FAILED", "ok",
     ]  # fmt: skip
+
+
+def test_the_summary_names_each_test_that_failed_and_why(start: Start, tmp_path: Path) -> None:
+    """Where of a long output only the end is at hand; Molecule draws a bar before each line."""
+    (tmp_path / "test_of_the_day.py").write_text(
+        "import pytest\n\n@pytest.fixture\ndef broken():\n    raise ValueError('no\\nfixture')\n\n"
+        "def test_reads(broken):\n    pass\n\nclass TestSums:\n    def test_adds(self):\n        assert 1 + 1 == 3\n\n"
+        "def test_holds():\n    print('E   not a failure')\n"
+    )
+    pytest = f"{sys.executable} -m pytest -p no:cacheprovider --color=yes"
+    status, lines = ended(start(units=f"{pytest} | sed 's/^/  │ /'; exit 1", other="true"))
+    assert status == 1
+    summary = lines[lines.index("== summary") :]
+    told = summary[summary.index("== units: what failed") + 1 : -2]
+    assert told == [
+        "ERROR at setup of test_reads", "    ValueError: no", "    fixture",
+        "TestSums.test_adds", "    assert (1 + 1) == 3",
+    ]  # fmt: skip
+    assert summary[-1] == "1 passed, 2 failed, 0 skipped"
 
 
 def test_outputs_of_targets_beside_each_other_are_kept_apart(start: Start, tmp_path: Path) -> None:
