@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.append(str(ROOT / "collections"))
 
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect  # noqa: E402
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError  # noqa: E402
 
 # A machine without kubectl has the one that came with the cluster.
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -35,6 +37,12 @@ PLAY_SECONDS = 600
 CALL_SECONDS = 60
 PASSING = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 """What a call may end with while pods come and go."""
+PATIENT = [
+    ("grpc.service_config", json.dumps({"methodConfig": [{"name": [{}], "waitForReady": True, "retryPolicy": {
+        "maxAttempts": 5, "initialBackoff": "0.5s", "maxBackoff": "5s", "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"]}}]})),
+]  # fmt: skip
+"""A client's options: a call that finds its pod gone, as when an autoscaler takes it, is sent again."""
 PRODUCER = (Path(__file__).parent / "producer.py").read_text()
 VARIABLES = os.environ.get("MEMORY_GRAPH_VARIABLES", str(Path(__file__).parents[1] / "vars/laptop.yml"))
 
@@ -64,8 +72,13 @@ class Release:
         ]
 
     def kill(self, pod: str) -> None:
-        """Without grace, as a node that dies."""
-        self.cluster.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}", None, {"gracePeriodSeconds": 0})
+        """Without grace, as a node that dies. An autoscaler may have taken it away already."""
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}"
+        try:
+            self.cluster.request("DELETE", path, None, {"gracePeriodSeconds": 0})
+        except ApiError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
 
     def start(self, pod: str, *command: str, script: str = "") -> subprocess.Popen[str]:
         """A program in a pod; its standard input is the script."""
@@ -137,7 +150,7 @@ def channel() -> Iterator[Callable[[], grpc.Channel]]:
     with ExitStack() as stack:
 
         def connected() -> grpc.Channel:
-            made = stack.enter_context(grpc.insecure_channel(ENDPOINT))
+            made = stack.enter_context(grpc.insecure_channel(ENDPOINT, PATIENT))
             grpc.channel_ready_future(made).result(timeout=DEADLINE_SECONDS)
             return made
 

@@ -8,7 +8,7 @@ import pytest
 
 from memory_graph.config import Settings
 
-from .conftest import API, NAMESPACE, WORKER, Release
+from .conftest import API, NAMESPACE, WORKER, Release, awaited
 
 APPS = "apis/apps/v1"
 
@@ -23,10 +23,13 @@ def test_workloads_scale_and_are_protected(release: Release, name: str, least: i
     workload = release.found("deployments", name, APPS)
     assert workload
     assert workload["spec"]["replicas"] >= least, "the autoscaler holds at least so many"
-    budget = release.found("poddisruptionbudgets", name, "apis/policy/v1")
-    assert budget
-    assert budget["status"]["expectedPods"] >= least
-    assert budget["status"]["disruptionsAllowed"] >= 1, "a node can be drained"
+
+    def can_be_drained() -> bool:  # once pods that it has just added are ready
+        budget = release.found("poddisruptionbudgets", name, "apis/policy/v1")
+        assert budget
+        return budget["status"]["expectedPods"] >= least and budget["status"]["disruptionsAllowed"] >= 1
+
+    awaited(can_be_drained)
 
 
 def test_the_namespace_refuses_what_is_not_restricted(release: Release) -> None:
