@@ -1,9 +1,10 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a topic is, what it should be, and what has to be done. Pure."""
+"""What a topic is, what it should be, what has to be done, and whether brokers show that it is."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,6 +114,23 @@ def absent(live: Topic | None) -> Plan:
     return Plan(
         delete=True, before={"partitions": live.partitions, "replication_factor": live.replication_factor}, after={}
     )
+
+
+def shown(
+    find: Callable[[], Topic | None], missing: Callable[[Topic | None], Plan], seconds: float, pause: float = 0.05
+) -> tuple[Topic | None, Plan]:
+    """The topic once brokers show that nothing is missing, or after so many seconds; and what is missing then.
+
+    The controller acknowledges a change when it has it; a broker, which is asked next, learns it a moment later
+    (KIP-631).
+    """
+    end = time.monotonic() + seconds
+    while True:
+        live = find()
+        rest = missing(live)
+        if not rest.changed or time.monotonic() > end:
+            return live, rest
+        time.sleep(pause)
 
 
 def _differs(setting: Setting | None, wanted: str | None) -> bool:

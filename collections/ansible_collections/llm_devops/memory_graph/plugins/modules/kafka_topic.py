@@ -80,7 +80,7 @@ options:
     type: bool
     default: false
   timeout:
-    description: Seconds to connect, and seconds each request may take.
+    description: Seconds to connect, seconds each request may take, and seconds brokers may take to show a change.
     type: int
     default: 30
 attributes:
@@ -145,6 +145,7 @@ report:
 """
 
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kafka_top
     Wish,
     absent,
     present,
+    shown,
     text,
 )
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kubeconfig import yaml
@@ -218,7 +220,7 @@ def login(module: ClusterModule) -> Login:
 
 
 def make(module: ClusterModule) -> tuple[Plan, Topic | None]:
-    """Makes the topic so; what had to be done, and the topic as it is then."""
+    """Makes the topic so; what had to be done, and the topic as brokers show it then."""
     params = module.params
     configs = {key: text(value) for key, value in params["configs"].items()}
     wish = Wish(params["name"], params["partitions"], params["replication_factor"], configs)
@@ -229,11 +231,15 @@ def make(module: ClusterModule) -> tuple[Plan, Topic | None]:
             proxy or nullcontext() as url,
             connected(params["bootstrap_servers"], how, params["timeout"], url) as topics,
         ):
+            missing = partial(present, wish) if params["state"] == "present" else absent
             live = topics.find(wish.name)
-            plan = present(wish, live) if params["state"] == "present" else absent(live)
+            plan = missing(live)
             topics.carry_out(wish, plan, check=module.check_mode)
-            done = plan.changed and not module.check_mode
-            return plan, topics.find(wish.name) if done and not plan.delete else live
+            if plan.changed and not module.check_mode:
+                live, rest = shown(lambda: topics.find(wish.name), missing, params["timeout"])
+                if rest.changed:
+                    module.warn(f"the brokers took the change of topic {wish.name} and do not show it all yet")
+            return plan, live
     except NoAnswer as error:
         if proxy and proxy.error:
             where = ", ".join(params["bootstrap_servers"])
@@ -241,7 +247,7 @@ def make(module: ClusterModule) -> tuple[Plan, Topic | None]:
         raise
 
 
-def shown(topic: Topic | None) -> dict[str, Any]:
+def told(topic: Topic | None) -> dict[str, Any]:
     """The topic as a result."""
     if topic is None:
         return {}
@@ -285,7 +291,7 @@ def main() -> None:
             ("created", plan.create), ("deleted", plan.delete), ("changed", plan.changed), ("unchanged", True),
         ) if is_so
     )  # fmt: skip
-    answer: dict[str, Any] = {"changed": plan.changed, "action": action, **shown(topic)}
+    answer: dict[str, Any] = {"changed": plan.changed, "action": action, **told(topic)}
     verb = "would be " if module.check_mode else ""
     answer["report"] = [{"label": "topic", "text": f"{module.params['name']} {verb}{action}"}] if plan.changed else []
     if module._diff:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
@@ -22,6 +23,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kafka_top
     absent,
     present,
     same,
+    shown,
     text,
 )
 from hypothesis import given
@@ -212,3 +214,21 @@ def test_a_login_that_failed_outranks_connections_that_ended():
 def test_a_ca_that_is_none_is_said():
     with pytest.raises(ClusterError, match="the CA of the brokers is no PEM certificate"):
         Login("SSL", ca="-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").options()
+
+
+def test_a_topic_is_told_once_a_broker_has_heard_of_its_change():
+    wish = Wish("events", 12, configs={"retention.ms": None})
+    after = Topic(12, 3, {"retention.ms": Setting("604800000", type="LONG")})
+    answers = iter([LIVE, LIVE, after])
+    assert shown(lambda: next(answers), partial(present, wish), 60, 0) == (after, Plan())
+
+
+def test_a_deleted_topic_is_gone_once_a_broker_has_heard_of_it():
+    answers = iter([LIVE, None])
+    assert shown(lambda: next(answers), absent, 60, 0) == (None, Plan())
+
+
+def test_what_brokers_do_not_show_in_time_is_told_as_missing():
+    live, rest = shown(lambda: LIVE, partial(present, Wish("events", configs={"retention.ms": "1"})), 0, 0)
+    assert live is LIVE
+    assert rest.configs == {"retention.ms": "1"}
