@@ -33,6 +33,7 @@ class Playbooks:
     def __init__(self, namespace: str, folder: Path) -> None:
         self.namespace = namespace
         self.inventory = "inventories/local"
+        self.environment: dict[str, str] = {}
         self._folder = folder
 
     def run(self, name: str, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
@@ -57,10 +58,10 @@ class Playbooks:
         assert "Traceback" not in result.stdout, result.stdout
         return " ".join(result.stdout.split())
 
-    @staticmethod
-    def _environment() -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-        return inherited | {"ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+        ours = {"ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+        return inherited | ours | self.environment
 
 
 @pytest.fixture

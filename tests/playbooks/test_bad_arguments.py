@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 
@@ -27,6 +29,17 @@ import pytest
             {"memory_graph_resources": {"request": {"cpu": 1}}},
             "memory_graph_resources.request. Supported parameters include: limits, requests",
             id="unknown-key",
+        ),
+        pytest.param(
+            {"memory_graph_storage_size": "lots"},
+            "memory_graph_storage_size is 'lots', which is no quantity: write a number, with a unit of Kubernetes",
+            id="no-quantity",
+        ),
+        pytest.param(
+            {"memory_graph_resources": {"requests": {"cpu": "1OOm"}}, "memory_graph_quota": {"pods": -1}},
+            "memory_graph_resources.requests.cpu is '1OOm', which is no quantity: write a number, with a unit of"
+            " Kubernetes where it has one, as 10Gi, 500M, 250m or 2 — memory_graph_quota.pods is -1, which is negative",
+            id="no-quantity-below",
         ),
         pytest.param(
             {"memory_graph_replicas": 3},
@@ -95,3 +108,10 @@ import pytest
 )
 def test_refused(playbooks, variables: dict[str, object], sentence: str) -> None:
     assert sentence in playbooks.refused("render", memory_graph_render_directory="/nonexistent/never-made", **variables)
+
+
+def test_a_quantity_that_is_none_is_refused_before_a_cluster_is_made(playbooks, tmp_path: Path) -> None:
+    playbooks.environment = {"KUBECONFIG": str(tmp_path / "none"), "DOCKER_HOST": f"unix://{tmp_path}/no-docker"}
+    said = playbooks.refused("local", memory_graph_storage_size="lots")
+    assert "memory_graph_storage_size is 'lots', which is no quantity" in said
+    assert "no-docker" not in said

@@ -36,6 +36,16 @@ def test_every_playbook_looks_at_what_is_said_of_the_brokers_first(production, n
         ),
         pytest.param({"neo4j_mode": "single", "neo4j_heap_size": "1 GB"}, "neo4j_heap_size is 1 GB and", id="heap"),
         pytest.param(
+            {"neo4j_storage_size": "lots", "neo4j_mode": "single", "neo4j_uri": ""},
+            "neo4j_storage_size is 'lots', which is no quantity: write a number",
+            id="no-quantity",
+        ),
+        pytest.param(
+            {"kafka_resources": {"limits": {"memory": "2 Gi"}}},
+            "kafka_resources.limits.memory is '2 Gi', which is no quantity",
+            id="no-quantity-below",
+        ),
+        pytest.param(
             {"kafka_bootstrap_servers": []},
             "kafka_mode is external, but kafka_bootstrap_servers is empty: name brokers",
             id="no-brokers",

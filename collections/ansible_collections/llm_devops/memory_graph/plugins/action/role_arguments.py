@@ -14,6 +14,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 
+from ..plugin_utils.quantities import faults
 from ..plugin_utils.role_spec import RoleSpec
 
 
@@ -31,6 +32,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "entry_point": {"type": "str", "default": "main"},
                 "facts": {"type": "list", "elements": "str", "default": []},
                 "problems": {"type": "str"},
+                "quantities": {"type": "str"},
                 "components": {"type": "str"},
                 "values": {"type": "dict", "default": {}},
             },
@@ -48,8 +50,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _answer(self, role: Role, options: Mapping[str, Any]) -> dict[str, Any]:
         role.refuse_unknown(options["facts"])
         role.convert(options["entry_point"])
-        if options["problems"]:
-            role.refuse(role.value(options["problems"]))
+        quantities = role.value(options["quantities"]) if options["quantities"] else []
+        problems = [said for name in quantities for said in faults(name, role.arguments.get(name))]
+        role.refuse(problems + (role.value(options["problems"]) if options["problems"] else []))
         if options["components"]:
             role.describe(options["components"])
         values = {key: role.value(name) for key, name in options["values"].items()}

@@ -56,3 +56,11 @@ def integer(value: Any, *path: str, default: int = 0) -> int:
     if isinstance(value, float):
         return int(value) if value.is_integer() else default
     return int(value) if isinstance(value, str) and _INTEGER.fullmatch(value) else default
+
+
+_TYPES = ((bool, "a truth value"), ((int, float), "a number"), (str, "a text"), (list, "a list"), (dict, "a mapping"))
+
+
+def type_name(value: Any) -> str:
+    """``a number``, ``a list``: what a person calls the type of a JSON value."""
+    return next((name for kind, name in _TYPES if isinstance(value, kind)), "empty")

@@ -3,7 +3,7 @@
 """What a manifest must be before anything is sent, each fault in one sentence that names the field. Pure.
 
 The API server says some of this in Go's words, with the value in them, and of a namespace that does not exist yet it
-can say nothing. A sentence here never quotes a value: it may be a Secret's.
+can say nothing. A sentence here never quotes a value, which may be a Secret's, but a quantity.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from . import _manifest_quantities
 from ._errors import ManifestError
-from ._json import at
+from ._json import at, type_name
 
 Object = dict[str, Any]
 MAX_DEPTH = 100
@@ -38,16 +39,8 @@ _SHAPES: tuple[tuple[tuple[str, ...], type], ...] = (
     *((pod, dict) for pod in _POD),
 )  # fmt: skip
 """Fields that checks and waits look into, and what they must be."""
-_TYPES = ((bool, "a truth value"), ((int, float), "a number"), (str, "a text"), (list, "a list"), (dict, "a mapping"))
-
-
 _WRITTEN = {"true": "yes, on or y", "false": "no, off or n"}
 """How else YAML 1.1 writes a truth value, also as a key."""
-
-
-def type_name(value: Any) -> str:
-    """``a number``, ``a list``: what a person calls the type of a JSON value."""
-    return next((name for kind, name in _TYPES if isinstance(value, kind)), "empty")
 
 
 def release_name(name: str) -> None:
@@ -145,6 +138,7 @@ def content(manifest: Object, position: int) -> None:
         namespace_name(namespace, who)
     for place, shape in _SHAPES:
         shaped(manifest, who, place, shape)
+    _manifest_quantities.check(manifest, who)
     for path, metadata in _metadata(manifest):
         for part in ("labels", "annotations"):
             texts(metadata.get(part), who, f"{path}.{part}")

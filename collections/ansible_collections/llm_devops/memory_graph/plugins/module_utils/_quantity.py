@@ -6,19 +6,55 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from typing import Any
 
-_FORM = re.compile(r"^([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$")
-_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+from ._json import type_name
+
+_FORM = re.compile(
+    r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))"
+    r"(?:[eE](?P<exponent>[+-]?[0-9]{1,4})|(?P<suffix>[numkMGTPE]|[KMGTPE]i))?"
+)
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
+FORM = "write a number, with a unit of Kubernetes where it has one, as 10Gi, 500M, 250m or 2"
+MAX_SHOWN = 40
 
 
 def parse(quantity: str | float) -> Decimal:
-    """The number a quantity stands for. :raises ValueError: when it is none."""
-    found = _FORM.match(str(quantity).strip())
+    """The number a quantity stands for, by the grammar of apimachinery's ``resource.Quantity``.
+
+    :raises ValueError: when it is none.
+    """
+    found = _FORM.fullmatch(str(quantity).strip())
     if not found:
         raise ValueError(f"{quantity!r} is not a quantity")
-    number, suffix = Decimal(found[1]), found[2] or ""
-    return number * Decimal(1024) ** _BINARY[suffix] if suffix in _BINARY else number.scaleb(_DECIMAL[suffix])
+    number, suffix = Decimal(found["number"]), found["suffix"] or ""
+    if suffix in _BINARY:
+        return number * Decimal(1024) ** _BINARY[suffix]
+    return number.scaleb(_DECIMAL.get(suffix, 0) + int(found["exponent"] or 0))
+
+
+def fault(value: Any, *, least: int = -1) -> str:
+    """Why a value, as JSON or YAML has it, cannot be a quantity, as ``'lots', which is no quantity``; else empty.
+
+    :param least: -1 when it may be negative, 0 when it may not, 1 when it must be above zero.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return f"{type_name(value)}, which is no quantity"
+    try:
+        number = parse(value)
+    except ValueError:
+        return f"{shown(value)}, which is no quantity"
+    if number < 0 <= least:
+        return f"{shown(value)}, which is negative"
+    return f"{shown(value)}, which is not above zero" if least == 1 and not number else ""
+
+
+def shown(value: str | float) -> str:
+    """The value on one line, in quotes when it is a text, and not longer than a quantity may be."""
+    text = " ".join(str(value).split())
+    text = text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
+    return f"'{text}'" if isinstance(value, str) else text
 
 
 def show(number: Decimal, resource: str) -> str:

@@ -35,6 +35,11 @@ options:
       - Name of a variable that is a list of sentences about arguments that cannot work together; the task fails by any.
       - It is evaluated with the converted arguments, like what follows.
     type: str
+  quantities:
+    description:
+      - Name of a variable that is a list of names of arguments that are Kubernetes quantities, or mappings of them. The
+        task fails by any value that is none, or is negative, and names it.
+    type: str
   components:
     description:
       - Name of a variable that is a list of roles of the same collection whose results are part of this one's. Each has
@@ -60,6 +65,7 @@ EXAMPLES = r"""
 - name: Check the arguments
   llm_devops.memory_graph.role_arguments:
     problems: __demo_problems
+    quantities: __demo_quantities
     values: {objects: __demo_objects}
   register: __demo
 

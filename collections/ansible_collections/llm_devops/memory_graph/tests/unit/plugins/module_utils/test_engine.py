@@ -15,7 +15,6 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils import (
     _history,
     _manifest,
     _prune,
-    _quantity,
     _redact,
     _waves,
 )
@@ -231,15 +230,3 @@ def test_history_refuses_another_tools_record_and_says_when_one_is_damaged():
     secret["data"]["release.json"] = "!"
     with pytest.raises(ClusterError, match="is damaged"):
         _history.parsed(secret, "demo", "ns")
-
-
-@pytest.mark.parametrize(("left", "right"), [("1000m", "1"), ("1Ki", "1024"), ("1e3", "1k"), ("0.5Gi", "512Mi")])
-def test_quantities_are_numbers(left, right):
-    assert _quantity.parse(left) == _quantity.parse(right)
-
-
-def test_quantities_refuse_nonsense_and_show_short():
-    with pytest.raises(ValueError, match="is not a quantity"):
-        _quantity.parse("lots")
-    assert _quantity.show(_quantity.parse("12288Mi"), "limits.memory") == "12Gi"
-    assert _quantity.show(_quantity.parse("1500m"), "cpu") == "1500m"

@@ -1,0 +1,20 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+# Apache-2.0 may be combined with ansible-core, which is under the GNU General Public License v3.0 or later.
+"""Arguments of roles that are Kubernetes quantities, which argument specs have no type for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..module_utils._quantity import FORM, fault
+
+
+def faults(name: str, value: Any) -> Iterator[str]:
+    """A sentence for each value of an argument, or below it, that is no quantity; null and empty mappings are unset."""
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            yield from faults(f"{name}.{key}", below)
+    elif value is not None and (wrong := fault(value, least=0)):
+        yield f"{name} is {wrong}: {FORM}"
