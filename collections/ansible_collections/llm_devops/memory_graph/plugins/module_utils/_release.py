@@ -13,6 +13,7 @@ from . import (
     _history,
     _immutable,
     _lease,
+    _new_namespace,
     _object_quota,
     _ownership,
     _plan,
@@ -101,6 +102,7 @@ class Release(Run):
             parallelism=wish.parallelism, force=wish.force_conflicts, absent_namespaces=absent, seen=seen,
             sample=not wish.check,
         )  # fmt: skip
+        _new_namespace.validate(self.cluster, outcome.steps, absent, wish.parallelism)
         members = _prune.members(
             self.cluster, self.discovery, outcome.record, outcome.steps, seen=seen, parallelism=wish.parallelism
         )

@@ -26,7 +26,7 @@ from ._step import Step
 MIN_SPARED = 8
 """Dry runs of one kind in one namespace that must be spared: what has to be asked instead costs about four."""
 _ADMISSION = "/apis/admissionregistration.k8s.io/"
-_RULES_AT = {
+RULES_AT = {
     "validatingwebhookconfigurations": ("v1",),
     "mutatingwebhookconfigurations": ("v1",),
     "validatingadmissionpolicies": ("v1", "v1beta1"),
@@ -54,12 +54,12 @@ def certain_groups(cluster: Cluster, new: Iterable[Step], parallelism: int) -> l
     if not groups:
         return []
     conditions = Conditions(cluster)
-    questions: list[Callable[[], Any]] = [*(partial(conditions.admission_rules, plural) for plural in _RULES_AT)]
+    questions: list[Callable[[], Any]] = [*(partial(conditions.admission_rules, plural) for plural in RULES_AT)]
     for resource, namespace in groups:
         questions += [partial(conditions.may, resource, namespace, verb) for verb in ("create", "patch")]
         questions.append(partial(conditions.existing, resource, namespace))
     answers = iter(in_parallel(lambda question: question(), questions, parallelism))
-    rules = [next(answers) for _plural in _RULES_AT]
+    rules = [next(answers) for _plural in RULES_AT]
     result = []
     for (resource, _namespace), alike in groups.items():
         create, patch, existing = next(answers), next(answers), next(answers)
@@ -115,7 +115,7 @@ class Conditions:
     def admission_rules(self, plural: str) -> list[Object] | None:
         """Rules by which webhooks or policies choose what they look at; None when they may not be read."""
         try:
-            for version in _RULES_AT[plural]:
+            for version in RULES_AT[plural]:
                 configurations = self._list(f"{_ADMISSION}{version}/{plural}")
                 if configurations is not None:
                     return [rule for one in configurations for rule in _rules(one)]

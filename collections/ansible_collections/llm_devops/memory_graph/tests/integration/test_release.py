@@ -164,9 +164,14 @@ def test_an_unchanged_release_costs_no_call_per_object(place):
 
 
 def test_check_before_the_namespace_exists_says_what_it_could_not_validate(place):
-    outcome = place.release(config(), check=True)
+    """A Secret is shown to no other namespace."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "password"}, "stringData": {"a": "b"}}
+    outcome = place.release(config(), secret, check=True)
     assert set(actions(outcome).values()) == {"created"}
-    assert outcome.steps[1].note == f"not validated: namespace {place.name} does not exist yet"
+    assert [step.note for step in outcome.steps[1:]] == [
+        "",
+        f"not validated: namespace {place.name} does not exist yet",
+    ]
     assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
 
 

@@ -1,0 +1,132 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""Objects of a namespace that a release makes itself: what is wrong with them is known before it is made."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _quantity
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, ManifestError
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._new_namespace import STAND_IN
+
+SELECTOR = {"matchLabels": {"app": "demo"}}
+
+
+def workload(name="demo", *, container=None, **spec):
+    main = {"name": "main", "image": "x:1", **(container or {})}
+    template = {"metadata": {"labels": {"app": "demo"}}, "spec": {"containers": [main]}}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+            "spec": {"replicas": 0, "selector": SELECTOR, "template": template, **spec}}  # fmt: skip
+
+
+def service(**port):
+    spec = {"selector": SELECTOR["matchLabels"], "ports": [{"port": 80, **port}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "demo"}, "spec": spec}
+
+
+def claim(**spec):
+    requests = {"resources": {"requests": {"storage": "1Mi"}}}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": requests | spec}
+
+
+WRONG = {
+    "an unknown field": (workload(container={"imagee": "x"}), "imagee"),
+    "a wrong type": (workload(container={"ports": "none"}), "ports"),
+    "no word of an enumeration": (workload(container={"imagePullPolicy": "Sometimes"}), "Sometimes"),
+    "a mount of no volume": (workload(container={"volumeMounts": [{"name": "x", "mountPath": "/x"}]}), "volumeMounts"),
+    "a selector of other pods": (workload(selector={"matchLabels": {"app": "other"}}), "selector"),
+    "a port out of range": (service(port=70000), "70000"),
+    "a type of Service there is not": ({**service(), "spec": {"type": "Public", "ports": [{"port": 80}]}}, "Public"),
+    "an access mode there is not": (claim(accessModes=["ReadSometimes"]), "ReadSometimes"),
+    "a name with capitals": (workload("Demo"), "Demo"),
+    "a label that is none": ({**service(), "metadata": {"name": "x", "labels": {"app": "no label"}}}, "no label"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_is_told_and_leaves_no_namespace(place, what):
+    odd, said = WRONG[what]
+    outcome = place.release(place.config(), odd, wait=False)
+    assert [failure["name"] for failure in outcome.failures] == [odd["metadata"]["name"]]
+    assert said in outcome.failures[0]["message"]
+    assert outcome.standing.startswith("Nothing was written")
+    assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
+
+
+def test_everything_wrong_is_told_at_once_of_equivalent_objects_too(place):
+    odd = [workload(f"odd-{number}", container={"imagePullPolicy": "Sometimes"}) for number in range(20)]
+    outcome = place.release(*odd, wait=False)
+    assert len(outcome.failures) == len(odd)
+    assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
+
+
+def test_what_is_no_quantity_leaves_no_namespace(place):
+    with pytest.raises(ManifestError, match=r"requests\.storage is 'lots', which is no quantity"):
+        place.release(claim(resources={"requests": {"storage": "lots"}}))
+    assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
+
+
+def test_equivalent_objects_are_asked_about_once_and_then_released(place):
+    objects = [place.config(f"settings-{number}", NUMBER=str(number)) for number in range(40)]
+    checked = place.run(*objects, check=True)
+    assert not checked.present().failures
+    assert checked.cluster.api_calls < len(objects)
+    assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
+    assert place.release(*objects).count("created") == len(objects) + 1
+    assert not place.release(*objects).differs
+    assert place.get("configmaps/settings-39")["data"] == {"NUMBER": "39"}
+
+
+def test_what_the_other_namespace_has_or_forbids_is_no_fault(place):
+    """An object of the same name with another selector, and a quota that leaves room for none."""
+    name, quota = f"{place.name}-there", f"{place.name}-full"
+    here, core = f"/apis/apps/v1/namespaces/{STAND_IN}/deployments", f"/api/v1/namespaces/{STAND_IN}/resourcequotas"
+    other = workload(name)
+    other["spec"]["selector"] = {"matchLabels": {"app": "there"}}
+    other["spec"]["template"]["metadata"]["labels"] = {"app": "there"}
+    place.cluster.request("POST", here, None, other)
+    hard = {"hard": {"count/services": "0"}}
+    place.cluster.request("POST", core, None, {"metadata": {"name": quota}, "spec": hard})
+    try:
+        outcome = place.release(workload(name), service(), wait=False)
+    finally:
+        place.cluster.delete(f"{here}/{name}")
+        place.cluster.delete(f"{core}/{quota}")
+    assert outcome.failures == []
+    assert place.get("services/demo")
+
+
+def test_a_kind_that_a_policy_looks_at_is_not_asked_about(place):
+    group = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
+    rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]
+    spec = {"matchConstraints": {"resourceRules": rules}, "validations": [{"expression": "true"}]}
+    place.cluster.request("POST", group, None, {"metadata": {"name": f"{place.name}-policy"}, "spec": spec})
+    try:
+        outcome = place.release(place.config(), service(), check=True)
+    finally:
+        place.cluster.delete(f"{group}/{place.name}-policy")
+    notes = {str(step.ref): step.note for step in outcome.steps}
+    assert notes["ConfigMap/settings"] == f"not validated: namespace {place.name} does not exist yet"
+    assert notes["Service/demo"] == ""
+
+
+QUANTITIES = [
+    *(f"1{suffix}" for suffix in ["", *"numkMGTPE", *(f"{letter}i" for letter in "KMGTPE")]),
+    "0", "+1", "-1", "1.5", "1.", ".5", "1.Gi", "00.10", "0.5Gi", "1e3", "1E3", "1e-3", "1E+3", "-1Ki", " 1Gi ",
+    "1e9999", "9" * 40, 1, 0, -1, 0.5, 1e-07, 1e22, 10**30,
+    "lots", "", " ", "10 Gi", "10GB", "10K", "10gi", "10Gib", "1OOm", "1.2.3", "--1", "1e", "1e3Mi", "1ki", "1mi",
+    "1,5", "0x10", "1_000", "NaN", "Infinity", "1Gi\n2Gi", "1e1.5", True, [], {},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", QUANTITIES, ids=repr)
+def test_a_quantity_is_what_the_api_server_takes_for_one(place, value):
+    """The two differ in what nobody writes: the API server takes a sign, a point or a unit alone for 0."""
+    limits = [{"type": "Container", "max": {"cpu": value}}]
+    manifest = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": place.name}, "spec": {"limits": limits}}
+    try:
+        place.cluster.apply(f"/api/v1/namespaces/{STAND_IN}/limitranges/{place.name}", manifest, dry_run=True)
+        said = ""
+    except ApiError as error:
+        said = str(error)
+    assert bool(_quantity.fault(value)) == bool(said), said
