@@ -17,6 +17,8 @@ from ._survey import Survey
 
 MOST_IMAGES = 50
 """The kubelet names no more images of a node (nodeStatusMaxImages): with that many, absence proves nothing."""
+LATE = "nodes tell of a new image within a minute"
+"""The kubelet lists images every 30 s and reports every 10 s, so one that was just loaded is there and not told yet."""
 
 
 def _nodes(survey: Survey) -> list[Object] | None:
@@ -133,10 +135,11 @@ def _on_nodes(survey: Survey, owner: Pods, item: Object, image: str, unknown: di
     if policy == "Never" and not having and nodes and complete:
         survey.problem(
             f"{owner.owner} never pulls image {image}, and no node has it",
-            "load it into the nodes, or let them pull: imagePullPolicy IfNotPresent",
+            "load it into the nodes, or let them pull: imagePullPolicy IfNotPresent; if it was just loaded, run again:"
+            f" {LATE}",
         )
     elif policy == "Always" or len(having) < len(nodes):
-        unknown[image] = f"on {len(having)} of {len(nodes)} nodes" if having else "on no node yet"
+        unknown[image] = f"on {len(having)} of {len(nodes)} nodes" if having else f"on no node yet ({LATE})"
 
 
 def _names(node: Object) -> set[str]:

@@ -165,7 +165,12 @@ IMAGES = [
     ("Never", [], "never pulls image registry.invalid/api:1, and no node has it", ""),
     ("Never", ["registry.invalid/api:1"], "", ""),
     ("IfNotPresent", ["registry.invalid/api:1"], "", ""),
-    ("IfNotPresent", [], "", "image registry.invalid/api:1 is on no node yet"),
+    (
+        "IfNotPresent",
+        [],
+        "",
+        "image registry.invalid/api:1 is on no node yet (nodes tell of a new image within a minute): whether",
+    ),
     (
         "Always",
         ["registry.invalid/api:1"],
