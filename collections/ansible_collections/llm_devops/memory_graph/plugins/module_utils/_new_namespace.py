@@ -6,26 +6,29 @@ The API server does a dry run only in a namespace that exists, and a release may
 objects are right. What it says of an object's content it says in any namespace, so it is asked in another, and only
 that much of the answer counts. Rights, quotas, conflicts and names that are taken are those of ``default`` and say
 nothing. Webhooks and policies would judge, or change, what is meant for elsewhere: a kind that any of them looks at is
-not asked about, nor is any where their rules may not be read. Neither are Secrets, which are nobody else's; Pods, which
-the admission of a namespace completes; and Events, which name their namespace twice.
+not asked about, nor is any where their rules may not be read. Neither are Pods, which the admission of a namespace
+completes, and Events, which name their namespace twice. Of Secrets the API server sees keys and sizes, and no value.
 
 This is done instead of checks of our own because the API server's are complete, and right for its version.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from itertools import chain
 
 from ._cluster import Cluster
 from ._errors import ApiError
 from ._explain import never_right
+from ._json import mapping
+from ._manifest import Object
 from ._parallel import in_parallel
 from ._sampling import RULES_AT, Conditions, equivalents, looked_at
 from ._step import Step
 
 STAND_IN = "default"
-NOT_ASKED = frozenset({"Secret", "Pod", "Event"})
+NOT_ASKED = frozenset({"Pod", "Event"})
 
 
 def validate(cluster: Cluster, steps: Iterable[Step], absent: set[str], parallelism: int) -> None:
@@ -61,7 +64,7 @@ def validate(cluster: Cluster, steps: Iterable[Step], absent: set[str], parallel
 def _ask(cluster: Cluster, step: Step) -> None:
     if step.resource is None:
         return
-    manifest = {**step.manifest, "metadata": {**step.manifest["metadata"], "namespace": STAND_IN}}
+    manifest = elsewhere(step.manifest)
     path = step.resource.path(STAND_IN, step.ref.name)
     try:
         _answer, created = cluster.apply(path, manifest, dry_run=True)
@@ -71,6 +74,20 @@ def _ask(cluster: Cluster, step: Step) -> None:
         return
     if created:
         _accept(step)
+
+
+def elsewhere(manifest: Object) -> Object:
+    """The manifest as another namespace may see it. Pure.
+
+    Each value of a Secret becomes as much of nothing, an empty JSON object, as credentials of registries must be one.
+    """
+    moved = {**manifest, "metadata": {**manifest["metadata"], "namespace": STAND_IN}}
+    if manifest["kind"] == "Secret":
+        moved["data"] = {
+            key: base64.b64encode(b"{}".ljust(len(base64.b64decode(value))) if value else b"").decode()
+            for key, value in mapping(manifest, "data").items()
+        }
+    return moved
 
 
 def _accept(step: Step) -> None:

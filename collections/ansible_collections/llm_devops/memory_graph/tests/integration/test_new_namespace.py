@@ -29,6 +29,10 @@ def claim(**spec):
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": requests | spec}
 
 
+def secret(**content):
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "password"}, **content}
+
+
 WRONG = {
     "an unknown field": (workload(container={"imagee": "x"}), "imagee"),
     "a wrong type": (workload(container={"ports": "none"}), "ports"),
@@ -39,6 +43,8 @@ WRONG = {
     "a type of Service there is not": ({**service(), "spec": {"type": "Public", "ports": [{"port": 80}]}}, "Public"),
     "an access mode there is not": (claim(accessModes=["ReadSometimes"]), "ReadSometimes"),
     "a name with capitals": (workload("Demo"), "Demo"),
+    "a Secret without what its type wants": (secret(type="kubernetes.io/tls", data={"tls.crt": "eA=="}), "tls.key"),
+    "a Secret that is too large": (secret(data={"x": "eHh4" * 400_000}), "Too long"),
     "a label that is none": ({**service(), "metadata": {"name": "x", "labels": {"app": "no label"}}}, "no label"),
 }
 
@@ -94,6 +100,12 @@ def test_what_the_other_namespace_has_or_forbids_is_no_fault(place):
         place.cluster.delete(f"{core}/{quota}")
     assert outcome.failures == []
     assert place.get("services/demo")
+
+
+def test_credentials_of_a_registry_are_taken(place):
+    logins = {".dockerconfigjson": '{"auths": {}}'}
+    outcome = place.release(secret(type="kubernetes.io/dockerconfigjson", stringData=logins))
+    assert outcome.failures == []
 
 
 def test_a_kind_that_a_policy_looks_at_is_not_asked_about(place):

@@ -164,9 +164,9 @@ def test_an_unchanged_release_costs_no_call_per_object(place):
 
 
 def test_check_before_the_namespace_exists_says_what_it_could_not_validate(place):
-    """A Secret is shown to no other namespace."""
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "password"}, "stringData": {"a": "b"}}
-    outcome = place.release(config(), secret, check=True)
+    """The admission of a namespace completes its Pods, so no other one is asked about them."""
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"containers": [{"name": "x"}]}}
+    outcome = place.release(config(), pod, check=True)
     assert set(actions(outcome).values()) == {"created"}
     assert [step.note for step in outcome.steps[1:]] == [
         "",

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _new_namespace
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError
@@ -31,7 +34,7 @@ class Asked(ApiServer):
 
     def _patch(self, path, query, body):
         if "dryRun" in query:
-            self.asked.append(path)
+            self.asked.append((path, body))
         response = super()._patch(path, query, body)
         if response.status == 422:
             response.data = response.data.replace(b'{"field"', b'{"reason": "FieldValueInvalid", "field"')
@@ -45,14 +48,17 @@ def test_a_refused_object_leaves_nothing_written():
     assert server.written == []
 
 
-def test_secrets_and_pods_are_sent_to_their_own_namespace_alone():
+def test_of_a_secret_another_namespace_sees_keys_and_sizes_and_of_a_pod_nothing():
     server = Asked()
-    outcome = released(server, thing("Secret", data={"a": "eA=="}), thing("Pod", spec={}), thing("Service", spec={}))
+    values = {"password": "hunter2", "empty": "", "long": "x" * 1000}
+    outcome = released(server, thing("Secret", stringData=values), thing("Pod", "y", spec={}))
     assert outcome.failures == []
-    assert [path for path in server.asked if "/namespaces/" in path] == [
-        "/api/v1/namespaces/new",
-        "/api/v1/namespaces/default/services/x",
-    ]
+    [secret] = [body for path, body in server.asked if "/default/" in path]
+    assert {key: len(base64.b64decode(value)) for key, value in secret["data"].items()} == {
+        "password": 7, "empty": 0, "long": 1000,
+    }  # fmt: skip
+    assert json.loads(base64.b64decode(secret["data"]["password"])) == {}
+    assert [step.note for step in outcome.steps] == ["", "", "not validated: namespace new does not exist yet"]
 
 
 def test_an_object_of_that_name_in_the_other_namespace_says_nothing_of_ours():
@@ -75,7 +81,7 @@ def test_where_admission_may_not_be_read_nothing_is_asked():
 
     server._get = forbidden
     assert released(server, thing("ConfigMap")).failures == []
-    assert server.asked == ["/api/v1/namespaces/new"]
+    assert [path for path, _body in server.asked] == ["/api/v1/namespaces/new"]
 
 
 def refused(status, reason, message="", *causes):
