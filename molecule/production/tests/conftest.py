@@ -71,6 +71,11 @@ class Release:
             if one["type"] == "Ready" and one["status"] == "True"
         ]
 
+    def at_least(self, count: int, name: str) -> list[str]:
+        """Names of the pods that are ready, once there are so many."""
+        awaited(lambda: len(self.ready(name)) >= count)
+        return self.ready(name)
+
     def kill(self, pod: str) -> None:
         """Without grace, as a node that dies. An autoscaler may have taken it away already."""
         path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}"

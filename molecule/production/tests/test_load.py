@@ -32,7 +32,7 @@ def event(run: str, number: int) -> telemetry.Event:
 
 def test_what_kafka_brings_is_in_the_graph_once(release: Release, graph) -> None:
     run = uuid.uuid4().hex
-    sender = release.ready(WORKER)[0]
+    sender = release.at_least(1, WORKER)[0]
     for _time in range(2):  # the second time the same events come again
         assert answer(release.produce(sender, run, 300, 10_000)) == "300"
         awaited(lambda: stored(graph, run) == 300)
@@ -128,7 +128,7 @@ class Streamed(Load):
 def test_nothing_acknowledged_is_lost_when_pods_die(release: Release, channel, graph) -> None:
     kafka_run, stream_run = uuid.uuid4().hex, uuid.uuid4().hex
     session = graph.CreateSession(pb.CreateSessionRequest(), timeout=CALL_SECONDS).id
-    workers = release.ready(WORKER)
+    workers = release.at_least(2, WORKER)
     prompts, streamed = Prompts(channel, session), Streamed(channel, stream_run)
     loads: list[Load] = [prompts, streamed]
     sending = release.produce(workers[0], kafka_run, 3000, 150)
@@ -139,7 +139,7 @@ def test_nothing_acknowledged_is_lost_when_pods_die(release: Release, channel, g
     for pod in release.ready(API):  # clients stay with one pod; which one is the Service's choice
         before = [len(load.acknowledged) for load in loads]
         release.kill(pod)
-        awaited(lambda: len(release.ready(API)) >= 2)
+        release.at_least(2, API)
         awaited(lambda: all(len(load.acknowledged) > was for load, was in zip(loads, before, strict=True)))  # noqa: B023
     assert answer(sending) == "3000"
     for load in loads:
@@ -158,4 +158,4 @@ def test_nothing_acknowledged_is_lost_when_pods_die(release: Release, channel, g
         ).nodes
     ]
     assert found == ids
-    awaited(lambda: len(release.ready(WORKER)) >= 2)
+    release.at_least(2, WORKER)
