@@ -70,16 +70,27 @@ def test_an_object_of_that_name_in_the_other_namespace_says_nothing_of_ours():
     assert released(server, thing("ConfigMap")).failures == []
 
 
-def test_where_admission_may_not_be_read_nothing_is_asked():
-    server = Asked()
+def forbid(server, part):
+    """No path with ``part`` in it may be read."""
     get = server._get
 
     def forbidden(path, query, body):
         answer = get(path, query, body)
-        answer.status = 403 if "admissionregistration" in path else answer.status
+        answer.status = 403 if part in path else answer.status
         return answer
 
     server._get = forbidden
+
+
+def test_a_deployer_needs_no_right_to_read_in_the_other_namespace():
+    server = Asked()
+    forbid(server, "/namespaces/default/")
+    assert released(server, thing("ConfigMap", data={"wrong": "x"})).failures == []
+
+
+def test_where_admission_may_not_be_read_nothing_is_asked():
+    server = Asked()
+    forbid(server, "admissionregistration")
     assert released(server, thing("ConfigMap")).failures == []
     assert [path for path, _body in server.asked] == ["/api/v1/namespaces/new"]
 
