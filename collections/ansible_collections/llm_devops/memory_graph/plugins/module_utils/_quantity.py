@@ -25,7 +25,7 @@ def parse(quantity: str | float) -> Decimal:
 
     :raises ValueError: when it is none.
     """
-    found = _FORM.fullmatch(str(quantity).strip())
+    found = _FORM.fullmatch(str(quantity).strip(" "))  # no other white space is taken by API servers
     if not found:
         raise ValueError(f"{quantity!r} is not a quantity")
     number, suffix = Decimal(found["number"]), found["suffix"] or ""
@@ -52,7 +52,7 @@ def fault(value: Any, *, least: int = -1) -> str:
 
 def shown(value: str | float) -> str:
     """The value on one line, in quotes when it is a text, and not longer than a quantity may be."""
-    text = " ".join(str(value).split())
+    text = repr(value)[1:-1] if isinstance(value, str) else str(value)
     text = text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
     return f"'{text}'" if isinstance(value, str) else text
 

@@ -33,11 +33,15 @@ def test_quantities_are_numbers(left, right):
 @pytest.mark.parametrize(
     "text",
     ["lots", "", " ", "10 Gi", "10GB", "10K", "10gi", "10Gib", "1OOm", "1.2.3", ".", "-", "1e", "1e3Mi", "1,5", "0x10",
-     "٣", "1_000", "1e99999999999999999999", "NaN", "Infinity", "1Gi\n2Gi", "--1"],
+     "٣", "1_000", "1e99999999999999999999", "NaN", "Infinity", "1Gi\n2Gi", "--1", "1Gi\n", "\t1"],
 )  # fmt: skip
 def test_what_is_no_quantity_is_a_value_error(text):
     with pytest.raises(ValueError, match="is not a quantity"):
         _quantity.parse(text)
+
+
+def test_what_cannot_be_seen_in_a_value_is_shown():
+    assert _quantity.fault("1Gi\n") == r"'1Gi\n', which is no quantity"
 
 
 @examples(300)
