@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -17,6 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from memory_graph.config import Settings
 from memory_graph.kafka.reach import known
 from memory_graph.kafka.settings import consumer_settings
+from memory_graph.worker.commits import OffsetCommits
 from memory_graph.worker.intake import Intake
 from memory_graph.worker.offsets import Offsets, Partition, Span
 from memory_graph.worker.pace import Pace
@@ -27,8 +29,6 @@ TAKES_UNDER_WAY = 4
 """Full takes between Kafka and the store: one is committed, one is made, and there is something left meanwhile."""
 BYTES_UNDER_WAY = 16 * 1024 * 1024
 """Of bodies as they were read: where these hold more, nothing is taken. One take may go beyond it."""
-COMMIT_INTERVAL_S = 0.5
-"""How often offsets are committed: what a process that is killed leaves behind is read again, and changes nothing."""
 _POLL_S = 0.2
 _PATIENCE_S = 1.0
 """How long there may be no room until partitions are paused: a pause throws away what was fetched ahead."""
@@ -36,6 +36,7 @@ _HAND_OVER_S = 5.0
 """How long a partition that goes to another process waits for its records under way: it needs not do them again."""
 _FAREWELL_S = 5.0
 """How long brokers may take for the last commit and the goodbye."""
+_NO_ANSWER = "Kafka does not answer"
 _log = structlog.get_logger(__name__)
 
 
@@ -57,11 +58,11 @@ class GroupMember:
         self._pace = Pace(settings.kafka_max_poll_records)
         self._loop = asyncio.get_running_loop()
         self._thread = ClientThread("kafka-consumer")
+        self._commits = OffsetCommits(self._offsets, self._loop.time)
         self._consumer = Consumer(
             consumer_settings(settings) | {"error_cb": self._heard, "on_commit": self._commit_answered}
         )
         self.paused = False
-        self._commit_at = 0.0
         self._told: set[int] = set()
         self.assigned: frozenset[Partition] = frozenset()
         self.joined = False
@@ -81,19 +82,35 @@ class GroupMember:
                 await self._thread.call(self._pause)
             if self.paused and self._has_room(share=2):
                 await self._thread.call(self._resume)
-            self._put(await self._thread.call(partial(self._take, self._to_commit())))
+            self._put(await self._thread.call(partial(self._take, self._commits.due())))
 
     async def leave(self, seconds: float) -> None:
         """Waits for what is under way, for at most so many seconds, commits it and leaves the group."""
         if not await self._intake.until(lambda: not self._intake.under_way, seconds):
             _log.warning("records are left to be read again", count=self._intake.under_way)
+        limit, reason = self._loop.time() + _FAREWELL_S, _NO_ANSWER
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(limit):
+                reason = await self._commit_last()
         try:
-            async with asyncio.timeout(_FAREWELL_S):
-                await self._thread.call(lambda: self._commit(self._offsets.committable()))
+            async with asyncio.timeout_at(limit):  # begun in any case: one that nobody closes holds up the process
                 await self._thread.call(self._consumer.close)
         except TimeoutError:
-            _log.warning("Kafka does not answer: the last offsets are not committed, their records are read again")
+            reason = reason or _NO_ANSWER
+        if reason:
+            _log.warning("the last offsets are not committed: their records are read again", reason=reason)
         self._thread.end()
+
+    async def _commit_last(self) -> str:
+        """Yields why the last offsets are refused; empty where they are not."""
+        await self._until_answered()
+        await self._thread.call(partial(self._commit_soon, self._commits.begin()))
+        await self._until_answered()
+        return "" if self._commits.refusal is None else self._commits.refusal.str()
+
+    async def _until_answered(self) -> None:
+        while self._commits.under_way:
+            await self._thread.call(lambda: self._consumer.poll(_POLL_S))  # a record it gives is read again
 
     def _has_room(self, share: int = 1) -> bool:
         """Whether another take fits into the bounds, or into such a share of them."""
@@ -131,18 +148,10 @@ class GroupMember:
         _log.warning("Kafka says", reason=error.str(), topic=message.topic(), partition=message.partition())
         return True
 
-    def _to_commit(self) -> dict[Partition, int]:
-        now = self._loop.time()
-        if now < self._commit_at:
-            return {}
-        self._commit_at = now + COMMIT_INTERVAL_S
-        return self._offsets.committable()
-
     # What follows is called by the thread: from the loop, a commit would wait for a rebalance that waits for the loop.
 
-    def _take(self, done: Mapping[Partition, int]) -> list[Message]:
-        if done:
-            self._commit_soon(done)
+    def _take(self, offsets: Mapping[Partition, int]) -> list[Message]:
+        self._commit_soon(offsets)
         first = self._consumer.poll(_POLL_S)
         if first is None:
             return []
@@ -159,24 +168,28 @@ class GroupMember:
         self._consumer.resume(self._consumer.assignment())
         _log.info("resumed")
 
-    def _commit(self, offsets: Mapping[Partition, int]) -> None:
+    def _commit_soon(self, offsets: Mapping[Partition, int]) -> None:
+        """Polls bring the answer. A commit that waited for it here, or in another thread, would hold up all polls."""
+        if not offsets:
+            return
+        try:
+            self._consumer.commit(offsets=_wire(offsets), asynchronous=True)
+        except KafkaException as raised:
+            self._commit_answered(raised.args[0], ())
+
+    def _commit_answered(self, error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
+        errors = (one for one in (error, *(partition.error for partition in partitions)) if one is not None)
+        self._loop.call_soon_threadsafe(self._commits.answered, next(errors, None))
+
+    def _commit_given_up(self, offsets: Mapping[Partition, int]) -> None:
+        """Of partitions that go to another process: their new owner is to go on where this one ends."""
         if not offsets:
             return
         try:
             self._consumer.commit(offsets=_wire(offsets), asynchronous=False)
         except KafkaException as raised:
-            _log.warning("offsets are not committed; their records are read again", reason=raised.args[0].str())
-
-    def _commit_soon(self, offsets: Mapping[Partition, int]) -> None:
-        try:
-            self._consumer.commit(offsets=_wire(offsets), asynchronous=True)
-        except KafkaException as raised:
-            self._commit_answered(raised.args[0], _wire(offsets))
-
-    def _commit_answered(self, error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
-        refused = [_place(one) for one in partitions if error is not None or one.error is not None]
-        if refused:
-            self._loop.call_soon_threadsafe(self._offsets.refused, refused)
+            reason = raised.args[0].str()
+            _log.warning("partitions go without their last offsets: their records are read again", reason=reason)
 
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign(partitions)
@@ -186,8 +199,7 @@ class GroupMember:
 
     def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         going = frozenset(map(_place, partitions))
-        done = asyncio.run_coroutine_threadsafe(self._hand_over(going), self._loop).result()
-        self._commit(done)
+        self._commit_given_up(asyncio.run_coroutine_threadsafe(self._hand_over(going), self._loop).result())
         consumer.incremental_unassign(partitions)
 
     def _lose(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
