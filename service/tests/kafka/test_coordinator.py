@@ -1,4 +1,4 @@
-"""A coordinator that moves: what it refuses meanwhile does not put its group back."""
+"""A coordinator that moves: what it refuses meanwhile neither ends a worker nor puts its group back."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from memory_graph.config import Settings
 from memory_graph.worker.consumer import GroupMember
 from memory_graph.worker.received import Received
 from support.kafka_events import quick_records
-from support.kafka_mock import OFFSET_COMMIT, MockBroker
+from support.kafka_mock import OFFSET_COMMIT, OFFSET_FETCH, MockBroker
 from support.kafka_topics import committed, produce
+from support.telemetry import metric
 from support.worker import Work, until
 
 TOPIC = "events"
+LAG = f'llm_memory_graph_kafka_lag_messages{{partition="0",topic="{TOPIC}"}}'
 ANSWERED_LATE_MS = 2_000
 """An answer that comes after a later commit was taken."""
 NEVER_MS = 3_600_000
@@ -63,6 +65,20 @@ async def test_a_commit_that_is_made_again_does_not_put_the_group_back(
     await running
     await member.leave(10)
     assert await asyncio.to_thread(committed, broker.bootstrap, group, TOPIC) == {0: 20}
+
+
+@pytest.mark.parametrize("code", [KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE])
+def test_a_worker_outlives_a_coordinator_that_moves_as_it_looks_at_its_lag(
+    broker: MockBroker, work: Work, code: int
+) -> None:
+    produce(broker.bootstrap, TOPIC, quick_records(range(10)))
+    worker = work(broker.bootstrap, TOPIC)
+    until(lambda: worker.processed() == 10)
+    broker.refuse(OFFSET_FETCH, [code])
+    until(lambda: not broker.unrefused(OFFSET_FETCH))
+    until(lambda: metric(worker, LAG) == 0, why=worker.standing)
+    assert worker.is_ready
+    assert worker.stop() == 0, worker.standing()
 
 
 def test_a_worker_whose_last_commit_is_refused_says_so(broker: MockBroker, work: Work) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._group import ConsumerGroupDescription
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from memory_graph.config import Settings
 from memory_graph.kafka.reach import of_group, unreachable
+from memory_graph.kafka.settings import client_settings
 
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -33,21 +34,46 @@ class Progress(msgspec.Struct, frozen=True):
         return self.end - max(self.first, self.committed or 0)
 
 
-def progress(
-    admin: AdminClient, settings: Settings, partitions: Iterable[tuple[str, int]], seconds: float = 10.0
-) -> list[Progress]:
-    """The group of the settings in the partitions named, in their order; blocks for at most about so many seconds a
-    question. Raises `KafkaUnreachable`."""
+class GroupReader:
+    """A reader of the state of the group of the settings, which is no member of it. For any thread.
+
+    Committed offsets are asked of a consumer, to which a group that has moved to another broker is an error that
+    passes: librdkafka's admin client does not outlive it (its issue 5040). admin: for all else.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises `SettingsError` when no brokers are named."""
+        self.settings = settings
+        self.admin = AdminClient(client_settings(settings))
+        self._consumer = Consumer(
+            client_settings(settings) | {"group.id": settings.kafka_group, "enable.auto.commit": False}
+        )
+
+    def committed(self, partitions: Sequence[TopicPartition], seconds: float) -> list[TopicPartition]:
+        """Where the group goes on; below 0 where it has not begun. Raises KafkaException."""
+
+        def ask() -> list[TopicPartition]:
+            answered = self._consumer.committed(list(partitions), seconds)
+            for one in answered:
+                if one.error is not None:
+                    raise KafkaException(one.error)
+            return answered
+
+        return of_group(ask, seconds)
+
+
+def progress(reader: GroupReader, partitions: Iterable[tuple[str, int]], seconds: float = 10.0) -> list[Progress]:
+    """The reader's group in the partitions named, in their order; blocks for at most about so many seconds a question.
+    Raises `KafkaUnreachable`."""
     asked = [TopicPartition(topic, partition) for topic, partition in partitions]
     if not asked:
         return []
     try:
-        first = _offsets(admin, asked, _EARLIEST, seconds)
-        end = _offsets(admin, asked, _LATEST, seconds)
-        answered = of_group(lambda: _committed(admin, settings.kafka_group, asked, seconds), seconds)
-        committed = {(one.topic, one.partition): one.offset for one in answered}
+        first = _offsets(reader.admin, asked, _EARLIEST, seconds)
+        end = _offsets(reader.admin, asked, _LATEST, seconds)
+        committed = {(one.topic, one.partition): one.offset for one in reader.committed(asked, seconds)}
     except KafkaException as raised:
-        raise unreachable(raised.args[0], settings) from None
+        raise unreachable(raised.args[0], reader.settings) from None
     found = []
     for one in asked:
         key = one.topic, one.partition
@@ -66,11 +92,6 @@ def described(admin: AdminClient, group: str, seconds: float = 10.0) -> Consumer
         return answer
 
     return of_group(ask, seconds)
-
-
-def _committed(admin: AdminClient, group: str, asked: list[TopicPartition], seconds: float) -> list[TopicPartition]:
-    question = [ConsumerGroupTopicPartitions(group, asked)]
-    return admin.list_consumer_group_offsets(question, request_timeout=seconds)[group].result().topic_partitions or []
 
 
 def _offsets(

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from memory_graph.config import Settings
-from memory_graph.kafka.progress import Progress, described, progress
+from memory_graph.kafka.progress import GroupReader, Progress, described, progress
 from memory_graph.kafka.reach import known, unreachable
 from memory_graph.kafka.settings import client_settings
 
@@ -51,14 +51,15 @@ def plan(settings: Settings, topic: str, *, at: int | None = None, offset: int |
     Raises:
         KafkaUnreachable, UnknownTopic, SettingsError.
     """
-    admin = AdminClient(client_settings(settings))
+    reader = GroupReader(settings)
+    admin = reader.admin
     places = [(topic, number) for number in sorted(known(admin, settings, [topic])[topic].partitions)]
     try:
         wanted = dict.fromkeys(places, offset or 0) if at is None else _first_at(admin, places, at)
         members = len(described(admin, settings.kafka_group).members)
     except KafkaException as raised:
         raise unreachable(raised.args[0], settings) from None
-    found = progress(admin, settings, places)
+    found = progress(reader, places)
     return Plan(
         settings.kafka_group, members, [Rewind(one, _target(one, wanted[one.topic, one.partition])) for one in found]
     )

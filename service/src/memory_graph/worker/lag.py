@@ -6,13 +6,11 @@ import asyncio
 
 import structlog
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 from prometheus_client import CollectorRegistry, Gauge
 
 from memory_graph.config import Settings, SettingsError
-from memory_graph.kafka.progress import progress
+from memory_graph.kafka.progress import GroupReader, progress
 from memory_graph.kafka.reach import KafkaUnreachable, reached
-from memory_graph.kafka.settings import client_settings
 from memory_graph.worker.consumer import GroupMember
 from memory_graph.worker.offsets import Partition
 
@@ -30,7 +28,7 @@ class LagGauge:
     def __init__(self, settings: Settings, member: GroupMember, registry: CollectorRegistry) -> None:
         self._settings = settings
         self._member = member
-        self._admin = AdminClient(client_settings(settings))
+        self._reader = GroupReader(settings)
         self._shown: set[Partition] = set()
         self._gauge = Gauge(
             "llm_memory_graph_kafka_lag_messages",
@@ -50,8 +48,8 @@ class LagGauge:
         """Asks the brokers once. While they are away the last known figures stand."""
         assigned = sorted(self._member.assigned)
         try:
-            await asyncio.to_thread(reached, self._admin, self._settings, _ANSWER_S)
-            found = await asyncio.to_thread(progress, self._admin, self._settings, assigned, _ANSWER_S)
+            await asyncio.to_thread(reached, self._reader.admin, self._settings, _ANSWER_S)
+            found = await asyncio.to_thread(progress, self._reader, assigned, _ANSWER_S)
         except _PASSING as error:
             if self.reached:
                 _log.warning("Kafka does not answer", reason=str(error))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import msgspec
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from memory_graph.config import Settings
 from memory_graph.kafka.dead_letters import dead_letter_topic
 from memory_graph.kafka.letter_log import REDRIVE_GROUP
-from memory_graph.kafka.progress import Progress, described, progress
+from memory_graph.kafka.progress import GroupReader, Progress, described, progress
 from memory_graph.kafka.reach import known, reached, unreachable
-from memory_graph.kafka.settings import client_settings
 
 
 class PartitionStatus(msgspec.Struct, frozen=True):
@@ -71,8 +69,7 @@ def _by_topic(partitions: list[Progress]) -> dict[str, list[Progress]]:
 
 def group_progress(settings: Settings, seconds: float = 10.0) -> list[Progress]:
     """How far the group is in its topics, as `group_status` has it; blocks and raises like that."""
-    admin = AdminClient(client_settings(settings))
-    return _progress(admin, settings, seconds)
+    return _progress(GroupReader(settings), seconds)
 
 
 def group_status(settings: Settings, seconds: float = 10.0) -> GroupStatus:
@@ -83,10 +80,10 @@ def group_status(settings: Settings, seconds: float = 10.0) -> GroupStatus:
         UnknownTopic: a topic of the settings is not there.
         SettingsError: no brokers are named.
     """
-    admin = AdminClient(client_settings(settings))
-    partitions = _progress(admin, settings, seconds)
+    reader = GroupReader(settings)
+    partitions = _progress(reader, seconds)
     try:
-        group = described(admin, settings.kafka_group, seconds)
+        group = described(reader.admin, settings.kafka_group, seconds)
     except KafkaException as raised:
         raise unreachable(raised.args[0], settings) from None
     readers = {
@@ -99,21 +96,21 @@ def group_status(settings: Settings, seconds: float = 10.0) -> GroupStatus:
         state=group.state.name.lower(),
         members=len(group.members),
         partitions=[PartitionStatus(one, readers.get((one.topic, one.partition))) for one in partitions],
-        dead_lettered=_dead_lettered(admin, settings, seconds),
+        dead_lettered=_dead_lettered(settings, seconds),
     )
 
 
-def _progress(admin: AdminClient, settings: Settings, seconds: float) -> list[Progress]:
-    topics = known(admin, settings, settings.kafka_topics, seconds)
+def _progress(reader: GroupReader, seconds: float) -> list[Progress]:
+    topics = known(reader.admin, reader.settings, reader.settings.kafka_topics, seconds)
     places = [(topic, partition) for topic, there in topics.items() for partition in sorted(there.partitions)]
-    return progress(admin, settings, places, seconds)
+    return progress(reader, places, seconds)
 
 
-def _dead_lettered(admin: AdminClient, settings: Settings, seconds: float) -> dict[str, int]:
-    there = reached(admin, settings, seconds).topics
+def _dead_lettered(settings: Settings, seconds: float) -> dict[str, int]:
+    redriven = GroupReader(settings.model_copy(update={"kafka_group": REDRIVE_GROUP}))
+    there = reached(redriven.admin, settings, seconds).topics
     queues = {dead_letter_topic(topic): topic for topic in settings.kafka_topics if dead_letter_topic(topic) in there}
     found = dict.fromkeys(queues.values(), 0)
-    redriven = settings.model_copy(update={"kafka_group": REDRIVE_GROUP})
-    for one in progress(admin, redriven, [(name, number) for name in queues for number in there[name].partitions]):
+    for one in progress(redriven, [(name, number) for name in queues for number in there[name].partitions]):
         found[queues[one.topic]] += one.lag
     return {topic: count for topic, count in found.items() if count}
