@@ -13,6 +13,7 @@ from typing import Any
 
 from . import _manifest_checks, _server_owned
 from ._errors import ManifestError
+from ._json import type_name
 from ._waves import wave_of
 from ._yaml_documents import documents
 
@@ -145,13 +146,26 @@ def opened(item: Any) -> Iterator[Any]:
     elif isinstance(item, list | tuple):
         for below in item:
             yield from opened(below)
-    elif isinstance(item, Mapping) and isinstance(item.get("items"), list):
+    elif isinstance(item, Mapping) and _is_list(item):
         kind = str(item.get("kind") or "").removesuffix("List")
         named = {"apiVersion": item.get("apiVersion"), "kind": kind} if kind else {}
-        for below in item["items"]:
+        for below in item["items"] or ():
             yield from opened({**named, **below} if isinstance(below, Mapping) and below else below)
     elif item is not None and item != {}:
         yield item
+
+
+def _is_list(item: Mapping[str, Any]) -> bool:
+    """Whether a mapping holds manifests instead of being one; null is an empty list.
+
+    :raises ManifestError: when its kind says so, and its items do not.
+    """
+    items, kind = item.get("items"), str(item.get("kind") or "")
+    if isinstance(items, list):
+        return True
+    if kind == "List" and items is not None:
+        raise ManifestError(f"the items of a List are {type_name(items)}, not a list", "write them as one")
+    return "items" in item and items is None and kind.endswith("List")
 
 
 def _encode_secret(manifest: Object) -> None:

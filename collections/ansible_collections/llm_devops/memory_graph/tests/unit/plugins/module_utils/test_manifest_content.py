@@ -101,6 +101,15 @@ def test_documents_marks_and_lists_within_lists_are_opened():
     assert (ready["kind"], ready["metadata"]["name"]) == ("ConfigMap", "c")
 
 
+def test_a_list_without_items_is_empty_and_one_of_something_else_is_told():
+    empty = [{"apiVersion": "v1", "kind": kind, "items": None} for kind in ("List", "ConfigMapList")]
+    assert prepared(empty, "demo", "ns") == []
+    with pytest.raises(ManifestError, match="the items of a List are a mapping, not a list"):
+        prepared({"apiVersion": "v1", "kind": "List", "items": {"a": "hunter2"}}, "demo", "ns")
+    [own] = prepared(thing("PriceList", "bug.example/v1", items={"a": "b"}), "demo", "ns")
+    assert own["items"] == {"a": "b"}
+
+
 @pytest.mark.parametrize("empty", ["", None])
 def test_an_empty_namespace_is_unset(empty):
     [ready] = prepared([thing(metadata={"namespace": empty})], "demo", "ns")
