@@ -138,6 +138,8 @@ def test_every_kind_becomes_ready(place, image):
     never_ready = {"exec": {"command": ["false"]}}  # else a pod may be seen ready before it has ended
     backend = {"service": {"name": "web", "port": {"number": 80}}}
     statuses = place.wait(
+        claim("mounted", **late_claim),  # before what mounts it, as a release applies them
+        claim("for-later", **late_claim),
         workload("Deployment", "web", pod(image, volumes=["mounted"])),
         workload("Deployment", "paused", pod(image), paused=True),
         workload("ReplicaSet", "bare-set", pod(image)),
@@ -154,8 +156,6 @@ def test_every_kind_becomes_ready(place, image):
             "nightly",
             {"schedule": "0 2 * * *", "jobTemplate": {"spec": {"template": {"spec": once}}}},
         ),
-        claim("mounted", **late_claim),
-        claim("for-later", **late_claim),
         obj("v1", "Service", "web", {"selector": {"app": "web"}, "ports": [{"port": 80}]}),
         obj("networking.k8s.io/v1", "Ingress", "web", {"defaultBackend": backend}),
         obj(
