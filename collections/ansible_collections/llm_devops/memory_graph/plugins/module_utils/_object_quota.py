@@ -4,7 +4,8 @@
 
 A dry run is checked against a quota and charged to none, so each object passes by itself and the sum breaks the quota
 half way. Counted is what is charged when an object is written: objects, the storage that claims ask for, ports of
-Services. Pods of workloads are charged later, and the wait says so.
+Services. Pods of workloads are charged later, and the wait says so. A quota that comes with the release and its
+namespace counts all of it as well, and refuses what is written in a later wave than itself.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ._json import mapping, mappings, strings, text
 from ._parallel import in_parallel
 from ._quantity import parse, show
 from ._step import Step
+from ._waves import wave_of
 
 _SHORT = {"Service": "services", "Secret": "secrets", "ConfigMap": "configmaps", "ResourceQuota": "resourcequotas",
           "PersistentVolumeClaim": "persistentvolumeclaims", "ReplicationController": "replicationcontrollers",
@@ -37,6 +39,12 @@ def check(cluster: Cluster, steps: list[Step], record: Record, absent: set[str],
         own = _own_secrets(record) if namespace == record.namespace else 0
         for quota in found:
             _check(quota, here, own, steps)
+    for step in created:
+        if (step.ref.group, step.ref.kind) == ("", "ResourceQuota") and step.ref.namespace in absent:
+            here = [one for one in created if one.ref.namespace == step.ref.namespace]
+            own = _own_secrets(record) if step.ref.namespace == record.namespace else 0
+            unused = dict.fromkeys(mapping(step.manifest, "spec", "hard"), "0")
+            _check({**step.manifest, "status": {"used": unused}}, here, own, steps, after=wave_of(step.manifest))
 
 
 def _quotas(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
@@ -51,7 +59,10 @@ def _own_secrets(record: Record) -> int:
     return 1 if record.revision else 2
 
 
-def _check(quota: dict[str, Any], created: list[Step], own: int, steps: Iterable[Step]) -> None:
+def _check(
+    quota: dict[str, Any], created: list[Step], own: int, steps: Iterable[Step], *, after: int | None = None
+) -> None:
+    """``after``: the wave in which the quota itself is written; None: it is there."""
     spec, name = mapping(quota, "spec"), text(quota, "metadata", "name")
     if mapping(spec, "scopeSelector") or strings(spec, "scopes"):
         return
@@ -63,15 +74,18 @@ def _check(quota: dict[str, Any], created: list[Step], own: int, steps: Iterable
             left = parse(str(hard[resource])) - parse(str(used[resource]))
         except ValueError:
             continue
-        _spend(resource, left, created, own if resource in ("secrets", "count/secrets") else 0, name)
+        _spend(resource, left, created, own if resource in ("secrets", "count/secrets") else 0, name, after)
 
 
-def _spend(resource: str, left: Decimal, created: list[Step], own: int, name: str) -> None:
+def _spend(resource: str, left: Decimal, created: list[Step], own: int, name: str, after: int | None) -> None:
     asked = [(step, charges(step).get(resource, Decimal(0))) for step in created]
     total = sum((amount for _step, amount in asked), Decimal(own))
-    if total <= left or total == own:
+    if total <= left:
         return
-    late = next(step for step, amount in reversed(asked) if amount)
+    refused = (step for step, amount in reversed(asked) if amount and (after is None or wave_of(step.manifest) > after))
+    late = next(refused, None)
+    if late is None:
+        return
     with_own = f", {own} for its record among them" if own else ""
     late.error = late.error or ClusterError(
         f"{late.ref} does not fit: the release brings {show(total, resource)} of {resource}{with_own}, ResourceQuota"

@@ -24,3 +24,17 @@ def test_the_sum_is_refused_before_the_first_write(place):
     assert text.endswith("Nothing was written.")
     assert not [name for name in place.names("configmaps") if name.startswith("new-")]
     assert not place.release(place.config("first"), *(place.config(name) for name in names[:-1])).failures
+
+
+def test_a_quota_of_the_release_s_own_leaves_no_namespace(place):
+    """One that would have refused the second Service after the first was written."""
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"},
+             "spec": {"hard": {"count/services": "1"}}}  # fmt: skip
+    services = [
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}}
+        for name in ("one", "two")
+    ]
+    text = failure_text(place.release(quota, *services))
+    assert "the release brings 2 of count/services, ResourceQuota 'team'" in text
+    assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
+    assert not place.release(quota, services[0]).failures

@@ -34,8 +34,8 @@ def step(kind, name, group="", action="created", **spec):
     return Step(manifest, Ref(group, kind, "home", name), resource, action=action)
 
 
-def refused(cluster, *steps, record=OLD):
-    _object_quota.check(cluster, list(steps), record, set(), 1)
+def refused(cluster, *steps, record=OLD, absent=()):
+    _object_quota.check(cluster, list(steps), record, set(absent), 1)
     return [f"{one.ref}: {one.error}" for one in steps if one.error]
 
 
@@ -88,3 +88,13 @@ def test_a_quota_that_the_release_raises_counts_as_it_will_be():
     cluster = Cluster({"configmaps": "0"}, {"configmaps": "0"})
     raised = step("ResourceQuota", "team", action="configured", hard={"configmaps": "1"})
     assert refused(cluster, raised, step("ConfigMap", "a")) == []
+
+
+def test_a_quota_that_comes_with_the_namespace_refuses_what_is_written_after_it():
+    quota = step("ResourceQuota", "team", hard={"count/services": "1", "configmaps": "0", "secrets": "2"})
+    assert refused(None, quota, step("Service", "a"), absent={"home"}) == []
+    [said] = refused(None, quota, step("Service", "a"), step("Service", "b"), absent={"home"})
+    assert said.startswith("Service/b: Service/b does not fit: the release brings 2 of count/services")
+    assert "'team' in home leaves 1" in said
+    beside = [step("ConfigMap", "before-it-perhaps"), step("Secret", "a")]
+    assert refused(None, quota, *beside, record=NEW, absent={"home"}) == []
