@@ -40,11 +40,12 @@ test: setup prefetch ## every check and test, two targets at a time, the longest
 	@bin/run-all --jobs 2 molecule-shared test-unit molecule-production test-playbooks test-collection-own \
 	  test-collection-2.21 test-collection-2.20 lint test-newest-cached
 
-test-quick: setup ## what needs no cluster, no Neo4j, no Kafka and no ansible-playbook, in a few minutes
+test-quick: setup ## what needs no cluster, no Neo4j, no Kafka and no ansible-playbook, but the slowest, in a few minutes
 	@bin/run-all --jobs 2 quick-tests quick-lint
 
 quick-tests: setup
-	pytest service/tests collections/ansible_collections/llm_devops/memory_graph/tests/unit -m "not xdist_group" $(SPREAD)
+	pytest service/tests collections/ansible_collections/llm_devops/memory_graph/tests/unit -m "not xdist_group and not slow" \
+	  $(SPREAD)
 
 quick-lint: setup
 	@bin/lint --quick

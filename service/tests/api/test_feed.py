@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.memory.graph.v1.memory_graph_pb2_grpc import GraphQueryServiceStub, MemoryGraphServiceStub
@@ -114,6 +115,7 @@ def test_wrong_subscriptions_are_refused(graph: MemoryGraphServiceStub) -> None:
         next(graph.StreamEvents(pb.StreamEventsRequest(), metadata=(("last-event-id", "x"),)))
 
 
+@pytest.mark.slow
 def test_a_slow_subscriber_is_told_where_to_resume(serve: Serve) -> None:
     server = serve(FEED_BUFFER_EVENTS=100)
     # A small window, so that the server cannot hand events to a client that does not read.

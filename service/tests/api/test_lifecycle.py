@@ -223,6 +223,7 @@ def fill(graph: MemoryGraphServiceStub, session: str) -> tuple[list[str], str]:
     return written, refusal.text
 
 
+@pytest.mark.slow
 def test_a_full_disk_turns_health_and_writes_but_loses_nothing(serve: Serve, small_disk: Path) -> None:
     server = serve(small_disk / "data")
     with grpc.insecure_channel(server.address) as channel:

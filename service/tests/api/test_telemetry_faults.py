@@ -83,6 +83,7 @@ def test_sigterm_answers_everything_that_was_accepted(serve: Serve) -> None:
     assert sorted(stored) == sorted(id for stream in streams for id in stream.acked)
 
 
+@pytest.mark.slow
 def test_streams_wait_for_a_store_that_cannot_write_and_go_on_by_themselves(serve: Serve, small_disk: Path) -> None:
     server = serve(small_disk / "data", TELEMETRY_BUFFER_BYTES=32_000_000)
     sent: list[pb.Event] = []
@@ -101,6 +102,7 @@ def test_streams_wait_for_a_store_that_cannot_write_and_go_on_by_themselves(serv
     assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_server_whose_store_cannot_write_still_stops(serve: Serve, small_disk: Path) -> None:
     server = serve(small_disk / "data")
     with grpc.insecure_channel(server.address) as channel:

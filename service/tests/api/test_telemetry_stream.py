@@ -168,6 +168,7 @@ def steady(read: Callable[[], float], seconds: float = 1.5) -> float:
     return last
 
 
+@pytest.mark.slow
 def test_a_client_that_never_reads_its_acks_is_stopped_alone_and_loses_nothing(serve: Serve) -> None:
     server = serve(TELEMETRY_STREAM_BYTES=2_400_000)
     small = [("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0)]
@@ -191,6 +192,7 @@ def test_a_client_that_never_reads_its_acks_is_stopped_alone_and_loses_nothing(s
     assert acks == [event.event_id for some in messages for event in some]
 
 
+@pytest.mark.slow
 def test_floods_share_the_bound_of_the_process(serve: Serve) -> None:
     server = serve(TELEMETRY_BUFFER_BYTES=1_600_000, TELEMETRY_STREAM_BYTES=800_000)
     peak = 0.0
