@@ -10,7 +10,7 @@ namespace counts all of it as well, and refuses what is written in a later wave 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -34,17 +34,19 @@ def check(cluster: Cluster, steps: list[Step], record: Record, absent: set[str],
     created = [step for step in steps if step.action == "created" and step.resource and not step.error]
     namespaces = sorted({step.ref.namespace for step in created} - {"", *absent})
     quotas = in_parallel(lambda namespace: _quotas(cluster, namespace), namespaces, parallelism)
-    for namespace, found in zip(namespaces, quotas, strict=True):
+    held = [(namespace, quota, None) for namespace, found in zip(namespaces, quotas, strict=True) for quota in found]
+    for namespace, quota, after in [*held, *_new_quotas(created, absent)]:
         here = [step for step in created if step.ref.namespace == namespace]
         own = _own_secrets(record) if namespace == record.namespace else 0
-        for quota in found:
-            _check(quota, here, own, steps)
+        _check(quota, here, own, steps, after)
+
+
+def _new_quotas(created: list[Step], absent: set[str]) -> Iterator[tuple[str, dict[str, Any], int]]:
+    """Quotas of namespaces that the release makes, as nothing is charged to them yet, and the wave of each."""
     for step in created:
         if (step.ref.group, step.ref.kind) == ("", "ResourceQuota") and step.ref.namespace in absent:
-            here = [one for one in created if one.ref.namespace == step.ref.namespace]
-            own = _own_secrets(record) if step.ref.namespace == record.namespace else 0
             unused = dict.fromkeys(mapping(step.manifest, "spec", "hard"), "0")
-            _check({**step.manifest, "status": {"used": unused}}, here, own, steps, after=wave_of(step.manifest))
+            yield step.ref.namespace, {**step.manifest, "status": {"used": unused}}, wave_of(step.manifest)
 
 
 def _quotas(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
@@ -59,9 +61,7 @@ def _own_secrets(record: Record) -> int:
     return 1 if record.revision else 2
 
 
-def _check(
-    quota: dict[str, Any], created: list[Step], own: int, steps: Iterable[Step], *, after: int | None = None
-) -> None:
+def _check(quota: dict[str, Any], created: list[Step], own: int, steps: Iterable[Step], after: int | None) -> None:
     """``after``: the wave in which the quota itself is written; None: it is there."""
     spec, name = mapping(quota, "spec"), text(quota, "metadata", "name")
     if mapping(spec, "scopeSelector") or strings(spec, "scopes"):
