@@ -96,7 +96,7 @@ def group_status(settings: Settings, seconds: float = 10.0) -> GroupStatus:
         state=group.state.name.lower(),
         members=len(group.members),
         partitions=[PartitionStatus(one, readers.get((one.topic, one.partition))) for one in partitions],
-        dead_lettered=_dead_lettered(settings, seconds),
+        dead_lettered=_dead_lettered(reader, seconds),
     )
 
 
@@ -106,11 +106,14 @@ def _progress(reader: GroupReader, seconds: float) -> list[Progress]:
     return progress(reader, places, seconds)
 
 
-def _dead_lettered(settings: Settings, seconds: float) -> dict[str, int]:
-    redriven = GroupReader(settings.model_copy(update={"kafka_group": REDRIVE_GROUP}))
-    there = reached(redriven.admin, settings, seconds).topics
+def _dead_lettered(reader: GroupReader, seconds: float) -> dict[str, int]:
+    settings = reader.settings
+    there = reached(reader.admin, settings, seconds).topics
     queues = {dead_letter_topic(topic): topic for topic in settings.kafka_topics if dead_letter_topic(topic) in there}
+    if not queues:
+        return {}
     found = dict.fromkeys(queues.values(), 0)
+    redriven = GroupReader(settings.model_copy(update={"kafka_group": REDRIVE_GROUP}))
     for one in progress(redriven, [(name, number) for name in queues for number in there[name].partitions]):
         found[queues[one.topic]] += one.lag
     return {topic: count for topic, count in found.items() if count}
