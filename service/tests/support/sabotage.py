@@ -27,10 +27,13 @@ def listen(loop):
 
 def end(loop, how, name):
     (task,) = [task for task in asyncio.all_tasks(loop) if task.get_name() == name]
+    waiter = task._fut_waiter
     if how == "cancel":
         task.cancel()
+    elif waiter is None or waiter.done():  # the task is about to run: let it, until it waits again
+        loop.call_soon(end, loop, how, name)
     else:  # what the task waits for raises, inside the task
-        task._fut_waiter.set_exception(LookupError("sabotage"))
+        waiter.set_exception(LookupError("sabotage"))
 
 threading.Thread(target=listen, args=(asyncio.get_running_loop(),), daemon=True).start()
 """

@@ -71,7 +71,11 @@ class ServerProcess:
         return f"{state}; it said last: {''.join(self.output[-30:])}"
 
     def wait(self) -> int:
-        code = self.process.wait(STOP_LIMIT_S)
+        """Waits for its end and returns the exit code."""
+        try:
+            code = self.process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it did not end in {STOP_LIMIT_S} s: {self.standing()}") from None
         self._reader.join(STOP_LIMIT_S)
         return code
 
