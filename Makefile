@@ -36,9 +36,10 @@ clean-cluster: ## delete the local kind cluster and everything in it
 	@ansible-playbook playbooks/local_cluster.yml -i $(INVENTORY) -e local_cluster_state=absent $(EXTRA)
 
 # Two at a time and not three: what tests kill and restart wants the rest of a core.
+# At the end stands what uses two processes, so that no core is idle.
 test: setup prefetch ## every check and test, two targets at a time, the longest first
-	@bin/run-all --jobs 2 molecule-shared test-unit molecule-production test-playbooks test-collection-own \
-	  test-collection-2.21 test-collection-2.20 lint test-newest-cached
+	@bin/run-all --jobs 2 molecule-shared test-unit molecule-production test-playbooks lint test-collection-own \
+	  test-collection-2.21 test-collection-2.20 test-newest-cached
 
 test-quick: setup ## what needs no cluster, no Neo4j, no Kafka and no ansible-playbook, but the slowest, in a few minutes
 	@bin/run-all --jobs 2 quick-tests quick-lint
