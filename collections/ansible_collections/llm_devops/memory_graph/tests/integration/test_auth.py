@@ -229,7 +229,7 @@ def test_the_certificate_of_the_api_server(admin, token, namespace, ca_file, tmp
         user({**bearer, "ca_cert": str(tmp_path / "other.pem")})
     with pytest.raises(ConfigError, match="ca_cert /nowhere cannot be read: No such file"):
         user({**bearer, "ca_cert": "/nowhere"})
-    with pytest.raises(ApiError, match=r"wants HTTPS — write the host with https://"):
+    with pytest.raises(ClusterError, match=r"wants HTTPS.* write the host with https://"):
         user({**bearer, "host": admin.access.server.replace("https", "http")})
 
 

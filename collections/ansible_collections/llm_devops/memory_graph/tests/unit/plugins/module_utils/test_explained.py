@@ -7,7 +7,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._explain import api_error, never_right
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._explain import (
+    api_error,
+    never_right,
+    unreachable,
+)
 
 REVIEWS = 'resource "selfsubjectreviews" in API group "authentication.k8s.io" at the cluster scope'
 TYPED = "failed to create typed patch object (ns/x; apps/v1, Kind=Deployment): "
@@ -67,3 +71,16 @@ def test_who_may_not_do_what_is_said_whatever_the_verb(verb):
     resource = "selfsubjectreviews.authentication.k8s.io"
     assert error.message == f"https://there: jane may not {verb} {resource} at cluster scope"
     assert f"kubectl auth can-i {verb} {resource} --as jane" in error.way_out
+
+
+@pytest.mark.parametrize(
+    ("scheme", "way_out"),
+    [
+        ("http", "if it wants HTTPS, write the host with https://; the address comes from option host"),
+        ("https", "is the cluster running? The address comes from option host"),
+    ],
+)
+def test_a_connection_that_http_was_spoken_over_may_have_wanted_https(scheme, way_out):
+    access = SimpleNamespace(server=f"{scheme}://api.example:6443", source="option host", ca=None)
+    error = unreachable(access, ConnectionResetError("Connection reset by peer"))
+    assert str(error).endswith(f"the connection was dropped — {way_out}")
