@@ -24,8 +24,8 @@ _NEVER_RIGHT = re.compile(
 MAX_MESSAGE_CHARS, MAX_CAUSE_CHARS, MAX_CAUSES = 600, 160, 8
 _GOT = re.compile(r",? got .*$")
 _CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]+)"')
-WRITE_HTTPS = "write the host with https://"
-DROPPED = "the connection was dropped"
+_WRITE_HTTPS = "write the host with https://"
+_DROPPED = "the connection was dropped"
 TAKE_OVER = "leave these fields out of the manifest, or take them over with force_conflicts: true"
 
 
@@ -45,15 +45,11 @@ def unreachable(access: Access, error: Exception, proxy: str = "") -> Unreachabl
         )
     if "NameResolution" in type(error).__name__ or "resolve" in text.lower():
         return Unreachable(f"the host of {server} has no address", f"check the name in {source}, or your DNS")
-    happened = cause(error)
+    happened, way_out = cause(error), f"is the cluster running? The address comes from {source}"
     # A server of HTTPS answers HTTP with 400 and hangs up: which of the two arrives is chance.
-    wrong_scheme = happened == DROPPED and server.startswith("http://")
-    return Unreachable(
-        f"cannot reach the Kubernetes API at {server}: {happened}",
-        f"if it wants HTTPS, {WRITE_HTTPS}; the address comes from {source}"
-        if wrong_scheme
-        else f"is the cluster running? The address comes from {source}",
-    )
+    if happened == _DROPPED and server.startswith("http://"):
+        way_out = f"if it wants HTTPS, {_WRITE_HTTPS}; the address comes from {source}"
+    return Unreachable(f"cannot reach the Kubernetes API at {server}: {happened}", way_out)
 
 
 def cause(error: Exception) -> str:
@@ -64,7 +60,7 @@ def cause(error: Exception) -> str:
     if "refused" in text.lower():
         return "connection refused"
     if any(word in text for word in ("RemoteDisconnected", "reset", "aborted", "EOF", "IncompleteRead", "Broken pipe")):
-        return DROPPED
+        return _DROPPED
     return _last(text)
 
 
@@ -137,7 +133,7 @@ def api_error(verb: str, path: str, status: int, body: dict[str, Any], access: A
             NO_BASIC if access.username else "log in again, or check api_key and client_cert",
         )
     if status == 400 and "HTTP request to an HTTPS server" in message:
-        return ApiError(400, body, f"{access.server} wants HTTPS", WRITE_HTTPS)
+        return ApiError(400, body, f"{access.server} wants HTTPS", _WRITE_HTTPS)
     if status == 403:
         return _forbidden(body, message, access)
     owned = _owned_by_others(body) if status == 409 else ""

@@ -84,3 +84,11 @@ def test_a_connection_that_http_was_spoken_over_may_have_wanted_https(scheme, wa
     access = SimpleNamespace(server=f"{scheme}://api.example:6443", source="option host", ca=None)
     error = unreachable(access, ConnectionResetError("Connection reset by peer"))
     assert str(error).endswith(f"the connection was dropped — {way_out}")
+
+
+def test_a_server_that_says_it_wants_https_is_believed():
+    access = SimpleNamespace(server="http://api.example:6443", source="option host")
+    said = {"message": "Client sent an HTTP request to an HTTPS server."}
+    assert (
+        str(api_error("GET", "/x", 400, said, access)) == f"{access.server} wants HTTPS — write the host with https://"
+    )
