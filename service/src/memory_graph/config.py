@@ -148,7 +148,7 @@ class Settings(BaseSettings):
     @field_validator("kafka_topics", mode="before")
     @classmethod
     def _topics(cls, value: object) -> object:
-        """By name: the topic of contracts §3 that says what its bodies are."""
+        """By name: the topic of contract §3 that says what its bodies are."""
         if not isinstance(value, str):
             return value
         words = (word.partition("=") for word in value.split(",") if word.strip())

@@ -1,4 +1,4 @@
-"""One server process: opened, serving until SIGTERM or SIGINT, then drained (contracts §1, SIGTERM)."""
+"""One server process: opened, serving until SIGTERM or SIGINT, then drained (contract §1, SIGTERM)."""
 
 from __future__ import annotations
 

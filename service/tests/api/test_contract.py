@@ -12,7 +12,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 
-TABLE = (Path(__file__).parent.parent / "data" / "contract.md").read_text()
+TABLE = (Path(__file__).parents[3] / "docs" / "reference" / "contract.md").read_text()
 PACKAGE = "llm.memory.graph.v1"
 SCALARS = {
     "string": FieldDescriptor.TYPE_STRING,

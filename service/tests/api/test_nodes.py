@@ -1,4 +1,4 @@
-"""Sessions, nodes and edges over gRPC: the semantics of contracts §1, one bullet a test."""
+"""Sessions, nodes and edges over gRPC: the semantics of contract §1, one bullet a test."""
 
 from __future__ import annotations
 

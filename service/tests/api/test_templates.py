@@ -1,4 +1,4 @@
-"""Templates over gRPC (contracts §1, InstantiateTemplate)."""
+"""Templates over gRPC (contract §1, InstantiateTemplate)."""
 
 from __future__ import annotations
 

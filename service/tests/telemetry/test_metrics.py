@@ -1,4 +1,4 @@
-"""The metrics of contracts §8, and the port they are scraped from."""
+"""The metrics of contract §8, and the port they are scraped from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The change feed as a stream: resumed from the store, then live (contracts §1, StreamEvents)."""
+"""The change feed as a stream: resumed from the store, then live (contract §1, StreamEvents)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def commits(
 
 
 def resumed(call: Call) -> str | None:
-    """The event after which a client wants the feed to go on: its `last-event-id` (contracts §1).
+    """The event after which a client wants the feed to go on: its `last-event-id` (contract §1).
 
     Raises:
         Invalid: for what is no event id.

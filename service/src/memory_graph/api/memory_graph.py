@@ -25,7 +25,7 @@ Serving = Callable[[], bool]
 
 
 class MemoryGraphService:
-    """One method an rpc, named as the contract names it; see contracts §1 for what each does."""
+    """One method an rpc, named as the contract names it; see contract §1 for what each does."""
 
     def __init__(self, recorder: Recorder, metrics: Metrics, serving: Serving) -> None:
         self._recorder = recorder

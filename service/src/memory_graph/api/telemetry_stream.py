@@ -1,4 +1,4 @@
-"""llm.observatory.v1.TelemetryStream (contracts §2)."""
+"""llm.observatory.v1.TelemetryStream (contract §2)."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def _is_told(node: pb.Node) -> bool:
 
 
 def _derived(node: pb.Node, previous: dict[str, str]) -> set[tuple[int, str]]:
-    """The edges from a node that the server makes when the node is created (contracts §1)."""
+    """The edges from a node that the server makes when the node is created (contract §1)."""
     match node.WhichOneof("node_data"):
         case "prompt":
             prompt = node.prompt

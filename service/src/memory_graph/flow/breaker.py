@@ -10,7 +10,7 @@ import msgspec
 
 
 class State(IntEnum):
-    """The numbers are those of the metric circuit_breaker_state (contracts §8)."""
+    """The numbers are those of the metric circuit_breaker_state (contract §8)."""
 
     CLOSED = 0
     HALF_OPEN = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 START_RATE = 10_000.0
-"""Operations a second before anything is known (contracts §3)."""
+"""Operations a second before anything is known (contract §3)."""
 LEAST_RATE, MOST_RATE = 500.0, 200_000.0
 _RISE = 1.1
 _FALL = 0.7

@@ -1,4 +1,4 @@
-"""Events that were checked as the bodies they came as, or would have come as by Kafka (contracts §3). Pure."""
+"""Events that were checked as the bodies they came as, or would have come as by Kafka (contract §3). Pure."""
 
 from __future__ import annotations
 

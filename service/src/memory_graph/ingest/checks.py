@@ -1,4 +1,4 @@
-"""What a node or edge must be before it is written (contracts §1): every violation, each with its field's path."""
+"""What a node or edge must be before it is written (contract §1): every violation, each with its field's path."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from memory_graph.model.nodes import (
 )
 
 MAX_CONTENT_BYTES = 1_000_000
-"""Longest content of a prompt, response, template or tool field, in UTF-8 bytes (contracts §1)."""
+"""Longest content of a prompt, response, template or tool field, in UTF-8 bytes (contract §1)."""
 MAX_PATTERN_MEMORY = 1 << 20
 """Most bytes RE2 may compile a validation_pattern into."""
 

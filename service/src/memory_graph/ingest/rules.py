@@ -1,4 +1,4 @@
-"""Which edges the server makes for a node (contracts §1, "Edges made by the server"). Pure: ids are given."""
+"""Which edges the server makes for a node (contract §1, "Edges made by the server"). Pure: ids are given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Template inheritance and expansion (contracts §1, InstantiateTemplate). Pure.
+"""Template inheritance and expansion (contract §1, InstantiateTemplate). Pure.
 
 A template text holds variables `{{name}}` and may name blocks: `{% block greeting %}Hello {{name}}{% endblock %}`.
 A child template inherits its parent's text; a block of the child replaces the parent's block of the same name, and

@@ -1,4 +1,4 @@
-"""Bodies of the topics of contracts §3 as events."""
+"""Bodies of the topics of contract §3 as events."""
 
 from __future__ import annotations
 

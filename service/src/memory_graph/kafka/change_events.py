@@ -1,6 +1,6 @@
 """Commits as records of the change feed. Pure.
 
-A body is the JSON form of the contract's Event (contracts §1; protobuf's JSON mapping), so both a JSON reader and one
+A body is the JSON form of the contract's Event (contract §1; protobuf's JSON mapping), so both a JSON reader and one
 that parses it into the message understand it. The key keeps what belongs to a session in one partition, in order.
 """
 

@@ -1,5 +1,5 @@
 """Dead letters: records that can never be stored, kept whole in `<topic>-dlq` with where they came from and why they
-are there (contracts §3).
+are there (contract §3).
 
 x-retry-count says how often a record has been sent back to its topic (`memory-graph dlq redrive`) before it failed.
 """

@@ -56,7 +56,7 @@ def _check_authorities(file: Path) -> None:
 
 def consumer_settings(settings: Settings) -> dict[str, Any]:
     """A member of the workers' group: cooperative rebalancing, from the beginning, offsets committed by hand
-    (contracts §3). What it fetches ahead is bounded, also while it is paused."""
+    (contract §3). What it fetches ahead is bounded, also while it is paused."""
     return client_settings(settings) | {
         "group.id": settings.kafka_group,
         "partition.assignment.strategy": "cooperative-sticky",
@@ -70,7 +70,7 @@ def consumer_settings(settings: Settings) -> dict[str, Any]:
 
 
 def producer_settings(settings: Settings) -> dict[str, Any]:
-    """A producer that is told of a record once all replicas in sync have it, and writes none twice (contracts §3)."""
+    """A producer that is told of a record once all replicas in sync have it, and writes none twice (contract §3)."""
     return client_settings(settings) | {
         "acks": "all",
         "enable.idempotence": True,

@@ -18,7 +18,7 @@ from memory_graph.model.nodes import (
 )
 
 FILTER_KEYS = ("model", "status", "tool_name", "finish_reason")
-"""Filter keys without a prefix (contracts §1, Query)."""
+"""Filter keys without a prefix (contract §1, Query)."""
 FILTER_PREFIXES = ("metadata.", "custom.")
 
 

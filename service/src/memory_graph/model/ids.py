@@ -1,4 +1,4 @@
-"""Ids: UUIDv7 where the server makes them, any UUID where a client does (contracts §1)."""
+"""Ids: UUIDv7 where the server makes them, any UUID where a client does (contract §1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The closed sets of the graph: node types, edge types, directions, event types (contracts §1)."""
+"""The closed sets of the graph: node types, edge types, directions, event types (contract §1)."""
 
 from __future__ import annotations
 

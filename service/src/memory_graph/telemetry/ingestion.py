@@ -1,4 +1,4 @@
-"""Metrics of telemetry on its way into the graph (contracts §8, `llm_memory_graph_*` and `circuit_breaker_state`).
+"""Metrics of telemetry on its way into the graph (contract §8, `llm_memory_graph_*` and `circuit_breaker_state`).
 
 Every event received is processed or dropped, once: received = processed + dropped, when nothing is under way.
 """

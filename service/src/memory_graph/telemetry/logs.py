@@ -1,4 +1,4 @@
-"""JSON log lines (contracts §8), for the service's own code and for every library that uses `logging`."""
+"""JSON log lines (contract §8), for the service's own code and for every library that uses `logging`."""
 
 from __future__ import annotations
 

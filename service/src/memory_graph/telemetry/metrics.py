@@ -1,4 +1,4 @@
-"""The service's Prometheus metrics (contracts §8): the `memory_graph_*` family as far as this service measures it.
+"""The service's Prometheus metrics (contract §8): the `memory_graph_*` family as far as this service measures it.
 
 A metric is declared here only when code updates it; the families of ingestion, registry and vault come with the code
 that measures them. Tenant ids are never labels: their number is not bounded.

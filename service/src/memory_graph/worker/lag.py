@@ -1,4 +1,4 @@
-"""How far this process is behind in its partitions, as a metric that autoscalers read (contracts §3 L2, §8)."""
+"""How far this process is behind in its partitions, as a metric that autoscalers read (contract §3 L2, §8)."""
 
 from __future__ import annotations
 

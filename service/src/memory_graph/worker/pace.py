@@ -1,4 +1,4 @@
-"""How many records are taken at once: as many as the store takes within about a second (contracts §3, adaptive)."""
+"""How many records are taken at once: as many as the store takes within about a second (contract §3, adaptive)."""
 
 from __future__ import annotations
 

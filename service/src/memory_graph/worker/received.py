@@ -1,4 +1,4 @@
-"""A record as it was read, and what its headers say (contracts §3). Pure."""
+"""A record as it was read, and what its headers say (contract §3). Pure."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""REST (contracts §4): Litestar on uvicorn, in the event loop of the process."""
+"""REST (contract §4): Litestar on uvicorn, in the event loop of the process."""

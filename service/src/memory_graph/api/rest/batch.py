@@ -1,4 +1,4 @@
-"""POST /api/v1/telemetry/batch (contracts §4)."""
+"""POST /api/v1/telemetry/batch (contract §4)."""
 
 from __future__ import annotations
 

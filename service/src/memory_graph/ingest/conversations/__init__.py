@@ -1,2 +1,2 @@
-"""Conversations as they happened elsewhere: prompts, responses and sessions of contracts §3 on their way into the
+"""Conversations as they happened elsewhere: prompts, responses and sessions of contract §3 on their way into the
 graph."""

@@ -1,4 +1,4 @@
-"""PromptEvent, ResponseEvent and SessionEvent as they are sent (contracts §3).
+"""PromptEvent, ResponseEvent and SessionEvent as they are sent (contract §3).
 
 These types are the JSON Schemas in `schemas/`, which `python -m memory_graph.ingest.conversations.schema` writes.
 msgspec decodes and validates in one pass of C code, at several times the speed of parsing first and validating then.
@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 MAX_TEXT = 1_000_000
-"""Longest text of a prompt, in characters; in UTF-8 it must not have more bytes either (contracts §1)."""
+"""Longest text of a prompt, in characters; in UTF-8 it must not have more bytes either (contract §1)."""
 MAX_ENTRIES = 64
 """Most metadata entries, tags or tool calls of an event: each is indexed or becomes a node."""
 

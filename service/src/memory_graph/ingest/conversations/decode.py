@@ -113,7 +113,7 @@ def _check_call(call: ToolCall, path: str, event_id: str) -> None:
 
 
 def _fits(text: str, path: str, event_id: str, event_type: str) -> None:
-    """The limit of gRPC's content, in bytes (contracts §1)."""
+    """The limit of gRPC's content, in bytes (contract §1)."""
     if len(text) * 4 > MAX_CONTENT_BYTES and len(text.encode()) > MAX_CONTENT_BYTES:
         sentence = f"{path} is {len(text.encode()):,} bytes; at most {MAX_CONTENT_BYTES:,} are accepted"
         raise Rejected(event_id, event_type, "invalid", sentence)

@@ -1,4 +1,4 @@
-"""Bodies as events: protobuf (contracts §2) and JSON (contracts §3). Pure."""
+"""Bodies as events: protobuf (contract §2) and JSON (contract §3). Pure."""
 
 from __future__ import annotations
 

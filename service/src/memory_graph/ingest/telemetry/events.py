@@ -1,4 +1,4 @@
-"""Telemetry events as values, and what they may say (contracts §2). Pure."""
+"""Telemetry events as values, and what they may say (contract §2). Pure."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class TelemetryEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def key(self) -> str:
-        """What events that belong together share (contracts §3)."""
+        """What events that belong together share (contract §3)."""
         return self.metadata.get("session_id") or self.trace_id or self.payload.model_id
 
 

@@ -1,4 +1,4 @@
-"""What nodes and edges are called in the database, so that it reads as contracts §1 in Neo4j Browser."""
+"""What nodes and edges are called in the database, so that it reads as contract §1 in Neo4j Browser."""
 
 from __future__ import annotations
 
