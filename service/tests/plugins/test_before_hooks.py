@@ -144,7 +144,7 @@ async def test_an_exception_refuses_the_write_and_its_text_stays_out_of_the_log(
     assert any("plugin_0.py" in frame for frame in logged["frames"])
 
 
-async def test_wants_only_what_is_hooked(load):
+async def test_has_hooks_only_for_hooked_operations(load):
     host = load(
         """
         class A(Plugin):
@@ -153,5 +153,5 @@ async def test_wants_only_what_is_hooked(load):
             def after_update_node(self, context, node): pass
         """
     )
-    wanted = [host.wants(name) for name in ("query", "update_node", "create_node", "create_session")]
-    assert wanted == [True, True, False, False]
+    hooked = [host.has_hooks(name) for name in ("query", "update_node", "create_node", "create_session")]
+    assert hooked == [True, True, False, False]

@@ -22,7 +22,7 @@ class Hooks:
     """plugins: None where there are none. new_id: of edges and requests."""
 
     def __init__(self, plugins: PluginHost | None, new_id: Callable[[], str]) -> None:
-        self._plugins = plugins if plugins is not None and plugins.wants(_OPERATION) else None
+        self._plugins = plugins if plugins is not None and plugins.has_hooks(_OPERATION) else None
         self._new_id = new_id
 
     async def before(self, tenant: str, creations: tuple[CreateNode, ...]) -> tuple[CreateNode, ...]:

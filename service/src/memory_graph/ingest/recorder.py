@@ -111,7 +111,7 @@ class Recorder:
 
     async def delete_node(self, context: HookContext, node_id: str) -> None:
         """Deletes a node with its edges; a session with its nodes."""
-        if self.plugins.wants("delete_node"):
+        if self.plugins.has_hooks("delete_node"):
             await self.plugins.before("delete_node", context, node_id)
         mutation = DeleteNode(node_id=node_id, at=self.clock(), relink_edge_id=self.new_id())
         await self.store.apply(Write(tenant=context.tenant, mutations=(mutation,)))
@@ -127,7 +127,9 @@ class Recorder:
         checker = checks.Checker()
         checks.check_edge(checker, path, edge)
         checker.done()
-        changed = await self.plugins.before("create_edge", context, edge) if self.plugins.wants("create_edge") else edge
+        changed = edge
+        if self.plugins.has_hooks("create_edge"):
+            changed = await self.plugins.before("create_edge", context, edge)
         applied = await self.store.apply(Write(tenant=context.tenant, mutations=(CreateEdge(edge=changed),)))
         result = applied.results[0]
         assert isinstance(result, Edge)
@@ -173,7 +175,7 @@ class Recorder:
 
     async def before_query(self, context: HookContext, condition: NodeFilter) -> NodeFilter:
         """The condition to query by, after plugins have seen it."""
-        if not self.plugins.wants("query"):
+        if not self.plugins.has_hooks("query"):
             return condition
         return await self.plugins.before("query", context, condition)
 
@@ -194,7 +196,7 @@ class Recorder:
         return await self._before(context, _create_hook(node), node, path)
 
     async def _before(self, context: HookContext, hook: str, node: Node, path: str) -> Node:
-        if not self.plugins.wants(hook):
+        if not self.plugins.has_hooks(hook):
             return node
         changed = await self.plugins.before(hook, context, node)
         if changed is not node:

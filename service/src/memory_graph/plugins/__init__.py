@@ -1,4 +1,4 @@
-"""Plugins: code of the operator's that looks at writes and queries before and after they happen.
+"""Plugins: the operator's own code, called before and after writes and queries.
 
 A plugin file imports what it needs from here; service/README.md has the how-to.
 """

@@ -1,4 +1,4 @@
-"""What a plugin is made of."""
+"""The base class of plugins, the hooks they may define, and the exceptions of hooks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import ClassVar
 import msgspec
 
 OPERATIONS = ("create_node", "create_session", "create_edge", "query", "update_node", "delete_node")
-"""What can be hooked. The value a hook sees:
+"""The operations that can be hooked. The value that each hook sees:
 
 create_node, create_session, update_node: a `memory_graph.model.nodes.Node` (before: about to be stored; after: as it
 is stored). A session goes through create_session only; prompts, responses and tool invocations through create_node.
@@ -18,7 +18,7 @@ HOOKS = tuple(f"{when}_{operation}" for operation in OPERATIONS for when in ("be
 
 
 class HookContext(msgspec.Struct, frozen=True, kw_only=True):
-    """On whose behalf a hook runs. method: the gRPC method, for example `AddPrompt`. request_id: as in the logs."""
+    """The call that a hook runs for. method: the gRPC method, for example `AddPrompt`. request_id: as in the logs."""
 
     tenant: str
     method: str
@@ -26,7 +26,7 @@ class HookContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plugin:
-    """Base of every plugin. It is made once, without arguments, when the service starts.
+    """The base class of plugins. The service makes one instance, without arguments, when it starts.
 
     A subclass names itself and defines any of HOOKS as a method, plain or async, with the arguments (context, value):
 
@@ -34,8 +34,8 @@ class Plugin:
         def after_create_node(self, context: HookContext, node: Node) -> None: ...
 
     A before-hook returns None to leave the value as it is, another value to be used instead
-    (`msgspec.structs.replace` makes one; id, type, session and the ends of an edge stay), or raises `Veto`. What an
-    after-hook returns is ignored. Plain hooks run on a thread; an async hook shares the event loop and must not block.
+    (`msgspec.structs.replace` makes one; id, type, session and the ends of an edge stay), or raises `Veto`. The result
+    of an after-hook is ignored. Plain hooks run on a thread; an async hook shares the event loop and must not block.
 
     name: unique among the plugins; it labels metrics and errors. priority: lower runs first.
     """
@@ -46,7 +46,7 @@ class Plugin:
 
 
 class Veto(Exception):
-    """Raised by a before-hook to refuse. The reason reaches the caller: one sentence, without content."""
+    """A before-hook's refusal. The reason reaches the caller: one sentence, without content."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -12,18 +12,18 @@ import structlog
 
 from memory_graph.model.errors import Vetoed
 from memory_graph.model.tenants import is_ephemeral
-from memory_graph.plugins.aftermath import Aftermath
+from memory_graph.plugins.after_hooks import AfterHookQueue
 from memory_graph.plugins.api import HOOKS, OPERATIONS, HookContext, Plugin, Veto
-from memory_graph.plugins.changes import fault
 from memory_graph.plugins.errors import PluginFailed
-from memory_graph.plugins.threads import HookThreads
+from memory_graph.plugins.hook_executor import HookExecutor
+from memory_graph.plugins.replacement import validate_replacement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from memory_graph.telemetry.metrics import Metrics
 
-_THREADS = 8
+_MAX_THREADS = 8
 _LOG = structlog.get_logger(__name__)
 
 V = TypeVar("V")
@@ -32,28 +32,28 @@ V = TypeVar("V")
 class Hook:
     """One hook of one plugin, with its time limit and its metrics."""
 
-    def __init__(self, plugin: Plugin, name: str, timeout_s: float, metrics: Metrics, threads: HookThreads) -> None:
+    def __init__(self, plugin: Plugin, name: str, timeout_s: float, metrics: Metrics, executor: HookExecutor) -> None:
         self.plugin = plugin.name
         self.name = name
         self.timeout_s = timeout_s
         self.metrics = metrics.hook(plugin.name, name)
-        self._threads = threads
+        self._executor = executor
         self._call = getattr(plugin, name)
         self._is_async = inspect.iscoroutinefunction(self._call)
 
     async def __call__(self, context: HookContext, value: object) -> object:
-        """What the hook returns. Raises what it raises, and TimeoutError after its time limit."""
+        """Run the hook and return its result. Raises what the hook raises, and TimeoutError after its time limit."""
         started = time.perf_counter()
         try:
             async with asyncio.timeout(self.timeout_s):
                 if self._is_async:
                     return await self._call(context, value)
-                return await self._threads.run(lambda: self._call(context, value))
+                return await self._executor.run(lambda: self._call(context, value))
         finally:
             self.metrics.ran(time.perf_counter() - started)
 
     def report(self, context: HookContext, error: Exception) -> None:
-        """Counts and logs a failure, by where it happened: the text of an exception may be content."""
+        """Count and log a failure with the place in the code and without its text, which may be content."""
         self.metrics.failed("timeout" if isinstance(error, TimeoutError) else type(error).__name__)
         _LOG.error(
             "plugin hook failed",
@@ -72,10 +72,10 @@ class PluginHost:
 
     def __init__(self, plugins: Sequence[Plugin], timeout_s: float, metrics: Metrics) -> None:
         self.plugins = tuple(sorted(plugins, key=lambda plugin: (plugin.priority, plugin.name)))
-        self._threads = HookThreads(_THREADS)
+        self._executor = HookExecutor(_MAX_THREADS)
         hooks = {
             name: tuple(
-                Hook(plugin, name, timeout_s, metrics, self._threads)
+                Hook(plugin, name, timeout_s, metrics, self._executor)
                 for plugin in self.plugins
                 if hasattr(plugin, name)
             )
@@ -83,15 +83,15 @@ class PluginHost:
         }
         self._before = {operation: hooks[f"before_{operation}"] for operation in OPERATIONS}
         self._after = {operation: hooks[f"after_{operation}"] for operation in OPERATIONS}
-        self._wanted = frozenset(o for o in OPERATIONS if self._before[o] or self._after[o])
-        self._aftermaths = {plugin.name: Aftermath() for plugin in self.plugins}
+        self._hooked = frozenset(o for o in OPERATIONS if self._before[o] or self._after[o])
+        self._after_queues = {plugin.name: AfterHookQueue() for plugin in self.plugins}
 
-    def wants(self, operation: str) -> bool:
-        """Whether any plugin hooks this operation, one of OPERATIONS; if not, `before` and `after` do nothing."""
-        return operation in self._wanted
+    def has_hooks(self, operation: str) -> bool:
+        """Return whether any plugin hooks this operation (one of OPERATIONS). If none does, calls have no effect."""
+        return operation in self._hooked
 
     async def before(self, operation: str, context: HookContext, value: V) -> V:
-        """The value to go on with, after every before-hook of the operation.
+        """Run every before-hook of the operation and return the value that they leave.
 
         Raises `Vetoed` when a plugin refuses, `PluginFailed` when one fails, returns what may not be used, or does
         not end in time. Then nothing may be written.
@@ -113,24 +113,24 @@ class PluginHost:
             raise PluginFailed(hook.plugin, hook.name, f"raised {type(error).__name__}") from None
         if returned is None or returned is value:
             return value
-        wrong = fault(value, returned)
-        if wrong is not None:
+        problem = validate_replacement(value, returned)
+        if problem is not None:
             hook.metrics.failed("bad_value")
-            raise PluginFailed(hook.plugin, hook.name, wrong)
+            raise PluginFailed(hook.plugin, hook.name, problem)
         return cast("V", returned)
 
     def after(self, operation: str, context: HookContext, value: Any) -> None:  # noqa: ANN401 - any of OPERATIONS
-        """Schedules the after-hooks of the operation and returns at once; nothing they do reaches the caller.
+        """Schedule the after-hooks of the operation and return at once; nothing they do reaches the caller.
 
         Each plugin gets its after-calls in order. A plugin too slow for them loses calls, which is counted and logged.
-        Of an ephemeral tenant no plugin is told.
+        Plugins see nothing of an ephemeral tenant.
         """
         if is_ephemeral(context.tenant):
             return
         for hook in self._after[operation]:
-            self._aftermaths[hook.plugin].add(hook, context, value)
+            self._after_queues[hook.plugin].add(hook, context, value)
 
     async def close(self, timeout_s: float) -> None:
-        """Ends the after-hooks that are scheduled, for at most `timeout_s`; what is left then is counted as dropped."""
-        await asyncio.gather(*(aftermath.close(timeout_s) for aftermath in self._aftermaths.values()))
-        self._threads.close()
+        """Finish the queued after-hooks within `timeout_s` seconds, and count those that remain as dropped."""
+        await asyncio.gather(*(queue.close(timeout_s) for queue in self._after_queues.values()))
+        self._executor.close()

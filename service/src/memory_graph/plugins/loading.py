@@ -1,6 +1,6 @@
-"""Finds and makes the plugins in PLUGIN_DIRS.
+"""Load the plugins in PLUGIN_DIRS.
 
-Everything found must load: a service that starts without the guard it was given is worse than one that does not start.
+Every file must load: a service that starts without the guard it was given is worse than one that does not start.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
 
 
 def split_directories(text: str) -> list[Path]:
-    """The directories in a PLUGIN_DIRS value: separated by commas or the system's path separator, blanks ignored."""
+    """Split a PLUGIN_DIRS value at commas and at the system's path separator; blanks are ignored."""
     return [Path(part.strip()) for part in re.split(f"[,{re.escape(os.pathsep)}]", text) if part.strip()]
 
 
 def load_plugins(directories: Iterable[Path | str], timeout_s: float, metrics: Metrics) -> PluginHost:
-    """Every plugin of every `*.py` file directly in the directories; files whose name starts with `_` are left out.
+    """Load every plugin of every `*.py` file directly in the directories; names that start with `_` are left out.
 
     timeout_s: how long one hook may take. Raises `PluginLoadError` with one sentence: file, reason, way out.
     """

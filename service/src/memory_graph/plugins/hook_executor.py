@@ -1,6 +1,6 @@
-"""Threads for plain hooks.
+"""Threads for plain (not async) hooks.
 
-Not `concurrent.futures`: its threads are joined when the interpreter ends, so that a hook which never returns would
+`concurrent.futures` is not used: it joins its threads when the interpreter ends, and a hook that never returns would
 keep the service from stopping.
 """
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class HookThreads:
-    """At most `size` daemon threads, started when they are needed. A hook that never returns keeps its thread."""
+class HookExecutor:
+    """A pool of at most `size` daemon threads, started on demand. A hook that never returns keeps its thread."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -27,7 +27,7 @@ class HookThreads:
         self._lock = threading.Lock()
 
     async def run(self, call: Callable[[], object]) -> object:
-        """What `call` returns or raises. Cancelling leaves a running call to itself and forgets its outcome."""
+        """Run `call` on a thread and return its result. Cancelling lets a running call go on and drops its outcome."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[object] = loop.create_future()
         context = contextvars.copy_context()
@@ -45,7 +45,7 @@ class HookThreads:
         return await future
 
     def close(self) -> None:
-        """Lets idle threads end; does not wait for busy ones."""
+        """Let idle threads end, without waiting for busy ones."""
         for _ in self._threads:
             self._jobs.put(None)
         self._threads.clear()
