@@ -1,7 +1,7 @@
 """A release whose workloads have 1,000 pods on 100 nodes: what waiting, planning and looking for drift cost.
 
-Calls, CPU seconds and memory are bounded (docs/benchmarks.md has what was measured); seconds of the clock are those of
-the cluster, and only told.
+Calls, CPU seconds and memory are bounded (docs/reference/benchmarks.md has what was measured); seconds of the clock
+are those of the cluster, and only told.
 """
 
 from __future__ import annotations

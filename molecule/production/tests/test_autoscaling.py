@@ -74,7 +74,7 @@ def test_the_autoscaler_asks_for_the_lag_and_prometheus_may_come_for_it(release:
 
 
 def test_the_rule_is_the_one_that_is_documented() -> None:
-    assert textwrap.indent(RULES.read_text(), " " * 7) in (ROOT / "docs/production.md").read_text()
+    assert textwrap.indent(RULES.read_text(), " " * 7) in (ROOT / "docs/how-to/deploy-to-production.md").read_text()
 
 
 @pytest.mark.timeout(1800)  # a whole deployment is in it

@@ -1,4 +1,4 @@
-"""What docs/telemetry.md shows is what the service takes."""
+"""What docs/reference/telemetry-events.md shows is what the service takes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from memory_graph.ingest.telemetry.decode import from_json
 from memory_graph.ingest.topics import DECODERS
 from support.server import Serve
 
-PAGE = (Path(__file__).parents[3] / "docs" / "telemetry.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "telemetry-events.md").read_text()
 EXAMPLES = dict(re.findall(r"^```\w+ ([^\n]+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
 
 
@@ -42,7 +42,7 @@ def test_every_payload_field_and_schema_is_named() -> None:
     for name in re.findall(r"`(llm\.[a-z_.]+)`", PAGE):
         kinds = [row for row in PAGE.splitlines() if row.startswith("| `llm.") and f"`{name}`" in row]
         assert kinds or name in DECODERS, name
-    folder = re.search(r"\]\(\.\./(service/[^)]+/schemas)\)", PAGE)
+    folder = re.search(r"\]\(\.\./\.\./(service/[^)]+/schemas)\)", PAGE)
     assert folder is not None
     assert {path.name for path in (Path(__file__).parents[3] / folder[1]).iterdir()} == set(FILES)
     assert from_json(json.dumps(json.loads(EXAMPLES["batch.json"])["events"][0]).encode(), batch=True)
