@@ -24,27 +24,27 @@ BENCHES = {
     "endurance": ["service/benches/endurance_bench.py"],
 }
 BY_NAME = {"walk", "endurance"}
-"""A million nodes, and a quarter of an hour of load: run when they are asked for."""
+"""A million nodes, and a quarter of an hour of load: they run only when they are named."""
 NEEDED = ("psutil",)
-"""What the benches import and a deployment does not install."""
-TELLS_ITSELF = {"deploy"}  # its table has columns for those it compares with
+"""Packages that the benches import and a deployment does not install."""
+PRINTS_ITSELF = {"deploy"}  # its table has a column for each side
 
 
 def main() -> None:
-    """Runs the benches named on the command line, else all but those :data:`BY_NAME`; also after one that failed."""
-    given = sys.argv[1:]
-    first_option = next((at for at, word in enumerate(given) if word.startswith("-")), len(given))
-    wanted, options = given[:first_option], given[first_option:]
-    unknown = sorted(set(wanted) - set(BENCHES))
+    """Run the benches named on the command line, else all but those :data:`BY_NAME`; go on after one that failed."""
+    arguments = sys.argv[1:]
+    first_option = next((at for at, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    names, options = arguments[:first_option], arguments[first_option:]
+    unknown = sorted(set(names) - set(BENCHES))
     if unknown:
         sys.exit(f"benches: {', '.join(unknown)}: no such bench; there are {', '.join(BENCHES)}")
-    if options and len(wanted) != 1:
+    if options and len(names) != 1:
         sys.exit(f"benches: {options[0]}: name the one bench that it is for first: {', '.join(BENCHES)}")
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         sys.exit(f"benches: {', '.join(missing)} is not installed: run `make bench`, or bin/setup dev first")
-    found, failed = {}, []
-    for name in wanted or [name for name in BENCHES if name not in BY_NAME]:
+    figures, failed = {}, []
+    for name in names or [name for name in BENCHES if name not in BY_NAME]:
         print(f"bench {name} …", file=sys.stderr)
         command = [sys.executable, *BENCHES[name], *options]
         if {"-h", "--help"} & set(options):
@@ -53,13 +53,13 @@ def main() -> None:
         if done.returncode:
             failed.append(name)
             continue
-        found[name] = json.loads(done.stdout)
-        if name not in TELLS_ITSELF:
-            show(name, found[name])
-    if found:
+        figures[name] = json.loads(done.stdout)
+        if name not in PRINTS_ITSELF:
+            show(name, figures[name])
+    if figures:
         results = ROOT / ".cache" / "bench.json"
         results.parent.mkdir(exist_ok=True)
-        results.write_text(json.dumps(found, indent=2))
+        results.write_text(json.dumps(figures, indent=2))
         print(f"written to {results.relative_to(ROOT)}", file=sys.stderr)
     if failed:
         sys.exit(f"benches: failed: {', '.join(failed)}")

@@ -14,39 +14,39 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .cluster import Cluster
+from .cluster import KubectlCluster
 from .manifests import memory_graph, synthetic
 from .rounds import Bench
-from .sides import THEIRS, all_sides
+from .sides import COMMUNITY_VENV, all_sides
 from .table import goal_lines, goals, table
-from .tools import CACHE, HELM, KUBECTL, ROOT, built
+from .tools import CACHE, HELM, KUBECTL, ROOT, build
 from .whole import whole_deployment
 
 SIZES = [10, 25, 100, 1000]
 
 
 def main() -> None:
-    given = _arguments()
-    if not (THEIRS / "bin" / "ansible-playbook").exists():
-        sys.exit(f"benches: {THEIRS.relative_to(ROOT)} is missing; run bin/setup bench")
-    kubectl, helm = built(KUBECTL, say), built(HELM, say)
-    cluster = Cluster(kubectl, given.kubeconfig)
-    whole = None if given.sizes else whole_deployment(cluster, given.rounds, say)
-    bench = Bench(cluster, all_sides(kubectl, helm), given.rounds, say)
-    cases = [] if given.sizes else [memory_graph()]
+    arguments = _arguments()
+    if not (COMMUNITY_VENV / "bin" / "ansible-playbook").exists():
+        sys.exit(f"benches: {COMMUNITY_VENV.relative_to(ROOT)} is missing; run bin/setup bench")
+    kubectl, helm = build(KUBECTL, say), build(HELM, say)
+    cluster = KubectlCluster(kubectl, arguments.kubeconfig)
+    whole = None if arguments.sizes else whole_deployment(cluster, arguments.rounds, say)
+    bench = Bench(cluster, all_sides(kubectl, helm), arguments.rounds, say)
+    cases = [] if arguments.sizes else [memory_graph()]
     figures: dict[str, Any] = {}
     try:
-        for case in [*cases, *map(synthetic, given.sizes or SIZES)]:
-            figures[case.title] = bench.measured(case)
+        for case in [*cases, *map(synthetic, arguments.sizes or SIZES)]:
+            figures[case.title] = bench.measure(case)
     finally:
         # Also when a later case fails: the earlier ones took minutes.
         say("\n".join(["", *table(figures, bench.sides)]))
-    reached = goals(figures, whole)
+    results = goals(figures, whole)
     versions = {"Kubernetes": cluster.version, "kubectl": KUBECTL.version, "helm": HELM.version, **_community()}
-    say("\n".join(["", *_whole_line(whole), *goal_lines(reached)]))
+    say("\n".join(["", *_whole_line(whole), *goal_lines(results)]))
     say(", ".join(f"{name} {version}" for name, version in versions.items()))
-    goals_found = [asdict(goal) for goal in reached]
-    print(json.dumps({"versions": versions, "cases": figures, "whole": whole, "goals": goals_found}, indent=2))
+    rows = [asdict(goal) for goal in results]
+    print(json.dumps({"versions": versions, "cases": figures, "whole": whole, "goals": rows}, indent=2))
 
 
 def say(text: str) -> None:
@@ -74,8 +74,8 @@ def _sizes(text: str) -> list[int]:
 
 def _community() -> dict[str, str]:
     """Versions of what the bench's virtual environment compares with."""
-    (manifest,) = THEIRS.glob("lib/python*/site-packages/ansible_collections/kubernetes/core/MANIFEST.json")
-    (core,) = THEIRS.glob("lib/python*/site-packages/ansible_core-*.dist-info")
+    (manifest,) = COMMUNITY_VENV.glob("lib/python*/site-packages/ansible_collections/kubernetes/core/MANIFEST.json")
+    (core,) = COMMUNITY_VENV.glob("lib/python*/site-packages/ansible_core-*.dist-info")
     collection = json.loads(manifest.read_text())["collection_info"]["version"]
     return {
         "kubernetes.core": collection,

@@ -1,4 +1,4 @@
-"""The cluster beside the measuring: fresh namespaces, controllers that came to rest, and requests counted."""
+"""The cluster around a measurement: fresh namespaces, controllers at rest, and counted requests."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-SETTLE_SECONDS = 120
+OBSERVED_TIMEOUT_S = 120
 # Level 6 of client-go's log is one line a response.
 RESPONSE = re.compile(r'"Response" verb="(?!OPTIONS)')
 SERVING = re.compile(r"Starting to serve on (\S+)")
 
 
 @dataclass(frozen=True)
-class Cluster:
-    """What kubectl can say and do with one kubeconfig."""
+class KubectlCluster:
+    """A cluster reached by kubectl with one kubeconfig."""
 
     kubectl: Path
     kubeconfig: Path
 
-    def run(self, *arguments: str, given: str | None = None) -> str:
-        """The output of kubectl.
+    def run(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl and return its output.
 
         :raises RuntimeError: with what kubectl said, when it failed.
         """
         command = [str(self.kubectl), "--kubeconfig", str(self.kubeconfig), *arguments]
-        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"kubectl {arguments[0]} failed: {done.stderr.strip()}")
         return done.stdout
@@ -52,33 +52,33 @@ class Cluster:
 
         :raises RuntimeError: when they have not after two minutes.
         """
-        until = time.monotonic() + SETTLE_SECONDS
-        columns = "custom-columns=made:.metadata.generation,seen:.status.observedGeneration"
-        while time.monotonic() < until:
-            said = self.run("get", "deployments,statefulsets", "-n", namespace, "--no-headers", "-o", columns)
-            if all(made == seen for made, seen in (line.split() for line in said.splitlines())):
+        deadline = time.monotonic() + OBSERVED_TIMEOUT_S
+        columns = "custom-columns=generation:.metadata.generation,observed:.status.observedGeneration"
+        while time.monotonic() < deadline:
+            output = self.run("get", "deployments,statefulsets", "-n", namespace, "--no-headers", "-o", columns)
+            if all(generation == observed for generation, observed in map(str.split, output.splitlines())):
                 return
             time.sleep(0.5)
-        raise RuntimeError(f"the controllers have not seen every workload of {namespace} in {SETTLE_SECONDS} s")
+        raise RuntimeError(f"the controllers have not seen every workload of {namespace} in {OBSERVED_TIMEOUT_S} s")
 
 
-class Counted:
-    """A kubeconfig whose requests can be counted."""
+class CallCounter:
+    """A kubeconfig for `kubectl proxy`, and the number of requests that went through it."""
 
     def __init__(self, kubeconfig: Path, log: Path) -> None:
         self.kubeconfig = kubeconfig
         self._log = log
 
     def calls(self) -> int:
-        """Requests answered so far."""
+        """The number of requests answered so far."""
         return len(RESPONSE.findall(self._log.read_text()))
 
 
 @contextmanager
-def counted(cluster: Cluster) -> Iterator[Counted]:
+def counting_calls(cluster: KubectlCluster) -> Iterator[CallCounter]:
     """The cluster behind `kubectl proxy`, which logs every request it passes on.
 
-    So all sides are counted alike, discovery included, and nothing else that uses the cluster is. The server's own
+    All sides are counted alike, discovery included, and other users of the cluster are not counted. The server's own
     metrics could not tell them apart.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -91,7 +91,7 @@ def counted(cluster: Cluster) -> Iterator[Counted]:
                 if not serving:
                     raise RuntimeError(f"kubectl proxy did not start: {log.read_text().strip()[-500:]}")
                 kubeconfig.write_text(json.dumps(_kubeconfig(f"http://{serving[1]}")))
-                yield Counted(kubeconfig, log)
+                yield CallCounter(kubeconfig, log)
             finally:
                 proxy.terminate()
 

@@ -1,4 +1,4 @@
-"""What is deployed: the memory graph's own objects, and synthetic releases that start no pod."""
+"""The objects that are deployed: the memory graph's own, and synthetic releases that start no pod."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ NAMESPACE = "memory-graph-bench"
 
 @dataclass(frozen=True)
 class Case:
-    """One set of objects. None of them is a Namespace: every side finds its namespace made."""
+    """One set of objects. None of them is a Namespace: the namespace of a side exists beforehand."""
 
     title: str
     objects: tuple[Manifest, ...]
 
     def into(self, namespace: str) -> list[Manifest]:
         """The objects, with every mention of the namespace they were rendered for replaced."""
-        found: list[Manifest] = json.loads(json.dumps(self.objects).replace(NAMESPACE, namespace))
-        return found
+        objects: list[Manifest] = json.loads(json.dumps(self.objects).replace(NAMESPACE, namespace))
+        return objects
 
 
 def synthetic(size: int) -> Case:
@@ -84,8 +84,8 @@ def memory_graph() -> Case:
         documents = [yaml.safe_load_all(path.read_text()) for path in sorted(Path(folder).rglob("*.yaml"))]
         objects = [document for group in documents for document in group if document]
     # A Kustomization lists the files beside it, and is no object of the cluster.
-    kept = [document for document in objects if document["kind"] not in ("Namespace", "Kustomization")]
-    for document in kept:
+    applied = [document for document in objects if document["kind"] not in ("Namespace", "Kustomization")]
+    for document in applied:
         if document["kind"] == "StatefulSet":
             document["spec"]["replicas"] = 0
-    return Case(f"the memory graph, {len(kept)} objects", tuple(kept))
+    return Case(f"the memory graph, {len(applied)} objects", tuple(applied))

@@ -1,4 +1,4 @@
-"""One run of a command: how long it takes, or how much memory."""
+"""The time or the memory that one run of a command takes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import psutil
 
 from .tools import ROOT
 
-SAMPLE_SECONDS = 0.02
+SAMPLE_INTERVAL_S = 0.02
 MIB = 1 << 20
 
 
 @dataclass(frozen=True)
 class Command:
-    """What is run, the environment it gets beside that of the bench, and whether an Ansible module does the work."""
+    """A command line, its environment beside that of the bench, and whether an Ansible module does the work."""
 
     argv: list[str]
     environment: Mapping[str, str]
@@ -30,8 +30,8 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Peaks in MiB.
+class MemoryPeaks:
+    """Peaks of memory in MiB.
 
     ``process`` is the resident memory of the process that talks to the API server: of an Ansible module the one it runs
     in, else the command itself. ``tree`` is the command with all its processes; pages they share count once (PSS).
@@ -42,16 +42,16 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Ran:
-    """Seconds of wall time that a command took, those of CPU of it and all it waited for, and what it printed."""
+class Timing:
+    """Seconds of wall time of a command, seconds of CPU of it and of the processes it waited for, and its output."""
 
     seconds: float
     cpu_seconds: float
     output: str
 
 
-def timed(command: Command) -> Ran:
-    """Run the command to its end.
+def time_command(command: Command) -> Timing:
+    """Run the command to its end and return its time and output.
 
     :raises RuntimeError: with the end of its output, when it failed.
     """
@@ -70,15 +70,15 @@ def timed(command: Command) -> Ran:
     if done.returncode:
         raise RuntimeError(f"{Path(command.argv[0]).name} failed:\n{done.stdout[-2000:]}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Ran(took, cpu, done.stdout)
+    return Timing(took, cpu, done.stdout)
 
 
-def observed(command: Command) -> Memory:
-    """Peak memory. Not for timing: looking on costs time.
+def measure_memory(command: Command) -> MemoryPeaks:
+    """Run the command and return its peaks of memory. Not for timing: the sampling costs time.
 
     :raises RuntimeError: with the end of its output, when it failed.
     """
-    peaks = Memory(0.0, 0.0)
+    peaks = MemoryPeaks(0.0, 0.0)
     with tempfile.TemporaryFile("w+") as output:
         environment = {**os.environ, **command.environment}
         process = psutil.Popen(
@@ -86,15 +86,15 @@ def observed(command: Command) -> Memory:
         )
         while process.poll() is None:
             now = _sample(process, command.in_module)
-            peaks = Memory(max(peaks.process, now.process), max(peaks.tree, now.tree))
-            time.sleep(SAMPLE_SECONDS)
+            peaks = MemoryPeaks(max(peaks.process, now.process), max(peaks.tree, now.tree))
+            time.sleep(SAMPLE_INTERVAL_S)
         if process.returncode:
             output.seek(0)
             raise RuntimeError(f"{Path(command.argv[0]).name} failed:\n{output.read()[-2000:]}")
-    return Memory(peaks.process, max(peaks.process, peaks.tree))
+    return MemoryPeaks(peaks.process, max(peaks.process, peaks.tree))
 
 
-def _sample(root: psutil.Process, in_module: bool) -> Memory:
+def _sample(root: psutil.Process, in_module: bool) -> MemoryPeaks:
     tree, largest = 0.0, 0.0
     with contextlib.suppress(psutil.NoSuchProcess):
         for process in [root, *root.children(recursive=True)]:
@@ -103,7 +103,7 @@ def _sample(root: psutil.Process, in_module: bool) -> Memory:
                 # Ansible forks itself for a task, which forks or starts the process that the module runs in.
                 if not in_module or process.ppid() not in (root.pid, os.getpid()):
                     largest = max(largest, _peak_resident(process.pid))
-    return Memory(largest, tree)
+    return MemoryPeaks(largest, tree)
 
 
 def _peak_resident(pid: int) -> float:

@@ -1,4 +1,4 @@
-"""The ways to make objects so that are compared."""
+"""The compared ways to apply objects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .manifests import Manifest
 from .measure import Command
 from .tools import ROOT
 
-OURS, THEIRS = ROOT / ".venv", ROOT / ".cache" / "bench-venv"
+OUR_VENV, COMMUNITY_VENV = ROOT / ".venv", ROOT / ".cache" / "bench-venv"
 # A loop over 1,000 objects would take 20 minutes a run.
 LOOP_OBJECTS = 100
 CALL_SSA_OBJECTS = 100
@@ -25,8 +25,8 @@ Task = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a side works: its files, its namespace, and the kubeconfig of the cluster."""
+class Workspace:
+    """The folder and the namespace that a side works in, and the kubeconfig of the cluster."""
 
     folder: Path
     namespace: str
@@ -35,114 +35,114 @@ class Place:
 
 @dataclass(frozen=True)
 class Side:
-    """One way to make objects so.
+    """One way to apply objects.
 
-    ``command`` writes what the way needs under the place's folder and says what to run there. ``venv`` is the virtual
-    environment whose empty play is taken off, None when no Ansible is in it. ``most`` is the largest release it is
-    measured with.
+    ``command`` writes the input files into the folder of the workspace and returns the command to run there. ``venv``
+    is the virtual environment whose empty play is subtracted, None where no Ansible runs. ``max_objects`` is the
+    largest release that it is measured with.
     """
 
     title: str
-    command: Callable[[list[Manifest], Place], Command]
+    command: Callable[[list[Manifest], Workspace], Command]
     venv: Path | None = None
-    most: int = 1_000_000
+    max_objects: int = 1_000_000
 
 
 def changed(output: str) -> int | None:
-    """How many tasks a playbook's recap counts as changed; None where there is no recap."""
+    """Return how many tasks the recap of a playbook counts as changed; None where there is no recap."""
     counts = [int(count) for count in CHANGED.findall(output)]
     return sum(counts) if counts else None
 
 
-def empty_play(venv: Path, place: Place) -> Command:
-    """A play without tasks, and without the objects: reading them is part of the work."""
-    return _play(venv, [], None, place)
+def empty_play(venv: Path, workspace: Workspace) -> Command:
+    """Return a play without tasks and without the objects: reading them is part of the measured work."""
+    return _play(venv, [], None, workspace)
 
 
-def release(objects: list[Manifest], place: Place) -> Command:
-    settings = {"name": "bench", "namespace": place.namespace, "objects": "{{ objects }}", "wait": False}
-    return _play(OURS, [{"name": "Release", "llm_devops.memory_graph.release": settings}], objects, place)
+def release(objects: list[Manifest], workspace: Workspace) -> Command:
+    settings = {"name": "bench", "namespace": workspace.namespace, "objects": "{{ objects }}", "wait": False}
+    return _play(OUR_VENV, [{"name": "Release", "llm_devops.memory_graph.release": settings}], objects, workspace)
 
 
-def loop(objects: list[Manifest], place: Place) -> Command:
+def loop(objects: list[Manifest], workspace: Workspace) -> Command:
     task: Task = {
         "name": "Apply one by one",
-        "kubernetes.core.k8s": {"definition": "{{ item }}", "namespace": place.namespace, "apply": True},
+        "kubernetes.core.k8s": {"definition": "{{ item }}", "namespace": workspace.namespace, "apply": True},
         "loop": "{{ objects }}",
         "loop_control": {"label": "{{ item.metadata.name }}"},
     }
-    return _play(THEIRS, [task], objects, place)
+    return _play(COMMUNITY_VENV, [task], objects, workspace)
 
 
-def call(objects: list[Manifest], place: Place) -> Command:
-    settings = {"definition": "{{ objects }}", "namespace": place.namespace, "apply": True}
-    return _play(THEIRS, [{"name": "Apply", "kubernetes.core.k8s": settings}], objects, place)
+def call(objects: list[Manifest], workspace: Workspace) -> Command:
+    settings = {"definition": "{{ objects }}", "namespace": workspace.namespace, "apply": True}
+    return _play(COMMUNITY_VENV, [{"name": "Apply", "kubernetes.core.k8s": settings}], objects, workspace)
 
 
-def call_ssa(objects: list[Manifest], place: Place) -> Command:
+def call_ssa(objects: list[Manifest], workspace: Workspace) -> Command:
     settings = {
         "definition": "{{ objects }}",
-        "namespace": place.namespace,
+        "namespace": workspace.namespace,
         "apply": True,
         "server_side_apply": {"field_manager": MANAGER},
     }
-    return _play(THEIRS, [{"name": "Apply", "kubernetes.core.k8s": settings}], objects, place)
+    return _play(COMMUNITY_VENV, [{"name": "Apply", "kubernetes.core.k8s": settings}], objects, workspace)
 
 
-def kubectl_apply(kubectl: Path) -> Callable[[list[Manifest], Place], Command]:
-    def command(objects: list[Manifest], place: Place) -> Command:
-        manifests = place.folder / "objects.yaml"
+def kubectl_apply(kubectl: Path) -> Callable[[list[Manifest], Workspace], Command]:
+    def command(objects: list[Manifest], workspace: Workspace) -> Command:
+        manifests = workspace.folder / "objects.yaml"
         manifests.write_text(_documents(objects))
-        argv = [str(kubectl), "--kubeconfig", str(place.kubeconfig), "--namespace", place.namespace]
+        argv = [str(kubectl), "--kubeconfig", str(workspace.kubeconfig), "--namespace", workspace.namespace]
         argv += ["apply", "--server-side", f"--field-manager={MANAGER}", f"--filename={manifests}"]
         return Command(argv, {})
 
     return command
 
 
-def helm_upgrade(helm: Path) -> Callable[[list[Manifest], Place], Command]:
-    def command(objects: list[Manifest], place: Place) -> Command:
-        chart = place.folder / "chart"
+def helm_upgrade(helm: Path) -> Callable[[list[Manifest], Workspace], Command]:
+    def command(objects: list[Manifest], workspace: Workspace) -> Command:
+        chart = workspace.folder / "chart"
         (chart / "templates").mkdir(parents=True, exist_ok=True)
         (chart / "Chart.yaml").write_text(yaml.safe_dump({"apiVersion": "v2", "name": "bench", "version": "0.1.0"}))
         literal = _documents(objects).replace("{{", '{{ "{{" }}')
         (chart / "templates" / "objects.yaml").write_text(literal)
-        argv = [str(helm), "--kubeconfig", str(place.kubeconfig), "--namespace", place.namespace]
+        argv = [str(helm), "--kubeconfig", str(workspace.kubeconfig), "--namespace", workspace.namespace]
         argv += ["upgrade", "--install", "bench", str(chart)]
-        homes = {f"HELM_{name}_HOME": str(place.folder / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
+        homes = {f"HELM_{name}_HOME": str(workspace.folder / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
         return Command(argv, homes)
 
     return command
 
 
 def all_sides(kubectl: Path, helm: Path) -> dict[str, Side]:
-    """Every side by its name in the figures; ours is the first."""
+    """Return every side by its name in the figures; ours is the first."""
     return {
-        "release": Side("release", release, OURS),
-        "loop": Side("k8s loop", loop, THEIRS, LOOP_OBJECTS),
-        "call": Side("k8s, one call", call, THEIRS),
-        "call_ssa": Side("one call, SSA", call_ssa, THEIRS, CALL_SSA_OBJECTS),
+        "release": Side("release", release, OUR_VENV),
+        "loop": Side("k8s loop", loop, COMMUNITY_VENV, LOOP_OBJECTS),
+        "call": Side("k8s, one call", call, COMMUNITY_VENV),
+        "call_ssa": Side("one call, SSA", call_ssa, COMMUNITY_VENV, CALL_SSA_OBJECTS),
         "kubectl": Side("kubectl apply", kubectl_apply(kubectl)),
         "helm": Side("helm upgrade", helm_upgrade(helm)),
     }
 
 
 def _documents(objects: list[Manifest]) -> str:
-    """A YAML stream; JSON is YAML, and is written faster."""
+    """Return a YAML stream. JSON is YAML, and is written faster."""
     return "".join(f"---\n{json.dumps(document)}\n" for document in objects)
 
 
-def _play(venv: Path, tasks: list[Task], objects: list[Manifest] | None, place: Place) -> Command:
-    playbook = place.folder / ("play.yml" if tasks else "empty.yml")
+def _play(venv: Path, tasks: list[Task], objects: list[Manifest] | None, workspace: Workspace) -> Command:
+    playbook = workspace.folder / ("play.yml" if tasks else "empty.yml")
     play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}
     playbook.write_text(yaml.safe_dump([play]))
     argv = [str(venv / "bin" / "ansible-playbook"), "--inventory", "localhost,", str(playbook)]
     if objects is not None:
-        variables = place.folder / "objects.json"
+        variables = workspace.folder / "objects.json"
         variables.write_text(json.dumps({"objects": objects}))
         argv += ["--extra-vars", f"@{variables}"]
     environment = {
-        "K8S_AUTH_KUBECONFIG": str(place.kubeconfig),
+        "K8S_AUTH_KUBECONFIG": str(workspace.kubeconfig),
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "ANSIBLE_PYTHON_INTERPRETER": str(venv / "bin" / "python"),
         # Its recap says how many tasks changed anything.

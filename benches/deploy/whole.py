@@ -9,18 +9,19 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from .cluster import Cluster
+from .cluster import KubectlCluster
 from .manifests import NAMESPACE
-from .measure import Command, timed
-from .sides import OURS, Place, changed, empty_play
+from .measure import Command, time_command
+from .sides import OUR_VENV, Workspace, changed, empty_play
 from .tools import ROOT, Say
 
 
-def whole_deployment(cluster: Cluster, rounds: int, say: Say) -> dict[str, Any]:
-    """Seconds of `playbooks/deploy.yml`, first and (median) again, and the most tasks that a second run changed; and
-    seconds of CPU (medians) of it again and of an empty play beside it, which is the least that Ansible takes.
+def whole_deployment(cluster: KubectlCluster, rounds: int, say: Say) -> dict[str, Any]:
+    """Measure `playbooks/deploy.yml`, first and again.
 
-    `playbooks/local.yml` goes before it, not timed: it makes the cluster and the image where there is none.
+    Returns the seconds of the first run and (median) of the runs again, the highest number of tasks that a run again
+    changed, and the seconds of CPU (medians) of the runs again and of an empty play, the least that Ansible takes.
+    `playbooks/local.yml` runs before, not timed: it makes the cluster and the image where there is none.
     """
     settings = {
         "memory_graph_kubeconfig": str(cluster.kubeconfig),
@@ -30,16 +31,16 @@ def whole_deployment(cluster: Cluster, rounds: int, say: Say) -> dict[str, Any]:
         "memory_graph_endpoint": "",
     }
     say("the whole deployment: cluster, image and a first deployment, not timed")
-    timed(_playbook("local.yml", settings))
+    time_command(_playbook("local.yml", settings))
     try:
         image = cluster.run("get", "statefulset", "memory-graph", "-n", NAMESPACE, "-o", f"jsonpath={IMAGE}")
         deploy = _playbook("deploy.yml", {**settings, "memory_graph_image": image})
         cluster.delete([NAMESPACE])
         say(f"the whole deployment: first, and {rounds} times again")
-        first = timed(deploy)
+        first = time_command(deploy)
         with tempfile.TemporaryDirectory() as folder:
-            play = empty_play(OURS, Place(Path(folder), "", cluster.kubeconfig))
-            again, empty = zip(*((timed(deploy), timed(play)) for _ in range(rounds)), strict=True)
+            play = empty_play(OUR_VENV, Workspace(Path(folder), "", cluster.kubeconfig))
+            again, empty = zip(*((time_command(deploy), time_command(play)) for _ in range(rounds)), strict=True)
     finally:
         cluster.delete([NAMESPACE])
     counts = [changed(run.output) for run in again]
