@@ -1,4 +1,4 @@
-"""What docs/reference/telemetry-events.md shows is what the service takes."""
+"""The examples of docs/reference/telemetry-events.md and docs/how-to/send-telemetry.md are what the service takes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from memory_graph.ingest.telemetry.decode import from_json
 from memory_graph.ingest.topics import DECODERS
 from support.server import Serve
 
-PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "telemetry-events.md").read_text()
-EXAMPLES = dict(re.findall(r"^```\w+ ([^\n]+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = (DOCS / "reference/telemetry-events.md").read_text()
+BLOCK = re.compile(r"^```\w+ ([^\n]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+EXAMPLES = dict(BLOCK.findall(PAGE + (DOCS / "how-to/send-telemetry.md").read_text()))
 
 
 @pytest.mark.parametrize("topic", DECODERS)

@@ -1,6 +1,6 @@
 """Plugins: the operator's own code, called before and after writes and queries.
 
-A plugin file imports what it needs from here; service/README.md has the how-to.
+A plugin file imports what it needs from here; docs/how-to/write-a-plugin.md has the how-to.
 """
 
 from memory_graph.plugins.api import HOOKS, OPERATIONS, HookContext, Plugin, Veto
