@@ -15,8 +15,8 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, ClusterError
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
 
 KIND_PROVIDER = "kind://"
 

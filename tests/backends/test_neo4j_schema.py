@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _neo4j_migrations
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends import _neo4j_migrations
 
 from memory_graph.store.neo4j import schema
 from support.neo4j_server import PASSWORD, USERNAME, asked

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COLLECTION = ROOT / "collections/ansible_collections/llm_devops/memory_graph"
 sys.path.append(str(ROOT / "collections"))
 
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster, connect  # noqa: E402
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import Cluster, connect  # noqa: E402
 
 # These write to a cluster. Molecule makes one for them; on another one they run only when an image is named for it.
 if not {"MOLECULE_EPHEMERAL_DIRECTORY", "MEMORY_GRAPH_IMAGE"} & os.environ.keys():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._smoke_test import connected, smoke_test
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._smoke_test import connected, smoke_test
 from ansible_collections.llm_devops.memory_graph.plugins.modules.smoke_test import WRITES
 
 LIMIT_S = 60.0

@@ -17,7 +17,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "collections"))
 
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster, connect  # noqa: E402
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import Cluster, connect  # noqa: E402
 
 # What is in on_cluster writes to one. Molecule makes one for it; elsewhere it runs only when an image is named for it.
 if not {"MOLECULE_EPHEMERAL_DIRECTORY", "MEMORY_GRAPH_IMAGE"} & os.environ.keys():

@@ -18,7 +18,7 @@ from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2_grpc
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.append(str(ROOT / "collections"))
 
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect  # noqa: E402
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect  # noqa: E402
 
 # A machine without kubectl has the one that came with the cluster.
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -20,9 +20,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.append(str(ROOT / "collections"))
 
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect  # noqa: E402
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery  # noqa: E402
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError  # noqa: E402
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect  # noqa: E402
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Discovery  # noqa: E402
 
 WAIT_TIMEOUT = 600
 RUN_SECONDS = 240

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._quantity import parse
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._quantity import parse
 
 from .conftest import NAMESPACE, ROOT, WORKER, Release, answer, awaited, stored
 

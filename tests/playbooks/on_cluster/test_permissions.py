@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster, connect
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._groundwork import have
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import Cluster, connect
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Discovery
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._prerequisites import have
 
 Grant = Callable[..., Path]
 

@@ -14,11 +14,11 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback, missing_required_lib
 
-from . import _kubeconfig, _transport
-from ._cluster import Cluster, connect
 from ._errors import ClusterError
-from ._manifest import opened
-from ._secret_values import SecretValues
+from .cluster import _kubeconfig, _transport
+from .cluster._cluster import Cluster, connect
+from .cluster._secret_values import SecretValues
+from .objects._manifest import opened
 
 OURS = frozenset({"kind", "name", "namespace", "api_version", "action", "state", "check", "label", "path", "header",
                   "before_header", "after_header"})  # fmt: skip

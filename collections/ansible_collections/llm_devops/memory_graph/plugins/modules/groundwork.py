@@ -88,10 +88,10 @@ report:
 
 from typing import Any
 
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _groundwork
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import Cluster
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _prerequisites
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "namespace": {"type": "str", "required": True},
@@ -126,13 +126,13 @@ def lay(cluster: Cluster, params: dict[str, Any], *, check: bool) -> list[str]:
     """Makes what is missing; what that is, or would be."""
     where, made = params["namespace"], []
     if params["create_namespace"] and cluster.find(f"/api/v1/namespaces/{where}") is None:
-        manifest = _groundwork.namespace(where, {}, params["pod_security"])
-        if check or _groundwork.created(cluster, "/api/v1/namespaces", manifest):
+        manifest = _prerequisites.namespace(where, {}, params["pod_security"])
+        if check or _prerequisites.created(cluster, "/api/v1/namespaces", manifest):
             made.append(f"Namespace/{where}")
     made += [
         f"Secret/{wanted['name']}"
         for wanted in params["secrets"]
-        if _groundwork.have(cluster, where, wanted, params["labels"], check=check)
+        if _prerequisites.have(cluster, where, wanted, params["labels"], check=check)
     ]
     return made
 

@@ -91,12 +91,13 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _grpc_health, _portforward
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._grpc_health import Health, check
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._portforward import PortForward
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends import _grpc_health
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._grpc_health import Health, check
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster import _port_forward
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import Cluster
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._port_forward import PortForward
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "address": {"type": "str"},
@@ -153,7 +154,7 @@ def main() -> None:
     )  # fmt: skip
     if _grpc_health.grpc is None:
         module.fail_json(msg=missing_required_lib("grpcio and grpcio-health-checking"))
-    if _portforward.websocket is None and not module.params["address"]:
+    if _port_forward.websocket is None and not module.params["address"]:
         module.fail_json(msg=missing_required_lib("websocket-client"))
     deadline = time.monotonic() + module.params["wait_timeout"]
     try:

@@ -150,12 +150,16 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _kafka_admin, _portforward
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._credentials import secret_values
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kafka_admin import Login, NoAnswer, connected
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kafka_topic import (
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends import _kafka_admin
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._credentials import secret_values
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._kafka_admin import (
+    Login,
+    NoAnswer,
+    connected,
+)
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._kafka_topic import (
     Plan,
     Topic,
     Wish,
@@ -164,8 +168,9 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kafka_top
     shown,
     text,
 )
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kubeconfig import yaml
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._pod_proxy import PodProxy
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._pod_proxy import PodProxy
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster import _port_forward
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import yaml
 
 SASL = ("SASL_PLAINTEXT", "SASL_SSL")
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -271,7 +276,7 @@ def main() -> None:
     )
     if _kafka_admin.kafka is None:
         module.fail_json(msg=missing_required_lib("kafka-python"))
-    if module.params["port_forward"] and _portforward.websocket is None:
+    if module.params["port_forward"] and _port_forward.websocket is None:
         module.fail_json(msg=missing_required_lib("websocket-client"))
     for option in ("partitions", "replication_factor", "timeout"):
         if module.params[option] is not None and module.params[option] < 1:

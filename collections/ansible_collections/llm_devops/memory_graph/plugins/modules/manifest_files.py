@@ -84,9 +84,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _kubeconfig
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ManifestError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest_files import (
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster import _kubeconfig
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest_files import (
     LIST,
     Change,
     changes,

@@ -110,12 +110,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import missing_required_lib
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _neo4j_schema, _portforward
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._credentials import secret_values
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._endpoints import ready_pods
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._neo4j_schema import (
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends import _neo4j_schema
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._credentials import secret_values
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._endpoints import ready_pods
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._neo4j_schema import (
     Database,
     Login,
     Standing,
@@ -123,7 +123,8 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._neo4j_sch
     migrate,
     standing,
 )
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._portforward import PortForward
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster import _port_forward
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._port_forward import PortForward
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "uri": {"type": "str", "required": True},
@@ -199,7 +200,7 @@ def main() -> None:
     )
     if _neo4j_schema.neo4j is None:
         module.fail_json(msg=missing_required_lib("neo4j"))
-    if module.params["port_forward"] and _portforward.websocket is None:
+    if module.params["port_forward"] and _port_forward.websocket is None:
         module.fail_json(msg=missing_required_lib("websocket-client"))
     if module.params["timeout"] < 1:
         module.refuse(ClusterError(f"timeout is {module.params['timeout']}", "give 1 or more"))

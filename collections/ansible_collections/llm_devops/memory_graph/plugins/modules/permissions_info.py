@@ -136,11 +136,15 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kubeconfig import yaml
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import prepared
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._permissions import Plan, manifest, needs
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Discovery
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import yaml
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import prepared
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._permissions import (
+    Plan,
+    manifest,
+    needs,
+)
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "default": "memory-graph"},

@@ -87,9 +87,9 @@ from typing import Any
 
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import prepared
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest_checks import release_name
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._preflight import Preflight, table
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import prepared
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest_checks import release_name
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._preflight import Preflight, table
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "default": "memory-graph"},

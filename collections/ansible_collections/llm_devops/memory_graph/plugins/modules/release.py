@@ -193,16 +193,16 @@ from typing import Any
 
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._interrupt import Interrupted, interruptible
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._outcome import (
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._progress import writer
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Outcome, Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._result import (
     changed_lines,
     entries,
     failure_text,
     result,
     unified,
 )
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._progress import writer
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Outcome, Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._signals import Interrupted, interruptible
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},

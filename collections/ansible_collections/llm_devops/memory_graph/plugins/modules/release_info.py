@@ -119,13 +119,18 @@ orphans:
 import datetime as dt
 from typing import Any
 
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _drift, _history, _lease, _revisions
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, ClusterError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._parallel import in_parallel
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._predicates import judge
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import Cluster
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Discovery
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._parallel import in_parallel
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import (
+    _drift,
+    _history,
+    _lease,
+    _revisions,
+)
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._predicates import judge
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},

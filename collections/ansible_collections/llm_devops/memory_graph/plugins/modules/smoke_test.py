@@ -111,13 +111,14 @@ from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
 
-from ..module_utils import _memory_messages, _portforward, _smoke_test
 from ..module_utils._ansible import ClusterModule, sentence
-from ..module_utils._cluster import Cluster
-from ..module_utils._endpoints import ready_pods
 from ..module_utils._errors import ClusterError
-from ..module_utils._portforward import PortForward
-from ..module_utils._smoke_test import Measured, SmokeTestError, Tls, UnknownSmokeTest, connected, smoke_test
+from ..module_utils.backends import _memory_messages, _smoke_test
+from ..module_utils.backends._endpoints import ready_pods
+from ..module_utils.backends._smoke_test import Measured, SmokeTestError, Tls, UnknownSmokeTest, connected, smoke_test
+from ..module_utils.cluster import _port_forward
+from ..module_utils.cluster._cluster import Cluster
+from ..module_utils.cluster._port_forward import PortForward
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "namespace": {"type": "str", "required": True},
@@ -134,7 +135,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 LIBRARIES = (
     ("grpcio", _smoke_test, "grpc"),
     ("protobuf", _memory_messages, "descriptor_pb2"),
-    ("websocket-client", _portforward, "websocket"),
+    ("websocket-client", _port_forward, "websocket"),
 )
 WRITES = re.compile(r'^memory_graph_grpc_requests_total\{method="AddPrompt",status="OK"\} ([0-9.e+]+)$', re.MULTILINE)
 

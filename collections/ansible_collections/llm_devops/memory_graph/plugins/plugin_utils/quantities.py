@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..module_utils._quantity import FORM, fault
+from ..module_utils.objects._quantity import FORM, fault
 
 
 def faults(name: str, value: Any) -> Iterator[str]:

@@ -10,8 +10,8 @@ import time
 import uuid
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, Wish
 
 GONE_SECONDS = 60
 CONTAINERS = "containers: needs containers that really run: their exit codes, output, probes or answers"

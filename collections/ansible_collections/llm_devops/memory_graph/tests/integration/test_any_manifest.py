@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import json
 
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _outcome
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _result
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.json_shapes import (
     HIDDEN_WORDS,
     any_manifest,
@@ -44,8 +44,8 @@ def test_no_manifest_crashes_a_release_or_shows_a_secret(place):
             told = str(error)
         else:
             seen["failed" if outcome.failures else "done"] += 1
-            shown = [_outcome.changed_lines(outcome), _outcome.result(outcome, run.cluster, check=False)]
-            told = _outcome.failure_text(outcome) + json.dumps(shown, default=str)
+            shown = [_result.changed_lines(outcome), _result.result(outcome, run.cluster, check=False)]
+            told = _result.failure_text(outcome) + json.dumps(shown, default=str)
             if outcome.failures:
                 assert not outcome.wrote, outcome.failures
         told += "".join(place.said)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import PART_OF, applyset_id
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import PART_OF, applyset_id
 
 OURS = "llm-devops-memory-graph/v1"
 TOOLING = "applyset.kubernetes.io/tooling"

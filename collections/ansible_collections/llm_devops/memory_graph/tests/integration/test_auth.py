@@ -17,14 +17,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _identity
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import (
     ApiError,
     ClusterError,
     ConfigError,
     Unreachable,
 )
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster import _identity
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
 from ansible_collections.llm_devops.memory_graph.tests.integration.certificates import Authority, signing_request
 from ansible_collections.llm_devops.memory_graph.tests.integration.pod_python import run_in_pod
 from ansible_collections.llm_devops.memory_graph.tests.integration.whoami import account, user, whoami

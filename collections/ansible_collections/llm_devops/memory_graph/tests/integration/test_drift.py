@@ -8,8 +8,8 @@ import base64
 import datetime as dt
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _drift, _history, _revisions
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Discovery
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _drift, _history, _revisions
 
 
 def secret(**data):

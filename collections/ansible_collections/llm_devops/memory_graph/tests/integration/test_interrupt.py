@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _history, _lease
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _history, _lease
 from ansible_collections.llm_devops.memory_graph.tests.integration.fault_proxy import FaultProxy
 
 MODULES = "ansible_collections.llm_devops.memory_graph.plugins.modules"

@@ -9,10 +9,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _lease
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._outcome import failure_text
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _lease
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._result import failure_text
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
 

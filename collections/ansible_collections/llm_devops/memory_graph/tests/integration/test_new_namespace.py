@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _quantity
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, ManifestError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._new_namespace import STAND_IN
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects import _quantity
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._new_namespace import STAND_IN
 
 SELECTOR = {"matchLabels": {"app": "demo"}}
 

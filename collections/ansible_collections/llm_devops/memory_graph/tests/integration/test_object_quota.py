@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._outcome import failure_text
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._result import failure_text
 
 
 def test_the_sum_is_refused_before_the_first_write(place):

@@ -8,9 +8,9 @@ import json
 import re
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._outcome import changed_lines, failure_text
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._result import changed_lines, failure_text
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 HELM = {"meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": "web"}

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _check_access
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._discovery import Discovery
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import prepared
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._permissions import Plan, manifest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._preflight import Preflight
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._survey import Survey
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Discovery
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import prepared
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight import _check_access
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._context import Survey
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._permissions import Plan, manifest
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._preflight import Preflight
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, Wish
 
 SECONDS = 60
 """How long the API server's authoriser may take to hear of a changed Role; usually milliseconds."""

@@ -6,8 +6,12 @@ from __future__ import annotations
 
 import json
 
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import prepared
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._preflight import CHECKS, Preflight, table
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import prepared
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._preflight import (
+    CHECKS,
+    Preflight,
+    table,
+)
 
 
 def preflight(place, *objects):

@@ -8,9 +8,9 @@ import http.client
 from urllib.parse import urlsplit
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError, ConfigError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._portforward import PortForward
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._port_forward import PortForward
 from ansible_collections.llm_devops.memory_graph.tests.integration.certificates import Authority
 from ansible_collections.llm_devops.memory_graph.tests.integration.connect_proxy import ConnectProxy
 from ansible_collections.llm_devops.memory_graph.tests.integration.whoami import account, user

@@ -10,16 +10,16 @@ import socket
 import uuid
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import prepared
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._outcome import (
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import prepared
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._preflight import Preflight
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._result import (
     changed_lines,
     entries,
     failure_text,
 )
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._preflight import Preflight
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
 
 SECRET = "correct-horse-battery-staple"
 

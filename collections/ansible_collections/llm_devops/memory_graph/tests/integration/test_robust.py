@@ -12,12 +12,12 @@ import uuid
 from dataclasses import replace
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _transport
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster, connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, ClusterError, Unreachable
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kubeconfig import access
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._patience import Patience
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster import _transport
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import Cluster, connect
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import access
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._retry import Patience
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, Wish
 from ansible_collections.llm_devops.memory_graph.tests.integration.fault_proxy import Fault, FaultProxy
 
 FINALIZER = "example.com/keep"

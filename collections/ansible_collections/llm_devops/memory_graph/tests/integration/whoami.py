@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
 
 
 def whoami(options):

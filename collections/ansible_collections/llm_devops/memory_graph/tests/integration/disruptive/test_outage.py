@@ -19,11 +19,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _patience
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import Cluster, connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kubeconfig import access
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster import _retry
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import Cluster, connect
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import access
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, Wish
 
 SETTLED_SECONDS = 150
 
@@ -138,7 +138,7 @@ def waited(cluster):
 
 
 def test_the_api_server_restarts_while_objects_are_written(place, control_plane, monkeypatch):
-    monkeypatch.setattr(_patience, "NOTICEABLE", 0.5)  # a quick machine has it back before anybody would mind
+    monkeypatch.setattr(_retry, "NOTICEABLE", 0.5)  # a quick machine has it back before anybody would mind
     objects = [place.namespace, *(place.config(f"settings-{number}") for number in range(100))]
     cluster = Disturbed(control_plane.restart_api_server)
     outcome = Release(cluster, Wish("demo", place.name, objects), lambda *_line: None).present()

@@ -10,9 +10,9 @@ import itertools
 import json
 from urllib.parse import parse_qs, urlsplit
 
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import FIELD_MANAGER, Cluster
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._kubeconfig import Access
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._patience import Patience
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import FIELD_MANAGER, Cluster
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import Access
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._retry import Patience
 
 CLUSTER_SCOPED = {"Namespace", "ClusterRole", "CustomResourceDefinition"}
 KINDS = {

@@ -7,23 +7,22 @@ from __future__ import annotations
 import copy
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils import (
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import FIELD_MANAGER
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects import _fields, _namespaces
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import ref
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._resource_requests import autoscaled
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _drift
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait import (
+    _assessment,
     _diagnose,
-    _drift,
-    _fields,
-    _finding,
-    _phase,
+    _pod_status,
     _pods,
     _predicates,
-    _terminating,
 )
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import FIELD_MANAGER
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._demand import autoscaled
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._evidence import Evidence
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._manifest import ref
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._watch_cache import Evidence
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.examples import examples
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.json_shapes import any_object, shaken
-from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.waiting import ALL, Waiting
+from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.wait.waiting import ALL, Waiting
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,7 +63,7 @@ def test_a_recorded_object_with_other_parts_is_judged(obj):
     answered(_predicates.judge(obj))
     assert all(isinstance(name, str) for spec in _pods.pod_specs(obj) for name in _pods.claims_of(spec))
     assert isinstance(_pods.unproven(obj, None), bool)
-    assert isinstance(_terminating.held(obj), str)
+    assert isinstance(_namespaces.held(obj), str)
     autoscaled([obj])
 
 
@@ -73,7 +72,7 @@ def test_a_recorded_object_with_other_parts_is_judged(obj):
 def test_a_pod_is_diagnosed(pod, events):
     found = _diagnose.trouble(pod, events)
     assert found is None or isinstance(found.reason, str)
-    word, detail = _phase.phase(pod, events)
+    word, detail = _pod_status.phase(pod, events)
     assert isinstance(word + detail + _diagnose.unready(pod) + "".join(_diagnose.ended(pod)), str)
     for event in events:
         _diagnose.refused_creation(event)
@@ -87,7 +86,7 @@ def test_an_awaited_object_is_explained(obj, others, data):
     for other in [obj, *others]:
         kind = data.draw(st.sampled_from(["ADDED", "MODIFIED", "DELETED", "BOOKMARK", None]))
         evidence.note("watch", {"type": kind, "object": other})
-    found = _finding.find(evidence.live[ref(obj)], evidence)
+    found = _assessment.find(evidence.live[ref(obj)], evidence)
     assert isinstance(found.sentence + found.serving, str)
     evidence.told(evidence.live[ref(obj)])
     evidence.opened("watch")

@@ -1,0 +1,192 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""Topics of a Kafka, through kafka-python; what goes wrong becomes a sentence."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from .._errors import ClusterError
+from ._kafka_topic import Plan, Setting, Topic, Wish
+
+try:
+    from kafka.admin import ConfigResource, KafkaAdminClient
+    from kafka.errors import (
+        AuthorizationError,
+        BrokerResponseError,
+        KafkaError,
+        KafkaTimeoutError,
+        SaslAuthenticationFailedError,
+        UnknownTopicOrPartitionError,
+        UnsupportedSaslMechanismError,
+    )
+
+    import kafka
+except ImportError:  # the module names the missing library
+    kafka = None
+
+__all__ = ["Login", "NoAnswer", "Topics", "connected", "kafka"]
+DEFAULT = "DELETE"
+"""The operation that takes a setting away, so that the broker's default is in force again."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """How to speak with the brokers, and as whom. ``ca``: PEM certificates instead of the system's."""
+
+    protocol: str = "PLAINTEXT"
+    mechanism: str | None = None
+    username: str | None = None
+    password: str | None = None
+    ca: str | None = None
+
+    def options(self) -> dict[str, Any]:
+        """What the client takes.
+
+        Raises:
+            ClusterError: when the CA is none.
+        """
+        found: dict[str, Any] = {"security_protocol": self.protocol}
+        if self.protocol in ("SSL", "SASL_SSL"):
+            found["ssl_context"] = self._context()
+        if self.protocol in ("SASL_PLAINTEXT", "SASL_SSL"):
+            found |= {
+                "sasl_mechanism": self.mechanism,
+                "sasl_plain_username": self.username,
+                "sasl_plain_password": self.password,
+            }
+        return found
+
+    def _context(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cadata=self.ca)
+        except ssl.SSLError as error:
+            raise ClusterError(f"the CA of the brokers is no PEM certificate ({error.reason})", "give one") from error
+
+
+class NoAnswer(ClusterError):
+    """No broker could be reached, or none let us in in time."""
+
+
+class _LastWord(logging.Handler):
+    """Keeps what the client says about a connection that failed: its own errors leave that out.
+
+    A login that fails outranks the rest. Over TLS the client often misses that answer, sees the connection end, and
+    tries again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.error: Exception | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = next((arg for arg in record.args or () if isinstance(arg, Exception)), None)
+        if error is None or isinstance(error, KafkaTimeoutError):  # the latter we have ourselves
+            return
+        if not isinstance(self.error, SaslAuthenticationFailedError):
+            self.error = error
+
+
+@contextmanager
+def connected(servers: Sequence[str], login: Login, seconds: float, proxy: str | None = None) -> Iterator[Topics]:
+    """A client of the brokers, until the end of the block.
+
+    Raises:
+        ClusterError: for every error of Kafka in the block too.
+    """
+    last, logger = _LastWord(), logging.getLogger("kafka")
+    logger.addHandler(last)
+    logger.propagate = False
+    where = ", ".join(servers)
+    milliseconds = int(seconds * 1000)
+    try:
+        client = KafkaAdminClient(
+            bootstrap_servers=list(servers), client_id="memory-graph", proxy_url=proxy,
+            bootstrap_timeout_ms=milliseconds, request_timeout_ms=milliseconds, **login.options(),
+        )  # fmt: skip
+        try:
+            yield Topics(client, milliseconds)
+        finally:
+            client.close()
+    except KafkaError as error:
+        raise _explained(error, where, login, last.error) from error
+    finally:
+        logger.removeHandler(last)
+
+
+def _explained(error: Exception, where: str, login: Login, before: Exception | None) -> ClusterError:
+    text = " ".join(str(error).split())
+    if SaslAuthenticationFailedError in (type(error), type(before)):
+        return ClusterError(f"Kafka at {where} refuses user {login.username}", "check user name and password")
+    if isinstance(error, UnsupportedSaslMechanismError):
+        return ClusterError(f"Kafka at {where} does not know {login.mechanism}", "choose another sasl_mechanism")
+    if isinstance(error, AuthorizationError):
+        who = f"user {login.username}" if login.username else "who does not log in"
+        return ClusterError(f"Kafka at {where} does not let {who} do this: {text}", "have an ACL granted")
+    if isinstance(error, KafkaTimeoutError):
+        why = f": {' '.join(str(before).split())}" if before else ""
+        who = "user name and password, " if login.username else ""
+        return NoAnswer(
+            f"Kafka at {where} does not answer ({login.protocol}){why}",
+            f"check bootstrap_servers, {who}security_protocol, and whether the brokers run",
+        )
+    if isinstance(error, BrokerResponseError):
+        return ClusterError(f"Kafka at {where} refuses: {text}", "correct what it names")
+    return ClusterError(f"Kafka at {where}: {text or type(error).__name__}", "read the broker's log")
+
+
+class Topics:
+    """The topics of a Kafka. Every method raises errors of kafka-python."""
+
+    def __init__(self, client: KafkaAdminClient, timeout_ms: int) -> None:
+        self._client, self._timeout_ms = client, timeout_ms
+
+    def find(self, name: str) -> Topic | None:
+        """The topic as it is, or None when there is none."""
+        found = self._client.describe_topics([name])[0]
+        if found["error_code"] == UnknownTopicOrPartitionError.errno:
+            return None
+        if found["error_code"]:
+            raise kafka.errors.for_code(found["error_code"])(f"topic {name}")
+        resource = ConfigResource("TOPIC", name)
+        settings = self._client.describe_configs([resource], config_filter="all")["topic"][name]
+        copies = {len(partition["replica_nodes"]) for partition in found["partitions"]}
+        return Topic(len(found["partitions"]), max(copies), {key: _setting(value) for key, value in settings.items()})
+
+    def carry_out(self, wish: Wish, plan: Plan, *, check: bool) -> None:
+        """Does what the plan says, or in check mode asks the broker whether it would."""
+        if plan.create:
+            wanted: dict[str, Any] = {
+                "num_partitions": wish.partitions, "replication_factor": wish.replication_factor,
+                "configs": {key: value for key, value in wish.configs.items() if value is not None},
+            }  # fmt: skip
+            wanted = {key: value for key, value in wanted.items() if value is not None}
+            self._client.create_topics(
+                {wish.name: wanted}, timeout_ms=self._timeout_ms, validate_only=check, wait_for_metadata=not check
+            )
+        if plan.delete and not check:
+            self._client.delete_topics([wish.name], timeout_ms=self._timeout_ms)
+        if plan.partitions is not None:
+            self._client.create_partitions(
+                {wish.name: plan.partitions}, timeout_ms=self._timeout_ms, validate_only=check
+            )
+        if plan.configs:
+            self._configure(wish.name, plan.configs, check=check)
+
+    def _configure(self, name: str, configs: Mapping[str, str | None], *, check: bool) -> None:
+        changes = {key: (DEFAULT, None) if value is None else value for key, value in configs.items()}
+        answer = self._client.alter_configs([ConfigResource("TOPIC", name, changes)], validate_only=check,
+                                            raise_on_unknown=False)  # fmt: skip
+        said = answer["topic"][name]
+        if said != "OK":
+            raise BrokerResponseError(said)
+
+
+def _setting(described: Mapping[str, Any]) -> Setting:
+    own = described["config_source"] == "DYNAMIC_TOPIC_CONFIG"
+    return Setting(described["value"], own, described.get("config_type", "STRING"))

@@ -1,0 +1,160 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a topic is, what it should be, what has to be done, and whether brokers show that it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._errors import ClusterError
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting in force. ``own``: it is the topic's, and not a default of the broker. ``type``: as Kafka calls it."""
+
+    value: str | None
+    own: bool = False
+    type: str = "STRING"
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic that is there."""
+
+    partitions: int
+    replication_factor: int
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a topic should be; None is the broker's default. A setting that is None is no setting of the topic's own."""
+
+    name: str
+    partitions: int | None = None
+    replication_factor: int | None = None
+    configs: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What has to be done. ``create`` stands alone; ``before`` and ``after`` show what differs."""
+
+    create: bool = False
+    delete: bool = False
+    partitions: int | None = None
+    configs: Mapping[str, str | None] = field(default_factory=dict)
+    before: Mapping[str, Any] = field(default_factory=dict)
+    after: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> bool:
+        return self.create or self.delete or self.partitions is not None or bool(self.configs)
+
+
+def text(value: Any) -> str | None:
+    """A setting as Kafka writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return None if value is None else str(value)
+
+
+_READ: Mapping[str, Callable[[str], Any]] = {
+    "BOOLEAN": str.lower,
+    "SHORT": int,
+    "INT": int,
+    "LONG": int,
+    "DOUBLE": float,
+    "LIST": lambda value: sorted(part.strip() for part in value.split(",")),
+}
+
+
+def same(setting: Setting, wanted: str) -> bool:
+    """Whether two texts mean the same value: ``0.50`` and ``0.5``, ``delete,compact`` and ``compact,delete``."""
+    if setting.value is None:
+        return False
+    read = _READ.get(setting.type, str.strip)
+    try:
+        return bool(read(setting.value) == read(wanted))
+    except ValueError:  # the broker says what is wrong with it
+        return False
+
+
+def present(wish: Wish, live: Topic | None) -> Plan:
+    """What makes the topic as it should be.
+
+    Raises:
+        ClusterError: when Kafka, or this module, does not change a topic so.
+    """
+    if live is None:
+        after = {
+            "partitions": wish.partitions, "replication_factor": wish.replication_factor,
+            "configs": {key: value for key, value in wish.configs.items() if value is not None},
+        }  # fmt: skip
+        return Plan(create=True, after={key: value for key, value in after.items() if value})
+    _refuse(wish, live)
+    grows = wish.partitions is not None and wish.partitions > live.partitions
+    differs = {key: value for key, value in wish.configs.items() if _differs(live.settings.get(key), value)}
+    before: dict[str, Any] = {"partitions": live.partitions} if grows else {}
+    after = {"partitions": wish.partitions} if grows else {}
+    if differs:
+        before["configs"] = {key: _shown(live.settings.get(key)) for key in differs}
+        after["configs"] = {key: "(the broker's default)" if value is None else value for key, value in differs.items()}
+    return Plan(partitions=wish.partitions if grows else None, configs=differs, before=before, after=after)
+
+
+def absent(live: Topic | None) -> Plan:
+    """What makes the topic gone."""
+    if live is None:
+        return Plan()
+    return Plan(
+        delete=True, before={"partitions": live.partitions, "replication_factor": live.replication_factor}, after={}
+    )
+
+
+def shown(
+    find: Callable[[], Topic | None], missing: Callable[[Topic | None], Plan], seconds: float, pause: float = 0.05
+) -> tuple[Topic | None, Plan]:
+    """The topic once brokers show that nothing is missing, or after so many seconds; and what is missing then.
+
+    The controller acknowledges a change when it has it; a broker, which is asked next, learns it a moment later
+    (KIP-631).
+    """
+    end = time.monotonic() + seconds
+    while True:
+        live = find()
+        rest = missing(live)
+        if not rest.changed or time.monotonic() > end:
+            return live, rest
+        time.sleep(pause)
+
+
+def _differs(setting: Setting | None, wanted: str | None) -> bool:
+    if wanted is None:
+        return setting is not None and setting.own
+    return setting is None or not same(setting, wanted)
+
+
+def _shown(setting: Setting | None) -> str | None:
+    if setting is None:
+        return None
+    return setting.value if setting.own else f"{setting.value} (the broker's default)"
+
+
+def _refuse(wish: Wish, live: Topic) -> None:
+    if wish.partitions is not None and wish.partitions < live.partitions:
+        raise ClusterError(
+            f"topic {wish.name} has {live.partitions} partitions and {wish.partitions} are asked for: Kafka takes none "
+            "away",
+            f"ask for {live.partitions}, or delete the topic with its records (state: absent) and create it again",
+        )
+    if wish.replication_factor is not None and wish.replication_factor != live.replication_factor:
+        raise ClusterError(
+            f"topic {wish.name} has replication factor {live.replication_factor} and {wish.replication_factor} is "
+            "asked for: changing it moves records between brokers, which this module does not do",
+            f"ask for {live.replication_factor}, or move the replicas with kafka-reassign-partitions.sh",
+        )

@@ -1,0 +1,36 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""Preflight: a workload of the release that would be replaced by one of another kind, as a StatefulSet with its data by
+a Deployment without: both would answer for a while, and what the first one keeps stays behind."""
+
+from __future__ import annotations
+
+from ..objects._manifest import Ref, ref
+from ..release import _history
+from ._context import Survey
+
+_LASTING = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
+
+
+def workloads(survey: Survey) -> None:
+    """:raises ClusterError: when the record is another tool's or cannot be understood."""
+    if survey.namespace in survey.absent:
+        return
+    found = survey.found(_history.path(survey.release, survey.namespace), "what the release consists of")
+    if not found:
+        return
+    members = [member.ref for member in _history.parsed(found, survey.release, survey.namespace).members]
+    coming = [ref(item) for item in survey.objects]
+    left = ", ".join(str(one) for one in members if one.kind == "PersistentVolumeClaim" and one not in coming)
+    for new in (one for one in coming if one.kind in _LASTING):
+        for old in (one for one in members if _succeeds(new, one) and one not in coming):
+            behind = f", and {left} would be left behind" if left else ""
+            survey.problem(
+                f"{old} is of this release and {new} would take its place: both would answer for a while{behind}",
+                "take the release away first, which keeps its data (playbooks/teardown.yml), move the data"
+                " (memory-graph migrate), and deploy again",
+            )
+
+
+def _succeeds(new: Ref, old: Ref) -> bool:
+    return old.kind in _LASTING and old.kind != new.kind and (old.namespace, old.name) == (new.namespace, new.name)

@@ -1,0 +1,82 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a preflight check looks at and where it says what it found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from .._errors import ApiError
+from ..cluster._cluster import Cluster
+from ..cluster._discovery import Discovery, Resource
+from ..objects._manifest import Object
+from ..release._history import HISTORY_LIMIT
+
+T = TypeVar("T")
+_MAY_NOT = re.compile(r" may not (.+)$")
+Finding = dict[str, str]
+
+
+@dataclass
+class Survey:
+    """A release about to be made, and the cluster it is made in; nothing here writes.
+
+    What may not be read is noted once and then counts as unknown: a check goes on with what it knows.
+    """
+
+    cluster: Cluster
+    release: str
+    namespace: str
+    objects: list[Object]
+    discovery: Discovery
+    history_limit: int = HISTORY_LIMIT
+    problems: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
+    absent: set[str] = field(default_factory=set)
+    check: str = ""
+    _lists: dict[str, list[Object] | None] = field(default_factory=dict)
+
+    def problem(self, message: str, way_out: str) -> None:
+        self.problems.append({"check": self.check, "message": message, "way_out": way_out})
+
+    def note(self, message: str) -> None:
+        found = {"check": self.check, "message": message}
+        if found not in self.notes:
+            self.notes.append(found)
+
+    def of(self, kind: str) -> list[Object]:
+        return [item for item in self.objects if item["kind"] == kind]
+
+    def listed(self, path: str, what: str, fields: str = "") -> list[Object] | None:
+        """All objects of a collection, None when they may not be read (which is noted). Asked once for all checks."""
+        key = f"{path}?{fields}"
+        if key not in self._lists:
+            self._lists[key] = self._read(lambda: list(self.cluster.list(path, fields=fields)), what)
+        return self._lists[key]
+
+    def found(self, path: str, what: str) -> Object | None:
+        """The object at ``path``: empty when there is none, None when it may not be read (which is noted)."""
+        return self._read(lambda: self.cluster.find(path) or {}, what)
+
+    def here(self, plural: str, what: str) -> list[Object] | None:
+        """What the release's namespace has of a core resource."""
+        if self.namespace in self.absent:
+            return []
+        return self.listed(f"/api/v1/namespaces/{self.namespace}/{plural}", what)
+
+    def served(self, api_version: str, kind: str) -> Resource | None:
+        return self.discovery.find(api_version, kind)
+
+    def _read(self, ask: Callable[[], T], what: str) -> T | None:
+        try:
+            return ask()
+        except ApiError as error:
+            lacking = _MAY_NOT.search(error.message)
+            if not lacking:
+                self.note(f"{what} could not be checked: {error.message}")
+            elif not any(lacking[1] in note["message"] for note in self.notes):  # the permissions were checked before
+                self.note(f"{what} could not be checked: you may not {lacking[1]}")
+            return None

@@ -1,0 +1,62 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""The members of an ApplySet, found by their label as kubectl finds them (KEP-3659)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .._errors import ApiError
+from ..cluster._cluster import Cluster
+from ..cluster._discovery import Discovery, Resource
+from ..cluster._parallel import in_parallel
+from ..objects._applyset_parent import Hints, hints
+from ..objects._manifest import PART_OF, Object, Ref
+
+__all__ = ["Hints", "group_kind", "hints", "members"]
+
+
+def group_kind(ref: Ref) -> str:
+    """``Deployment.apps``, ``ConfigMap``: the form of the hint."""
+    return _group_kind(ref.group, ref.kind)
+
+
+def _group_kind(group: str, kind: str) -> str:
+    return f"{kind}.{group}" if group else kind
+
+
+def _parted(group_kind: str) -> tuple[str, str]:
+    kind, _dot, group = group_kind.partition(".")
+    return group, kind
+
+
+def members(cluster: Cluster, discovery: Discovery, applyset: str, group_kinds: Iterable[str],
+            namespaces: Iterable[str], *, group_resources: Iterable[str] = (), parallelism: int = 8,
+            except_in: frozenset[tuple[str, str]] = frozenset(), lenient: bool = False) -> list[Object]:  # fmt: skip
+    """Every object that carries the set's label, ``apiVersion`` and ``kind`` filled in, whatever a record says.
+
+    Any served version of a kind reaches its objects. Kinds of which none is served are passed over.
+
+    :param group_kinds: ``Kind.group``, as in the hint; :param namespaces: where the namespaced kinds are looked for;
+    :param except_in: pairs of group kind and namespace that need no look; :param lenient: whether kinds that may
+    not be listed are passed over, too.
+    :raises ApiError: when a kind may not be listed.
+    """
+    resources = {discovery.reach(*_parted(kind)) for kind in set(group_kinds)}
+    resources |= {discovery.named(name) for name in set(group_resources)}
+    known = sorted((one for one in resources if one and "list" in one.verbs), key=lambda one: (one.group, one.kind))
+    homes = sorted(set(namespaces))
+    places = [(one, home) for one in known for home in (homes if one.namespaced else [""])]
+    places = [(one, home) for one, home in places if (_group_kind(one.group, one.kind), home) not in except_in]
+
+    def listed(place: tuple[Resource, str]) -> list[Object]:
+        resource, namespace = place
+        try:
+            found = list(cluster.list(resource.collection(namespace or None), selector=f"{PART_OF}={applyset}"))
+        except ApiError as error:
+            if not lenient or error.status != 403:
+                raise
+            return []
+        return [{**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in found]
+
+    return [item for items in in_parallel(listed, places, parallelism) for item in items]

@@ -1,0 +1,180 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which proxy is used, how long a cluster that is away is waited for, and how a body is written."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import (
+    ClusterError,
+    ConfigError,
+    ManifestError,
+)
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster import _transport
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._proxy import parsed, proxy_for
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._retry import Patience, Trouble
+
+ENVIRON = {"HTTPS_PROXY": "http://proxy:3128"}
+
+
+@pytest.mark.parametrize(
+    ("server", "no_proxy", "proxied"),
+    [
+        ("https://api.example:6443", "", True),
+        ("https://127.0.0.1:6443", "", False),
+        ("https://[::1]:6443", "", False),
+        ("https://localhost:6443", "", False),
+        ("https://api.example", "example", False),
+        ("https://api.example", ".example", False),
+        ("https://example", ".example", True),
+        ("https://notexample", "example", True),
+        ("https://api.example", "*.example", False),
+        ("https://api.example", "other, *", False),
+        ("https://10.1.2.3:6443", "10.1.0.0/16", False),
+        ("https://10.2.2.3:6443", "10.1.0.0/16", True),
+        ("https://10.1.2.3:6443", "10.1.2.3", False),
+        ("https://[fd00::7]:6443", "fd00::/8", False),
+        ("https://api.example:6443", "api.example:6443", False),
+        ("https://api.example:6443", "api.example:443", True),
+        ("http://api.example", "", False),
+    ],
+)
+def test_the_environments_proxy_is_used_as_kubectl_would(server, no_proxy, proxied):
+    assert bool(proxy_for(server, None, None, {**ENVIRON, "NO_PROXY": no_proxy})) is proxied
+
+
+def test_a_named_proxy_is_used_for_loopback_too_and_whatever_no_proxy_says():
+    assert proxy_for("https://127.0.0.1", "http://named", None, {"NO_PROXY": "*", **ENVIRON}).host == "named"
+    assert proxy_for("https://127.0.0.1", "http://named", "127.0.0.0/8", {}) is None
+
+
+def test_the_option_no_proxy_wins_over_the_environments():
+    assert proxy_for("https://api", None, "other", {**ENVIRON, "NO_PROXY": "api"})
+    assert proxy_for("https://api", None, "api", ENVIRON) is None
+
+
+def test_credentials_of_a_proxy_are_taken_out_of_what_is_shown():
+    found = parsed("http://jane:p%40ss@proxy:8080")
+    assert (found.url, found.user, found.password) == ("http://proxy:8080", "jane", "p@ss")
+    assert "p@ss" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("socks5://me:pass@proxy:1080", "proxy socks5://proxy:1080 is a SOCKS proxy, which is not supported"),
+        ("ftp://proxy", "proxy ftp://proxy is not a URL"),
+        ("http://proxy:many", "proxy http://proxy:many is not a URL"),
+        ("http://:3128", "names no host"),
+    ],
+)
+def test_what_is_no_http_proxy_is_refused(url, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        parsed(url)
+
+
+class Clock:
+    """Time that passes only when somebody waits."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def wait(self, seconds):
+        self.now += seconds
+
+
+def trouble(**more):
+    return Trouble(ClusterError("it is away"), "connection refused", **more)
+
+
+def keep_trying(clock, attempt, **more):
+    while True:
+        clock.wait(attempt.pause(trouble(**more)))
+
+
+def test_patience_ends_and_the_sentence_says_how_often_it_was_tried():
+    clock = Clock()
+    attempt = Patience(60, clock).attempt()
+    with pytest.raises(ClusterError, match=r"it is away \(tried \d+ times in 60 s\)"):
+        keep_trying(clock, attempt)
+    assert clock.now == pytest.approx(60)
+
+
+def test_nobody_waits_once_somebody_has_waited_in_vain():
+    clock = Clock()
+    patience = Patience(60, clock)
+    with pytest.raises(ClusterError):
+        keep_trying(clock, patience.attempt())
+    assert patience.exhausted()
+    with pytest.raises(ClusterError, match=r"it is away$"):
+        patience.attempt().pause(trouble())
+    clock.wait(31)
+    assert not patience.exhausted()  # worth another try
+
+
+def test_an_idle_hour_is_no_absence():
+    clock = Clock()
+    patience = Patience(60, clock)
+    patience.attempt().pause(trouble())
+    clock.wait(3600)
+    assert patience.attempt().pause(trouble()) < 1
+
+
+def test_retry_after_is_honoured_and_bounded():
+    assert Patience(60, Clock()).attempt().pause(trouble(pause=7)) == 7
+    assert Patience(60, Clock()).attempt().pause(trouble(pause=3600)) == 30
+    assert Patience(5, Clock()).attempt().pause(trouble(pause=30)) == 5
+
+
+def test_what_rarely_passes_is_tried_a_few_times_only():
+    clock = Clock()
+    attempt = Patience(60, clock).attempt()
+    with pytest.raises(ClusterError, match=r"\(tried 3 times in [0-2] s\)"):
+        keep_trying(clock, attempt, most=3)
+
+
+def test_an_absence_is_told_once_when_it_ends():
+    clock = Clock()
+    patience = Patience(60, clock)
+    for _request in range(3):
+        patience.attempt().pause(trouble())
+    clock.wait(12)
+    assert patience.answered() == "waited 12 s for it (connection refused); 3 requests were sent again"
+    assert not patience.answered()
+
+
+def test_an_absence_is_told_once_while_it_lasts():
+    clock = Clock()
+    patience = Patience(60, clock)
+    attempt = patience.attempt()
+    attempt.pause(trouble())
+    assert not patience.news()
+    clock.wait(4)
+    attempt.pause(trouble())
+    assert patience.news() == "does not answer (connection refused); it is waited for, 60 s at most"
+    assert not patience.news()
+
+
+def test_a_hiccup_is_not_told():
+    patience = Patience(60, Clock())
+    patience.attempt().pause(trouble())
+    assert not patience.answered()
+
+
+@pytest.mark.parametrize(
+    "said", ["smile \U0001f600", "\x7f\x85\x9f\u2028\u2029\ufeff\uffff\x01", "\\ud83d\\ude00", "ü"]
+)
+def test_a_body_is_json_and_yaml(said):
+    sent = _transport._encoded({"said": said})
+    assert json.loads(sent) == yaml.safe_load(sent) == {"said": said}
+
+
+def test_half_a_character_is_refused_before_anything_is_sent():
+    with pytest.raises(ManifestError, match="half a character"):
+        _transport._encoded({"said": "cut \ud83d"})

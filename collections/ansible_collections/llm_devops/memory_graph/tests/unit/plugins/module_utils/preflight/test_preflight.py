@@ -1,0 +1,407 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""Preflight's checks against recorded answers: what is a problem, what a note, what is said."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, Unreachable
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects import _references, _resource_requests
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import ref
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight import (
+    _check_access,
+    _check_limits,
+    _check_workloads,
+    _pod_security,
+    _preflight,
+    _storage_classes,
+)
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _history
+from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.preflight.contexts import (
+    Cluster,
+    asking,
+    messages,
+    survey,
+    workload,
+)
+
+
+def claim(modes=("ReadWriteOnce",), **spec):
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": list(modes), "resources": {"requests": {"storage": "1Gi"}}, **spec},
+    }
+
+
+def storage_class(name, provisioner, default=False):
+    annotations = {_storage_classes.DEFAULT: "true"} if default else {}
+    return {"metadata": {"name": name, "annotations": annotations}, "provisioner": provisioner}
+
+
+CLASSES = [
+    storage_class("standard", "rancher.io/local-path", True),
+    storage_class("files", "efs.csi.aws.com"),
+    storage_class("rook", "rook-ceph.rbd.csi.ceph.com"),
+    storage_class("odd", "example.org/odd"),
+]
+STORAGE = [
+    (claim(), "", ""),
+    (claim(["ReadWriteMany"]), "class 'standard' has no ReadWriteMany for data", ""),
+    (claim(["ReadWriteMany"], storageClassName="files"), "", ""),
+    (claim(["ReadWriteMany"], storageClassName="rook"), "class 'rook' has no ReadWriteMany for data", ""),
+    (claim(["ReadWriteMany"], storageClassName="rook", volumeMode="Block"), "", ""),
+    (claim(["ReadOnlyMany"], storageClassName="rook"), "", ""),
+    (claim(["ReadWriteMany"], storageClassName="odd"), "", "whether class 'odd' (example.org/odd) gives ReadWriteMany"),
+    (claim(storageClassName="odd"), "", ""),
+    (claim(storageClassName="gone"), "claim data wants class 'gone', which does not exist", ""),
+    (claim(storageClassName=""), "", ""),
+    (claim(["ReadWriteMany"], storageClassName="gone", volumeName="by-hand"), "", ""),
+]
+
+
+@pytest.mark.parametrize(("wanted", "problem", "note"), STORAGE)
+def test_storage_classes_and_their_access_modes(wanted, problem, note):
+    found = survey(wanted, answers={"/apis/storage.k8s.io/v1/storageclasses": CLASSES})
+    _check_limits.storage(found)
+    assert [problem] * bool(problem) == messages(found.problems)
+    assert note in "".join(messages(found.notes))
+    assert bool(found.notes) is bool(note)
+
+
+@pytest.mark.parametrize(
+    ("classes", "way_out"), [([], "the cluster has none: install a provisioner"), (CLASSES[1:2], "name one of: files")]
+)
+def test_claim_without_a_class_where_none_is_the_default(classes, way_out):
+    found = survey(claim(), answers={"/apis/storage.k8s.io/v1/storageclasses": classes})
+    _check_limits.storage(found)
+    assert messages(found.problems) == ["claim data names no class and the cluster has no default"]
+    assert found.problems[0]["way_out"] == way_out
+
+
+def autoscaler(*types):
+    metrics = [{"type": kind} for kind in types]
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "api"},
+        "spec": {"metrics": metrics} if metrics else {},
+    }
+
+
+@pytest.mark.parametrize(
+    ("types", "served", "missing"),
+    [
+        ((), [], ["metrics.k8s.io"]),
+        (("Resource",), ["metrics.k8s.io"], []),
+        (("Resource", "Pods", "External"), ["metrics.k8s.io"], ["custom.metrics.k8s.io", "external.metrics.k8s.io"]),
+    ],
+)
+def test_autoscalers_without_their_metrics_are_noted(types, served, missing):
+    found = survey(autoscaler(*types), answers={f"/apis/{group}": {"kind": "APIGroup"} for group in served})
+    _check_limits.metrics(found)
+    assert found.problems == []
+    assert [message.split()[2].rstrip(":") for message in messages(found.notes)] == missing
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_pod_security_is_that_of_the_namespace_as_it_will_be(own):
+    labels = {_pod_security.ENFORCE: "restricted"}
+    live = {"metadata": {"name": "home", "labels": {} if own else labels}}
+    mine = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "home", "labels": labels if own else {}}}
+    found = survey(mine, workload(), answers={"/api/v1/namespaces/home": live})
+    _check_limits.pod_security(found)
+    assert "Deployment/api does not meet the namespace's level restricted" in messages(found.problems)[0]
+
+
+def quota(name="team", used=None, **hard):
+    named = {key.replace("_", "."): value for key, value in hard.items()}
+    return {"metadata": {"name": name, "namespace": "home"}, "spec": {"hard": named}, "status": {"used": used or {}}}
+
+
+def quota_answers(*quotas, live=None, ranges=()):
+    answers = {
+        "/api/v1/namespaces/home/resourcequotas": list(quotas),
+        "/api/v1/namespaces/home/limitranges": list(ranges),
+    }
+    return answers | ({"/apis/apps/v1/namespaces/home/deployments/api": live} if live else {})
+
+
+LIMITED = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "4Gi"}}
+QUOTA = [
+    pytest.param(
+        workload(replicas=3, resources=LIMITED),
+        quota(limits_memory="8Gi"),
+        None,
+        ["limits.memory would be 12Gi, ResourceQuota 'team' leaves 8Gi"],
+        id="too-much",
+    ),
+    pytest.param(
+        workload(replicas=2, resources=LIMITED),
+        quota(limits_memory="8Gi", used={"limits.memory": "1Gi"}),
+        None,
+        ["limits.memory would be 8Gi, ResourceQuota 'team' leaves 7Gi"],
+        id="beside-others",
+    ),
+    pytest.param(
+        workload(replicas=2, resources=LIMITED),
+        quota(limits_memory="8Gi", used={"limits.memory": "8Gi"}),
+        workload(replicas=2, resources=LIMITED),
+        [],
+        id="own-use-is-not-asked-for-again",
+    ),
+    pytest.param(
+        workload(resources=asking()),
+        quota(limits_memory="8Gi"),
+        None,
+        ["a container of Deployment/api says no limits.memory, which ResourceQuota 'team' then refuses"],
+        id="quota-wants-limits",
+    ),
+    pytest.param(
+        workload(replicas=3), quota(pods="2"), None, ["pods would be 3, ResourceQuota 'team' leaves 2"], id="pods"
+    ),
+]
+
+
+@pytest.mark.parametrize(("wanted", "limit", "live", "problems"), QUOTA)
+def test_quota(wanted, limit, live, problems):
+    found = survey(wanted, answers=quota_answers(limit, live=live))
+    _check_limits.quota(found)
+    assert messages(found.problems) == problems
+
+
+@pytest.mark.parametrize(("below", "notes"), [(0, 1), ("25%", 1), ("50%", 0), (1, 0)])
+def test_quota_notes_that_a_rolling_update_needs_one_more(below, notes):
+    """No problem: a run that changes no pod needs none, and whether one changes is not known yet."""
+    wanted = workload(replicas=2, strategy={"rollingUpdate": {"maxUnavailable": below}}, resources=LIMITED)
+    found = survey(
+        wanted, answers=quota_answers(quota(limits_memory="8Gi", used={"limits.memory": "8Gi"}), live=wanted)
+    )
+    _check_limits.quota(found)
+    assert found.problems == []
+    assert [message[:43] for message in messages(found.notes)] == [
+        "a rolling update needs limits.memory 12Gi, "
+    ] * notes
+
+
+def test_quota_takes_a_limit_range_defaults():
+    limit = {"type": "Container", "default": {"memory": "4Gi"}}
+    ranges = [{"metadata": {"name": "usual", "namespace": "home"}, "spec": {"limits": [limit]}}]
+    answers = quota_answers(quota(limits_memory="2Gi"), ranges=ranges)
+    found = survey(workload(), answers=answers)
+    _check_limits.quota(found)
+    assert messages(found.problems) == ["limits.memory would be 4Gi, ResourceQuota 'team' leaves 2Gi"]
+
+
+def test_quota_with_scopes_is_not_guessed():
+    limit = quota(pods="0")
+    limit["spec"]["scopes"] = ["BestEffort"]
+    found = survey(workload(), answers=quota_answers(limit))
+    _check_limits.quota(found)
+    assert (found.problems, len(found.notes)) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("limit", "problem"),
+    [
+        (
+            {"type": "Container", "max": {"memory": "2Gi"}},
+            "container main of Deployment/api has limits.memory 4Gi, LimitRange 'usual' allows at most 2Gi",
+        ),
+        ({"type": "Pod", "max": {"memory": "2Gi"}}, "a pod of Deployment/api has limits.memory 4Gi"),
+        (
+            {"type": "Container", "min": {"cpu": "2"}},
+            "container main of Deployment/api requests cpu 1, LimitRange 'usual' wants at least 2",
+        ),
+        (
+            {"type": "PersistentVolumeClaim", "max": {"storage": "500Mi"}},
+            "claim data asks for 1Gi, LimitRange 'usual' allows max 500Mi",
+        ),
+    ],
+)
+def test_limit_ranges(limit, problem):
+    ranges = [{"metadata": {"name": "usual", "namespace": "home"}, "spec": {"limits": [limit]}}]
+    found = survey(workload(resources=LIMITED), claim(), answers=quota_answers(ranges=ranges))
+    _check_limits.limits(found)
+    assert [message[: len(problem)] for message in messages(found.problems)] == [problem]
+
+
+@pytest.mark.parametrize("spec", [None, {}, {"limits": None}, {"hard": None}, {"limits": [{}]}])
+def test_limits_and_quotas_that_say_nothing(spec):
+    """An API server keeps a LimitRange without limits as ``limits: null``."""
+    said = [{"metadata": {"name": "usual", "namespace": "home"}, "spec": spec, "status": None}]
+    found = survey(workload(resources=LIMITED), claim(), answers=quota_answers(*said, ranges=said))
+    _check_limits.limits(found)
+    _check_limits.quota(found)
+    assert found.problems == []
+
+
+def record(*members):
+    """A release's record with these members."""
+    found = _history.Record("demo", "home", 1, "deployed", members=members)
+    return {_history.path("demo", "home"): _history.manifest(found)}
+
+
+def test_a_workload_that_gives_way_to_another_kind_is_a_problem():
+    """Two of them would answer at once, and what the first one keeps would be left behind."""
+    stateful = workload("StatefulSet")
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "home"}}
+    answers = record(*(_history.Member(one["apiVersion"], ref(one)) for one in (stateful, claim)))
+    found = survey(workload("Deployment"), answers=answers)
+    _check_workloads.workloads(found)
+    (problem,) = found.problems
+    assert problem["message"] == (
+        "StatefulSet/api is of this release and Deployment/api would take its place: both would answer for a while,"
+        " and PersistentVolumeClaim/data would be left behind"
+    )
+    assert "playbooks/teardown.yml" in problem["way_out"]
+    for objects in ([stateful, claim], [workload("Deployment", "other")], [workload("Deployment"), stateful, claim]):
+        found = survey(*objects, answers=answers)
+        _check_workloads.workloads(found)
+        assert found.problems == []
+
+
+def test_what_an_autoscaler_scales_asks_for_the_least_it_keeps():
+    metadata = {"name": "web", "namespace": "demo"}
+    target = {"kind": "Deployment", "name": "web"}
+    objects = [
+        {"kind": "Deployment", "metadata": metadata, "spec": {"template": {"spec": {"containers": []}}}},
+        {"kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": {"scaleTargetRef": target, "minReplicas": 3}},
+    ]
+    assert [one.replicas for one in _resource_requests.pods(objects)] == [3]
+    assert [one.replicas for one in _resource_requests.pods(objects[:1])] == [1]
+
+
+def test_pods_are_counted_as_the_scheduler_does():
+    """Sidecars run beside the containers, other init containers before them, and a RuntimeClass adds its own."""
+    spec = {
+        "initContainers": [
+            {"name": "first", "resources": asking("3", "1Gi")},
+            {"name": "side", "restartPolicy": "Always", "resources": asking("1", "1Gi")},
+        ],
+        "containers": [{"name": "main", "resources": asking("1", "1Gi")}],
+        "overhead": {"cpu": "250m"},
+    }
+    asked = _resource_requests.of_pod(spec)
+    assert asked["requests.cpu"] == Decimal("3.25")
+    assert asked["requests.memory"] == 2 * 1024**3
+
+
+def test_references_know_everything_a_pod_needs():
+    spec = {
+        "serviceAccountName": "runner",
+        "priorityClassName": "high",
+        "runtimeClassName": "gvisor",
+        "imagePullSecrets": [{"name": "pull"}],
+        "volumes": [
+            {"name": "a", "persistentVolumeClaim": {"claimName": "disk"}},
+            {"name": "b", "secret": {"secretName": "maybe", "optional": True}},
+            {"name": "c", "projected": {"sources": [{"configMap": {"name": "part"}}]}},
+        ],
+    }
+    environment = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "a"}}}]
+    ingress = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": "web"},
+        "spec": {"ingressClassName": "nginx"},
+    }
+    found = _references.outside([workload(pod=spec, env=environment), ingress])
+    assert {(one.kind, one.name, one.vital) for one in found} == {
+        ("ServiceAccount", "runner", True),
+        ("PriorityClass", "high", True),
+        ("RuntimeClass", "gvisor", True),
+        ("Secret", "pull", False),
+        ("PersistentVolumeClaim", "disk", True),
+        ("ConfigMap", "part", True),
+        ("Secret", "keys", True),
+        ("IngressClass", "nginx", True),
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "problems"),
+    [
+        ({"username": "bmVv", "password": "c2VjcmV0"}, []),
+        ({"username": "bmVv"}, ["Deployment/api needs password of Secret 'keys' in home, which has it not"]),
+        ({}, ["Deployment/api needs password, username of Secret 'keys' in home, which has it not"]),
+    ],
+    ids=["whole", "without the password", "empty"],
+)
+def test_a_secret_has_the_keys_that_are_asked_for(data, problems):
+    environment = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "username"}}}]
+    volume = {"name": "v", "secret": {"secretName": "keys", "items": [{"key": "password", "path": "password"}]}}
+    answers = {"/api/v1/namespaces/home/secrets/keys": {"data": data}}
+    found = survey(workload(env=environment, pod={"volumes": [volume]}), answers=answers)
+    _check_access.references(found)
+    assert messages(found.problems) == problems
+
+
+@pytest.mark.parametrize(
+    "maker",
+    [
+        {"kind": "ExternalSecret", "metadata": {"name": "any"}, "spec": {"target": {"name": "keys"}}},
+        {"kind": "SealedSecret", "metadata": {"name": "keys"}},
+        {"kind": "Secret", "metadata": {"name": "keys"}},
+        {"kind": "Certificate", "metadata": {"name": "any"}, "spec": {"secretName": "keys"}},
+    ],
+)
+def test_references_that_somebody_makes_are_not_missing(maker):
+    environment = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "a"}}}]
+    placed = {**maker, "metadata": {**maker["metadata"], "namespace": "home"}}
+    assert _references.outside([workload(env=environment), placed]) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "problems", "notes"), [("v1.34.4", 0, 0), ("v1.27.0+k3s1", 0, 0), ("v1.26.9", 1, 0), ("unknown", 0, 1)]
+)
+def test_oldest_version(version, problems, notes):
+    found = survey(answers={"/version": {"gitVersion": version}})
+    _check_access.api(found)
+    assert (len(found.problems), len(found.notes)) == (problems, notes)
+
+
+def test_no_check_ends_the_others():
+    """Whatever the API server refuses is noted, check by check; only its silence ends preflight."""
+
+    class Refusing(Cluster):
+        def find(self, path):
+            if path == "/version":
+                return {"gitVersion": "v1.34.4"}
+            raise ApiError(403, {}, f"https://cluster.invalid: jane may not get {path}")
+
+    objects = [workload(resources=asking()), claim(), autoscaler("Resource")]
+    placed = [{**item, "metadata": {"namespace": "home", **item["metadata"]}} for item in objects]
+    found = _preflight.Preflight(Refusing({}), "home", placed, "demo")
+    found.run()
+    noted, passed = ({item["check"] for item in said} for said in (found.notes, found.passed))
+    assert noted | passed | {item["check"] for item in found.problems} == {"api", *dict(_preflight.CHECKS)}
+    assert {"kinds", "permissions", "storage", "capacity", "quota"} <= noted
+
+    class Silent(Cluster):
+        def find(self, path):
+            raise Unreachable("no answer")
+
+    with pytest.raises(Unreachable):
+        _preflight.Preflight(Silent({}), "home", placed, "demo").run()
+
+
+def test_table_is_what_a_person_reads():
+    problems = [
+        {"check": "quota", "message": "too much", "way_out": "ask for less"},
+        {"check": "storage", "message": "no ReadWriteMany", "way_out": "use another class"},
+    ]
+    notes = [{"check": "metrics", "message": "no metrics API"}]
+    assert _preflight.table(problems, notes, [{}] * 9).splitlines() == [
+        "2 problems, nothing was written",
+        "  ✗ quota    too much          → ask for less",
+        "  ✗ storage  no ReadWriteMany  → use another class",
+        "  · metrics  no metrics API",
+        "  ✓ 9 others passed (-v shows them)",
+    ]
+    assert _preflight.table([], notes, [{}] * 9) == "9 checks passed, 1 note: no metrics API"
+    assert _preflight.table([], [], [{}]) == "1 check passed"
+    assert _preflight.table([], notes * 2, []).splitlines()[1:] == ["  · metrics  no metrics API"] * 2

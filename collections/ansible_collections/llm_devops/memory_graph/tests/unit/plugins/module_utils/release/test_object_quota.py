@@ -1,0 +1,100 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""The sum of what a release creates is held against the quotas before anything is written."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Resource
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import Ref
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _object_quota
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._history import Record
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._step import Step
+
+NEW, OLD = Record("demo", "home"), Record("demo", "home", 3, "deployed")
+
+
+class Cluster:
+    def __init__(self, hard, used, **spec):
+        metadata = {"name": "team"}
+        self.found = [{"metadata": metadata, "spec": {"hard": hard, **spec}, "status": {"used": used}}]
+
+    def list(self, path):
+        assert path == "/api/v1/namespaces/home/resourcequotas"
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
+def step(kind, name, group="", action="created", **spec):
+    version = f"{group}/v1" if group else "v1"
+    resource = Resource(version, kind, f"{kind.lower()}s", True, frozenset())
+    manifest = {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": "home"}, "spec": spec}
+    return Step(manifest, Ref(group, kind, "home", name), resource, action=action)
+
+
+def refused(cluster, *steps, record=OLD, absent=()):
+    _object_quota.check(cluster, list(steps), record, set(absent), 1)
+    return [f"{one.ref}: {one.error}" for one in steps if one.error]
+
+
+@pytest.mark.parametrize("resource", ["count/configmaps", "configmaps"])
+def test_what_does_not_fit_together_is_refused(resource):
+    cluster = Cluster({resource: "3"}, {resource: "2"})
+    assert refused(cluster, step("ConfigMap", "a")) == []
+    assert refused(cluster, step("ConfigMap", "a"), step("ConfigMap", "b", action="configured")) == []
+    [said] = refused(cluster, step("ConfigMap", "a"), step("ConfigMap", "b"))
+    assert said.startswith(
+        f"ConfigMap/b: ConfigMap/b does not fit: the release brings 2 of {resource}, ResourceQuota 'team'"
+    )
+    assert "leaves 1 — raise the quota" in said
+
+
+def test_the_release_s_own_record_counts():
+    cluster = Cluster({"secrets": "5"}, {"secrets": "2"})
+    assert refused(cluster, step("Secret", "a"), step("Secret", "b"), record=OLD) == []
+    [said] = refused(cluster, step("Secret", "a"), step("Secret", "b"), record=NEW)
+    assert "brings 4 of secrets, 2 for its record among them" in said
+
+
+@pytest.mark.parametrize(
+    ("resource", "step"),
+    [
+        ("count/deployments.apps", step("Deployment", "d", "apps")),
+        ("services.nodeports", step("Service", "s", type="NodePort", ports=[{"port": 1}])),
+        ("services.loadbalancers", step("Service", "s", type="LoadBalancer")),
+        ("requests.storage", step("PersistentVolumeClaim", "c", resources={"requests": {"storage": "1Gi"}})),
+        ("fast.storageclass.storage.k8s.io/persistentvolumeclaims",
+         step("PersistentVolumeClaim", "c", storageClassName="fast")),
+    ],
+)  # fmt: skip
+def test_all_that_is_charged_at_once_is_counted(resource, step):
+    assert refused(Cluster({resource: "1"}, {resource: "1"}), step)
+
+
+def test_what_is_not_known_stops_nothing():
+    odd = Cluster({"configmaps": "x"}, {"configmaps": None})
+    assert refused(odd, step("ConfigMap", "a")) == []
+    scoped = Cluster({"pods": "0"}, {"pods": "0"}, scopes=["BestEffort"])
+    assert refused(scoped, step("Pod", "a")) == []
+    odd.found = ApiError(403, {}, "you may not")
+    assert refused(odd, step("ConfigMap", "a")) == []
+    assert refused(Cluster({"requests.storage": "1"}, {"requests.storage": "0"}),
+                   step("PersistentVolumeClaim", "c", resources="lots")) == []  # fmt: skip
+
+
+def test_a_quota_that_the_release_raises_counts_as_it_will_be():
+    cluster = Cluster({"configmaps": "0"}, {"configmaps": "0"})
+    raised = step("ResourceQuota", "team", action="configured", hard={"configmaps": "1"})
+    assert refused(cluster, raised, step("ConfigMap", "a")) == []
+
+
+def test_a_quota_that_comes_with_the_namespace_refuses_what_is_written_after_it():
+    quota = step("ResourceQuota", "team", hard={"count/services": "1", "configmaps": "0", "secrets": "2"})
+    assert refused(None, quota, step("Service", "a"), absent={"home"}) == []
+    [said] = refused(None, quota, step("Service", "a"), step("Service", "b"), absent={"home"})
+    assert said.startswith("Service/b: Service/b does not fit: the release brings 2 of count/services")
+    assert "'team' in home leaves 1" in said
+    beside = [step("ConfigMap", "before-it-perhaps"), step("Secret", "a")]
+    assert refused(None, quota, *beside, record=NEW, absent={"home"}) == []

@@ -1,0 +1,249 @@
+# Copyright the llm-devops memory-graph authors
+# SPDX-License-Identifier: Apache-2.0
+"""When an object is ready, judged from objects as a Kubernetes 1.34 API server showed them, and from made ones."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait import _predicates
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._predicates import UNSEEN, judge
+
+RECORDED = {
+    (obj["kind"], obj["metadata"]["name"]): obj
+    for obj in map(json.loads, (Path(__file__).parent / "data" / "recorded.jsonl").read_text().splitlines())
+}
+PROVEN = {
+    ("Deployment", "web"): ("ready", "1/1 ready"),
+    ("Deployment", "paused"): ("ready", "0/1 ready, paused"),
+    ("Deployment", "late"): (
+        "failed",
+        'ProgressDeadlineExceeded: ReplicaSet "late-667d4b847c" has timed out progressing.',
+    ),
+    ("ReplicaSet", "web-6658797cb9"): ("ready", "1/1 ready"),
+    ("ReplicaSet", "late-667d4b847c"): ("progressing", "0/1 ready"),
+    ("StatefulSet", "partitioned"): ("ready", "2/2 ready, 1/1 updated (partition 1)"),
+    ("StatefulSet", "on-delete"): ("ready", "1/1 ready, 1 updated when deleted"),
+    ("DaemonSet", "on-delete"): ("ready", "1/1 ready, 1 updated when deleted"),
+    ("Job", "failing"): ("failed", "BackoffLimitExceeded: Job has reached the specified backoff limit"),
+    ("Job", "complete"): ("ready", "complete"),
+    ("Job", "suspended"): ("ready", "suspended"),
+    ("CronJob", "nightly"): ("ready", ""),
+    ("Pod", "failed"): ("failed", "the pod failed"),
+    ("Pod", "complete-r8rnk"): ("ready", "succeeded"),
+    ("Pod", "late-667d4b847c-ql8zj"): ("progressing", "not ready"),
+    ("PodDisruptionBudget", "web"): ("ready", ""),
+    ("APIService", "v1.demo.example.dev"): (
+        "failed",
+        'ServiceNotFound: service/no-such in "demo" is not present',
+    ),
+    ("APIService", "v1beta1.metrics.k8s.io"): ("ready", "available"),
+    ("PersistentVolumeClaim", "first-consumer"): ("progressing", "pending"),
+    ("Ingress", "web"): ("ready", ""),
+    ("Service", "balanced"): ("progressing", "no load balancer address yet: not seen by its controller yet"),
+    ("Namespace", "default"): ("ready", "active"),
+}
+
+
+@pytest.mark.parametrize("identity", PROVEN, ids="/".join)
+def test_recorded(identity):
+    assert judge(RECORDED[identity]) == PROVEN[identity]
+
+
+def test_an_autoscaler_without_metrics_yet_is_ready_and_says_so():
+    state, reason = judge(RECORDED["HorizontalPodAutoscaler", "web"])
+    assert (state, reason) == ("ready", "holds still: FailedGetResourceMetric (cpu)")
+
+
+def test_an_autoscaler_of_nothing_says_so():
+    state, reason = judge(RECORDED["HorizontalPodAutoscaler", "orphan"])
+    assert state == "progressing"
+    assert reason.startswith("FailedGetScale: ")
+    assert reason.endswith('deployments.apps "no-such" not found')
+
+
+def external(name):
+    return {"type": "External", "external": {"metric": {"name": name}}}
+
+
+@pytest.mark.parametrize(
+    ("active", "current", "reason"),
+    [
+        ("False", ["", ""], "holds still: R (lag, depth)"),
+        ("True", ["", "External"], "scales up only: no value of lag"),
+        ("True", ["External", "External"], "scales"),
+        ("False", [], "holds still: R"),
+    ],
+)
+def test_an_autoscaler_names_every_metric_without_a_value(active, current, reason):
+    obj = custom("autoscaling/v2", "HorizontalPodAutoscaler", **conditions(AbleToScale="True", ScalingActive=active))
+    obj["spec"] = {"metrics": [external("lag"), external("depth")]}
+    obj["status"] |= {"desiredReplicas": 0, "currentMetrics": [{"type": kind} for kind in current]}
+    assert judge(obj) == ("ready", reason)
+
+
+def v1_autoscaler(**states):
+    """As an API server shows it in autoscaling/v1: conditions are in an annotation."""
+    obj = custom("autoscaling/v1", "HorizontalPodAutoscaler", currentReplicas=1, desiredReplicas=0)
+    told = json.dumps(conditions(**states)["conditions"])
+    obj["metadata"]["annotations"] = {"autoscaling.alpha.kubernetes.io/conditions": told}
+    return obj
+
+
+def test_an_autoscaler_of_the_first_version_has_its_conditions_in_an_annotation():
+    assert judge(v1_autoscaler(AbleToScale="True", ScalingActive="True")) == ("ready", "scales")
+    assert judge(v1_autoscaler(AbleToScale="True", ScalingActive="False")) == ("ready", "holds still: R")
+    assert judge(v1_autoscaler(AbleToScale="False")) == ("progressing", "R: m")
+    unseen = custom("autoscaling/v1", "HorizontalPodAutoscaler", currentReplicas=1, desiredReplicas=0)
+    assert judge(unseen) == ("progressing", UNSEEN)
+
+
+def changed(identity, **status):
+    """The recorded object with another status, and spec where a path is given."""
+    obj = copy.deepcopy(RECORDED[identity])
+    obj["status"].update(status)
+    return obj
+
+
+@pytest.mark.parametrize("identity", [key for key in PROVEN if key[0] in ("Deployment", "StatefulSet", "DaemonSet")])
+def test_a_change_its_controller_has_not_seen_is_not_ready(identity):
+    obj = changed(identity)
+    obj["metadata"]["generation"] += 1
+    state, reason = judge(obj)
+    assert state == "progressing"
+    assert UNSEEN in reason
+
+
+def test_a_deployment_is_ready_when_its_old_pods_are_gone():
+    obj = changed(("Deployment", "web"), replicas=2)
+    assert judge(obj).state == "progressing"
+    obj = changed(("Deployment", "web"), updatedReplicas=0)
+    assert judge(obj) == ("progressing", "0/1 ready")
+
+
+def test_a_rolling_stateful_set_waits_for_its_last_pod():
+    obj = changed(("StatefulSet", "partitioned"))
+    obj["spec"]["updateStrategy"]["rollingUpdate"]["partition"] = 0
+    assert judge(obj) == ("progressing", "1/2 ready")
+
+
+def test_a_partition_that_is_not_updated_yet_is_waited_for():
+    assert judge(changed(("StatefulSet", "partitioned"), updatedReplicas=0)).state == "progressing"
+
+
+def test_what_an_on_delete_strategy_leaves_broken_is_waited_for():
+    assert judge(changed(("DaemonSet", "on-delete"), numberAvailable=0)).state == "progressing"
+    assert judge(changed(("StatefulSet", "on-delete"), availableReplicas=0)).state == "progressing"
+
+
+def test_a_load_balancer_with_an_address_is_ready():
+    obj = changed(("Service", "balanced"), loadBalancer={"ingress": [{"ip": "192.0.2.7"}]})
+    assert judge(obj) == ("ready", "192.0.2.7")
+
+
+def test_a_claim_is_ready_when_bound_and_failed_when_lost():
+    identity = ("PersistentVolumeClaim", "first-consumer")
+    assert judge(changed(identity, phase="Bound")).state == "ready"
+    assert judge(changed(identity, phase="Lost")).state == "failed"
+
+
+def test_a_finished_job_counts_by_its_condition_while_it_is_deleted():
+    for name, state in (("complete", "ready"), ("failing", "failed")):
+        obj = changed(("Job", name))
+        obj["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        assert judge(obj).state == state
+
+
+def test_a_job_that_may_run_no_pod_is_as_ready_as_it_gets():
+    assert judge({**custom("batch/v1", "Job"), "spec": {"parallelism": 0}}) == ("ready", "no pods (parallelism 0)")
+
+
+def test_a_load_balancer_of_external_addresses_needs_no_controller():
+    obj = {**custom("v1", "Service"), "spec": {"type": "LoadBalancer", "externalIPs": ["192.0.2.1"]}}
+    assert judge(obj).state == "ready"
+
+
+def test_a_replication_controller_is_judged_like_a_replica_set():
+    obj = custom("v1", "ReplicationController", generation=1, observedGeneration=1, replicas=2)
+    obj["spec"] = {"replicas": 2}
+    assert judge(obj) == ("progressing", "0/2 ready")
+    obj["status"]["availableReplicas"] = 2
+    assert judge(obj) == ("ready", "2/2 ready")
+
+
+def test_what_is_being_deleted_is_not_ready():
+    obj = changed(("Deployment", "web"))
+    obj["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert judge(obj) == ("progressing", "being deleted")
+
+
+def custom(api_version="example.dev/v1", kind="Widget", generation=2, **status):
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {"name": "x", "generation": generation},
+        "status": status,
+    }
+
+
+def conditions(**states):
+    return {
+        "conditions": [{"type": key, "status": value, "reason": "R", "message": "m"} for key, value in states.items()]
+    }
+
+
+@pytest.mark.parametrize(
+    ("obj", "verdict"),
+    [
+        (custom(), ("ready", "")),
+        (custom(**conditions(Ready="True")), ("ready", "")),
+        (custom(**conditions(Ready="False")), ("progressing", "R: m")),
+        (custom(**conditions(Ready="Unknown")), ("progressing", "R: m")),
+        (custom(**conditions(Available="True")), ("ready", "")),
+        (custom(**conditions(Stalled="True", Ready="False")), ("failed", "R: m")),
+        (custom(**conditions(Stalled="False", Ready="True")), ("ready", "")),
+        (custom(**conditions(Reconciling="True", Ready="True")), ("progressing", "R: m")),
+        (custom(observedGeneration=1, **conditions(Ready="True")), ("progressing", UNSEEN)),
+        (custom(observedGeneration=1, **conditions(Stalled="True")), ("progressing", UNSEEN)),
+        (custom(observedGeneration="1", **conditions(Ready="True")), ("progressing", UNSEEN)),
+        (custom(observedGeneration="2", **conditions(Ready="True")), ("ready", "")),
+        (custom(observedGeneration="7c5bdc4f9", phase="Healthy"), ("ready", "")),
+        (custom(observedGeneration=None), ("ready", "")),
+        ({**custom(), "status": "Active"}, ("ready", "")),
+        ({**custom(), "status": ["Active"]}, ("ready", "")),
+        (custom(conditions={"Ready": "True"}), ("ready", "")),
+        (custom(conditions=["Ready"]), ("ready", "")),
+        (custom(conditions=[None, {"type": "Ready", "status": "False", "reason": "R"}]), ("progressing", "R")),
+        (custom(conditions=[{"type": "Ready", "status": "True", "observedGeneration": "x"}]), ("ready", "")),
+        (custom(observedGeneration=2, **conditions(Ready="True")), ("ready", "")),
+        (
+            custom(conditions=[{"type": "Ready", "status": "True", "observedGeneration": 1}]),
+            ("progressing", UNSEEN),
+        ),
+        (custom("external-secrets.io/v1", "ExternalSecret"), ("progressing", UNSEEN)),
+        (custom("external-secrets.io/v1", "ExternalSecret", **conditions(Ready="False")), ("progressing", "R: m")),
+        (custom("external-secrets.io/v1", "ExternalSecret", **conditions(Ready="True")), ("ready", "")),
+        (custom("serving.knative.dev/v1", "Service", **conditions(Ready="False")), ("progressing", "R: m")),
+        (custom("v1", "ConfigMap"), ("ready", "")),
+        (custom("apiextensions.k8s.io/v1", "CustomResourceDefinition"), ("progressing", "establishing")),
+        (
+            custom("apiextensions.k8s.io/v1", "CustomResourceDefinition", **conditions(Established="True")),
+            ("ready", "established"),
+        ),
+        (
+            custom("apiextensions.k8s.io/v1", "CustomResourceDefinition", **conditions(NamesAccepted="False")),
+            ("failed", "R: m"),
+        ),
+    ],
+)
+def test_by_conditions(obj, verdict):
+    assert judge(obj) == verdict
+
+
+def test_every_rule_survives_an_object_without_status():
+    for group, kind in _predicates._RULES:
+        bare = {"apiVersion": f"{group}/v1" if group else "v1", "kind": kind, "metadata": {"name": "x"}, "spec": {}}
+        assert judge(bare).state in ("ready", "progressing")
