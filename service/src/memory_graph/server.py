@@ -12,11 +12,11 @@ import structlog
 
 from memory_graph import __version__
 from memory_graph.api.graph_query import GraphQueryService
-from memory_graph.api.health import Health, add_reflection
+from memory_graph.api.health import HealthService, add_reflection
 from memory_graph.api.memory_graph import MemoryGraphService
 from memory_graph.api.rest.app import application
 from memory_graph.api.rest.batch import Batches
-from memory_graph.api.rest.body import Bodies
+from memory_graph.api.rest.body import BodyReader
 from memory_graph.api.rest.server import RestServer
 from memory_graph.api.rpc import DEFAULT_TENANT, Rpcs
 from memory_graph.api.telemetry_stream import TelemetryStreamService
@@ -52,7 +52,7 @@ def run(settings: Settings) -> None:
 async def _serve(settings: Settings, runtime: Runtime, stack: AsyncExitStack) -> None:
     draining = asyncio.Event()
     supervisor, metrics = runtime.supervisor, runtime.metrics
-    health = Health(_SERVICES)
+    health = HealthService(_SERVICES)
     probe = StoreProbe(runtime.measured, metrics, health.set)
 
     def ready() -> bool:
@@ -208,10 +208,10 @@ def _serve_rest(
     certificates: CertificateFiles | None,
     ready: Callable[[], bool],
 ) -> RestServer:
-    patience_s = settings.request_timeout_ms / _MS
-    batches = Batches(pipeline, runtime.ingestion, limit=settings.max_message_bytes, patience_s=patience_s)
-    bodies = Bodies(settings.max_message_bytes, patience_s)
-    app = application(batches, bodies, ready, lambda: pipeline.store_state)
+    timeout_s = settings.request_timeout_ms / _MS
+    batches = Batches(pipeline, runtime.ingestion, limit=settings.max_message_bytes, max_wait_s=timeout_s)
+    body_reader = BodyReader(settings.max_message_bytes, timeout_s)
+    app = application(batches, body_reader, ready, lambda: pipeline.store_state)
     try:
         return RestServer(
             app,

@@ -186,8 +186,8 @@ def test_a_long_error_says_how_many_faults_more_there_are(graph: MemoryGraphServ
     with refused(grpc.StatusCode.INVALID_ARGUMENT) as refusal:
         graph.BatchGetNodes(pb.BatchGetNodesRequest(node_ids=[f"order-{i:06}" for i in range(100)]))
     assert refusal.text.startswith("node_ids[0]: must be a UUID such as")
-    told = len(refusal.text.split("; ")) - 1
-    assert refusal.text.endswith(f"; and {100 - told} more")
+    listed = len(refusal.text.split("; ")) - 1
+    assert refusal.text.endswith(f"; and {100 - listed} more")
     assert refusal.fields["node_ids[0]"].startswith("must be a UUID")
 
 
@@ -256,11 +256,11 @@ def test_latencies_and_totals_that_cannot_be_are_refused(graph: MemoryGraphServi
         with invalid("token_usage.total_tokens"):
             add(token_usage=pb.TokenUsage(prompt_tokens=3, completion_tokens=4, total_tokens=total))
     for total, stored in ((0, 7), (7, 7), (100, 100)):
-        made = add(token_usage=pb.TokenUsage(prompt_tokens=3, completion_tokens=4, total_tokens=total))
-        assert made.token_usage.total_tokens == stored
+        response = add(token_usage=pb.TokenUsage(prompt_tokens=3, completion_tokens=4, total_tokens=total))
+        assert response.token_usage.total_tokens == stored
     most = 2**63 - 1
-    made = add(token_usage=pb.TokenUsage(prompt_tokens=most, completion_tokens=most))
-    assert made.token_usage.total_tokens == most
+    response = add(token_usage=pb.TokenUsage(prompt_tokens=most, completion_tokens=most))
+    assert response.token_usage.total_tokens == most
     for temperature in (-1.0, float("nan"), float("inf")):
         with invalid("metadata.temperature"):
             metadata = pb.PromptMetadata(temperature=temperature)

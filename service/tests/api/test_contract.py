@@ -35,15 +35,15 @@ ENUMS = rows("enum")
 
 def fields(cell: str) -> list[tuple[int, str, str, str, str]]:
     """(number, name, label, type, oneof) of every field in a cell."""
-    found = []
+    parsed = []
     for part in cell.split("; "):
         match = re.fullmatch(
             r"(\d+) (\w+) (?:(optional|repeated) )?(map<string, string>|[\w.]+)(?: \(oneof (\w+)\))?", part
         )
         assert match, part
         number, name, label, kind, oneof = match.groups()
-        found.append((int(number), name, label or "", kind, oneof or ""))
-    return found
+        parsed.append((int(number), name, label or "", kind, oneof or ""))
+    return parsed
 
 
 def from_table() -> descriptor_pb2.FileDescriptorProto:
@@ -103,12 +103,12 @@ def add_field(
     if label == "repeated":
         field.label = FieldDescriptor.LABEL_REPEATED
     if oneof or label == "optional":
-        wanted = oneof or f"_{name}"
-        known = [declared.name for declared in message.oneof_decl]
-        if wanted not in known:
-            message.oneof_decl.add(name=wanted)
-            known.append(wanted)
-        field.oneof_index = known.index(wanted)
+        oneof_name = oneof or f"_{name}"
+        oneof_names = [declared.name for declared in message.oneof_decl]
+        if oneof_name not in oneof_names:
+            message.oneof_decl.add(name=oneof_name)
+            oneof_names.append(oneof_name)
+        field.oneof_index = oneof_names.index(oneof_name)
         field.proto3_optional = label == "optional"
 
 
@@ -130,11 +130,11 @@ def test_message_has_the_fields_of_the_table(name: str, table: descriptor_pool.D
     expected = table.FindMessageTypeByName(f"{PACKAGE}.{name}")
     actual = pb.DESCRIPTOR.message_types_by_name[name]
     for field in expected.fields:
-        found = actual.fields_by_number[field.number]
-        for what in ("name", "type", "is_repeated", "has_presence"):
-            assert getattr(found, what) == getattr(field, what), f"{name}.{field.name}: {what}"
+        actual_field = actual.fields_by_number[field.number]
+        for property in ("name", "type", "is_repeated", "has_presence"):
+            assert getattr(actual_field, property) == getattr(field, property), f"{name}.{field.name}: {property}"
         for reference in ("message_type", "enum_type", "containing_oneof"):
-            mine, theirs = getattr(found, reference), getattr(field, reference)
+            mine, theirs = getattr(actual_field, reference), getattr(field, reference)
             assert (mine and mine.name) == (theirs and theirs.name), f"{name}.{field.name}: {reference}"
 
 
@@ -173,6 +173,6 @@ def test_a_client_made_from_the_table_alone_works(table: descriptor_pool.Descrip
     session = call("CreateSession", message("CreateSessionRequest")(metadata={"user": "me"}))
     prompt = call("AddPrompt", message("AddPromptRequest")(session_id=session.id, content="Is there a train?"))
     response = call("AddResponse", message("AddResponseRequest")(prompt_id=prompt.id, content="Yes."))
-    found = call("Query", message("QueryRequest")(session_id=session.id))
-    assert [node.id for node in found.nodes] == [response.id, prompt.id]
-    assert found.nodes[1].prompt.content == "Is there a train?"
+    page = call("Query", message("QueryRequest")(session_id=session.id))
+    assert [node.id for node in page.nodes] == [response.id, prompt.id]
+    assert page.nodes[1].prompt.content == "Is there a train?"

@@ -84,9 +84,9 @@ def test_resuming_under_load_loses_and_repeats_nothing(graph: MemoryGraphService
             metadata = (("last-event-id", seen[-1].id),)
             with listening(graph.StreamEvents(request, timeout=LIMIT_S, metadata=metadata)) as stream:
                 seen += take(stream, min(50, 301 - len(seen)))
-        made = {future.result() for future in writing}
+        prompts = {future.result() for future in writing}
     assert [json.loads(event.payload)["id"] for event in seen].count(first) == 1
-    assert {json.loads(event.payload)["id"] for event in seen} == {first, *made}
+    assert {json.loads(event.payload)["id"] for event in seen} == {first, *prompts}
     assert len({event.id for event in seen}) == 301
 
 
@@ -177,13 +177,13 @@ def test_a_commit_that_cannot_be_told_ends_the_stream_which_resumes_with_it(serv
         session = graph.CreateSession(pb.CreateSessionRequest()).id
         request = pb.StreamEventsRequest(event_types=[pb.EVENT_TYPE_NODE_CREATED])
         with listening(graph.StreamEvents(request, timeout=LIMIT_S)) as stream:
-            told, untold, later = [
+            seen, unseen, later = [
                 graph.AddPrompt(pb.AddPromptRequest(session_id=session, content=text)).id for text in "123"
             ]
-            assert json.loads(take(stream, 1)[0].payload)["id"] == told
+            assert json.loads(take(stream, 1)[0].payload)["id"] == seen
             with refused(grpc.StatusCode.UNAVAILABLE) as refusal:
                 next(stream)
         assert "resume after the last event" in refusal.text
         after = [("last-event-id", refusal.trailing["last-event-id"])]
         with listening(graph.StreamEvents(request, metadata=after, timeout=LIMIT_S)) as stream:
-            assert [json.loads(event.payload)["id"] for event in take(stream, 2)] == [untold, later]
+            assert [json.loads(event.payload)["id"] for event in take(stream, 2)] == [unseen, later]

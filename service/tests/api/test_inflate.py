@@ -1,4 +1,4 @@
-"""What is inflated is bounded, also in memory."""
+"""The output of the inflator is bounded, also in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory_graph.api.rest.inflate import Damaged, Inflator, TooLarge, inflated
+from memory_graph.api.rest.inflate import DamagedGzip, InflatedTooLarge, Inflator, inflated
 
 MIB = 1 << 20
 
@@ -25,14 +25,14 @@ def test_whatever_the_pieces_and_members_it_comes_out_whole(content: bytes, piec
 
 def test_one_byte_more_than_may_come_out_is_refused() -> None:
     assert inflated(gzip.compress(b"x" * 100), 100) == b"x" * 100
-    with pytest.raises(TooLarge):
+    with pytest.raises(InflatedTooLarge):
         inflated(gzip.compress(b"x" * 101), 100)
 
 
 def test_a_bomb_takes_no_more_memory_than_the_limit() -> None:
     bomb = gzip.compress(b" " * (200 * MIB), 9)
     tracemalloc.start()
-    with pytest.raises(TooLarge):
+    with pytest.raises(InflatedTooLarge):
         inflated(bomb, MIB)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -50,5 +50,5 @@ DAMAGED = {
 
 @pytest.mark.parametrize("sent", DAMAGED.values(), ids=DAMAGED)
 def test_what_is_no_gzip_or_is_cut_off_is_damaged(sent: bytes) -> None:
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedGzip):
         inflated(sent, 100)

@@ -133,13 +133,13 @@ def test_kill_9_under_load_loses_nothing_acknowledged(serve: Serve, round_: int)
 
 def test_connections_over_the_limit_are_refused(serve: Serve) -> None:
     server = serve(MAX_CONNECTIONS=3)
-    own = [("grpc.use_local_subchannel_pool", 1)]
-    opened = [grpc.insecure_channel(server.address, options=own) for _ in range(3)]
-    for channel in opened:
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    channels = [grpc.insecure_channel(server.address, options=options) for _ in range(3)]
+    for channel in channels:
         MemoryGraphServiceStub(channel).Health(Empty(), wait_for_ready=True, timeout=30)
-    with grpc.insecure_channel(server.address, options=own) as extra, refused(grpc.StatusCode.UNAVAILABLE):
+    with grpc.insecure_channel(server.address, options=options) as extra, refused(grpc.StatusCode.UNAVAILABLE):
         MemoryGraphServiceStub(extra).Health(Empty())
-    for channel in opened:
+    for channel in channels:
         channel.close()
 
 
@@ -163,10 +163,10 @@ def test_two_servers_on_one_store_are_refused(serve: Serve) -> None:
 
 
 def test_a_taken_port_is_named(serve: Serve) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as occupied:
+        occupied.bind(("127.0.0.1", 0))
+        occupied.listen()
+        port = occupied.getsockname()[1]
         for name in ("GRPC_PORT", "METRICS_PORT", "REST_PORT"):
             server = serve(ready=False, **{name: port})
             assert server.wait() == 1
@@ -229,8 +229,8 @@ def test_a_full_disk_turns_health_and_writes_but_loses_nothing(serve: Serve, sma
     with grpc.insecure_channel(server.address) as channel:
         graph = MemoryGraphServiceStub(channel)
         session = graph.CreateSession(pb.CreateSessionRequest()).id
-        written, said = fill(graph, session)
-        assert "full" in said
+        written, error = fill(graph, session)
+        assert "full" in error
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
         assert any(status.status == NOT_SERVING for status in watch)
         live = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="liveness"))
@@ -240,9 +240,9 @@ def test_a_full_disk_turns_health_and_writes_but_loses_nothing(serve: Serve, sma
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
         assert any(status.status == SERVING for status in watch)
         written.append(graph.AddPrompt(pb.AddPromptRequest(session_id=session, content="room again")).id)
-        found = graph.Query(pb.QueryRequest(session_id=session, limit=1))
+        page = graph.Query(pb.QueryRequest(session_id=session, limit=1))
         assert {node.id for node in graph.StreamQuery(pb.QueryRequest(session_id=session))} == set(written)
-        assert found.total_count == len(written)
+        assert page.total_count == len(written)
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ def add_prompt(graph: MemoryGraphServiceStub, session: str, content: str = "Hell
 def edges(
     graph: MemoryGraphServiceStub, node: str, direction: int = pb.EDGE_DIRECTION_OUTGOING
 ) -> list[tuple[int, str, str]]:
-    found = graph.GetEdges(pb.GetEdgesRequest(node_id=node, direction=direction)).edges
-    return [(edge.type, edge.from_node_id, edge.to_node_id) for edge in found]
+    listed = graph.GetEdges(pb.GetEdgesRequest(node_id=node, direction=direction)).edges
+    return [(edge.type, edge.from_node_id, edge.to_node_id) for edge in listed]
 
 
 def prompt_node(session: str, id: str = "", content: str = "Hi") -> pb.Node:
@@ -51,19 +51,19 @@ def test_a_session_is_a_node_too(graph: MemoryGraphServiceStub) -> None:
 
 
 def test_ids_the_server_makes_are_version_7_uuids_in_order(graph: MemoryGraphServiceStub) -> None:
-    made = [uuid.UUID(new_session(graph)) for _ in range(3)]
-    assert [id.version for id in made] == [7, 7, 7]
-    assert made == sorted(made)
+    ids = [uuid.UUID(new_session(graph)) for _ in range(3)]
+    assert [id.version for id in ids] == [7, 7, 7]
+    assert ids == sorted(ids)
 
 
 def test_sessions_are_listed_newest_first_with_their_count(graph: MemoryGraphServiceStub) -> None:
     before = graph.ListSessions(pb.ListSessionsRequest(limit=1)).total_count
-    made = [new_session(graph, number=str(number)) for number in range(3)]
+    sessions = [new_session(graph, number=str(number)) for number in range(3)]
     listed = graph.ListSessions(pb.ListSessionsRequest(limit=2))
-    assert [session.id for session in listed.sessions] == [made[2], made[1]]
+    assert [session.id for session in listed.sessions] == [sessions[2], sessions[1]]
     assert listed.total_count == before + 3
     rest = graph.ListSessions(pb.ListSessionsRequest(limit=1, offset=2))
-    assert [session.id for session in rest.sessions] == [made[0]]
+    assert [session.id for session in rest.sessions] == [sessions[0]]
 
 
 def test_a_prompt_belongs_to_its_session_and_follows_the_one_before(graph: MemoryGraphServiceStub) -> None:
@@ -81,10 +81,10 @@ def test_a_prompt_belongs_to_its_session_and_follows_the_one_before(graph: Memor
 def test_follows_is_one_chain_also_under_concurrent_writers(graph: MemoryGraphServiceStub) -> None:
     session = new_session(graph)
     with ThreadPoolExecutor(16) as pool:
-        made = [prompt.id for prompt in pool.map(lambda number: add_prompt(graph, session, f"{number}"), range(200))]
-    follows = {start: end for id in made for type_, start, end in edges(graph, id) if type_ == pb.EDGE_TYPE_FOLLOWS}
-    (first,) = set(made) - set(follows)
-    assert len(set(follows.values())) == len(follows) == len(made) - 1
+        prompts = [prompt.id for prompt in pool.map(lambda number: add_prompt(graph, session, f"{number}"), range(200))]
+    follows = {start: end for id in prompts for type_, start, end in edges(graph, id) if type_ == pb.EDGE_TYPE_FOLLOWS}
+    (first,) = set(prompts) - set(follows)
+    assert len(set(follows.values())) == len(follows) == len(prompts) - 1
     assert first in follows.values()
 
 
@@ -135,10 +135,10 @@ def test_agents_and_references_named_in_metadata_become_edges(graph: MemoryGraph
     session = new_session(graph)
     first, second = add_prompt(graph, session), add_prompt(graph, session)
     prompt = add_prompt(graph, session, agent_id=agent, references=f"{first.id}, {second.id}")
-    made = edges(graph, prompt.id)
-    assert (pb.EDGE_TYPE_HANDLED_BY, prompt.id, agent) in made
-    assert (pb.EDGE_TYPE_REFERENCES, prompt.id, first.id) in made
-    assert (pb.EDGE_TYPE_REFERENCES, prompt.id, second.id) in made
+    prompt_edges = edges(graph, prompt.id)
+    assert (pb.EDGE_TYPE_HANDLED_BY, prompt.id, agent) in prompt_edges
+    assert (pb.EDGE_TYPE_REFERENCES, prompt.id, first.id) in prompt_edges
+    assert (pb.EDGE_TYPE_REFERENCES, prompt.id, second.id) in prompt_edges
     response = graph.AddResponse(
         pb.AddResponseRequest(
             prompt_id=prompt.id, content="over", metadata=pb.ResponseMetadata(custom={"transfer_to_agent_id": agent})
@@ -160,16 +160,16 @@ def test_repeating_a_create_with_the_same_content_changes_nothing(graph: MemoryG
 
 def test_repeating_a_create_of_an_edge_follows_the_same_rule(graph: MemoryGraphServiceStub) -> None:
     session = new_session(graph)
-    one, two = add_prompt(graph, session), add_prompt(graph, session)
+    first, second = add_prompt(graph, session), add_prompt(graph, session)
     edge = pb.Edge(
         id=str(uuid.uuid4()),
-        from_node_id=one.id,
-        to_node_id=two.id,
+        from_node_id=first.id,
+        to_node_id=second.id,
         type=pb.EDGE_TYPE_REFERENCES,
         properties={"why": "x"},
     )
-    made = graph.CreateEdge(pb.CreateEdgeRequest(edge=edge))
-    assert graph.CreateEdge(pb.CreateEdgeRequest(edge=edge)) == made
+    created = graph.CreateEdge(pb.CreateEdgeRequest(edge=edge))
+    assert graph.CreateEdge(pb.CreateEdgeRequest(edge=edge)) == created
     edge.properties["why"] = "y"
     with refused(grpc.StatusCode.ALREADY_EXISTS):
         graph.CreateEdge(pb.CreateEdgeRequest(edge=edge))
@@ -194,13 +194,13 @@ def test_get_edges_filters_by_direction_and_type(graph: MemoryGraphServiceStub) 
 def test_a_batch_keeps_order(graph: MemoryGraphServiceStub) -> None:
     session = new_session(graph)
     nodes = [prompt_node(session, content=f"{number}") for number in range(50)] + [agent_node("last")]
-    made = graph.BatchCreateNodes(pb.BatchCreateNodesRequest(nodes=nodes))
-    assert made.created_count == 51
-    assert [node.prompt.content for node in made.nodes[:50]] == [f"{number}" for number in range(50)]
-    ids = [node.id for node in made.nodes]
-    asked = [ids[3], str(uuid.uuid4()), ids[50], ids[0]]
-    found = graph.BatchGetNodes(pb.BatchGetNodesRequest(node_ids=asked)).nodes
-    assert [node.id for node in found] == [ids[3], ids[50], ids[0]]
+    created = graph.BatchCreateNodes(pb.BatchCreateNodesRequest(nodes=nodes))
+    assert created.created_count == 51
+    assert [node.prompt.content for node in created.nodes[:50]] == [f"{number}" for number in range(50)]
+    ids = [node.id for node in created.nodes]
+    requested = [ids[3], str(uuid.uuid4()), ids[50], ids[0]]
+    answered = graph.BatchGetNodes(pb.BatchGetNodesRequest(node_ids=requested)).nodes
+    assert [node.id for node in answered] == [ids[3], ids[50], ids[0]]
 
 
 def test_a_batch_is_all_or_nothing(graph: MemoryGraphServiceStub) -> None:
@@ -222,9 +222,9 @@ def test_a_batch_may_hold_parents_and_children(graph: MemoryGraphServiceStub) ->
         prompt_node(session, prompt),
         pb.Node(type=pb.NODE_TYPE_RESPONSE, response=pb.ResponseNode(prompt_id=prompt, content="Hi")),
     ]
-    made = graph.BatchCreateNodes(pb.BatchCreateNodesRequest(nodes=nodes))
-    assert made.created_count == 3
-    assert made.nodes[0].session.is_active
+    created = graph.BatchCreateNodes(pb.BatchCreateNodesRequest(nodes=nodes))
+    assert created.created_count == 3
+    assert created.nodes[0].session.is_active
 
 
 def test_an_update_replaces_the_data(graph: MemoryGraphServiceStub) -> None:
@@ -267,11 +267,13 @@ def test_deleting_a_node_deletes_its_edges_and_mends_the_chain(graph: MemoryGrap
 
 def test_deleting_a_session_deletes_its_nodes(graph: MemoryGraphServiceStub) -> None:
     session, other = new_session(graph), new_session(graph)
-    prompt, kept = add_prompt(graph, session), add_prompt(graph, other)
+    prompt, other_prompt = add_prompt(graph, session), add_prompt(graph, other)
     response = graph.AddResponse(pb.AddResponseRequest(prompt_id=prompt.id, content="Hi"))
     graph.DeleteSession(pb.DeleteSessionRequest(session_id=session))
-    found = graph.BatchGetNodes(pb.BatchGetNodesRequest(node_ids=[session, prompt.id, response.id, kept.id])).nodes
-    assert [node.id for node in found] == [kept.id]
+    remaining = graph.BatchGetNodes(
+        pb.BatchGetNodesRequest(node_ids=[session, prompt.id, response.id, other_prompt.id])
+    ).nodes
+    assert [node.id for node in remaining] == [other_prompt.id]
     with refused(grpc.StatusCode.NOT_FOUND):
         graph.GetSession(pb.GetSessionRequest(session_id=session))
     with refused(grpc.StatusCode.NOT_FOUND):
@@ -321,7 +323,7 @@ def test_the_other_node_arms_are_stored_whole(graph: MemoryGraphServiceStub, arm
         "error": (pb.NODE_TYPE_ERROR, pb.ErrorNode(error_type="timeout", message="slow", severity="low", timestamp=at)),
     }
     node_type, data = samples[arm]
-    made = graph.CreateNode(pb.CreateNodeRequest(node=pb.Node(type=node_type, **{arm: data})))
-    assert made.created_at == at
-    data.id = made.id
-    assert getattr(graph.GetNode(pb.GetNodeRequest(node_id=made.id)), arm) == data
+    created = graph.CreateNode(pb.CreateNodeRequest(node=pb.Node(type=node_type, **{arm: data})))
+    assert created.created_at == at
+    data.id = created.id
+    assert getattr(graph.GetNode(pb.GetNodeRequest(node_id=created.id)), arm) == data

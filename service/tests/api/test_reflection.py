@@ -36,9 +36,9 @@ def test_reflection_lists_every_service(channel: grpc.Channel, version: str) -> 
 @pytest.fixture(scope="session")
 def grpcurl() -> str:
     """The real tool: the one on PATH, or built once into the user's cache."""
-    found = shutil.which("grpcurl")
-    if found:
-        return found
+    path = shutil.which("grpcurl")
+    if path:
+        return path
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "memory-graph" / "bin"
     if not (cache / "grpcurl").exists():
         env = {**os.environ, "GOBIN": str(cache), "CGO_ENABLED": "0"}

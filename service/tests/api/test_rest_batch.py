@@ -120,15 +120,15 @@ def test_events_that_cannot_be_stored_are_named_and_the_others_are_stored(server
     assert metric(server, 'llm_memory_graph_events_received_total{event_type="unknown",source="rest"}') == 2
 
 
-def spoilt(id: str, what: bytes) -> bytes:
-    return body(id, metadata={"x": "SPOILT"}).replace(b'"SPOILT"', what)
+def spoilt(id: str, value: bytes) -> bytes:
+    return body(id, metadata={"x": "SPOILT"}).replace(b'"SPOILT"', value)
 
 
 @pytest.mark.parametrize("form", ["plain", "compressed"])
 def test_an_event_that_is_no_json_fails_alone_with_its_index_and_id(server: ServerProcess, form: str) -> None:
     ids = [new_id() for _ in range(9)]
     wrong = [b'"cut \\ud83d"', b"NaN", b"-Infinity", b"Infinity", b'"\xff"', b"[" * 50_000 + b"]" * 50_000, b"nan"]
-    events = [body(ids[0]), *(spoilt(id, what) for id, what in zip(ids[1:8], wrong, strict=True)), body(ids[8])]
+    events = [body(ids[0]), *(spoilt(id, value) for id, value in zip(ids[1:8], wrong, strict=True)), body(ids[8])]
     events.append(body(ids[0]))
     array = b"[" + b", ".join(events) + b"]"
     if form == "compressed":
@@ -138,7 +138,7 @@ def test_an_event_that_is_no_json_fails_alone_with_its_index_and_id(server: Serv
         reply = post(server, b'{"batch_id": "b", "events": ' + array + b', "other": {"a": [1]}}')
     assert reply.status == 200, reply.body
     assert (reply.body["batch_id"], reply.body["processed_count"], reply.body["failed_count"]) == ("b", 3, 7)
-    assert [(one["index"], one["event_id"]) for one in reply.body["failures"]] == list(enumerate(ids))[1:8]
+    assert [(failure["index"], failure["event_id"]) for failure in reply.body["failures"]] == list(enumerate(ids))[1:8]
     assert "cut it between characters" in reply.body["failures"][0]["error"]
     assert node(server, ids[0]).id
     assert node(server, ids[8]).id
@@ -149,7 +149,7 @@ def test_an_answer_does_not_grow_with_what_is_wrong(server: ServerProcess) -> No
     reply = post(server, json.dumps({"events": long, "batch_id": None, "compression": None}).encode())
     assert reply.body["batch_id"]
     assert reply.body["failed_count"] == 100
-    assert all(len(one["event_id"]) == 256 and len(one["error"]) < 1_600 for one in reply.body["failures"])
+    assert all(len(failure["event_id"]) == 256 and len(failure["error"]) < 1_600 for failure in reply.body["failures"])
 
 
 GZIP = {"Content_Encoding": "gzip"}
@@ -173,14 +173,14 @@ NO_BATCHES: dict[str, tuple[Callable[[], bytes], dict[str, str], int, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("sent", "headers", "status", "said"), NO_BATCHES.values(), ids=NO_BATCHES)
+@pytest.mark.parametrize(("sent", "headers", "status", "detail"), NO_BATCHES.values(), ids=NO_BATCHES)
 def test_a_batch_that_is_none_is_refused_with_problem_details(
-    server: ServerProcess, sent: Callable[[], bytes], headers: dict[str, str], status: int, said: str
+    server: ServerProcess, sent: Callable[[], bytes], headers: dict[str, str], status: int, detail: str
 ) -> None:
     reply = post(server, sent(), **headers)
     assert (reply.status, reply.headers["Content-Type"]) == (status, "application/problem+json")
     assert (reply.body["type"], reply.body["status"]) == ("about:blank", status)
-    assert said in reply.body["detail"]
+    assert detail in reply.body["detail"]
     assert node_count(server) >= 0
 
 
@@ -241,12 +241,12 @@ def test_many_clients_at_once_and_the_end_answers_those_that_were_taken(serve: S
             begun.release()
 
     clients = [threading.Thread(target=client) for _ in range(8)]
-    for one in clients:
-        one.start()
+    for thread in clients:
+        thread.start()
     for _ in range(16):
         begun.acquire()
     assert server.stop() == 0
-    for one in clients:
-        one.join()
+    for thread in clients:
+        thread.join()
     with grpc.insecure_channel(serve(server.data).address) as channel:
         assert set(acked) <= set(stored_ids(channel))

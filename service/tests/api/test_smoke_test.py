@@ -28,7 +28,7 @@ def test_a_smoke_test_is_answered_as_any_call_and_seen_by_nobody_else(graph: Mem
     node = graph.GetNode(pb.GetNodeRequest(node_id=prompt.id), metadata=SMOKE_TEST)
     assert node.prompt.content == f"{WORD} im Mai"
     query = pb.QueryRequest(session_id=session.id, filters={"text": WORD.lower()})
-    assert [found.id for found in graph.Query(query, metadata=SMOKE_TEST).nodes] == [prompt.id]
+    assert [result.id for result in graph.Query(query, metadata=SMOKE_TEST).nodes] == [prompt.id]
 
     assert graph.Query(pb.QueryRequest(filters={"text": WORD})).total_count == 0
     with refused(grpc.StatusCode.NOT_FOUND):

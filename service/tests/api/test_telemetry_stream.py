@@ -57,8 +57,8 @@ def test_the_messages_are_the_contracts():
     messages = pb.DESCRIPTOR.message_types_by_name
     assert set(messages) == set(CONTRACT)
     for name, fields in CONTRACT.items():
-        found = "; ".join(f"{field.name} {kind(field)}" for field in messages[name].fields)
-        assert found == fields
+        actual = "; ".join(f"{field.name} {kind(field)}" for field in messages[name].fields)
+        assert actual == fields
         assert [field.number for field in messages[name].fields] == list(range(1, len(fields.split("; ")) + 1))
     methods = pb.DESCRIPTOR.services_by_name["TelemetryStream"].methods_by_name
     assert (methods["StreamEvents"].client_streaming, methods["StreamEvents"].server_streaming) == (True, True)
@@ -128,8 +128,8 @@ def test_an_event_joins_its_session_also_after_its_end(telemetry: TelemetryStrea
     assert send(telemetry, message(during, metadata={"session_id": session}))[0].success
     GraphQueryServiceStub(channel).CloseSession(graph_pb.CloseSessionRequest(session_id=session))
     assert send(telemetry, message(after, metadata={"session_id": session}))[0].success
-    found = graph.Query(graph_pb.QueryRequest(session_id=session)).nodes
-    assert {node.id for node in found} == {during, after}
+    nodes = graph.Query(graph_pb.QueryRequest(session_id=session)).nodes
+    assert {node.id for node in nodes} == {during, after}
 
 
 def test_what_is_no_message_ends_the_stream_after_the_acks_before_it(channel: grpc.Channel) -> None:
@@ -217,12 +217,12 @@ def test_a_client_that_goes_away_leaves_nothing_behind(serve: Serve) -> None:
     server = serve()
     with grpc.insecure_channel(server.address) as channel:
         for _ in range(5):
-            gone = Sender(channel)
+            sender = Sender(channel)
             for _ in range(50):
-                gone.send(*(message(new_id()) for _ in range(20)))
-            assert next(gone.acks).success
-            gone.acks.cancel()
-            gone.end()
+                sender.send(*(message(new_id()) for _ in range(20)))
+            assert next(sender.acks).success
+            sender.acks.cancel()
+            sender.end()
         idle = 'llm_memory_graph_buffer_utilization_percent{consumer_id="telemetry"}'
         for sample in (idle, "memory_graph_grpc_active_streams"):
             while metric(server, sample) != 0:

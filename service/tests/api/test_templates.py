@@ -34,8 +34,8 @@ def test_variables_are_replaced_and_defaults_honoured(graph: MemoryGraphServiceS
     )
     prompt = instantiate(graph, template, **{"from": "Paris", "to": "Madrid"})
     assert prompt.content == "From Paris to Madrid by train"
-    made = graph.GetEdges(pb.GetEdgesRequest(node_id=prompt.id, type=pb.EDGE_TYPE_INSTANTIATES)).edges
-    assert [edge.to_node_id for edge in made] == [template]
+    edges = graph.GetEdges(pb.GetEdgesRequest(node_id=prompt.id, type=pb.EDGE_TYPE_INSTANTIATES)).edges
+    assert [edge.to_node_id for edge in edges] == [template]
 
 
 def test_a_value_is_never_expanded_again(graph: MemoryGraphServiceStub) -> None:
@@ -76,8 +76,8 @@ def test_a_child_inherits_text_blocks_and_variables(graph: MemoryGraphServiceStu
     assert instantiate(graph, parent).content == "Hello you, how are you?"
     assert instantiate(graph, child, name="Ada").content == "Hello Ada, where to, Ada?"
     assert instantiate(graph, grandchild).content == "Hello you, where to, you?\nBy bus."
-    made = graph.GetEdges(pb.GetEdgesRequest(node_id=child, type=pb.EDGE_TYPE_INHERITS)).edges
-    assert {edge.to_node_id for edge in made} == {parent, child}
+    edges = graph.GetEdges(pb.GetEdgesRequest(node_id=child, type=pb.EDGE_TYPE_INHERITS)).edges
+    assert {edge.to_node_id for edge in edges} == {parent, child}
 
 
 def test_usage_count_rises_by_one_per_instantiation(graph: MemoryGraphServiceStub) -> None:

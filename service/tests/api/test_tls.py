@@ -107,9 +107,9 @@ def test_files_that_cannot_be_used_leave_those_before_in_use_until_they_can(
     write(folder, good, new.pem)
     ask(server, new.pem, new.issue("client"))
     assert server.stop() == 0
-    told = [line for line in server.log if "those read before stay in use" in str(line["message"])]
-    assert told
-    assert wrong == "gone" or len(told) == 1, "it is told once"
+    warnings = [line for line in server.log if "those read before stay in use" in str(line["message"])]
+    assert warnings
+    assert wrong == "gone" or len(warnings) == 1, "one warning for one change"
 
 
 def test_client_cas_that_are_none_are_named(serve: Serve, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.samples import AT_MS, PAYLOADS, message
-from memory_graph.api.event_outlet import _to_wire
+from memory_graph.api.event_subscription import _to_wire
 from memory_graph.ingest.plan import plan
 from memory_graph.ingest.planner import derived_id, node_id
 from memory_graph.ingest.telemetry.decode import from_message

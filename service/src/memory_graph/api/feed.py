@@ -1,4 +1,4 @@
-"""The change feed as a stream: resumed from the store, then live (contract §1, StreamEvents)."""
+"""The change feed as a stream: last_event_id from the store, then live (contract §1, StreamEvents)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from memory_graph.model.mutations import Event
 from memory_graph.model.numbers import whole
 from memory_graph.store.protocol import GraphStore, Overrun
 
-REPLAY_PAGE = 1000
+REPLAY_PAGE_SIZE = 1000
 """Events read from the store at a time while catching up."""
 
 
@@ -21,15 +21,15 @@ async def commits(
     tenant: str,
     *,
     after: str | None,
-    wanted: Callable[[Event], bool],
+    matches: Callable[[Event], bool],
     session_id: str | None,
     draining: asyncio.Event,
-    subscribed: Callable[[], Awaitable[None]],
+    on_subscribed: Callable[[], Awaitable[None]],
 ) -> AsyncIterator[list[Event]]:
-    """Events in commit order, each once, some at a time: those after the event id given, then those committed while the
-    caller listens.
+    """Yield batches of events in commit order, each event once: those after the event `after`, then those that are
+    committed meanwhile.
 
-    subscribed: awaited once no event can be missed any more.
+    on_subscribed: awaited once no event can be missed any more.
 
     Raises:
         Overrun: when the caller is slower than the feed, with the id to resume from.
@@ -38,28 +38,28 @@ async def commits(
     """
     last = after
     async with store.subscribe(tenant) as live:
-        await subscribed()
+        await on_subscribed()
         if after is not None:
-            while page := await store.changes(tenant, last, REPLAY_PAGE, session_id):
+            while page := await store.changes(tenant, last, REPLAY_PAGE_SIZE, session_id):
                 last = page[-1].id
-                yield [event for event in page if wanted(event)]
+                yield [event for event in page if matches(event)]
         try:
             while True:
                 following = await _next_or_drain(live.next(), draining, last)
                 fresh = [event for event in following if last is None or position(event.id) > position(last)]
                 last = following[-1].id if fresh else last
-                yield [event for event in fresh if wanted(event)]
+                yield [event for event in fresh if matches(event)]
         except Overrun as overrun:
             raise Overrun(last or overrun.last_event_id) from None
         except StoreUnavailable as error:
             raise FeedInterrupted(str(error), last) from error
 
 
-def resumed(call: Call) -> str | None:
-    """The event after which a client wants the feed to go on: its `last-event-id` (contract §1).
+def last_event_id(call: Call) -> str | None:
+    """Return the event after which a client resumes the feed: its `last-event-id` (contract §1).
 
     Raises:
-        Invalid: for what is no event id.
+        Invalid: if it is no event id.
     """
     after = call.metadata("last-event-id")
     if after is not None:
@@ -73,10 +73,10 @@ def resumed(call: Call) -> str | None:
 
 
 def position(event_id: str) -> tuple[int, int]:
-    """Where an event stands in commit order.
+    """Return the position of an event in commit order.
 
     Raises:
-        ValueError: for what is no event id.
+        ValueError: if it is no event id.
     """
     commit, _, index = map(whole, event_id.partition("."))
     if commit is None or index is None or commit < 0 or index < 0:

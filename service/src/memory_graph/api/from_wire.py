@@ -33,13 +33,13 @@ from memory_graph.model.nodes import (
 NODE_TYPES: frozenset[int] = frozenset(NodeType)
 EDGE_TYPES: frozenset[int] = frozenset(EdgeType)
 _NS = 1_000_000_000
-MAX_SECONDS = (1 << 63) // _NS - 1
+MAX_TIMESTAMP_S = (1 << 63) // _NS - 1
 """The last second the graph can hold, in 2262."""
 
 
 def nanoseconds(checker: Checker, field: str, value: Timestamp) -> int:
-    """Nanoseconds since the epoch of a wire timestamp; a violation outside of 1970..2262."""
-    if not 0 <= value.seconds <= MAX_SECONDS or not 0 <= value.nanos < _NS:
+    """Return nanoseconds since the epoch; a time outside of 1970..2262 is a violation."""
+    if not 0 <= value.seconds <= MAX_TIMESTAMP_S or not 0 <= value.nanos < _NS:
         checker.add(field, "must be a time between 1970-01-01 and 2262-04-11")
         return 0
     return value.seconds * _NS + value.nanos
@@ -65,7 +65,7 @@ def response_metadata(message: pb.ResponseMetadata) -> ResponseMetadata:
 
 
 def token_usage(message: pb.TokenUsage) -> TokenUsage:
-    """A total that is not told is the sum."""
+    """Convert the usage; a total that is left out becomes the sum."""
     return TokenUsage(
         prompt_tokens=message.prompt_tokens,
         completion_tokens=message.completion_tokens,
@@ -191,10 +191,10 @@ _FROM_WIRE: dict[str, Callable[[Any], NodeData]] = {
 def node_from_wire(
     checker: Checker, path: str, message: pb.Node, *, new_id: Callable[[], str], now: int
 ) -> Node | None:
-    """A node of a request; None, with violations added, where it cannot be one.
+    """Convert a node of a request, or add violations and return None.
 
-    The id may stand in the node or in its data; where it stands in neither, one is made. created_at may stand in the
-    node, or as the data's own time; where it stands in neither, it is `now`.
+    The id may stand in the node or in its data; a node without one gets a new id. created_at may stand in the node, or
+    as the data's own time; a node without one was created `now`.
     """
     arm = message.WhichOneof("node_data")
     if arm is None:
@@ -209,14 +209,14 @@ def node_from_wire(
     data = getattr(message, arm)
     if message.id and data.id and message.id.lower() != data.id.lower():
         checker.add(f"{data_path(path, arm)}.id", f"is {data.id}, the node's id is {message.id}")
-    given = message.id or data.id
-    id = checker.id(f"{path}.id", given) if given else new_id()
-    own = "timestamp" if "timestamp" in data.DESCRIPTOR.fields_by_name else "created_at"
+    explicit_id = message.id or data.id
+    id = checker.id(f"{path}.id", explicit_id) if explicit_id else new_id()
+    time_field = "timestamp" if "timestamp" in data.DESCRIPTOR.fields_by_name else "created_at"
     created = now
     if message.HasField("created_at"):
         created = nanoseconds(checker, f"{path}.created_at", message.created_at)
-    elif data.HasField(own):
-        created = nanoseconds(checker, f"{data_path(path, arm)}.{own}", getattr(data, own))
+    elif data.HasField(time_field):
+        created = nanoseconds(checker, f"{data_path(path, arm)}.{time_field}", getattr(data, time_field))
     value = _FROM_WIRE[arm](data)
     session_id = id if arm == "session" else value.session_id if isinstance(value, PromptData) else None
     return Node(
@@ -227,7 +227,7 @@ def node_from_wire(
 def edge_from_wire(
     checker: Checker, path: str, message: pb.Edge, *, new_id: Callable[[], str], now: int
 ) -> Edge | None:
-    """An edge of a request; None, with violations added, where it cannot be one."""
+    """Convert an edge of a request, or add violations and return None."""
     if message.type not in EDGE_TYPES:
         checker.add(f"{path}.type", f"{message.type} is no edge type" if message.type else "must be specified")
         return None

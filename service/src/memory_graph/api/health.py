@@ -13,8 +13,8 @@ LIVENESS = "liveness"
 empty a full disk."""
 
 
-class Health:
-    """The state of the server as grpc.health.v1 tells it, for "" and every service by its full name."""
+class HealthService:
+    """The service grpc.health.v1, for the name "" and every service by its full name."""
 
     def __init__(self, services: Iterable[str]) -> None:
         self._servicer = health.aio.HealthServicer()
@@ -24,14 +24,14 @@ class Health:
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
 
     async def set(self, serving: bool) -> None:
-        """Reports whether calls can be answered now."""
+        """Report whether calls can be answered now."""
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         await self._servicer.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
         for service in self._services:
             await self._servicer.set(service, status)
 
     async def shut_down(self) -> None:
-        """Reports NOT_SERVING from now on, whatever is set later."""
+        """Report NOT_SERVING from now on, whatever is set later."""
         await self._servicer.enter_graceful_shutdown()
 
 

@@ -49,9 +49,9 @@ class MemoryGraphService:
         checker = Checker()
         limit, offset = requests.page(checker, request.limit, request.offset)
         checker.done()
-        found = await self._store.query(call.tenant, NodeFilter(type=NodeType.SESSION), limit, offset)
+        page = await self._store.query(call.tenant, NodeFilter(type=NodeType.SESSION), limit, offset)
         return pb.ListSessionsResponse(
-            sessions=[to_wire.session_to_wire(node) for node in found.nodes], total_count=found.total_count
+            sessions=[to_wire.session_to_wire(node) for node in page.nodes], total_count=page.total_count
         )
 
     async def CreateNode(self, request: pb.CreateNodeRequest, call: Call) -> pb.Node:
@@ -91,9 +91,9 @@ class MemoryGraphService:
             checker.add("node_ids", f"has {len(request.node_ids):,} ids; at most {MAX_LIMIT:,} are accepted")
         ids = [checker.id(f"node_ids[{index}]", id) for index, id in enumerate(request.node_ids)]
         checker.done()
-        found = await self._store.get_nodes(call.tenant, ids)
+        nodes = await self._store.get_nodes(call.tenant, ids)
         reply = pb.BatchGetNodesResponse()
-        for node in found:
+        for node in nodes:
             to_wire.fill_node(reply.nodes.add(), node)
         return reply
 
@@ -124,10 +124,10 @@ class MemoryGraphService:
         condition = requests.node_filter(checker, request)
         checker.done()
         condition = await self._recorder.before_query(call.context, condition)
-        found = await self._store.query(call.tenant, condition, limit, offset)
+        page = await self._store.query(call.tenant, condition, limit, offset)
         self._recorder.plugins.after("query", call.context, condition)
-        reply = pb.QueryResponse(total_count=found.total_count)
-        for node in found.nodes:
+        reply = pb.QueryResponse(total_count=page.total_count)
+        for node in page.nodes:
             to_wire.fill_node(reply.nodes.add(), node)
         return reply
 
@@ -138,15 +138,15 @@ class MemoryGraphService:
         condition = requests.node_filter(checker, request)
         checker.done()
         condition = await self._recorder.before_query(call.context, condition)
-        left = request.limit or None
+        remaining = request.limit or None
         async for node in self._store.scan(call.tenant, condition):
             if offset:
                 offset -= 1
                 continue
             yield to_wire.node_to_wire(node)
-            if left is not None:
-                left -= 1
-                if left == 0:
+            if remaining is not None:
+                remaining -= 1
+                if remaining == 0:
                     break
         self._recorder.plugins.after("query", call.context, condition)
 
@@ -235,15 +235,15 @@ class MemoryGraphService:
         return result
 
     def _commits(self, call: Call, session_id: str | None, types: frozenset[int]) -> AsyncIterator[list[Event]]:
-        def wanted(event: Event) -> bool:
+        def matches(event: Event) -> bool:
             return (session_id is None or event.session_id == session_id) and (not types or event.type in types)
 
         return feed.commits(
             self._store,
             call.tenant,
-            after=feed.resumed(call),
-            wanted=wanted,
+            after=feed.last_event_id(call),
+            matches=matches,
             session_id=session_id,
             draining=call.draining,
-            subscribed=call.accept,
+            on_subscribed=call.accept,
         )

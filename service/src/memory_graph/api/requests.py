@@ -1,4 +1,4 @@
-"""What requests ask for, as the model's queries; every violation is named by its field."""
+"""The checks of requests, and the model's queries made of them; each violation names its field."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _LINEAGE_DIRECTIONS: frozenset[int] = frozenset(LineageDirection)
 
 
 def one_id(field: str, value: str) -> str:
-    """The canonical id of a request that names one thing; raises `Invalid` for what is no id."""
+    """Return the canonical id of a request with one id; raises `Invalid` if it is no id."""
     checker = Checker()
-    found = checker.id(field, value)
+    id = checker.id(field, value)
     checker.done()
-    return found
+    return id
 
 
 def page(checker: Checker, limit: int, offset: int) -> tuple[int, int]:
-    """Limit and offset; limit 0 means DEFAULT_LIMIT."""
+    """Return limit and offset; limit 0 means DEFAULT_LIMIT."""
     if not 0 <= limit <= MAX_LIMIT:
         checker.add("limit", f"is {limit}; must be between 0 and {MAX_LIMIT:,} (0 means {DEFAULT_LIMIT})")
     if offset < 0:
@@ -42,7 +42,7 @@ def page(checker: Checker, limit: int, offset: int) -> tuple[int, int]:
 
 
 def node_filter(checker: Checker, request: pb.QueryRequest) -> NodeFilter:
-    """The conditions of a QueryRequest."""
+    """Return the conditions of a QueryRequest."""
     node_type = request.node_type if request.HasField("node_type") else 0
     if node_type and node_type not in NODE_TYPES:
         checker.add("node_type", f"{node_type} is no node type")
@@ -65,18 +65,18 @@ def node_filter(checker: Checker, request: pb.QueryRequest) -> NodeFilter:
 
 
 def _attributes(checker: Checker, request: pb.QueryRequest) -> list[tuple[str, str]]:
-    found = []
+    attributes = []
     for key, value in sorted(request.filters.items()):
         if key in FILTER_KEYS or any(key.startswith(prefix) and len(key) > len(prefix) for prefix in FILTER_PREFIXES):
-            found.append((key, value))
+            attributes.append((key, value))
         elif key != "text":
-            known = ", ".join([*FILTER_KEYS, *(f"{prefix}<key>" for prefix in FILTER_PREFIXES), "text"])
-            checker.add(f"filters[{key}]", f"is no filter; filters are {known}")
-    return found
+            filters = ", ".join([*FILTER_KEYS, *(f"{prefix}<key>" for prefix in FILTER_PREFIXES), "text"])
+            checker.add(f"filters[{key}]", f"is no filter; filters are {filters}")
+    return attributes
 
 
 def direction(checker: Checker, field: str, value: int, default: Direction) -> Direction:
-    """An EdgeDirection; unspecified is `default`."""
+    """Return an EdgeDirection; unspecified is `default`."""
     if value and value not in _DIRECTIONS:
         checker.add(field, f"{value} is no direction")
         return default
@@ -84,7 +84,7 @@ def direction(checker: Checker, field: str, value: int, default: Direction) -> D
 
 
 def edge_type(checker: Checker, field: str, value: int) -> EdgeType | None:
-    """An EdgeType that must be specified."""
+    """Return an EdgeType, which must be specified."""
     if value not in EDGE_TYPES:
         checker.add(field, f"{value} is no edge type" if value else "must be specified")
         return None
@@ -92,14 +92,14 @@ def edge_type(checker: Checker, field: str, value: int) -> EdgeType | None:
 
 
 def depth(checker: Checker, value: int, default: int) -> int:
-    """How far to follow edges; 0 means `default`."""
+    """Return the number of edges to follow; 0 means `default`."""
     if not 0 <= value <= MAX_DEPTH:
         checker.add("depth", f"is {value}; must be between 1 and {MAX_DEPTH}")
     return value or default
 
 
 def at(checker: Checker, request: pb.TraverseRequest | pb.LineageRequest | pb.SessionReplayRequest) -> At:
-    """The point in time a read asks for."""
+    """Return the point in time of a read."""
 
     def time(field: str, value: Timestamp) -> int | None:
         return nanoseconds(checker, field, value) if request.HasField(field) else None
@@ -108,7 +108,7 @@ def at(checker: Checker, request: pb.TraverseRequest | pb.LineageRequest | pb.Se
 
 
 def traversal(request: pb.TraverseRequest) -> Traversal:
-    """A TraverseRequest, checked."""
+    """Return the query of a TraverseRequest."""
     checker = Checker()
     if not request.start_node_ids:
         checker.add("start_node_ids", "must name at least one node")
@@ -116,37 +116,37 @@ def traversal(request: pb.TraverseRequest) -> Traversal:
         checker.add(
             "start_node_ids", f"names {len(request.start_node_ids):,} nodes; at most {MAX_LIMIT:,} are accepted"
         )
-    types = (edge_type(checker, f"edge_types[{index}]", value) for index, value in enumerate(request.edge_types))
+    edge_types = (edge_type(checker, f"edge_types[{index}]", value) for index, value in enumerate(request.edge_types))
     limit, _ = page(checker, request.limit, 0)
-    found = Traversal(
+    query = Traversal(
         start=tuple(checker.id(f"start_node_ids[{index}]", id) for index, id in enumerate(request.start_node_ids)),
-        edge_types=frozenset(found for found in types if found is not None),
+        edge_types=frozenset(type for type in edge_types if type is not None),
         direction=direction(checker, "direction", request.direction, Direction.OUTGOING),
         depth=depth(checker, request.depth, 1),
         limit=limit,
         at=at(checker, request),
     )
     checker.done()
-    return found
+    return query
 
 
 def lineage(request: pb.LineageRequest) -> LineageQuery:
-    """A LineageRequest, checked."""
+    """Return the query of a LineageRequest."""
     checker = Checker()
-    which = LineageDirection.UPSTREAM
+    lineage_direction = LineageDirection.UPSTREAM
     if request.direction:
         if request.direction in _LINEAGE_DIRECTIONS:
-            which = LineageDirection(request.direction)
+            lineage_direction = LineageDirection(request.direction)
         else:
             checker.add("direction", f"{request.direction} is no lineage direction")
     if not 0 <= request.limit <= MAX_LIMIT:
         checker.add("limit", f"is {request.limit}; must be between 0 and {MAX_LIMIT:,} (0 means all)")
     page(checker, 0, request.offset)
-    found = LineageQuery(
+    query = LineageQuery(
         node_id=checker.id("node_id", request.node_id),
-        direction=which,
+        direction=lineage_direction,
         depth=depth(checker, request.depth, DEFAULT_LINEAGE_DEPTH),
         at=at(checker, request),
     )
     checker.done()
-    return found
+    return query

@@ -1,4 +1,4 @@
-"""What every rpc shares: its limits, its metrics, its trace, and errors as statuses."""
+"""The frame of every rpc: limits, metrics, traces, and errors as statuses."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ class Call:
 
     @property
     def context(self) -> HookContext:
-        """Who calls, for plugins: the same for every hook of a call. Its request id is the caller's x-request-id, or
-        a new one."""
+        """The caller as plugins see it, the same for every hook of a call. Its request id is the x-request-id of the
+        caller, or a new one."""
         if self._caller is None:
             request_id = self.metadata("x-request-id") or new_id()
             self._caller = HookContext(tenant=self.tenant, method=self.method, request_id=request_id)
         return self._caller
 
     async def accept(self) -> None:
-        """Sends the headers now: a client that waits for them knows that its stream has begun."""
+        """Send the headers now: a client that waits for them knows that its stream has begun."""
         await self._context.send_initial_metadata(())
 
     def metadata(self, key: str) -> str | None:
-        """A text value of the request's metadata."""
+        """Return a text value of the request's metadata, or None."""
         for name, value in self._context.invocation_metadata() or ():
             if name == key and isinstance(value, str):
                 return value
@@ -74,7 +74,7 @@ class Call:
 
 
 class Malformed:
-    """A request that is no message: told to the caller as INVALID_ARGUMENT, where gRPC itself would say INTERNAL."""
+    """A request that does not decode. The caller gets INVALID_ARGUMENT for it, where gRPC itself would say INTERNAL."""
 
     __slots__ = ("reason",)
 
@@ -83,7 +83,7 @@ class Malformed:
 
 
 class Rpcs:
-    """Turns service objects into gRPC handlers. max_message_bytes: of an answer; gRPC itself does not say which."""
+    """The factory of gRPC handlers. max_message_bytes: largest answer; gRPC itself does not name the method."""
 
     def __init__(
         self,
@@ -100,8 +100,9 @@ class Rpcs:
         self._draining = draining
 
     def handlers(self, service: ServiceDescriptor, implementation: object) -> grpc.GenericRpcHandler:
-        """Handlers for every rpc of `service`; each must be a method of `implementation` by the same name. One whose
-        requests are a stream gets them as bytes, so that it can bound them before it decodes them."""
+        """Make handlers for every rpc of `service`, each a method of `implementation` of the same name.
+
+        An rpc with a stream of requests gets them as bytes, so that it can bound them before it decodes them."""
         methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         for descriptor in service.methods:
             method = getattr(implementation, descriptor.name)
@@ -195,7 +196,7 @@ def _well_formed(request: _Request | Malformed) -> _Request:
 
 
 def _refusal(name: str, error: Exception) -> Refusal:
-    """How an error is told: the graph's own by their sentence, any other as INTERNAL, with the details in the log."""
+    """Return the status of an error: the graph's own with their sentence, others as INTERNAL; the log has the rest."""
     if isinstance(error, GraphError | Overrun):
         return status_of(error)
     _log.error("rpc failed", method=name, error_type=type(error).__name__, exc_info=error)
@@ -203,7 +204,7 @@ def _refusal(name: str, error: Exception) -> Refusal:
 
 
 async def _refuse(context: Context, refusal: Refusal) -> NoReturn:
-    """Ends a call that has been counted already, so that who reads the answer finds it in the metrics."""
+    """End a call with an error. It has been counted before: a caller that reads the answer finds it in the metrics."""
     await context.abort(*refusal)
     raise AssertionError("abort always raises")
 

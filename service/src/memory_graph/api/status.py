@@ -23,8 +23,8 @@ from memory_graph.model.errors import (
 )
 from memory_graph.store.protocol import Overrun
 
-RETRY_AFTER_SECONDS = 1
-"""What a client is told to wait when the store is unavailable."""
+RETRY_AFTER_S = 1
+"""The retry delay that a client gets when the store is unavailable."""
 
 MAX_MESSAGE_BYTES = 1_800
 """Longest message of a status, as gRPC encodes it (a character that is not ASCII takes six to twelve bytes)."""
@@ -51,15 +51,15 @@ _PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 class AnswerTooLarge(GraphError):
     """An answer, or one message of a stream, is larger than a message may be."""
 
-    def __init__(self, size: int, most: int) -> None:
+    def __init__(self, size: int, max_size: int) -> None:
         super().__init__(
-            f"the answer has {size:,} bytes and a message at most {most:,} (MAX_MESSAGE_BYTES);"
+            f"the answer has {size:,} bytes and a message at most {max_size:,} (MAX_MESSAGE_BYTES);"
             " ask for less at a time: a smaller limit, fewer ids, less depth, StreamQuery. What a write did is stored"
         )
 
 
 class ShuttingDown(GraphError):
-    """A stream is ended because the server is; the client reconnects and resumes after `last_event_id`."""
+    """A stream ends because the server does; the client reconnects and resumes after `last_event_id`."""
 
     def __init__(self, last_event_id: str | None) -> None:
         super().__init__(f"the server is shutting down; reconnect and resume from event {last_event_id}")
@@ -67,7 +67,7 @@ class ShuttingDown(GraphError):
 
 
 class FeedInterrupted(GraphError):
-    """A stream of changes is ended because this server cannot tell of them all; the client reconnects and resumes after
+    """A stream of changes ends because this server cannot see all of them; the client reconnects and resumes after
     `last_event_id`."""
 
     def __init__(self, reason: str, last_event_id: str | None) -> None:
@@ -76,57 +76,57 @@ class FeedInterrupted(GraphError):
 
 
 class Draining(GraphError):
-    """A stream of requests is ended because the server is; everything that was accepted has been answered."""
+    """A stream of requests ends because the server does; everything that was accepted has been answered."""
 
     def __init__(self) -> None:
         super().__init__("the server is shutting down; open the stream again and send what was not acknowledged")
 
 
 def status_of(error: GraphError | Overrun) -> tuple[StatusCode, str, tuple[tuple[str, str | bytes], ...]]:
-    """Code, message and trailing metadata for an error. Field violations travel as google.rpc.BadRequest (AIP-193)."""
+    """Return code, message and trailing metadata of an error, with violations as google.rpc.BadRequest (AIP-193)."""
     if isinstance(error, Overrun):
-        return StatusCode.RESOURCE_EXHAUSTED, str(error), _resume(error.last_event_id)
+        return StatusCode.RESOURCE_EXHAUSTED, str(error), _resume_metadata(error.last_event_id)
     if isinstance(error, Draining):
         return StatusCode.UNAVAILABLE, str(error), ()
     if isinstance(error, ShuttingDown | FeedInterrupted):
-        return StatusCode.UNAVAILABLE, str(error), _resume(error.last_event_id)
+        return StatusCode.UNAVAILABLE, str(error), _resume_metadata(error.last_event_id)
     if isinstance(error, AnswerTooLarge):
         return StatusCode.RESOURCE_EXHAUSTED, str(error), ()
     code = next((code for kind, code in _CODES if isinstance(error, kind)), StatusCode.INTERNAL)
-    message = _within(str(error))
+    message = _shortened_message(str(error))
     status = status_pb2.Status(code=code.value[0], message=message)
     if isinstance(error, Invalid):
         _add(status, _bad_request(error, MAX_DETAILS_BYTES - status.ByteSize() - _PACKING_BYTES))
     if isinstance(error, StoreUnavailable):
-        _add(status, error_details_pb2.RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_SECONDS)))
+        _add(status, error_details_pb2.RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_S)))
     if not status.details:
         return code, message, ()
     return code, message, (("grpc-status-details-bin", status.SerializeToString()),)
 
 
-def _bad_request(error: Invalid, room: int) -> error_details_pb2.BadRequest:
-    """The first violations, as far as there is room for them; the first in any case."""
-    told = error_details_pb2.BadRequest()
+def _bad_request(error: Invalid, max_bytes: int) -> error_details_pb2.BadRequest:
+    """Return the first violations that fit into `max_bytes`, and at least one."""
+    bad_request = error_details_pb2.BadRequest()
     for violation in error.violations:
-        added = told.field_violations.add(field=violation.field, description=violation.description)
-        if told.ByteSize() > room and len(told.field_violations) > 1:
-            del told.field_violations[-1]
+        added = bad_request.field_violations.add(field=violation.field, description=violation.description)
+        if bad_request.ByteSize() > max_bytes and len(bad_request.field_violations) > 1:
+            del bad_request.field_violations[-1]
             break
-        while told.ByteSize() > room:
+        while bad_request.ByteSize() > max_bytes:
             added.description = shortened(added.description, len(added.description) * 3 // 4)
-    return told
+    return bad_request
 
 
-def _within(text: str) -> str:
-    """A message that fits its bound as gRPC encodes it."""
-    most = MAX_MESSAGE_BYTES
+def _shortened_message(text: str) -> str:
+    """Shorten a message to MAX_MESSAGE_BYTES as gRPC encodes it."""
+    max_length = MAX_MESSAGE_BYTES
     while len(urllib.parse.quote(text, _PLAIN)) > MAX_MESSAGE_BYTES:
-        most = most * 3 // 4
-        text = shortened(text, most)
+        max_length = max_length * 3 // 4
+        text = shortened(text, max_length)
     return text
 
 
-def _resume(event_id: str | None) -> tuple[tuple[str, str | bytes], ...]:
+def _resume_metadata(event_id: str | None) -> tuple[tuple[str, str | bytes], ...]:
     return (("last-event-id", event_id),) if event_id else ()
 
 

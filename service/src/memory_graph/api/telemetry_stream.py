@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from memory_graph.api import feed
-from memory_graph.api.event_intake import Intake
-from memory_graph.api.event_outlet import Outlet, wanted_events
+from memory_graph.api.event_stream_receiver import EventStreamReceiver
+from memory_graph.api.event_subscription import EventSubscription, parse_subscription
 from memory_graph.api.rpc import Call
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
 from memory_graph.ingest.telemetry.pipeline import Pipeline
@@ -15,7 +15,7 @@ from memory_graph.telemetry.ingestion import IngestionMetrics
 
 
 class TelemetryStreamService:
-    """max_stream_bytes: most that one stream may have sent and not read the acknowledgements of."""
+    """The service TelemetryStream. max_stream_bytes: most unacknowledged bytes of one stream."""
 
     def __init__(
         self, pipeline: Pipeline, store: GraphStore, metrics: IngestionMetrics, *, max_stream_bytes: int
@@ -27,23 +27,23 @@ class TelemetryStreamService:
 
     async def StreamEvents(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[pb.EventResponse]:
         await call.accept()
-        async with Intake(self._pipeline, self._metrics, call, self._max_stream_bytes) as intake:
-            intake.read(requests)
-            async for response in intake.responses():
+        async with EventStreamReceiver(self._pipeline, self._metrics, call, self._max_stream_bytes) as receiver:
+            receiver.read(requests)
+            async for response in receiver.responses():
                 yield response
 
     async def SubscribeEvents(self, request: pb.SubscriptionRequest, call: Call) -> AsyncIterator[pb.Event]:
-        wanted, most = wanted_events(request)
+        matches, buffer_size = parse_subscription(request)
         changes = feed.commits(
             self._store,
             call.tenant,
-            after=feed.resumed(call),
-            wanted=Outlet.concerns,
+            after=feed.last_event_id(call),
+            matches=EventSubscription.may_be_telemetry,
             session_id=None,
             draining=call.draining,
-            subscribed=call.accept,
+            on_subscribed=call.accept,
         )
-        async with Outlet(self._store, call.tenant, wanted, most) as outlet:
-            outlet.follow(changes)
-            async for event in outlet.events():
+        async with EventSubscription(self._store, call.tenant, matches, buffer_size) as subscription:
+            subscription.follow(changes)
+            async for event in subscription.events():
                 yield event

@@ -1,4 +1,4 @@
-"""TLS and mTLS from files that are read again when they change, for gRPC and for REST."""
+"""TLS and mTLS for gRPC and REST, from files that are read again when they change."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _Stamps = list[tuple[int, int, int]]
 
 
 class CertificateError(Exception):
-    """Files are not what they should be; the text says which and the way out."""
+    """Certificate files that cannot be used; the text says which and the way out."""
 
 
-class _Read(msgspec.Struct, frozen=True):
-    """The files as they were read together. generation: counts the readings."""
+class _LoadedFiles(msgspec.Struct, frozen=True):
+    """The files of one reading. generation: the number of the reading."""
 
     generation: int
     stamps: _Stamps
@@ -32,11 +32,11 @@ class _Read(msgspec.Struct, frozen=True):
 
 
 class CertificateFiles:
-    """A server's certificate, its key and the CAs of its clients, as PEM files. Every handshake uses what they hold
-    then; where that cannot be used, what they held before. For any thread.
+    """A server's certificate, its key and the CAs of its clients, as PEM files. Every handshake uses their content at
+    that time, or the last usable content. Thread-safe.
 
     Raises:
-        CertificateError: they cannot be used from the start.
+        CertificateError: if they cannot be used from the start.
     """
 
     def __init__(self, cert: Path, key: Path, client_ca: Path | None) -> None:
@@ -46,15 +46,15 @@ class CertificateFiles:
         self._current = self._read(0)
 
     def credentials(self) -> grpc.ServerCredentials:
-        """For a gRPC server."""
-        given = self._current.generation
+        """Return the credentials of a gRPC server."""
+        served_generation = self._current.generation
 
         def changed() -> grpc.ServerCertificateConfiguration | None:
-            nonlocal given
+            nonlocal served_generation
             current = self._refreshed()
-            if current.generation == given:
+            if current.generation == served_generation:
                 return None
-            given = current.generation
+            served_generation = current.generation
             return _configuration(current)
 
         # The stubs forget that a fetcher answers None for "unchanged", as grpc's documentation says.
@@ -64,8 +64,8 @@ class CertificateFiles:
         )
 
     def ssl_context(self) -> ssl.SSLContext:
-        """For any other server. Each handshake is handed on to the context of the files as they are then, so that CAs
-        which are no longer in them are no longer trusted."""
+        """Return the context of any other server. It passes each handshake to the context of the current files, so CAs
+        that were taken out of them are no longer trusted."""
 
         def hand_on(handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
             handshake.context = self._refreshed().context
@@ -74,7 +74,7 @@ class CertificateFiles:
         context.sni_callback = cast("Callable[..., Any]", hand_on)
         return context
 
-    def _refreshed(self) -> _Read:
+    def _refreshed(self) -> _LoadedFiles:
         with self._lock:
             try:
                 stamps = self._stamps()
@@ -89,8 +89,8 @@ class CertificateFiles:
                 _log.error("TLS files cannot be used; those read before stay in use", reason=str(error))
             return self._current
 
-    def _read(self, generation: int) -> _Read:
-        """All files, read between two changes of any of them."""
+    def _read(self, generation: int) -> _LoadedFiles:
+        """Read all files between two changes of any of them."""
         while True:
             stamps = self._stamps()
             cert, key = self._cert.read_bytes(), self._key.read_bytes()
@@ -102,7 +102,7 @@ class CertificateFiles:
                     raise
             else:
                 if stamps == self._stamps():
-                    return _Read(generation, stamps, key, cert, client_ca, context)
+                    return _LoadedFiles(generation, stamps, key, cert, client_ca, context)
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -138,5 +138,5 @@ class CertificateFiles:
         ]
 
 
-def _configuration(read: _Read) -> grpc.ServerCertificateConfiguration:
+def _configuration(read: _LoadedFiles) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration([(read.key, read.cert)], root_certificates=read.client_ca)

@@ -1,4 +1,4 @@
-"""The model's values as the wire's messages."""
+"""Converts the values of the model to messages of the wire."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NS = 1_000_000_000
 
 
 def timestamp(ns: int) -> Timestamp:
-    """A wire timestamp of nanoseconds since the epoch."""
+    """Convert nanoseconds since the epoch to a wire timestamp."""
     return Timestamp(seconds=ns // _NS, nanos=ns % _NS)
 
 
@@ -106,15 +106,15 @@ def _fill_created(message: Any, node: Node) -> None:  # noqa: ANN401 - any arm w
 
 
 def _fill_fields(message: Any, value: msgspec.Struct) -> None:  # noqa: ANN401 - messages share no typed base
-    """Sets every field that has a value; the fields of a value are named as those of its message."""
+    """Set every field that has a value; a value and its message have the same field names."""
     for name in value.__struct_fields__:
-        found = getattr(value, name)
-        if isinstance(found, dict):
-            getattr(message, name).update(found)
-        elif isinstance(found, tuple):
-            getattr(message, name).extend(found)
-        elif found is not None:
-            setattr(message, name, found)
+        field = getattr(value, name)
+        if isinstance(field, dict):
+            getattr(message, name).update(field)
+        elif isinstance(field, tuple):
+            getattr(message, name).extend(field)
+        elif field is not None:
+            setattr(message, name, field)
 
 
 _FILL: dict[type[NodeData], tuple[str, Callable[[Any, Node], None]]] = {
@@ -132,7 +132,7 @@ _FILL: dict[type[NodeData], tuple[str, Callable[[Any, Node], None]]] = {
 
 
 def fill_node(message: pb.Node, node: Node) -> None:
-    """Writes a node into an empty message. In place: a message built and then copied costs three times as much."""
+    """Write a node into an empty message. In place: a message built and then copied costs three times as much."""
     arm, fill = _FILL[type(node.data)]
     message.id = node.id
     message.type = _enum(node.type)
@@ -141,7 +141,7 @@ def fill_node(message: pb.Node, node: Node) -> None:
 
 
 def node_to_wire(node: Node) -> pb.Node:
-    """A node as the wire carries it."""
+    """Convert a node to its message."""
     message = pb.Node()
     fill_node(message, node)
     return message
@@ -196,7 +196,7 @@ _encode_json = msgspec.json.Encoder().encode
 
 
 def event_to_wire(event: Event) -> pb.Event:
-    """An event; its payload names what changed (`id`, `kind`, `session_id`) and never carries content."""
+    """Convert an event; its payload names the node or edge (`id`, `kind`, `session_id`) and never carries content."""
     payload = {"id": event.subject_id, "kind": event.kind, "session_id": event.session_id}
     return pb.Event(
         id=event.id, type=_enum(event.type), timestamp=timestamp(event.at), payload=_encode_json(payload).decode()

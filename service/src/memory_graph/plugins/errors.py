@@ -1,4 +1,4 @@
-"""How plugins fail."""
+"""The exceptions of plugins."""
 
 from __future__ import annotations
 

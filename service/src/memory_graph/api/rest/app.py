@@ -1,4 +1,4 @@
-"""The routes of REST."""
+"""The ASGI application of the REST API and its routes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from memory_graph import __version__
 from memory_graph.api.rest.batch import Answer, Batches
-from memory_graph.api.rest.body import Bodies
-from memory_graph.api.rest.problems import Problem, on_http_error, on_mistake, on_problem
+from memory_graph.api.rest.body import BodyReader
+from memory_graph.api.rest.problems import Problem, on_http_error, on_internal_error, on_problem
 from memory_graph.api.rpc import DEFAULT_TENANT
 from memory_graph.flow.breaker import State
 
 API_VERSION = "1"
 
 
-def application(batches: Batches, bodies: Bodies, ready: Callable[[], bool], store: Callable[[], State]) -> Litestar:
-    """ready: whether requests can be served. store: the state of the store's circuit breaker."""
+def application(
+    batches: Batches, body_reader: BodyReader, ready: Callable[[], bool], store: Callable[[], State]
+) -> Litestar:
+    """Make the ASGI application. ready: whether requests can be served. store: the store's circuit breaker."""
 
     @post("/api/v1/telemetry/batch", status_code=HTTPStatus.OK, summary="Store a batch of telemetry events")
     async def telemetry_batch(request: Request[Any, Any, Any]) -> Answer:
@@ -30,7 +32,7 @@ def application(batches: Batches, bodies: Bodies, ready: Callable[[], bool], sto
         if kind != "application/json":
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Content-Type {kind[:64]!r}; send application/json")
         batches.admit()
-        async with bodies.read(request) as body:
+        async with body_reader.read(request) as body:
             return await batches.take(body, DEFAULT_TENANT)
 
     @get("/health", summary="Whether the process lives")
@@ -49,11 +51,11 @@ def application(batches: Batches, bodies: Bodies, ready: Callable[[], bool], sto
 
     return Litestar(
         [telemetry_batch, health, readiness, breakers],
-        exception_handlers={Problem: on_problem, HTTPException: on_http_error, Exception: on_mistake},
+        exception_handlers={Problem: on_problem, HTTPException: on_http_error, Exception: on_internal_error},
         response_headers={"X-API-Version": API_VERSION},
         openapi_config=OpenAPIConfig(
             title="memory-graph", version=__version__, path="/openapi.json", render_plugins=[JsonRenderPlugin(path="/")]
         ),
         logging_config=None,  # configure_logging has done it; dictConfig may dead-lock with grpc's threads
-        request_max_body_size=None,  # Bodies bounds it, inflated too
+        request_max_body_size=None,  # BodyReader bounds it, inflated too
     )

@@ -12,8 +12,8 @@ from typing import Literal
 
 import msgspec
 
-from memory_graph.api.rest.body import BUSY_S, busy
-from memory_graph.api.rest.inflate import Damaged, TooLarge, inflated
+from memory_graph.api.rest.body import RESERVE_TIMEOUT_S, busy
+from memory_graph.api.rest.inflate import DamagedGzip, InflatedTooLarge, inflated
 from memory_graph.api.rest.problems import Problem
 from memory_graph.ingest.json_text import elements, fault, taken_out, without_bom
 from memory_graph.ingest.telemetry.decode import from_json
@@ -28,16 +28,16 @@ SOURCE = "rest"
 MAX_BATCH_EVENTS = 10_000
 """Most events of a batch."""
 MAX_FAILURES = 100
-"""Most events that an answer tells the fault of."""
-AWAY_RETRY_S = 5
-"""When to send again what the store could not take."""
+"""Most failures that an answer lists."""
+STORE_RETRY_AFTER_S = 5
+"""The Retry-After header while the store is unavailable, in seconds."""
 MAX_DELAY_S = 2.0
-"""How long what is accepted may wait. Beyond it batches are refused unread: to read what will not be answered in time
-would leave no time for what will."""
+"""Longest delay of accepted events. Beyond it batches are refused unread: reading those that will not be answered in
+time would leave no time for those that will."""
 
 
-class _Batch(msgspec.Struct):
-    """events: an array; or text, base64 of its gzip, and then compression says so."""
+class _BatchBody(msgspec.Struct):
+    """The body of a batch. events: an array, or base64 of its gzip if `compression` says so."""
 
     events: list[msgspec.Raw] | str
     batch_id: str | None = ""
@@ -45,7 +45,7 @@ class _Batch(msgspec.Struct):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """An event that never will be stored as it is. index: its place in the batch."""
+    """An event that never will be stored as it is. index: its position in the batch."""
 
     index: int
     event_id: str
@@ -53,7 +53,7 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What came of a batch. status: completed, partial or failed; failures: the first hundred."""
+    """The outcome of a batch. status: completed, partial or failed; failures: the first hundred."""
 
     batch_id: str
     status: str
@@ -63,29 +63,29 @@ class Answer(msgspec.Struct, frozen=True):
     failures: list[Failed]
 
 
-_decode = msgspec.json.Decoder(_Batch).decode
+_decode = msgspec.json.Decoder(_BatchBody).decode
 _decode_events = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class Batches:
-    """patience_s: how long a batch waits to be stored, in seconds. limit: most bytes that events may inflate to."""
+    """The ingestion of batches. max_wait_s: longest wait for the store. limit: most bytes of inflated events."""
 
-    def __init__(self, pipeline: Pipeline, metrics: IngestionMetrics, *, limit: int, patience_s: float) -> None:
+    def __init__(self, pipeline: Pipeline, metrics: IngestionMetrics, *, limit: int, max_wait_s: float) -> None:
         self._pipeline = pipeline
         self._metrics = metrics
         self._limit = limit
-        self._patience_s = patience_s
+        self._max_wait_s = max_wait_s
 
     def admit(self) -> None:
-        """Raises `Problem` while a batch would not be stored soon."""
+        """Raise `Problem` if a batch would not be stored soon."""
         if self._pipeline.store_is_away:
-            raise _away()
+            raise _store_unavailable()
         if self._pipeline.delay_s(SOURCE) > MAX_DELAY_S:
             raise busy()
 
     async def take(self, body: bytes, tenant: str) -> Answer:
-        """Answers once every event is durable or never will be. Raises `Problem`: then events may be stored, and all
-        of them may be sent again."""
+        """Store a batch, and answer once every event is durable or rejected for good. After a `Problem` some events may
+        be stored; all of them may be sent again."""
         began = time.monotonic()
         batch, sent = await self._decoded(body)
         size = held_bytes(sum(map(len, sent)))
@@ -95,16 +95,16 @@ class Batches:
 
         receiver = EventReceiver(self._pipeline, self._metrics, SOURCE, decoded)
         try:
-            async with asyncio.timeout(BUSY_S):
+            async with asyncio.timeout(RESERVE_TIMEOUT_S):
                 await receiver.reserve(size)
         except TimeoutError:
-            raise _away() if self._pipeline.store_is_away else busy() from None
+            raise _store_unavailable() if self._pipeline.store_is_away else busy() from None
         receipt = receiver.receive(sent, size)
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(self._max_wait_s):
                 rejected = await receipt.rejected()
         except (StoreUnavailable, TimeoutError):
-            raise _away() from None
+            raise _store_unavailable() from None
         finally:
             receipt.cancel()
         failures = [Failed(index, problem.event_id, str(problem)) for index, problem in rejected.items()]
@@ -117,26 +117,26 @@ class Batches:
             failures=failures[:MAX_FAILURES],
         )
 
-    async def _decoded(self, body: bytes) -> tuple[_Batch, list[bytes]]:
+    async def _decoded(self, body: bytes) -> tuple[_BatchBody, list[bytes]]:
         body = without_bom(body)
         try:
             batch = _decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            batch = await asyncio.to_thread(_apart, body, error)
+            batch = await asyncio.to_thread(_batch_of_fragments, body, error)
         events = batch.events if isinstance(batch.events, list) else await self._unpacked(batch)
         if len(events) > MAX_BATCH_EVENTS:
-            raise _bad(f"the batch has {len(events):,} events; send at most {MAX_BATCH_EVENTS:,}")
+            raise _bad_request(f"the batch has {len(events):,} events; send at most {MAX_BATCH_EVENTS:,}")
         return batch, [bytes(event) for event in events]
 
-    async def _unpacked(self, batch: _Batch) -> list[msgspec.Raw]:
+    async def _unpacked(self, batch: _BatchBody) -> list[msgspec.Raw]:
         assert isinstance(batch.events, str)
         if batch.compression != "gzip":
-            raise _bad('events is text: give an array, or base64 of a gzip of one with compression "gzip"')
+            raise _bad_request('events is text: give an array, or base64 of a gzip of one with compression "gzip"')
         try:
             array = without_bom(inflated(base64.b64decode(batch.events, validate=True), self._limit))
-        except (binascii.Error, ValueError, Damaged) as error:
-            raise _bad(f"events is no base64 of a gzip: {error}") from None
-        except TooLarge:
+        except (binascii.Error, ValueError, DamagedGzip) as error:
+            raise _bad_request(f"events is no base64 of a gzip: {error}") from None
+        except InflatedTooLarge:
             detail = f"events inflates to more than {self._limit:,} bytes; send smaller batches"
             raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail) from None
         try:
@@ -153,32 +153,32 @@ def _event(body: bytes) -> TelemetryEvent:
         raise
 
 
-def _apart(body: bytes, error: Exception) -> _Batch:
-    """A batch that is no JSON for what some of its events say: they are to fail alone, each by its index."""
+def _batch_of_fragments(body: bytes, error: Exception) -> _BatchBody:
+    """Decode a batch that some of its events make no JSON: those fail alone, each by its index."""
     try:
         rest, events = taken_out(body, "events")
         batch = _decode(rest)
     except (ValueError, RecursionError):
-        raise _bad(f"the body is no batch: {fault(body, error)}") from None
+        raise _bad_request(f"the body is no batch: {fault(body, error)}") from None
     batch.events = [msgspec.Raw(event) for event in events]
     return batch
 
 
 def _elements(array: bytes, error: Exception) -> list[msgspec.Raw]:
-    """The same of events that came compressed."""
+    """Do the same for events that came compressed."""
     try:
-        found, end = elements(array, len(array) - len(array.lstrip()))
+        fragments, end = elements(array, len(array) - len(array.lstrip()))
     except ValueError:
-        found, end = [], 0
+        fragments, end = [], 0
     if not end or array[end:].strip():
-        raise _bad(f"the events are no array: {fault(array, error)}")
-    return [msgspec.Raw(event) for event in found]
+        raise _bad_request(f"the events are no array: {fault(array, error)}")
+    return [msgspec.Raw(event) for event in fragments]
 
 
-def _bad(detail: str) -> Problem:
+def _bad_request(detail: str) -> Problem:
     return Problem(HTTPStatus.BAD_REQUEST, detail)
 
 
-def _away() -> Problem:
+def _store_unavailable() -> Problem:
     detail = "the store cannot be reached now; send the whole batch again later, what is stored of it stays so"
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after_s=AWAY_RETRY_S)
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, retry_after_s=STORE_RETRY_AFTER_S)

@@ -1,4 +1,4 @@
-"""The body of a request: read within bounds of bytes and time, and inflated if it is compressed."""
+"""Reads the body of a request within bounds of bytes and time, and inflates it."""
 
 from __future__ import annotations
 
@@ -11,76 +11,76 @@ from typing import Any
 from litestar import Request
 from litestar.exceptions import ClientException
 
-from memory_graph.api.rest.inflate import Damaged, Inflator, TooLarge
+from memory_graph.api.rest.inflate import DamagedGzip, InflatedTooLarge, Inflator
 from memory_graph.api.rest.problems import Problem
 from memory_graph.flow.budget import ByteBudget
 from memory_graph.model.numbers import whole
 
 _GRAIN_BYTES = 16 * 1024
-_MOST_DIGITS = 19
-BUSY_S = 1.0
-"""How long a request waits for room, until it is told to come again."""
+_MAX_DIGITS = 19
+RESERVE_TIMEOUT_S = 1.0
+"""Longest wait of a request for memory before the answer is 429."""
 
 
-class Bodies:
-    """limit: most bytes of a body, as it is sent and as it is inflated. read_s: how long reading may take, in seconds.
+class BodyReader:
+    """Reads bodies. limit: most bytes of a body, as it is sent and as it is inflated. timeout_s: of reading one.
 
-    What is being read by all requests is bounded at four times the limit.
+    The bodies that all requests read at one time are bounded at four times the limit.
     """
 
-    def __init__(self, limit: int, read_s: float) -> None:
+    def __init__(self, limit: int, timeout_s: float) -> None:
         self.limit = limit
-        self._read_s = read_s
+        self._timeout_s = timeout_s
         self._budget = ByteBudget(4 * limit)
 
     @asynccontextmanager
     async def read(self, request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
-        """The body, inflated; its bytes count until the block is left. Raises `Problem`."""
+        """Yield the inflated body; its bytes stay reserved until the block is left. Raises `Problem`."""
         encoding = request.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", "gzip", ""):
             detail = f"Content-Encoding {encoding[:64]!r} is not known; send gzip, or nothing"
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
         self._refuse_large(request)
-        held = _Held(self._budget)
+        reservation = _Reservation(self._budget)
         try:
-            yield await self._read(request, held, compressed=encoding == "gzip")
+            yield await self._read(request, reservation, compressed=encoding == "gzip")
         finally:
-            held.release()
+            reservation.release()
 
-    async def _read(self, request: Request[Any, Any, Any], held: _Held, *, compressed: bool) -> bytes:
+    async def _read(self, request: Request[Any, Any, Any], reservation: _Reservation, *, compressed: bool) -> bytes:
         try:
-            async with asyncio.timeout(self._read_s):
-                return await (self._inflated(request, held) if compressed else self._plain(request, held))
+            async with asyncio.timeout(self._timeout_s):
+                return await (self._inflated(request, reservation) if compressed else self._plain(request, reservation))
         except TimeoutError:
-            detail = f"the body did not come within {self._read_s:g} s; send it at once"
+            detail = f"the body did not come within {self._timeout_s:g} s; send it at once"
             raise Problem(HTTPStatus.REQUEST_TIMEOUT, detail) from None
         except ClientException as error:
             raise Problem(HTTPStatus.BAD_REQUEST, error.detail) from None
 
     def _refuse_large(self, request: Request[Any, Any, Any]) -> None:
         announced = request.headers.get("content-length", "")
-        if (whole(announced) or 0) > self.limit or len(announced) > _MOST_DIGITS:
+        if (whole(announced) or 0) > self.limit or len(announced) > _MAX_DIGITS:
             raise self._too_large()
 
-    async def _plain(self, request: Request[Any, Any, Any], held: _Held) -> bytes:
+    async def _plain(self, request: Request[Any, Any, Any], reservation: _Reservation) -> bytes:
         body = bytearray()
         async for piece in request.stream():
             body += piece
             if len(body) > self.limit:
                 raise self._too_large()
-            await held.hold(len(body))
+            await reservation.grow_to(len(body))
         return bytes(body)
 
-    async def _inflated(self, request: Request[Any, Any, Any], held: _Held) -> bytes:
+    async def _inflated(self, request: Request[Any, Any, Any], reservation: _Reservation) -> bytes:
         inflator = Inflator(self.limit)
         try:
             async for piece in request.stream():
                 for _ in inflator.steps(piece):
-                    await held.hold(len(inflator.inflated))
+                    await reservation.grow_to(len(inflator.inflated))
             return inflator.end()
-        except TooLarge:
+        except InflatedTooLarge:
             raise self._too_large() from None
-        except Damaged as error:
+        except DamagedGzip as error:
             raise Problem(HTTPStatus.BAD_REQUEST, f"the body is no gzip: {error}") from None
 
     def _too_large(self) -> Problem:
@@ -88,19 +88,19 @@ class Bodies:
         return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
 
 
-class _Held:
-    """The part of a budget that one body has: it grows as the body comes."""
+class _Reservation:
+    """The share of one body in a budget, which grows while the body arrives."""
 
     def __init__(self, budget: ByteBudget) -> None:
         self._budget = budget
         self._size = 0
 
-    async def hold(self, size: int) -> None:
-        """Raises `Problem` (429) where there is no room for so much in time."""
+    async def grow_to(self, size: int) -> None:
+        """Raise `Problem` (429) if there is no room in time."""
         more = size - self._size
         if more > 0:
             more = max(more, _GRAIN_BYTES)
-            await within(self._budget, more)
+            await reserve(self._budget, more)
             self._size += more
 
     def release(self) -> None:
@@ -108,16 +108,16 @@ class _Held:
         self._size = 0
 
 
-async def within(budget: ByteBudget, size: int) -> None:
-    """Reserves bytes. Raises `Problem` (429) where there is no room for them in time."""
+async def reserve(budget: ByteBudget, size: int) -> None:
+    """Reserve bytes. Raises `Problem` (429) if there is no room for them in time."""
     try:
-        async with asyncio.timeout(BUSY_S):
+        async with asyncio.timeout(RESERVE_TIMEOUT_S):
             await budget.reserve(size)
     except TimeoutError:
         raise busy() from None
 
 
 def busy() -> Problem:
-    """More was accepted than is stored yet."""
+    """Return the 429 for a service that has accepted more than it can store now."""
     detail = "too much is waiting to be stored; send this again later"
     return Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, retry_after_s=1)

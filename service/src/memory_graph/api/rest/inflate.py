@@ -1,4 +1,4 @@
-"""gzip (RFC 1952), with a bound on what comes out: a few kilobytes may stand for gigabytes."""
+"""Bounded decompression of gzip (RFC 1952): a few kilobytes may stand for gigabytes."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ STEP_BYTES = 256 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-class TooLarge(Exception):
-    """More comes out than may."""
+class InflatedTooLarge(Exception):
+    """The output is over the limit."""
 
 
-class Damaged(Exception):
-    """It is no gzip, or cut off."""
+class DamagedGzip(Exception):
+    """The input is no gzip, or is cut off."""
 
 
 class Inflator:
-    """Takes compressed bytes piece by piece. limit: most bytes that may come out."""
+    """A decompressor of gzip in pieces. limit: most bytes of output."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -27,35 +27,35 @@ class Inflator:
         self.inflated = bytearray()
 
     def feed(self, piece: bytes) -> None:
-        """Raises `TooLarge` and `Damaged`."""
+        """Inflate a piece. Raises `InflatedTooLarge` and `DamagedGzip`."""
         for _ in self.steps(piece):
             pass
 
     def steps(self, piece: bytes) -> Iterator[None]:
-        """The same, with a pause whenever up to STEP_BYTES more have come out."""
+        """Inflate a piece, and yield after each STEP_BYTES of output at most."""
         while piece:
             if self._stream.eof:  # a file may be of several members
                 self._stream = zlib.decompressobj(_GZIP)
             self._begun = True
             try:
-                most = min(self._limit + 1 - len(self.inflated), STEP_BYTES)
-                self.inflated += self._stream.decompress(piece, most)
+                max_length = min(self._limit + 1 - len(self.inflated), STEP_BYTES)
+                self.inflated += self._stream.decompress(piece, max_length)
             except zlib.error as error:
-                raise Damaged(str(error)) from None
+                raise DamagedGzip(str(error)) from None
             if len(self.inflated) > self._limit:
-                raise TooLarge
+                raise InflatedTooLarge
             piece = self._stream.unused_data if self._stream.eof else self._stream.unconsumed_tail
             yield
 
     def end(self) -> bytes:
-        """All of it. Raises `Damaged` where the end is missing."""
+        """Return all of the output. Raises `DamagedGzip` if the end is missing."""
         if not self._begun or not self._stream.eof:
-            raise Damaged("the end is missing")
+            raise DamagedGzip("the end is missing")
         return bytes(self.inflated)
 
 
 def inflated(compressed: bytes, limit: int) -> bytes:
-    """All at once. Raises `TooLarge` and `Damaged`."""
+    """Inflate all at once. Raises `InflatedTooLarge` and `DamagedGzip`."""
     inflator = Inflator(limit)
     inflator.feed(compressed)
     return inflator.end()

@@ -16,7 +16,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Problem(Exception):
-    """A request that is refused. detail: a sentence with the way out. retry_after_s: when to send it again."""
+    """A refused request. detail: a sentence with the way out. retry_after_s: when to send it again."""
 
     def __init__(self, status: HTTPStatus, detail: str, *, retry_after_s: int | None = None) -> None:
         self.detail = shortened(detail)
@@ -26,7 +26,7 @@ class Problem(Exception):
 
 
 def response_of(problem: Problem) -> Response[Any]:
-    """The answer to a request that is refused."""
+    """Make the response to a refused request."""
     content = {
         "type": "about:blank",
         "title": problem.status.phrase,
@@ -42,11 +42,11 @@ def on_problem(_: Request[Any, Any, Any], error: Problem) -> Response[Any]:
 
 
 def on_http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
-    """What Litestar itself refuses: an unknown path, another method, too large a body."""
+    """Answer a request that Litestar itself refuses: an unknown path, another method, too large a body."""
     return response_of(Problem(HTTPStatus(error.status_code), error.detail or HTTPStatus(error.status_code).phrase))
 
 
-def on_mistake(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    """A mistake of the service: its text may hold content, so it goes to the log alone, as its trace."""
+def on_internal_error(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Answer a request that failed by a bug. Its text may hold content, so only the log has it, with the trace."""
     _log.error("request failed", error_type=type(error).__name__, exc_info=error)
     return response_of(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed; its log says why"))

@@ -18,8 +18,9 @@ _BACKLOG = 1024
 
 
 class RestServer:
-    """Listens from when it is made; port: where, also when 0 was asked for. spawn: what watches over its task. Raises
-    OSError when the port cannot be had."""
+    """The HTTP server, which listens from its construction on. Raises OSError if the port is not free.
+
+    port: the real port, also for 0. spawn: starts its task under supervision."""
 
     def __init__(
         self,
@@ -45,18 +46,18 @@ class RestServer:
             ssl_context_factory=(lambda *_: certificates.ssl_context()) if certificates else None,
         )
         config.load()
-        self._server = _Server(config)
+        self._server = _UvicornServer(config)
         self._serving = spawn(self._server.serve([self._socket]), "rest-server")
 
     async def close(self, grace_s: float) -> None:
-        """Takes no more connections, gives running requests that many seconds, and ends. Idempotent."""
+        """Stop to listen, give running requests that many seconds, and end. Idempotent."""
         self._server.config.timeout_graceful_shutdown = max(int(grace_s), 1)
         self._server.should_exit = True
         await asyncio.wait({self._serving})
 
 
-class _Server(uvicorn.Server):
+class _UvicornServer(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leaves signals to the process, which ends everything in order."""
+        """Leave signals to the process, which ends everything in order."""
         yield

@@ -1,4 +1,4 @@
-"""One stream of events on its way in: read while there is room, acknowledged in order."""
+"""The server side of TelemetryStream.StreamEvents: reads while there is room and acknowledges in order."""
 
 from __future__ import annotations
 
@@ -24,27 +24,28 @@ from memory_graph.telemetry.ingestion import IngestionMetrics
 
 SOURCE = "grpc"
 MAX_MESSAGE_EVENTS = 10_000
-"""Most events of one message: each is answered for itself, also where all of them are nothing."""
+"""Most events of one message: each gets an answer of its own, also an empty one."""
 
 
 class _Message(msgspec.Struct):
-    """A message between its arrival and its acknowledgements. ids: of its events, in order."""
+    """A message that is not acknowledged yet. ids: the ids of its events, in order."""
 
     ids: list[str]
     receipt: Receipt
     size: int
 
 
-class Intake:
-    """Reads in a task of its own, so that a client may send on while it waits for acknowledgements, until it has sent
-    `max_bytes` that it has not read the acknowledgements of, or the pipeline is full: then its flow control stops it.
+class EventStreamReceiver:
+    """The receiving side of one event stream: a reader task and the acknowledgements in order.
 
-    An async context manager; leaving it stops reading. What has been accepted by then is stored all the same.
+    A client may send on while it waits for acknowledgements. Flow control stops it once `max_bytes` of what it sent are
+    not acknowledged yet, or the pipeline is full. An async context manager: leaving it stops reading, and events that
+    were accepted by then are stored all the same.
     """
 
     def __init__(self, pipeline: Pipeline, metrics: IngestionMetrics, call: Call, max_bytes: int) -> None:
         self._pipeline = pipeline
-        self._receiver = EventReceiver(pipeline, metrics, SOURCE, self._decoded)
+        self._receiver = EventReceiver(pipeline, metrics, SOURCE, self._decode)
         self._call = call
         self._window = ByteBudget(max_bytes)
         self._messages: asyncio.Queue[_Message | None] = asyncio.Queue()
@@ -58,20 +59,20 @@ class Intake:
         for task in self._tasks:
             task.cancel()
         while not self._messages.empty():
-            self._forget(self._messages.get_nowait())
-        self._forget(self._answering)
+            self._cancel(self._messages.get_nowait())
+        self._cancel(self._answering)
 
     def read(self, requests: AsyncIterator[bytes]) -> None:
-        """Begins to read; ends at the end of the requests, or when the server drains."""
-        reading = asyncio.create_task(self._read(requests), name="telemetry-intake")
+        """Start to read, until the requests end or the server drains."""
+        reading = asyncio.create_task(self._read(requests), name="telemetry-stream-receiver")
         self._tasks = [reading, asyncio.create_task(self._stop_when_draining(reading))]
 
     async def responses(self) -> AsyncIterator[pb.EventResponse]:
-        """One for each event, in order, once it is durable or never will be.
+        """Yield one response for each event, in order, once it is durable or rejected for good.
 
         Raises:
             StoreUnavailable: when the store was away for too long.
-            Invalid: after a message that is none.
+            Invalid: for a message that does not decode or is too large.
             Draining: when the server shuts down; all that was accepted has been answered.
         """
         while (message := await self._messages.get()) is not None:
@@ -100,18 +101,18 @@ class Intake:
 
     def _accept(self, raw: bytes, size: int) -> _Message:
         try:
-            sent = _events(raw)
+            events = _events(raw)
         except Invalid:
             self._pipeline.release(size)
             raise
-        ids = [event_id(one)[:MAX_EVENT_ID] for one in sent]
-        return _Message(ids, self._receiver.receive(sent, size), size)
+        ids = [event_id(event)[:MAX_EVENT_ID] for event in events]
+        return _Message(ids, self._receiver.receive(events, size), size)
 
-    def _decoded(self, sent: pb.Event | bytes) -> tuple[str, Sequence[Event]]:
+    def _decode(self, message: pb.Event | bytes) -> tuple[str, Sequence[Event]]:
         try:
-            event = from_protobuf(sent) if isinstance(sent, bytes) else from_message(sent)
+            event = from_protobuf(message) if isinstance(message, bytes) else from_message(message)
         except Rejected as problem:
-            problem.body = sent if isinstance(sent, bytes) else sent.SerializeToString()
+            problem.body = message if isinstance(message, bytes) else message.SerializeToString()
             problem.content_type = PROTOBUF
             raise
         return self._call.tenant, (event,)
@@ -121,19 +122,19 @@ class Intake:
         reading.cancel()
 
     @staticmethod
-    def _forget(message: _Message | None) -> None:
+    def _cancel(message: _Message | None) -> None:
         if message is not None:
             message.receipt.cancel()
 
 
 def _events(raw: bytes) -> Sequence[pb.Event | bytes]:
-    """The events of a message; where it does not decode for what one of them says, each by itself."""
+    """Decode the events of a message. Where one of them breaks it, return the bytes of each instead."""
     try:
-        sent: Sequence[pb.Event | bytes] = pb.EventRequest.FromString(raw).events
+        events: Sequence[pb.Event | bytes] = pb.EventRequest.FromString(raw).events
     except DecodeError as error:
-        sent = apart(raw)
-        if not sent:
+        events = apart(raw)
+        if not events:
             raise Invalid(Violation("request", f"is no EventRequest message: {error}")) from None
-    if len(sent) > MAX_MESSAGE_EVENTS:
-        raise Invalid(Violation("events", f"are {len(sent):,}; send at most {MAX_MESSAGE_EVENTS:,} in a message"))
-    return sent
+    if len(events) > MAX_MESSAGE_EVENTS:
+        raise Invalid(Violation("events", f"are {len(events):,}; send at most {MAX_MESSAGE_EVENTS:,} in a message"))
+    return events

@@ -1,4 +1,4 @@
-"""One subscriber's events on their way out: found in the change feed, filtered, in a bounded buffer."""
+"""The server side of TelemetryStream.SubscribeEvents: filters the change feed into a bounded buffer."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from memory_graph.model.mutations import Event
 from memory_graph.model.nodes import Node, is_stub
 from memory_graph.store.protocol import GraphStore, Overrun
 
-DEFAULT_BUFFER, MAX_BUFFER = 1_000, 10_000
-"""Events a subscriber may lag."""
-STALL_S = 5.0
-"""How long a subscriber whose buffer is full may take nothing."""
+DEFAULT_BUFFER_SIZE, MAX_BUFFER_SIZE = 1_000, 10_000
+"""Events that a subscriber may lag behind."""
+STALL_TIMEOUT_S = 5.0
+"""Longest time for which a subscriber with a full buffer may read nothing."""
 _log = structlog.get_logger(__name__)
 _METADATA = "metadata."
 _KINDS = frozenset(type.name for type in NODE_TYPES)
@@ -33,11 +33,11 @@ _FIELDS: dict[str, Callable[[TelemetryEvent], str]] = {
     "span_id": lambda event: event.span_id,
 }
 
-Wanted = Callable[[TelemetryEvent], bool]
+EventPredicate = Callable[[TelemetryEvent], bool]
 
 
-def wanted_events(request: pb.SubscriptionRequest) -> tuple[Wanted, int]:
-    """What a subscription asks for, and how many events it may lag. Raises `Invalid`."""
+def parse_subscription(request: pb.SubscriptionRequest) -> tuple[EventPredicate, int]:
+    """Return the filter of a subscription and the size of its buffer. Raises `Invalid`."""
     violations = [
         Violation(f"event_types[{index}]", f"{name[:64]!r} is no event type; use one of {', '.join(PAYLOADS)}")
         for index, name in enumerate(request.event_types)
@@ -48,17 +48,17 @@ def wanted_events(request: pb.SubscriptionRequest) -> tuple[Wanted, int]:
         for key in request.filters
         if key not in _FIELDS and not key.startswith(_METADATA)
     ]
-    if not 0 <= request.buffer_size <= MAX_BUFFER:
-        violations.append(Violation("buffer_size", f"is {request.buffer_size}; must be from 0 to {MAX_BUFFER:,}"))
+    if not 0 <= request.buffer_size <= MAX_BUFFER_SIZE:
+        violations.append(Violation("buffer_size", f"is {request.buffer_size}; must be from 0 to {MAX_BUFFER_SIZE:,}"))
     if violations:
         raise Invalid(*violations)
     types = frozenset(request.event_types)
     filters = tuple(request.filters.items())
 
-    def wanted(event: TelemetryEvent) -> bool:
+    def matches(event: TelemetryEvent) -> bool:
         return (not types or event.event_type in types) and all(_value(event, key) == value for key, value in filters)
 
-    return wanted, request.buffer_size or DEFAULT_BUFFER
+    return matches, request.buffer_size or DEFAULT_BUFFER_SIZE
 
 
 def _value(event: TelemetryEvent, key: str) -> str | None:
@@ -66,21 +66,21 @@ def _value(event: TelemetryEvent, key: str) -> str | None:
     return field(event) if field is not None else event.metadata.get(key.removeprefix(_METADATA))
 
 
-class Outlet:
-    """Follows the change feed in a task of its own.
+class EventSubscription:
+    """One subscriber of telemetry events, which follows the change feed in a task of its own.
 
-    most: events that are held for the subscriber. Where it takes none of them for STALL_S, or lags by more than the
-    feed's own buffer, it is cut off. An async context manager.
+    buffer_size: events that are held for the subscriber. It is cut off if it reads none of them for STALL_TIMEOUT_S, or
+    lags behind by more than the feed's own buffer. An async context manager.
     """
 
-    def __init__(self, store: GraphStore, tenant: str, wanted: Wanted, most: int) -> None:
+    def __init__(self, store: GraphStore, tenant: str, matches: EventPredicate, buffer_size: int) -> None:
         self._store = store
         self._tenant = tenant
-        self._wanted = wanted
-        self._most = most
-        self._held: deque[tuple[str, pb.Event]] = deque()
-        self._arrived = asyncio.Event()
-        self._taken = asyncio.Event()
+        self._matches = matches
+        self._buffer_size = buffer_size
+        self._buffer: deque[tuple[str, pb.Event]] = deque()
+        self._event_available = asyncio.Event()
+        self._space_available = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -91,72 +91,73 @@ class Outlet:
             self._following.cancel()
 
     @staticmethod
-    def concerns(change: Event) -> bool:
-        """Whether a change can be that of a telemetry event."""
+    def may_be_telemetry(change: Event) -> bool:
+        """Return whether a change can be that of a telemetry event."""
         return change.type in _CHANGES and change.kind in _KINDS
 
     def follow(self, commits: AsyncIterator[list[Event]]) -> None:
-        """Begins to follow."""
-        self._following = asyncio.create_task(self._follow(commits), name="telemetry-outlet")
-        self._following.add_done_callback(lambda _: self._arrived.set())
+        """Start to follow the change feed."""
+        self._following = asyncio.create_task(self._follow(commits), name="telemetry-subscription")
+        self._following.add_done_callback(lambda _: self._event_available.set())
 
     async def events(self) -> AsyncIterator[pb.Event]:
-        """Events in commit order.
+        """Yield events in commit order.
 
         Raises:
-            Overrun: once those that were held have been given, with the change to resume after.
+            Overrun: after the events that were held, with the change to resume after.
             ShuttingDown, FeedGap, StoreUnavailable: as the feed does.
         """
         assert self._following is not None
         while True:
-            while self._held:
-                _, event = self._held.popleft()
-                self._taken.set()
+            while self._buffer:
+                _, event = self._buffer.popleft()
+                self._space_available.set()
                 yield event
             if self._following.done():
                 self._following.result()
-            self._arrived.clear()
-            await self._arrived.wait()
+            self._event_available.clear()
+            await self._event_available.wait()
 
     async def _follow(self, commits: AsyncIterator[list[Event]]) -> None:
         async for changes in commits:
             nodes = await self._store.get_nodes(self._tenant, [change.subject_id for change in changes])
-            for change, event in _told(changes, nodes):
-                if not self._wanted(event):
+            for change, event in _telemetry_events(changes, nodes):
+                if not self._matches(event):
                     continue
-                if len(self._held) >= self._most:
-                    await self._room()
-                self._held.append((change.id, _to_wire(event)))
-                self._arrived.set()
+                if len(self._buffer) >= self._buffer_size:
+                    await self._wait_for_space()
+                self._buffer.append((change.id, _to_wire(event)))
+                self._event_available.set()
 
-    async def _room(self) -> None:
-        last = self._held[-1][0]
-        self._taken.clear()
+    async def _wait_for_space(self) -> None:
+        last = self._buffer[-1][0]
+        self._space_available.clear()
         try:
-            async with asyncio.timeout(STALL_S):
-                await self._taken.wait()
+            async with asyncio.timeout(STALL_TIMEOUT_S):
+                await self._space_available.wait()
         except TimeoutError:
-            _log.info("subscriber cut off", held=len(self._held), last_event_id=last)
+            _log.info("subscriber cut off", held=len(self._buffer), last_event_id=last)
             raise Overrun(last) from None
 
 
-def _told(changes: Sequence[Event], nodes: Sequence[Node]) -> list[tuple[Event, TelemetryEvent]]:
-    """The events that changes tell of: each once, when its node came to be what it is. A stub is no event yet, and
-    what a client makes of an event later is none."""
+def _telemetry_events(changes: Sequence[Event], nodes: Sequence[Node]) -> list[tuple[Event, TelemetryEvent]]:
+    """Return the telemetry events among changes, each once, when its node was created.
+
+    A stub is no event yet, and an update by a client is no event either."""
     by_id = {node.id: node for node in nodes}
-    told = []
+    telemetry_events = []
     for change in changes:
         node = by_id.get(change.subject_id)
         if node is None or is_stub(node):
             continue
         first = node.recorded_at == change.at
-        revised = node.updated_at != node.created_at
-        if not (first and not revised) and not (change.type is EventType.NODE_CREATED and revised):
+        updated = node.updated_at != node.created_at
+        if not (first and not updated) and not (change.type is EventType.NODE_CREATED and updated):
             continue
         event = event_of(node)
         if event is not None:
-            told.append((change, event))
-    return told
+            telemetry_events.append((change, event))
+    return telemetry_events
 
 
 def _to_wire(event: TelemetryEvent) -> pb.Event:
