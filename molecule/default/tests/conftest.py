@@ -26,83 +26,83 @@ os.environ["PATH"] += f"{os.pathsep}{CACHE / 'memory-graph' / 'bin'}"
 
 NAMESPACE = "llm-memory-graph"
 ENDPOINT = os.environ.get("MEMORY_GRAPH_ENDPOINT", "127.0.0.1:50061")
-DEADLINE_SECONDS = 300
+WAIT_TIMEOUT_S = 300
 
 
-class Release:
-    """What the deployment left in the cluster."""
+class DeployedRelease:
+    """The objects of the release in the cluster, and its only pod."""
 
     def __init__(self) -> None:
         self.cluster = connect({"kubeconfig": os.environ["KUBECONFIG"]})
         self.namespace = NAMESPACE
         self._path = f"namespaces/{NAMESPACE}"
 
-    def one(self, plural: str, name: str, group: str = "api/v1") -> dict:
-        """The object of that name."""
+    def get(self, plural: str, name: str, group: str = "api/v1") -> dict:
+        """Return the object of that name."""
         return self.cluster.request("GET", f"/{group}/{self._path}/{plural}/{name}")
 
-    def all(self, plural: str, group: str = "api/v1") -> list[dict]:
-        """Every object of that kind that belongs to the release."""
+    def get_all(self, plural: str, group: str = "api/v1") -> list[dict]:
+        """Return every object of that kind that belongs to the release."""
         return list(self.cluster.list(f"/{group}/{self._path}/{plural}", "app.kubernetes.io/instance=memory-graph"))
 
     def pod(self) -> dict:
-        """The only pod."""
-        (pod,) = self.all("pods")
+        """Return the only pod."""
+        (pod,) = self.get_all("pods")
         return pod
 
     def log(self) -> str:
-        """What the pod has logged."""
+        """Return the log of the pod."""
         return self.cluster.text(f"/api/v1/{self._path}/pods/{self.pod()['metadata']['name']}/log")
 
     def kill(self) -> str:
-        """Deletes the pod without grace, as a node that dies; returns its uid."""
+        """Delete the pod without grace, as the death of a node would; return its uid."""
         pod = self.pod()["metadata"]
         body = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod["uid"]}}
         self.cluster.request("DELETE", f"/api/v1/{self._path}/pods/{pod['name']}", None, body)
         return pod["uid"]
 
-    def replaced(self, uid: str) -> bool:
-        """Whether another pod than `uid` is ready."""
+    def is_replaced(self, uid: str) -> bool:
+        """Return whether a pod other than `uid` is ready."""
         return any(
             pod["metadata"]["uid"] != uid and condition["type"] == "Ready" and condition["status"] == "True"
-            for pod in self.all("pods")
+            for pod in self.get_all("pods")
             for condition in pod["status"].get("conditions", [])
         )
 
 
 @pytest.fixture(scope="session")
-def release() -> Release:
+def release() -> DeployedRelease:
     """The release under test."""
-    return Release()
+    return DeployedRelease()
 
 
 @pytest.fixture(scope="session")
-def inside(release):
+def container_shell(release):
     """A shell in the container."""
     return testinfra.get_host(f"kubectl://{release.pod()['metadata']['name']}?namespace={NAMESPACE}")
 
 
 @pytest.fixture
-def dial() -> Iterator[Callable[[], memory_graph_pb2_grpc.MemoryGraphServiceStub]]:
-    """Makes clients of the published Service, each on a connection of its own."""
+def connect_client() -> Iterator[Callable[[], memory_graph_pb2_grpc.MemoryGraphServiceStub]]:
+    """A function that makes clients of the published Service, each on a connection of its own."""
     with ExitStack() as stack:
 
-        def connected() -> memory_graph_pb2_grpc.MemoryGraphServiceStub:
+        def connect_stub() -> memory_graph_pb2_grpc.MemoryGraphServiceStub:
             channel = stack.enter_context(grpc.insecure_channel(ENDPOINT))
-            grpc.channel_ready_future(channel).result(timeout=DEADLINE_SECONDS)
+            grpc.channel_ready_future(channel).result(timeout=WAIT_TIMEOUT_S)
             return memory_graph_pb2_grpc.MemoryGraphServiceStub(channel)
 
-        yield connected
+        yield connect_stub
 
 
 @pytest.fixture
-def awaited() -> Callable[[Callable[[], bool]], None]:
-    """Waits until a condition holds."""
+def wait_until() -> Callable[[Callable[[], bool]], None]:
+    """A function that waits until a condition holds."""
 
     def wait(condition: Callable[[], bool]) -> None:
-        until = time.monotonic() + DEADLINE_SECONDS
+        deadline = time.monotonic() + WAIT_TIMEOUT_S
         while not condition():
-            assert time.monotonic() < until, f"not within {DEADLINE_SECONDS} s: {condition}"
+            assert time.monotonic() < deadline, f"not within {WAIT_TIMEOUT_S} s: {condition}"
             time.sleep(0.2)
 
     return wait

@@ -1,4 +1,4 @@
-"""What a client stores through the Service is there, also after the pod was killed."""
+"""A client reads back what it stored through the Service, also after the pod was killed."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from google.protobuf.json_format import MessageToDict
 
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 
-CALL_SECONDS = 60
+CALL_TIMEOUT_S = 60
 pytestmark = pytest.mark.xdist_group("release")
 
 
-def record(graph) -> tuple[str, list[str]]:
-    """A session with a prompt, its response and a tool call; returns the session's id and those of its nodes."""
-    session = graph.CreateSession(pb.CreateSessionRequest(metadata={"user": "molecule"}), timeout=CALL_SECONDS)
+def record_conversation(graph) -> tuple[str, list[str]]:
+    """Store a session with a prompt, its response and a tool call; return the ids of the session and of the nodes."""
+    session = graph.CreateSession(pb.CreateSessionRequest(metadata={"user": "molecule"}), timeout=CALL_TIMEOUT_S)
     prompt = graph.AddPrompt(
         pb.AddPromptRequest(
             session_id=session.id, content="Find me a train from Paris to Madrid", metadata=pb.PromptMetadata(model="m")
         ),
-        timeout=CALL_SECONDS,
+        timeout=CALL_TIMEOUT_S,
     )
     response = graph.AddResponse(
         pb.AddResponseRequest(
@@ -28,7 +28,7 @@ def record(graph) -> tuple[str, list[str]]:
             content="There are two.",
             token_usage=pb.TokenUsage(prompt_tokens=9, completion_tokens=4, total_tokens=13),
         ),
-        timeout=CALL_SECONDS,
+        timeout=CALL_TIMEOUT_S,
     )
     call = graph.AddToolInvocation(
         pb.AddToolInvocationRequest(
@@ -41,47 +41,47 @@ def record(graph) -> tuple[str, list[str]]:
                 duration_ms=840,
             )
         ),
-        timeout=CALL_SECONDS,
+        timeout=CALL_TIMEOUT_S,
     )
     return session.id, [prompt.id, response.id, call.id]
 
 
-def recall(graph, session_id: str, node_ids: list[str]) -> dict:
-    """Everything that can be read about them."""
-    nodes = graph.BatchGetNodes(pb.BatchGetNodesRequest(node_ids=node_ids), timeout=CALL_SECONDS)
+def read_back(graph, session_id: str, node_ids: list[str]) -> dict:
+    """Return everything that can be read about a session and its nodes."""
+    nodes = graph.BatchGetNodes(pb.BatchGetNodesRequest(node_ids=node_ids), timeout=CALL_TIMEOUT_S)
     return {
-        "session": MessageToDict(graph.GetSession(pb.GetSessionRequest(session_id=session_id), timeout=CALL_SECONDS)),
+        "session": MessageToDict(graph.GetSession(pb.GetSessionRequest(session_id=session_id), timeout=CALL_TIMEOUT_S)),
         "nodes": MessageToDict(nodes),
         "edges": [
-            MessageToDict(graph.GetEdges(pb.GetEdgesRequest(node_id=node_id), timeout=CALL_SECONDS))
+            MessageToDict(graph.GetEdges(pb.GetEdgesRequest(node_id=node_id), timeout=CALL_TIMEOUT_S))
             for node_id in node_ids
         ],
-        "query": MessageToDict(graph.Query(pb.QueryRequest(session_id=session_id), timeout=CALL_SECONDS)),
+        "query": MessageToDict(graph.Query(pb.QueryRequest(session_id=session_id), timeout=CALL_TIMEOUT_S)),
     }
 
 
 @pytest.fixture
-def recorded(dial):
-    """A recorded conversation, deleted afterwards."""
-    session_id, node_ids = record(dial())
+def conversation_ids(connect_client):
+    """The ids of a stored conversation, which is deleted afterwards."""
+    session_id, node_ids = record_conversation(connect_client())
     yield session_id, node_ids
-    dial().DeleteSession(pb.DeleteSessionRequest(session_id=session_id), timeout=CALL_SECONDS)
+    connect_client().DeleteSession(pb.DeleteSessionRequest(session_id=session_id), timeout=CALL_TIMEOUT_S)
 
 
-def test_conversation_is_read_back(dial, recorded) -> None:
-    found = recall(dial(), *recorded)
-    prompt, response, call = found["nodes"]["nodes"]
-    assert found["session"]["metadata"] == {"user": "molecule"}
+def test_conversation_is_read_back(connect_client, conversation_ids) -> None:
+    conversation = read_back(connect_client(), *conversation_ids)
+    prompt, response, call = conversation["nodes"]["nodes"]
+    assert conversation["session"]["metadata"] == {"user": "molecule"}
     assert prompt["prompt"]["content"] == "Find me a train from Paris to Madrid"
     assert response["response"]["promptId"] == prompt["id"]
     assert response["response"]["tokenUsage"]["totalTokens"] == "13"
     assert call["toolInvocation"]["responseId"] == response["id"]
     assert json.loads(call["toolInvocation"]["result"])[1] == {"departs": "14:40"}
-    assert all(edges["edges"] for edges in found["edges"])
+    assert all(edges["edges"] for edges in conversation["edges"])
 
 
-def test_conversation_survives_the_pod(dial, recorded, release, awaited) -> None:
-    before = recall(dial(), *recorded)
-    killed = release.kill()
-    awaited(lambda: release.replaced(killed))
-    assert recall(dial(), *recorded) == before
+def test_conversation_survives_the_pod(connect_client, conversation_ids, release, wait_until) -> None:
+    before = read_back(connect_client(), *conversation_ids)
+    killed_uid = release.kill()
+    wait_until(lambda: release.is_replaced(killed_uid))
+    assert read_back(connect_client(), *conversation_ids) == before

@@ -1,4 +1,4 @@
-"""What the deployment left in the cluster keeps the promises of its roles."""
+"""The objects and the pod of a deployed release keep the promises of the roles."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ OBJECTS = [
 
 @pytest.mark.parametrize(("plural", "name", "group"), OBJECTS, ids=[f"{plural}-{name}" for plural, name, _ in OBJECTS])
 def test_objects_carry_the_standard_labels(release, plural, name, group) -> None:
-    labels = release.one(plural, name, group)["metadata"]["labels"]
+    labels = release.get(plural, name, group)["metadata"]["labels"]
     assert labels | LABELS == labels
     assert ("app.kubernetes.io/version" in labels) is (plural == "statefulsets"), "an upgrade changes what runs, alone"
 
 
 def test_selector_is_what_never_changes(release) -> None:
-    selector = release.one("statefulsets", "memory-graph", "apis/apps/v1")["spec"]["selector"]["matchLabels"]
+    selector = release.get("statefulsets", "memory-graph", "apis/apps/v1")["spec"]["selector"]["matchLabels"]
     assert set(selector) == {"app.kubernetes.io/name", "app.kubernetes.io/instance"}
 
 
@@ -60,38 +60,38 @@ def test_pod_is_restricted(release) -> None:
 
 
 def test_probes_are_grpc(release) -> None:
-    """Liveness asks for the process alone: a restart mends no store that is full."""
+    """Liveness checks the process alone: a restart does not repair a full store."""
     (container,) = release.pod()["spec"]["containers"]
-    asked = {probe: container[f"{probe}Probe"]["grpc"] for probe in ("startup", "readiness", "liveness")}
-    assert asked == {
+    services = {probe: container[f"{probe}Probe"]["grpc"] for probe in ("startup", "readiness", "liveness")}
+    assert services == {
         "startup": {"port": 50051, "service": ""},
         "readiness": {"port": 50051, "service": ""},
         "liveness": {"port": 50051, "service": "liveness"},
     }
 
 
-def test_process_is_nobody_special(inside) -> None:
-    assert inside.check_output("id -u") == "1001"
-    assert inside.check_output("id -g") == "1001"
-    status = inside.check_output("cat /proc/1/status")
+def test_process_is_nobody_special(container_shell) -> None:
+    assert container_shell.check_output("id -u") == "1001"
+    assert container_shell.check_output("id -g") == "1001"
+    status = container_shell.check_output("cat /proc/1/status")
     assert "\nCapEff:\t0000000000000000" in status
     assert "\nNoNewPrivs:\t1" in status
     assert "\nSeccomp:\t2" in status
 
 
-def test_only_data_and_tmp_can_be_written(inside) -> None:
+def test_only_data_and_tmp_can_be_written(container_shell) -> None:
     for folder in ("/", "/etc", "/home", "/var/tmp", "/plugins"):
-        assert inside.run(f"touch {folder}/written").failed, folder
+        assert container_shell.run(f"touch {folder}/written").failed, folder
     for folder in ("/data", "/tmp"):
-        assert inside.run(f"touch {folder}/written && rm {folder}/written").succeeded, folder
+        assert container_shell.run(f"touch {folder}/written && rm {folder}/written").succeeded, folder
 
 
-def test_no_api_token_inside(inside) -> None:
-    assert not inside.file("/var/run/secrets/kubernetes.io/serviceaccount").exists
+def test_no_api_token_inside(container_shell) -> None:
+    assert not container_shell.file("/var/run/secrets/kubernetes.io/serviceaccount").exists
 
 
 def test_role_reads_named_objects_only(release) -> None:
-    rules = release.one("roles", "memory-graph", "apis/rbac.authorization.k8s.io/v1")["rules"]
+    rules = release.get("roles", "memory-graph", "apis/rbac.authorization.k8s.io/v1")["rules"]
     assert rules
     for rule in rules:
         assert rule["resourceNames"]
@@ -100,19 +100,19 @@ def test_role_reads_named_objects_only(release) -> None:
 
 
 def test_metrics_are_not_published(release) -> None:
-    published = release.one("services", "memory-graph")["spec"]
+    published = release.get("services", "memory-graph")["spec"]
     assert [port["port"] for port in published["ports"]] == [50051]
     assert published["sessionAffinity"] == "ClientIP"
-    internal = release.one("services", "memory-graph-internal")["spec"]
+    internal = release.get("services", "memory-graph-internal")["spec"]
     assert sorted(port["port"] for port in internal["ports"]) == [8080, 9090, 50051]
-    assert release.one("services", "memory-graph-headless")["spec"]["clusterIP"] == "None"
+    assert release.get("services", "memory-graph-headless")["spec"]["clusterIP"] == "None"
 
 
 def test_every_setting_is_read_by_the_service(release) -> None:
     from memory_graph.config import Settings
 
-    given = set(release.one("configmaps", "memory-graph-config")["data"])
-    assert given <= {name.upper() for name in Settings.model_fields}
+    variables = set(release.get("configmaps", "memory-graph-config")["data"])
+    assert variables <= {name.upper() for name in Settings.model_fields}
 
 
 def test_log_lines_are_json(release) -> None:
@@ -124,5 +124,5 @@ def test_log_lines_are_json(release) -> None:
 
 
 def test_there_is_no_budget_or_autoscaler_for_one_pod(release) -> None:
-    assert release.all("poddisruptionbudgets", "apis/policy/v1") == []
-    assert release.all("horizontalpodautoscalers", "apis/autoscaling/v2") == []
+    assert release.get_all("poddisruptionbudgets", "apis/policy/v1") == []
+    assert release.get_all("horizontalpodautoscalers", "apis/autoscaling/v2") == []

@@ -1,4 +1,4 @@
-"""The memory graph itself, by the playbook a user runs: a good revision, and then what may go wrong with the next."""
+"""The memory graph itself, by the playbook a user runs: a good revision, and then a next one that fails."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from .conftest import WAIT_TIMEOUT, Run, Stage
-from .test_failure import LONG_BEFORE, assert_says
+from .conftest import WAIT_TIMEOUT_S, PlaybookRun, Sandbox
+from .test_failure import MIN_TIMEOUT_RATIO, assert_prints
 
 SMALL = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
 POD = "StatefulSet/memory-graph failed after * s: Pod memory-graph-0: "
@@ -32,29 +32,29 @@ CHANGES = {
 }
 
 
-def deploy(stage: Stage, **variables: object) -> Run:
-    ours = {
-        "memory_graph_namespace": stage.namespace,
-        "memory_graph_image": stage.image,
+def deploy(sandbox: Sandbox, **variables: object) -> PlaybookRun:
+    settings = {
+        "memory_graph_namespace": sandbox.namespace,
+        "memory_graph_image": sandbox.image,
         "memory_graph_endpoint": "",
         "memory_graph_service_type": "ClusterIP",
         "memory_graph_storage_size": "1Gi",
         "memory_graph_resources": SMALL,
         "memory_graph_pre_stop_seconds": 0,
-        "memory_graph_wait_timeout": WAIT_TIMEOUT,
+        "memory_graph_wait_timeout": WAIT_TIMEOUT_S,
     }
-    return stage.play("playbooks/deploy.yml", **ours | variables)
+    return sandbox.run_playbook("playbooks/deploy.yml", **settings | variables)
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_revision_that_cannot_start_is_told_from_the_one_before(stage: Stage, change: str) -> None:
-    good = deploy(stage)
+def test_a_revision_that_cannot_start_is_told_from_the_one_before(sandbox: Sandbox, change: str) -> None:
+    good = deploy(sandbox)
     assert good.status == 0, good.output
-    variables, says = CHANGES[change]
-    bad = deploy(stage, **variables)
+    variables, sentences = CHANGES[change]
+    bad = deploy(sandbox, **variables)
     assert bad.status != 0, bad.output
-    assert_says(bad, stage.filled(says))
-    failed = re.search(r"failed after ([0-9.]+) s", bad.output)
-    assert failed, bad.output
-    assert float(failed[1]) < WAIT_TIMEOUT / LONG_BEFORE
-    print(f"{change}: waited {failed[1]} s of {WAIT_TIMEOUT}\n{bad.output}")
+    assert_prints(bad, sandbox.substitute(sentences))
+    duration = re.search(r"failed after ([0-9.]+) s", bad.output)
+    assert duration, bad.output
+    assert float(duration[1]) < WAIT_TIMEOUT_S / MIN_TIMEOUT_RATIO
+    print(f"{change}: waited {duration[1]} s of {WAIT_TIMEOUT_S}\n{bad.output}")

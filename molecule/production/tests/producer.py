@@ -1,4 +1,6 @@
-"""Runs in a pod of the release, whose settings name the brokers: telemetry of one run, and how much was acknowledged.
+"""A producer of the telemetry of one run, which prints how many events were acknowledged.
+
+It runs in a pod of the release, whose settings name the brokers.
 
 producer.py RUN COUNT PER_SECOND
 """
@@ -20,7 +22,7 @@ AT_MS = 1_700_000_000_000
 acknowledged = 0
 
 
-def told(error: object, _message: object) -> None:
+def on_delivery(error: object, _message: object) -> None:
     global acknowledged  # noqa: PLW0603 - one program, one count
     acknowledged += error is None
 
@@ -38,7 +40,7 @@ def main(run: str, count: int, per_second: int) -> None:
                         "status": "success"},
             "trace_id": f"trace-{number % 16}",
         }  # fmt: skip
-        producer.produce(TOPIC, json.dumps(event).encode(), f"trace-{number % 16}".encode(), on_delivery=told)
+        producer.produce(TOPIC, json.dumps(event).encode(), f"trace-{number % 16}".encode(), on_delivery=on_delivery)
         producer.poll(max(0.0, began + number / per_second - time.monotonic()))
     producer.flush(60)
     print(acknowledged)

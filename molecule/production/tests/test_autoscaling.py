@@ -12,64 +12,67 @@ import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._quantity import parse
 
-from .conftest import NAMESPACE, ROOT, WORKER, Release, answer, awaited, stored
+from .conftest import NAMESPACE, ROOT, WORKER, ProductionRelease, count_stored, output_of, wait_until
 
 METRIC = "llm_memory_graph_kafka_lag_messages"
 RULES = Path(__file__).parents[1] / "monitoring/adapter-rules.yaml"
-A_WORKER = 10_000
-"""Records that one worker is to have waiting, at the most."""
+RECORDS_PER_WORKER = 10_000
+"""The target of the autoscaler: the lag per worker above which it adds one."""
 
 
-def lag(release: Release) -> int | None:
-    """What the autoscaler is told; None until Prometheus and the adapter have a figure."""
+def lag(release: ProductionRelease) -> int | None:
+    """Return the lag that the metrics API serves to the autoscaler; None until Prometheus and the adapter have one."""
+    path = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/{NAMESPACE}/{METRIC}"
     try:
-        told = release.cluster.request("GET", f"/apis/external.metrics.k8s.io/v1beta1/namespaces/{NAMESPACE}/{METRIC}")
+        metric = release.cluster.request("GET", path)
     except ApiError:
         return None
-    values = [int(parse(one["value"])) for one in told["items"]]
+    values = [int(parse(item["value"])) for item in metric["items"]]
     return sum(values) if values else None
 
 
-def scaler(release: Release) -> dict[str, Any]:
-    found = release.found("horizontalpodautoscalers", WORKER, "apis/autoscaling/v2")
-    assert found
-    return found
+def autoscaler(release: ProductionRelease) -> dict[str, Any]:
+    scaler = release.find("horizontalpodautoscalers", WORKER, "apis/autoscaling/v2")
+    assert scaler
+    return scaler
 
 
-def seen(release: Release) -> float:
-    """Records that wait, as the autoscaler has them in its status: so many a worker, for so many workers."""
-    status = scaler(release)["status"]
-    a_worker = [one["external"]["current"]["averageValue"] for one in status["currentMetrics"] if "external" in one]
-    return float(sum(parse(one) for one in a_worker)) * status["currentReplicas"]
+def reported_lag(release: ProductionRelease) -> float:
+    """Return the lag in the status of the autoscaler, which holds an average for each worker."""
+    status = autoscaler(release)["status"]
+    metrics = [metric["external"] for metric in status["currentMetrics"] if "external" in metric]
+    return float(sum(parse(metric["current"]["averageValue"]) for metric in metrics)) * status["currentReplicas"]
 
 
-def rescaled_for_lag(release: Release) -> list[str]:
+def rescaled_for_lag(release: ProductionRelease) -> list[str]:
     events = release.cluster.list(f"/api/v1/namespaces/{NAMESPACE}/events", fields="reason=SuccessfulRescale")
-    return [one["message"] for one in events if one["involvedObject"]["name"] == WORKER and METRIC in one["message"]]
+    messages = [event["message"] for event in events if event["involvedObject"]["name"] == WORKER]
+    return [message for message in messages if METRIC in message]
 
 
 @pytest.fixture
-def without_database(release: Release) -> Iterator[None]:
-    """Nobody stores anything meanwhile."""
+def without_database(release: ProductionRelease) -> Iterator[None]:
+    """Scale the database to zero, and back afterwards: no event is stored meanwhile."""
     scale(release, 0)
-    awaited(lambda: release.found("pods", "neo4j-0") is None)  # one that is going still stores
+    wait_until(lambda: release.find("pods", "neo4j-0") is None)  # a pod that terminates still stores
     yield
     scale(release, 1)
 
 
-def scale(release: Release, replicas: int) -> None:
+def scale(release: ProductionRelease, replicas: int) -> None:
     path = f"/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets/neo4j/scale"
     release.cluster.request("PATCH", path, None, {"spec": {"replicas": replicas}}, "application/merge-patch+json")
 
 
-def test_the_autoscaler_asks_for_the_lag_and_prometheus_may_come_for_it(release: Release) -> None:
-    (external,) = [one["external"] for one in scaler(release)["spec"]["metrics"] if one["type"] == "External"]
+def test_the_autoscaler_asks_for_the_lag_and_prometheus_may_come_for_it(release: ProductionRelease) -> None:
+    metrics = autoscaler(release)["spec"]["metrics"]
+    (external,) = [metric["external"] for metric in metrics if metric["type"] == "External"]
     assert external == {"metric": {"name": METRIC}, "target": {"type": "AverageValue", "averageValue": "10k"}}
-    policy = release.found("networkpolicies", WORKER, "apis/networking.k8s.io/v1")
+    policy = release.find("networkpolicies", WORKER, "apis/networking.k8s.io/v1")
     assert policy
     (rule,) = policy["spec"]["ingress"]
-    assert [one["port"] for one in rule["ports"]] == [9090]
-    labels = [one["namespaceSelector"]["matchLabels"] for one in rule["from"]]
+    assert [port["port"] for port in rule["ports"]] == [9090]
+    labels = [peer["namespaceSelector"]["matchLabels"] for peer in rule["from"]]
     assert labels == [{"kubernetes.io/metadata.name": "monitoring"}]
 
 
@@ -78,23 +81,24 @@ def test_the_rule_is_the_one_that_is_documented() -> None:
 
 
 @pytest.mark.timeout(1800)  # a whole deployment is in it
-def test_workers_are_added_for_what_waits_and_it_is_stored_once(release: Release, graph, request) -> None:
-    awaited(lambda: lag(release) == 0)
-    run, sender = uuid.uuid4().hex, release.at_least(1, WORKER)[0]
+def test_workers_are_added_for_what_waits_and_it_is_stored_once(release: ProductionRelease, graph, request) -> None:
+    wait_until(lambda: lag(release) == 0)
+    run, sender = uuid.uuid4().hex, release.wait_for_ready(1, WORKER)[0]
     request.getfixturevalue("without_database")
-    before = scaler(release)["status"]["desiredReplicas"]  # more than the least where starting has cost much CPU
-    backlog = before * A_WORKER + A_WORKER // 2
-    assert answer(release.produce(sender, run, backlog, 10_000)) == str(backlog)
-    awaited(lambda: lag(release) == backlog)  # each record is counted once, whichever worker has its partition
-    awaited(lambda: scaler(release)["status"]["desiredReplicas"] > before)
-    awaited(lambda: bool(rescaled_for_lag(release)))
-    awaited(lambda: seen(release) == pytest.approx(backlog, abs=1))  # less while partitions go to the new worker
-    awaited(lambda: len(release.pods(WORKER)) > before)
+    before = autoscaler(release)["status"]["desiredReplicas"]  # above the minimum where starting has cost much CPU
+    backlog = before * RECORDS_PER_WORKER + RECORDS_PER_WORKER // 2
+    assert output_of(release.produce(sender, run, backlog, 10_000)) == str(backlog)
+    wait_until(lambda: lag(release) == backlog)  # each record is counted once, whichever worker has its partition
+    wait_until(lambda: autoscaler(release)["status"]["desiredReplicas"] > before)
+    wait_until(lambda: bool(rescaled_for_lag(release)))
+    # less while partitions go to the new worker
+    wait_until(lambda: reported_lag(release) == pytest.approx(backlog, abs=1))
+    wait_until(lambda: len(release.pods(WORKER)) > before)
 
-    brought_back = release.play("deploy")
-    assert brought_back.returncode == 0, brought_back.stdout
-    assert "not on lag" not in brought_back.stdout
-    awaited(lambda: len(release.ready(WORKER)) > before)  # what the autoscaler did is not taken back
-    awaited(lambda: stored(graph, run) == backlog)
-    awaited(lambda: lag(release) == 0)
-    assert stored(graph, run) == backlog
+    deployed_again = release.run_playbook("deploy")
+    assert deployed_again.returncode == 0, deployed_again.stdout
+    assert "not on lag" not in deployed_again.stdout
+    wait_until(lambda: len(release.ready_pods(WORKER)) > before)  # what the autoscaler did is not taken back
+    wait_until(lambda: count_stored(graph, run) == backlog)
+    wait_until(lambda: lag(release) == 0)
+    assert count_stored(graph, run) == backlog
