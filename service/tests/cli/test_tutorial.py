@@ -80,7 +80,7 @@ def test_the_tutorial_does_what_it_shows(serve: Serve, tmp_path: Path) -> None:
     for command, output, shown in zip(commands, outputs, expected, strict=True):
         if shown is not None:
             assert comparable(output) == comparable(shown), command
-    assert sum(shown is not None for shown in expected) == 5
+    assert sum(shown is not None for shown in expected) == 6
 
 
 def test_the_program_of_the_readme_runs(serve: Serve, tmp_path: Path) -> None:
