@@ -41,7 +41,7 @@ from memory_graph.model.ids import new_id
 from memory_graph.runtime.opening import tune_gc
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.neo4j import open_store
-from memory_graph.store.neo4j.rows import Rows
+from memory_graph.store.neo4j.rows import Neo4jRows
 from support.kafka_events import quick_records
 from support.kafka_server import KafkaCluster
 from support.kafka_topics import new_topic, produce
@@ -158,7 +158,7 @@ def _cpu_s(process: int) -> float:
 def unwound(uri: str, events: int) -> float:
     """Events/s of their nodes and relationships in UNWIND batches of the plain driver, made ready before."""
     decode = DECODERS[TELEMETRY]
-    rows = Rows(PlainCodec())
+    rows = Neo4jRows(PlainCodec())
     batches = []
     numbers = list(quick_records(range(events)))
     made: set[str] = set()

@@ -32,7 +32,7 @@ from memory_graph.model.queries import NodeFilter, Traversal
 from memory_graph.runtime.opening import tune_gc
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.neo4j import Neo4jStore, open_store
-from memory_graph.store.neo4j.rows import Rows
+from memory_graph.store.neo4j.rows import Neo4jRows
 from support.neo4j_server import PASSWORD, USERNAME, Neo4jServer, settings, wipe
 
 BATCH = 1_000
@@ -63,7 +63,7 @@ class Raw:
         self._tenant = how
         self._statements = PLAIN[how]
         self.here: list[str] = []
-        self._rows = Rows(PlainCodec())
+        self._rows = Neo4jRows(PlainCodec())
         self._last: dict[str, str] = {}
         self._n = time.time_ns()
 

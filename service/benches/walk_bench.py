@@ -30,9 +30,9 @@ from memory_graph.model.nodes import Edge, Node, ResponseData, ToolInvocationDat
 from memory_graph.model.queries import LineageQuery, Traversal
 from memory_graph.runtime.opening import tune_gc
 from memory_graph.store import neo4j, sqlite
-from memory_graph.store.move.move import move
-from memory_graph.store.move.source import Source
-from memory_graph.store.move.target import Target
+from memory_graph.store.migration.migrate import migrate_graph
+from memory_graph.store.migration.source import MigrationSource
+from memory_graph.store.migration.target import MigrationTarget
 from memory_graph.store.neo4j.connection import Database
 from memory_graph.store.protocol import GraphStore
 from support.neo4j_server import PASSWORD, USERNAME, Neo4jServer, settings, wipe
@@ -124,10 +124,10 @@ class _Silent:
 
 
 async def moved(path: Path, uri: str) -> dict[str, float]:
-    target = Target(Database(uri, username=USERNAME, password=PASSWORD, database="neo4j", max_connections=2))
+    target = MigrationTarget(Database(uri, username=USERNAME, password=PASSWORD, database="neo4j", max_connections=2))
     began = time.perf_counter()
-    with Source(path) as source:
-        compared = await move(source, target, _Silent(), page=PAGE)
+    with MigrationSource(path) as source:
+        compared = await migrate_graph(source, target, _Silent(), page=PAGE)
     await target.close()
     assert all(one.same for one in compared)
     took = time.perf_counter() - began

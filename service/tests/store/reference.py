@@ -50,7 +50,7 @@ class EdgeVersion(Version):
 
 
 @dataclass
-class Reference:
+class ReferenceGraph:
     """The graph of one tenant."""
 
     nodes: dict[str, NodeVersion] = field(default_factory=dict)

@@ -34,7 +34,7 @@ from store.graphs import (
 )
 
 
-class Clock:
+class StoreClock:
     """A recorded time that tests set."""
 
     def __init__(self, now: int = 1_000_000) -> None:

@@ -19,8 +19,8 @@ from memory_graph.model.queries import At, LineageQuery, NodeFilter, Stats, Trav
 from memory_graph.store.sqlite import open_store
 from store.chains import chain
 from store.graphs import agent, delete, link, prompt, session, unlink, update, write
-from store.reference import EdgeVersion, NodeVersion, Reference
-from store.store_contract import Clock
+from store.reference import EdgeVersion, NodeVersion, ReferenceGraph
+from store.store_contract import StoreClock
 
 TENANTS = ("one", "two")
 tenants = st.sampled_from(TENANTS)
@@ -41,9 +41,9 @@ class StoreMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.folder = tempfile.TemporaryDirectory()
-        self.clock = Clock(1_000)
+        self.clock = StoreClock(1_000)
         self.store = self.opened()
-        self.graphs = {tenant: Reference() for tenant in TENANTS}
+        self.graphs = {tenant: ReferenceGraph() for tenant in TENANTS}
 
     def opened(self):
         return open_store(Path(self.folder.name) / "graph.db", clock=self.clock, readers=1)

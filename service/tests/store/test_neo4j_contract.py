@@ -12,7 +12,7 @@ from store.feed_contract import FeedContract, LifecycleContract
 from store.observed_contract import ObservedContract
 from store.read_contract import EdgeContract, QueryContract, TenantContract
 from store.smoke_test_contract import SmokeTestContract
-from store.store_contract import AtomicContract, Clock, CreateContract, DeleteContract, UpdateContract
+from store.store_contract import AtomicContract, CreateContract, DeleteContract, StoreClock, UpdateContract
 from store.temporal_contract import ReplayContract, TimeContract, WalkContract
 from support.neo4j_server import asked, settings
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.xdist_group("neo4j")
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return StoreClock()
 
 
 @pytest.fixture
@@ -48,69 +48,69 @@ def contents(empty_neo4j, store):
     return rows
 
 
-class TestCreate(CreateContract):
+class TestNeo4jCreate(CreateContract):
     pass
 
 
-class TestAtomic(AtomicContract):
+class TestNeo4jAtomic(AtomicContract):
     pass
 
 
-class TestChain(ChainContract):
+class TestNeo4jChain(ChainContract):
     pass
 
 
-class TestUpdate(UpdateContract):
+class TestNeo4jUpdate(UpdateContract):
     pass
 
 
-class TestDelete(DeleteContract):
+class TestNeo4jDelete(DeleteContract):
     pass
 
 
-class TestEdges(EdgeContract):
+class TestNeo4jEdges(EdgeContract):
     pass
 
 
-class TestQuery(QueryContract):
+class TestNeo4jQuery(QueryContract):
     pass
 
 
-class TestTenants(TenantContract):
+class TestNeo4jTenants(TenantContract):
     pass
 
 
-class TestFeed(FeedContract):
+class TestNeo4jFeed(FeedContract):
     pass
 
 
-class TestLifecycle(LifecycleContract):
+class TestNeo4jLifecycle(LifecycleContract):
     pass
 
 
-class TestWalk(WalkContract):
+class TestNeo4jWalk(WalkContract):
     pass
 
 
-class TestReplay(ReplayContract):
+class TestNeo4jReplay(ReplayContract):
     pass
 
 
-class TestObserved(ObservedContract):
+class TestNeo4jObserved(ObservedContract):
     pass
 
 
-class TestTime(TimeContract):
+class TestNeo4jTime(TimeContract):
     pass
 
 
-class TestCommitLog(CommitLogContract):
+class TestNeo4jCommitLog(CommitLogContract):
     pass
 
 
-class TestSharedCursor(SharedCursorContract):
+class TestNeo4jSharedCursor(SharedCursorContract):
     pass
 
 
-class TestSmokeTest(SmokeTestContract):
+class TestNeo4jSmokeTest(SmokeTestContract):
     pass

@@ -16,7 +16,7 @@ from neo4j.exceptions import IncompleteCommit
 from memory_graph.model.errors import StoreUnavailable
 from memory_graph.model.nodes import AgentData
 from memory_graph.store.neo4j import changes, open_store
-from memory_graph.store.neo4j.tail import Tail
+from memory_graph.store.neo4j.follower import CommitFollower
 from store.chains import chain
 from store.graphs import TENANT, agent, session, update, write
 from store.store_contract import made
@@ -40,7 +40,7 @@ async def answers(store) -> None:
             await asyncio.sleep(0.1)
 
 
-class Load:
+class WriterProcess:
     """A process that writes, and what it has said so far."""
 
     def __init__(self, uri: str, sessions: list[str]) -> None:
@@ -77,7 +77,7 @@ async def test_acknowledged_writes_survive_kill(neo4j_process):
     sessions = [session() for _ in range(3)]
     await made(store, *sessions)
     ids = [create.node.id for create in sessions]
-    loads = [Load(uri, ids) for _ in range(2)]
+    loads = [WriterProcess(uri, ids) for _ in range(2)]
     try:
         for _ in range(KILLS):
             for load in loads:
@@ -204,7 +204,7 @@ async def test_what_follows_a_commit_cannot_make_it_be_done_again(empty_neo4j, m
         raise LookupError("a mistake of ours")
 
     monkeypatch.setattr(changes, "trim", broken)
-    monkeypatch.setattr(Tail, "publish", broken)
+    monkeypatch.setattr(CommitFollower, "publish", broken)
     async with asyncio.timeout(60):
         applied = await asyncio.gather(*(store.apply(write(agent(str(n)))) for n in range(20)))
     assert all(one.created for one in applied)

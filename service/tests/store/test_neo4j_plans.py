@@ -21,7 +21,7 @@ pytestmark = pytest.mark.xdist_group("neo4j")
 WHOLE = ("AllNodesScan", "NodeByLabelScan", "NodeIndexScan", "RelationshipTypeScan", "RelationshipIndexScan")
 
 
-class Recorder:
+class CypherRecorder:
     """Statements that were run in transactions, once each, with the parameters they had first."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, driver) -> None:
@@ -68,7 +68,7 @@ async def recorded(empty_neo4j, monkeypatch):
     prompts = [prompt(opened.node.id, f"word{i}", model="m", topic="t") for i in range(20)]
     await store.apply(write(opened, *prompts))
     with GraphDatabase.driver(empty_neo4j, auth=(USERNAME, PASSWORD)) as driver:
-        yield store, Recorder(monkeypatch, driver), prompts
+        yield store, CypherRecorder(monkeypatch, driver), prompts
     await store.close()
 
 

@@ -13,7 +13,7 @@ from memory_graph.model.errors import AlreadyExists, FeedGap, NotFound
 from memory_graph.model.kinds import EdgeType
 from memory_graph.model.nodes import AgentData
 from memory_graph.store.neo4j import open_store
-from memory_graph.store.neo4j.tail import POLL_S
+from memory_graph.store.neo4j.follower import POLL_S
 from store.chains import chain
 from store.graphs import TENANT, agent, delete, link, prompt, response, session, update, write
 from store.observed_contract import adds

@@ -7,7 +7,7 @@ import pytest
 
 from memory_graph.model.kinds import Direction, EdgeType, EventType
 from memory_graph.model.queries import At, NodeFilter, Traversal
-from memory_graph.store.events import MOST_EVENTS
+from memory_graph.store.events import MAX_EVENTS
 from memory_graph.store.sqlite import open_store
 from store.graphs import TENANT, agent, delete, link, prompt, session, write
 
@@ -52,7 +52,7 @@ async def test_a_large_session_ends_by_one_event_that_stands_for_all(path):
     opened = session()
     await store.apply(write(opened))
     for _ in range(4):
-        await store.apply(write(*(prompt(opened.node.id, model="m") for _ in range(MOST_EVENTS // 4))))
+        await store.apply(write(*(prompt(opened.node.id, model="m") for _ in range(MAX_EVENTS // 4))))
     kept = agent()
     await store.apply(write(kept, link(EdgeType.REFERENCES, kept.node.id, opened.node.id)))
     applied = await store.apply(write(delete(opened.node.id)))

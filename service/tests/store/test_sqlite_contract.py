@@ -15,9 +15,9 @@ from store.read_contract import EdgeContract, QueryContract, TenantContract
 from store.smoke_test_contract import SmokeTestContract
 from store.store_contract import (
     AtomicContract,
-    Clock,
     CreateContract,
     DeleteContract,
+    StoreClock,
     UpdateContract,
 )
 from store.temporal_contract import ReplayContract, TimeContract, WalkContract
@@ -25,7 +25,7 @@ from store.temporal_contract import ReplayContract, TimeContract, WalkContract
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return StoreClock()
 
 
 @pytest.fixture
@@ -56,65 +56,65 @@ def contents(tmp_path, store):
     return rows
 
 
-class TestCreate(CreateContract):
+class TestSqliteCreate(CreateContract):
     pass
 
 
-class TestObserved(ObservedContract):
+class TestSqliteObserved(ObservedContract):
     pass
 
 
-class TestAtomic(AtomicContract):
+class TestSqliteAtomic(AtomicContract):
     pass
 
 
-class TestChain(ChainContract):
+class TestSqliteChain(ChainContract):
     pass
 
 
-class TestUpdate(UpdateContract):
+class TestSqliteUpdate(UpdateContract):
     pass
 
 
-class TestDelete(DeleteContract):
+class TestSqliteDelete(DeleteContract):
     pass
 
 
-class TestEdges(EdgeContract):
+class TestSqliteEdges(EdgeContract):
     pass
 
 
-class TestQuery(QueryContract):
+class TestSqliteQuery(QueryContract):
     pass
 
 
-class TestTenants(TenantContract):
+class TestSqliteTenants(TenantContract):
     pass
 
 
-class TestFeed(FeedContract):
+class TestSqliteFeed(FeedContract):
     pass
 
 
-class TestLifecycle(LifecycleContract):
+class TestSqliteLifecycle(LifecycleContract):
     pass
 
 
-class TestWalk(WalkContract):
+class TestSqliteWalk(WalkContract):
     pass
 
 
-class TestReplay(ReplayContract):
+class TestSqliteReplay(ReplayContract):
     pass
 
 
-class TestTime(TimeContract):
+class TestSqliteTime(TimeContract):
     pass
 
 
-class TestCommitLog(CommitLogContract):
+class TestSqliteCommitLog(CommitLogContract):
     pass
 
 
-class TestSmokeTest(SmokeTestContract):
+class TestSqliteSmokeTest(SmokeTestContract):
     pass

@@ -16,17 +16,17 @@ from memory_graph.model.kinds import Direction, EdgeType, LineageDirection, Node
 from memory_graph.model.queries import At, LineageQuery, NodeFilter, Traversal
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.sqlite.connection import open_reader, open_writer
-from memory_graph.store.sqlite.read import Reader
-from memory_graph.store.sqlite.rows import Rows
+from memory_graph.store.sqlite.read import SqliteReader
+from memory_graph.store.sqlite.rows import SqliteRows
 from memory_graph.store.sqlite.schema import migrate
-from memory_graph.store.sqlite.write import Committer
+from memory_graph.store.sqlite.write import SqliteCommitter
 from store.graphs import TENANT, agent, delete, link, prompt, response, session, template, update, write
 
 BIG = ("nodes", "edges", "attributes", "node_history", "edge_history", "changes", "sessions")
 NOW = At()
 
 
-class Recorder:
+class SqlRecorder:
     """Collects the plan of every statement a connection runs."""
 
     def __init__(self, connection: apsw.Connection, explaining: apsw.Connection) -> None:
@@ -51,12 +51,21 @@ def graph(tmp_path):
     connection = open_writer(path)
     migrate(connection)
     explaining = open_writer(path)
-    committer = Committer(connection, path, Rows(PlainCodec()), clock=time.time_ns, new_id=new_id, keep_changes=1_000)
+    committer = SqliteCommitter(
+        connection, path, SqliteRows(PlainCodec()), clock=time.time_ns, new_id=new_id, keep_changes=1_000
+    )
     opened = session()
     prompts = [prompt(opened.node.id, f"word{i}", model="m", topic="t") for i in range(20)]
     committer.commit([write(opened, *prompts)])
     reading = open_reader(path)
-    yield committer, Recorder(connection, explaining), Reader(reading, Rows(PlainCodec())), reading, explaining, prompts
+    yield (
+        committer,
+        SqlRecorder(connection, explaining),
+        SqliteReader(reading, SqliteRows(PlainCodec())),
+        reading,
+        explaining,
+        prompts,
+    )
     for one in (connection, explaining, reading):
         one.close()
 
@@ -126,7 +135,7 @@ def test_a_page_is_read_in_order_by_its_index_and_never_sorted(graph, name):
     asked, index = QUERIES[name]
     if callable(asked):
         asked = asked(prompts[0].node.session_id)
-    recorder = Recorder(reading, explaining)
+    recorder = SqlRecorder(reading, explaining)
     assert reader.query(TENANT, asked, 5, 2).nodes
     nodes, key = reader.page_before(TENANT, asked, 5, None)
     assert reader.page_before(TENANT, asked, 5, key)[0] != nodes
@@ -142,7 +151,7 @@ def test_a_page_is_read_in_order_by_its_index_and_never_sorted(graph, name):
 
 def test_a_text_search_reads_the_text_index_first(graph):
     _, _, reader, reading, explaining, prompts = graph
-    recorder = Recorder(reading, explaining)
+    recorder = SqlRecorder(reading, explaining)
     for asked in (NodeFilter(text="word3"), NodeFilter(text="word3", session_id=prompts[0].node.session_id)):
         assert reader.query(TENANT, asked, 5, 0).total_count == 1
     plans = recorder.take()
@@ -157,13 +166,13 @@ def test_a_text_search_reads_the_text_index_first(graph):
 )
 def test_walks_find_edges_by_either_end(graph, at):
     _, _, reader, reading, explaining, prompts = graph
-    recorder = Recorder(reading, explaining)
+    recorder = SqlRecorder(reading, explaining)
     last = prompts[-1].node
     found = reader.trails(TENANT, at, Traversal(start=(last.id,), depth=3, direction=Direction.BOTH))
     assert reader.paths(TENANT, at, found)
     assert reader.lineage(TENANT, at, LineageQuery(node_id=last.id, direction=LineageDirection.BOTH))
-    moments = reader.moments(TENANT, at, last.session_id)
-    assert reader.steps(TENANT, at, moments)
+    entries = reader.replay_order(TENANT, at, last.session_id)
+    assert reader.steps(TENANT, at, entries)
     plans = recorder.take()
     assert scans(plans) == []
     assert sorts(plans) == []
@@ -171,7 +180,7 @@ def test_walks_find_edges_by_either_end(graph, at):
 
 def test_point_reads_find_their_rows_by_index(graph):
     _, _, reader, reading, explaining, prompts = graph
-    recorder = Recorder(reading, explaining)
+    recorder = SqlRecorder(reading, explaining)
     last = prompts[-1]
     assert reader.nodes(TENANT, [last.node.id])
     assert reader.edge(TENANT, last.edges[0].id)

@@ -194,7 +194,7 @@ async def test_a_write_the_store_chokes_on_fails_alone(disk):
     assert [one.tenant for one, _ in disk.published] == ["a", "b"]
 
 
-class Breaking:
+class FailingPublisher:
     """Publishes or measures the first `times` batches with a mistake."""
 
     def __init__(self, times: int) -> None:
@@ -217,7 +217,7 @@ class Breaking:
 
 @pytest.mark.parametrize("where", ["publish", "observer"])
 async def test_a_commit_that_is_not_published_is_answered_and_not_committed_again(disk, where):
-    breaking = Breaking(times=1)
+    breaking = FailingPublisher(times=1)
     publish, observer = (breaking.publish, None) if where == "publish" else (disk.publish, breaking)
     writer = BatchingWriter(disk.commit, publish, observer=observer)
     disk.release()

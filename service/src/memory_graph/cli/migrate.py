@@ -13,9 +13,9 @@ from memory_graph.cli.failure import UNREACHABLE, WRONG_INPUT, Failure
 from memory_graph.cli.progress import Progress
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
 from memory_graph.runtime.opening import STORE_FILE
-from memory_graph.store.move.move import Compared, move
-from memory_graph.store.move.source import Source
-from memory_graph.store.move.target import Target
+from memory_graph.store.migration.migrate import Comparison, migrate_graph
+from memory_graph.store.migration.source import MigrationSource
+from memory_graph.store.migration.target import MigrationTarget
 from memory_graph.store.neo4j.connection import Database
 
 _PAGE = 5_000
@@ -47,7 +47,7 @@ def migrate(source: Path, target: str, page: int, as_json: bool) -> None:
         raise Failure("--to must be like bolt://graph.example:7687, without user, password and path", WRONG_INPUT)
     try:
         settings = config.load()
-        with Source(file) as opened:
+        with MigrationSource(file) as opened:
             compared = asyncio.run(_moved(opened, target, settings, page))
     except KeyboardInterrupt:
         raise Failure("stopped; run it again, and it goes on with what is left") from None
@@ -60,8 +60,8 @@ def migrate(source: Path, target: str, page: int, as_json: bool) -> None:
     _tell(compared, as_json=as_json)
 
 
-async def _moved(source: Source, uri: str, settings: config.Settings, page: int) -> list[Compared]:
-    target = Target(
+async def _moved(source: MigrationSource, uri: str, settings: config.Settings, page: int) -> list[Comparison]:
+    target = MigrationTarget(
         Database(
             uri,
             username=settings.neo4j_username or None,
@@ -72,7 +72,7 @@ async def _moved(source: Source, uri: str, settings: config.Settings, page: int)
     )
     steps = _Steps()
     try:
-        return await move(source, target, steps, page=page)
+        return await migrate_graph(source, target, steps, page=page)
     finally:
         steps.end()
         await target.close()
@@ -100,7 +100,7 @@ class _Steps:
             self._bar = None
 
 
-def _tell(compared: list[Compared], *, as_json: bool) -> None:
+def _tell(compared: list[Comparison], *, as_json: bool) -> None:
     different = [one.part for one in compared if not one.same]
     if as_json:
         parts = [

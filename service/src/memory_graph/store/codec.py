@@ -6,7 +6,7 @@ import msgspec
 
 from memory_graph.model.nodes import Edge, NodeData
 from memory_graph.store.protocol import Codec
-from memory_graph.store.sameness import without_count
+from memory_graph.store.rules.idempotency import without_count
 
 
 class PlainCodec:
@@ -19,7 +19,7 @@ class PlainCodec:
         return stored
 
 
-class Contents:
+class NodeCodec:
     """Encodes and decodes with one codec. Not for use by two threads at once."""
 
     def __init__(self, codec: Codec) -> None:

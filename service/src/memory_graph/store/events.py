@@ -13,7 +13,7 @@ from memory_graph.model.mutations import Event
 from memory_graph.model.numbers import whole
 from memory_graph.store.ids import to_bytes, to_text
 
-MOST_EVENTS = 10_000
+MAX_EVENTS = 10_000
 """Up to this many ends are named one by one in the change feed. The end of a node with more is told by its own event
 alone, which stands for everything that ended with it."""
 

@@ -14,11 +14,11 @@ from memory_graph.store.events import decode, encode, position
 from memory_graph.store.ids import to_bytes
 from memory_graph.store.neo4j import statements
 from memory_graph.store.neo4j.connection import ask, do
-from memory_graph.store.neo4j.numbers import Numbers
-from memory_graph.store.neo4j.unit import Unit
+from memory_graph.store.neo4j.sequence import HybridLogicalClock
+from memory_graph.store.neo4j.unit_of_work import Neo4jUnitOfWork
 
 NAME = "changes"
-_TRIM_AT_ONCE = 5_000
+_TRIM_BATCH_SIZE = 5_000
 _STATE = "OPTIONAL MATCH (f:Feed {name: $name}) OPTIONAL MATCH (t:Tenant {name: $tenant}) RETURN f.seq, t.feed_floor"
 _HIGHEST = "MATCH (f:Feed {name: $name}) RETURN f.seq, f.recorded_at, f.n"
 _READ = """
@@ -44,28 +44,28 @@ FOREACH (c IN gone | DELETE c)
 """
 
 
-class Place(msgspec.Struct, frozen=True):
+class CommitRange(msgspec.Struct, frozen=True):
     """Where the commits of a transaction stand: the number before the first of them, and the newest dropped one."""
 
     before: int
     dropped: int
 
 
-async def append(unit: Unit, batch: str) -> Place | None:
+async def append(unit: Neo4jUnitOfWork, batch: str) -> CommitRange | None:
     """Gives the unit's writes their numbers, and writes counts and commits: the last step of a transaction. None where
     there is nothing to tell."""
     if not unit.commits:
         return None
-    numbers = unit.numbers
+    sequence = unit.sequence
     ((newest, recorded_at, n, dropped),) = await ask(
         unit.tx,
         statements.NEXT_COMMITS,
         name=NAME,
         commits=len(unit.commits),
-        recorded_at=numbers.recorded_at,
-        n=numbers.n,
+        recorded_at=sequence.recorded_at,
+        n=sequence.n,
     )
-    numbers.seen(recorded_at, n)
+    sequence.seen(recorded_at, n)
     before = newest - len(unit.commits)
     counts = [[tenant, change] for tenant, change in sorted(unit.counts.items()) if not is_ephemeral(tenant)]
     await do(unit.tx, statements.COUNT, rows=counts)
@@ -81,7 +81,7 @@ async def append(unit: Unit, batch: str) -> Place | None:
         for place, commit in enumerate(unit.commits, 1)
     ]
     await do(unit.tx, statements.CREATE_COMMITS, rows=rows)
-    return Place(before, dropped)
+    return CommitRange(before, dropped)
 
 
 async def kept(tx: AsyncManagedTransaction, batch: str, after: int) -> int | None:
@@ -92,13 +92,13 @@ async def kept(tx: AsyncManagedTransaction, batch: str, after: int) -> int | Non
     return found[0][0] - 1 if found else None
 
 
-async def newest(tx: AsyncManagedTransaction, numbers: Numbers) -> int:
+async def newest(tx: AsyncManagedTransaction, sequence: HybridLogicalClock) -> int:
     """The number of the newest commit, 0 where there is none."""
     found = await ask(tx, _HIGHEST, name=NAME)
     if not found:
         return 0
     ((seq, recorded_at, n),) = found
-    numbers.seen(recorded_at, n)
+    sequence.seen(recorded_at, n)
     assert isinstance(seq, int)
     return seq
 
@@ -134,4 +134,4 @@ async def read_all(tx: AsyncManagedTransaction, after: int, limit: int) -> list[
 
 async def trim(tx: AsyncManagedTransaction, keep: int) -> None:
     """Drops some of what is older than the `keep` newest commits, remembering for each tenant up to where."""
-    await do(tx, _TRIM, name=NAME, keep=keep, most=_TRIM_AT_ONCE)
+    await do(tx, _TRIM, name=NAME, keep=keep, most=_TRIM_BATCH_SIZE)

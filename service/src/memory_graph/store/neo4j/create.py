@@ -15,11 +15,11 @@ from memory_graph.model.kinds import EdgeType, EventType, NodeType
 from memory_graph.model.mutations import CreateEdge, CreateNode
 from memory_graph.model.nodes import Edge, Node, SessionData, is_stub
 from memory_graph.store.ids import storable, to_bytes
-from memory_graph.store.neo4j.unit import Key, NodeRef, SessionRef, Unit
-from memory_graph.store.sameness import PARENTS, same_edge, same_node, without_count
+from memory_graph.store.neo4j.unit_of_work import Key, Neo4jUnitOfWork, NodeRef, SessionRef
+from memory_graph.store.rules.idempotency import PARENTS, same_edge, same_node, without_count
 
 
-class Scope(msgspec.Struct, frozen=True):
+class WriteContext(msgspec.Struct, frozen=True):
     """Whose write it is, when the store learns of it, and where ids the store needs come from."""
 
     tenant: str
@@ -27,17 +27,17 @@ class Scope(msgspec.Struct, frozen=True):
     new_id: Callable[[], str]
 
 
-Creation = tuple[Scope, CreateNode | CreateEdge]
+Creation = tuple[WriteContext, CreateNode | CreateEdge]
 
 
-async def fetch(unit: Unit, creations: Sequence[Creation], *, careful: bool) -> None:
+async def fetch(unit: Neo4jUnitOfWork, creations: Sequence[Creation], *, careful: bool) -> None:
     """Reads what the creations need to know, and locks the sessions and templates they change."""
     created: list[Key] = []
     named: list[Key] = []
     places: list[Key] = []
     edges: list[Key] = []
-    for scope, mutation in creations:
-        tenant = scope.tenant
+    for context, mutation in creations:
+        tenant = context.tenant
         if isinstance(mutation, CreateEdge):
             edges.append((tenant, mutation.edge.id))
             named += [(tenant, mutation.edge.from_id), (tenant, mutation.edge.to_id)]
@@ -72,7 +72,7 @@ def _is_stub(found: NodeRef | None) -> bool:
     return found is not None and found.node is not None and is_stub(found.node)
 
 
-def _changed(unit: Unit, places: Sequence[Key]) -> Iterator[Key]:
+def _changed(unit: Neo4jUnitOfWork, places: Sequence[Key]) -> Iterator[Key]:
     for tenant, id in places:
         found = unit.node((tenant, id))
         if found is None:
@@ -83,10 +83,10 @@ def _changed(unit: Unit, places: Sequence[Key]) -> Iterator[Key]:
             yield tenant, found.session_id
 
 
-def create_node(unit: Unit, scope: Scope, mutation: CreateNode) -> tuple[Node, int]:
+def create_node(unit: Neo4jUnitOfWork, context: WriteContext, mutation: CreateNode) -> tuple[Node, int]:
     """Plans a node with its edges. Yields it as stored, and 1 if it is new, else 0."""
     node = mutation.node
-    known = unit.node((scope.tenant, node.id))
+    known = unit.node((context.tenant, node.id))
     if known is not None:
         assert known.node is not None
         if not mutation.observed and not same_node(known.node, node):
@@ -95,50 +95,52 @@ def create_node(unit: Unit, scope: Scope, mutation: CreateNode) -> tuple[Node, i
             return known.node, 0
     storable("node.created_at", node.created_at)
     storable("node.updated_at", node.updated_at)
-    template = _required(unit, scope, mutation.counts_use_of, NodeType.TEMPLATE)
-    session = _session_of(unit, scope, mutation)
-    stored = _plan_node(unit, scope, node, session, stub=known)
+    template = _required(unit, context, mutation.counts_use_of, NodeType.TEMPLATE)
+    session = _session_of(unit, context, mutation)
+    stored = _plan_node(unit, context, node, session, stub=known)
     for edge in mutation.edges:
-        _plan_edge(unit, scope, edge, stored.session_id)
+        _plan_edge(unit, context, edge, stored.session_id)
     if session is not None and node.type is NodeType.PROMPT:
-        _plan_follows(unit, scope, session, stored, mutation.follows_edge_id or scope.new_id())
+        _plan_follows(unit, context, session, stored, mutation.follows_edge_id or context.new_id())
     if template is not None:
-        unit.use((scope.tenant, template.id))
+        unit.increment_usage((context.tenant, template.id))
     return stored, 1
 
 
-def create_edge(unit: Unit, scope: Scope, mutation: CreateEdge) -> tuple[Edge, int]:
+def create_edge(unit: Neo4jUnitOfWork, context: WriteContext, mutation: CreateEdge) -> tuple[Edge, int]:
     """Plans an edge. Yields it as stored, and 1 if it is new, else 0."""
-    source = unit.node((scope.tenant, mutation.edge.from_id))
-    return _plan_edge(unit, scope, mutation.edge, source.session_id if source else None)
+    source = unit.node((context.tenant, mutation.edge.from_id))
+    return _plan_edge(unit, context, mutation.edge, source.session_id if source else None)
 
 
-def _required(unit: Unit, scope: Scope, id: str | None, type: NodeType | None) -> NodeRef | None:
+def _required(unit: Neo4jUnitOfWork, context: WriteContext, id: str | None, type: NodeType | None) -> NodeRef | None:
     if id is None:
         return None
-    ref = unit.node((scope.tenant, id))
+    ref = unit.node((context.tenant, id))
     if ref is None or (type is not None and ref.type is not type):
         raise NotFound("node" if type is None else type.name.lower().replace("_", " "), id)
     return ref
 
 
-def _session_of(unit: Unit, scope: Scope, mutation: CreateNode) -> SessionRef | None:
+def _session_of(unit: Neo4jUnitOfWork, context: WriteContext, mutation: CreateNode) -> SessionRef | None:
     node = mutation.node
     if isinstance(node.data, SessionData):
-        return SessionRef(scope.tenant, node.id, node.data.is_active, None)
+        return SessionRef(context.tenant, node.id, node.data.is_active, None)
     if mutation.parent_id is not None:
-        place = _required(unit, scope, mutation.parent_id, PARENTS.get(node.type))
+        place = _required(unit, context, mutation.parent_id, PARENTS.get(node.type))
     else:
-        place = _required(unit, scope, node.session_id, NodeType.SESSION)
+        place = _required(unit, context, node.session_id, NodeType.SESSION)
     if place is None or place.session_id is None:
         return None
-    session = unit.sessions[scope.tenant, place.session_id]
+    session = unit.sessions[context.tenant, place.session_id]
     if not session.active and not mutation.observed:
         raise SessionClosed(session.id)
     return session
 
 
-def _plan_node(unit: Unit, scope: Scope, node: Node, session: SessionRef | None, stub: NodeRef | None) -> Node:
+def _plan_node(
+    unit: Neo4jUnitOfWork, context: WriteContext, node: Node, session: SessionRef | None, stub: NodeRef | None
+) -> Node:
     stored = Node(
         id=node.id,
         type=node.type,
@@ -146,9 +148,11 @@ def _plan_node(unit: Unit, scope: Scope, node: Node, session: SessionRef | None,
         created_at=node.created_at,
         updated_at=node.updated_at,
         session_id=None if session is None else session.id,
-        recorded_at=scope.recorded_at,
+        recorded_at=context.recorded_at,
     )
-    made = unit.add_node(scope.tenant, stored) if stub is None else unit.fill(scope.tenant, stored, stub)
+    made = (
+        unit.add_node(context.tenant, stored) if stub is None else unit.materialize_stub(context.tenant, stored, stub)
+    )
     if session is not None and session.id == node.id:
         session.made = made
         unit.open(session)
@@ -159,15 +163,19 @@ def _plan_node(unit: Unit, scope: Scope, node: Node, session: SessionRef | None,
     return stored
 
 
-def _plan_follows(unit: Unit, scope: Scope, session: SessionRef, prompt: Node, edge_id: str) -> None:
-    last = unit.follow(session, prompt.id)
+def _plan_follows(
+    unit: Neo4jUnitOfWork, context: WriteContext, session: SessionRef, prompt: Node, edge_id: str
+) -> None:
+    last = unit.append_to_chain(session, prompt.id)
     if last is not None:
-        link(unit, scope, (prompt.id, last), edge_id, prompt.created_at, session.id)
+        link(unit, context, (prompt.id, last), edge_id, prompt.created_at, session.id)
 
 
-def link(unit: Unit, scope: Scope, ends: tuple[str, str], edge_id: str, at: int, session_id: str | None) -> None:
+def link(
+    unit: Neo4jUnitOfWork, context: WriteContext, ends: tuple[str, str], edge_id: str, at: int, session_id: str | None
+) -> None:
     """Plans a link of a session's chain, from a prompt to the one it follows."""
-    if unit.knows_edge((scope.tenant, edge_id)):
+    if unit.knows_edge((context.tenant, edge_id)):
         raise AlreadyExists("edge", edge_id)
     follows = Edge(
         id=edge_id,
@@ -175,26 +183,26 @@ def link(unit: Unit, scope: Scope, ends: tuple[str, str], edge_id: str, at: int,
         from_id=ends[0],
         to_id=ends[1],
         created_at=at,
-        recorded_at=scope.recorded_at,
+        recorded_at=context.recorded_at,
     )
-    unit.add_edge(scope.tenant, follows, chain=True)
+    unit.add_edge(context.tenant, follows, chain=True)
     unit.changes.append((EventType.EDGE_CREATED, EdgeType.FOLLOWS, edge_id, to_bytes(edge_id), session_id))
 
 
-def _plan_edge(unit: Unit, scope: Scope, edge: Edge, session_id: str | None) -> tuple[Edge, int]:
-    key = (scope.tenant, edge.id)
+def _plan_edge(unit: Neo4jUnitOfWork, context: WriteContext, edge: Edge, session_id: str | None) -> tuple[Edge, int]:
+    key = (context.tenant, edge.id)
     if unit.knows_edge(key):
         stored = unit.edge(key)
         if stored is None or not same_edge(stored, edge):
             raise AlreadyExists("edge", edge.id)
         return stored, 0
     storable("edge.created_at", edge.created_at)
-    source = unit.node((scope.tenant, edge.from_id))
-    target = unit.node((scope.tenant, edge.to_id))
+    source = unit.node((context.tenant, edge.from_id))
+    target = unit.node((context.tenant, edge.to_id))
     if source is None or target is None:
         raise NotFound("node", edge.from_id if source is None else edge.to_id)
-    made = msgspec.structs.replace(edge, recorded_at=scope.recorded_at)
-    unit.add_edge(scope.tenant, made)
+    made = msgspec.structs.replace(edge, recorded_at=context.recorded_at)
+    unit.add_edge(context.tenant, made)
     raw = to_bytes(edge.id)
     unit.changes.append((EventType.EDGE_CREATED, edge.type, edge.id, raw, session_id or target.session_id))
     return made, 1

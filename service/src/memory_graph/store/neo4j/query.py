@@ -12,11 +12,11 @@ from memory_graph.model.nodes import Node
 from memory_graph.model.queries import NodeFilter
 from memory_graph.store.ids import EARLIEST, LATEST, bounded
 from memory_graph.store.neo4j.connection import ask, ask_at_once
-from memory_graph.store.neo4j.names import ACTIVE_SESSIONS
-from memory_graph.store.neo4j.rows import NODE, Rows
+from memory_graph.store.neo4j.fulltext import search
+from memory_graph.store.neo4j.labels import ACTIVE_SESSIONS
+from memory_graph.store.neo4j.rows import NODE, Neo4jRows
 from memory_graph.store.neo4j.schema import SEARCH
 from memory_graph.store.neo4j.statements import SEEK
-from memory_graph.store.neo4j.words import search
 
 Key = tuple[int, int, str]
 """Where a page ends: created_at, n and id of its last node."""
@@ -35,7 +35,7 @@ _OF_TENANT = "MATCH (c:Tenant {name: $tenant}) RETURN c.counts"
 _OF_SESSION = f"MATCH (v:Node {{tenant: $tenant, id: $session}}) {SEEK} RETURN v.counts"
 
 
-class Condition(msgspec.Struct, frozen=True):
+class CypherQuery(msgspec.Struct, frozen=True):
     """A filter ready to be asked: what it matches, with its values, and its order. counted: it has no condition but
     session and type, of which there are counts."""
 
@@ -45,7 +45,7 @@ class Condition(msgspec.Struct, frozen=True):
     counted: bool
 
 
-def condition(tenant: str, asked: NodeFilter) -> Condition | None:
+def condition(tenant: str, asked: NodeFilter) -> CypherQuery | None:
     """The filter as Cypher; None where nothing can match."""
     if asked.session_id is not None and asked.type is NodeType.SESSION:
         return None
@@ -58,7 +58,7 @@ def condition(tenant: str, asked: NodeFilter) -> Condition | None:
         "before": LATEST if asked.before is None else bounded(asked.before),
     }
     if asked.text is None and not asked.attributes:
-        return Condition(
+        return CypherQuery(
             _by_index(asked, index), _newest_first(index), values, asked.after is None and asked.before is None
         )
     found = search(tenant, asked)
@@ -70,7 +70,7 @@ def condition(tenant: str, asked: NodeFilter) -> Condition | None:
         source += " AND v.id <> $session"
     if found.rest:
         source += f" AND {_REST}"
-    return Condition(source, _newest_first(("created_ns", "n")), values, False)
+    return CypherQuery(source, _newest_first(("created_ns", "n")), values, False)
 
 
 def _newest_first(columns: tuple[str, ...]) -> str:
@@ -90,7 +90,7 @@ def _by_index(asked: NodeFilter, index: tuple[str, ...]) -> str:
 
 
 async def page(
-    tx: AsyncManagedTransaction, rows: Rows, tenant: str, asked: Condition, limit: int, offset: int
+    tx: AsyncManagedTransaction, rows: Neo4jRows, tenant: str, asked: CypherQuery, limit: int, offset: int
 ) -> list[Node]:
     """The nodes of a page, newest first."""
     statement = f"{asked.source} WITH v {asked.order} SKIP $offset LIMIT $limit RETURN collect([{NODE}])"
@@ -99,7 +99,7 @@ async def page(
 
 
 async def page_before(
-    tx: AsyncManagedTransaction, rows: Rows, tenant: str, asked: Condition, limit: int, key: Key | None
+    tx: AsyncManagedTransaction, rows: Neo4jRows, tenant: str, asked: CypherQuery, limit: int, key: Key | None
 ) -> tuple[list[Node], Key | None]:
     """The page that comes after a key, and its own key; None at the end."""
     source, values = asked.source, dict(asked.values)
@@ -117,7 +117,7 @@ async def page_before(
     return nodes, (created_ns, n, id)
 
 
-async def total(tx: AsyncManagedTransaction, asked: Condition) -> int:
+async def total(tx: AsyncManagedTransaction, asked: CypherQuery) -> int:
     """How many nodes match."""
     if not asked.counted:
         ((found,),) = await ask(tx, f"{asked.source} RETURN count(v)", **asked.values)

@@ -10,8 +10,8 @@ from neo4j import AsyncManagedTransaction
 from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.store.neo4j.connection import ask, ask_at_once
-from memory_graph.store.neo4j.names import COUNTS
-from memory_graph.store.neo4j.rows import EDGE, NODE, Rows
+from memory_graph.store.neo4j.labels import COUNTS
+from memory_graph.store.neo4j.rows import EDGE, NODE, Neo4jRows
 from memory_graph.store.neo4j.statements import ANY_EDGE, AT_KEY, SEEK
 
 PING = "MATCH (v:SchemaVersion) RETURN v.version"
@@ -25,20 +25,20 @@ _COUNTS = "MATCH (t:Tenant {name: $tenant}) RETURN t.counts"
 _TOTALS = "MATCH (t:Tenant) UNWIND range(0, size(t.counts) - 1) AS count RETURN count, sum(t.counts[count])"
 
 
-async def nodes(tx: AsyncManagedTransaction, rows: Rows, tenant: str, ids: Sequence[str]) -> list[Node]:
+async def nodes(tx: AsyncManagedTransaction, rows: Neo4jRows, tenant: str, ids: Sequence[str]) -> list[Node]:
     found = {}
     for row in await ask_at_once(tx, _NODES, tenant=tenant, ids=list(dict.fromkeys(ids))):
         found[row[0]] = rows.node(tenant, row)
     return [found[id] for id in ids if id in found]
 
 
-async def edge(tx: AsyncManagedTransaction, rows: Rows, tenant: str, id: str) -> Edge | None:
+async def edge(tx: AsyncManagedTransaction, rows: Neo4jRows, tenant: str, id: str) -> Edge | None:
     found = await ask(tx, _EDGE, tenant=tenant, id=id)
     return rows.edge(tenant, found[0]) if found else None
 
 
 async def edges(
-    tx: AsyncManagedTransaction, rows: Rows, tenant: str, node_id: str, direction: Direction, type: EdgeType | None
+    tx: AsyncManagedTransaction, rows: Neo4jRows, tenant: str, node_id: str, direction: Direction, type: EdgeType | None
 ) -> list[Edge] | None:
     """Edges of a node, oldest first; None for an unknown node."""
     if not await ask(tx, f"{AT_KEY} RETURN v.n", tenant=tenant, id=node_id):

@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 
 from memory_graph.model.nodes import Edge, Node, SessionData, TemplateData
-from memory_graph.store.codec import Contents
-from memory_graph.store.neo4j.names import COUNTS, NODE_TYPES, RELATIONSHIPS
-from memory_graph.store.neo4j.words import tags_of, words_of
+from memory_graph.store.codec import NodeCodec
+from memory_graph.store.neo4j.fulltext import tags_of, words_of
+from memory_graph.store.neo4j.labels import COUNTS, NODE_TYPES, RELATIONSHIPS
 
 NODE = "v.id, v.n, v.type, v.session_id, v.created_ns, v.updated_ns, v.recorded_at, v.uses, v.data"
-"""Columns `Rows.node` reads: v is a :Node or a :NodeVersion."""
+"""Columns `Neo4jRows.node` reads: v is a :Node or a :NodeVersion."""
 EDGE = "r.id, type(r), r.created_ns, r.recorded_at, r.properties, a.id, b.id"
-"""Columns `Rows.edge` reads: a and b are the ends of r."""
+"""Columns `Neo4jRows.edge` reads: a and b are the ends of r."""
 EDGE_THEN = "r.id, r.type, r.created_ns, r.recorded_at, r.properties, r.from_id, r.to_id"
 """The same of an :EdgeVersion."""
 
@@ -25,13 +25,13 @@ NODE_PROPERTIES = (
     "tenant", "id", "n", "type", "session_id", "created_ns", "updated_ns", "valid_from", "recorded_at", "data", "tags",
     "words", "active", "counts", "last_prompt",
 )  # fmt: skip
-"""What `Rows.new_node` may hold, and for a session its last prompt. The database adds `created_at`, which shows
+"""What `Neo4jRows.new_node` may hold, and for a session its last prompt. The database adds `created_at`, which shows
 `created_ns` as a time: making times here costs a hundred times as much."""
 EDGE_PROPERTIES = ("tenant", "id", "n", "created_ns", "recorded_at", "chain", "properties")
-"""The same of `Rows.new_edge`."""
+"""The same of `Neo4jRows.new_edge`."""
 
 
-class Rows(Contents):
+class Neo4jRows(NodeCodec):
     """Property maps as nodes and edges."""
 
     def content(self, tenant: str, node: Node) -> Properties:

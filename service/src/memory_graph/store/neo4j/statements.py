@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.store.ids import EARLIEST
-from memory_graph.store.neo4j.names import LABELS, RELATIONSHIPS
+from memory_graph.store.neo4j.labels import LABELS, RELATIONSHIPS
 from memory_graph.store.neo4j.rows import EDGE, EDGE_PROPERTIES, NODE_PROPERTIES
 
 SEEK = "USING INDEX SEEK v:Node(tenant, id)"
@@ -57,7 +57,7 @@ CREATE (w:NodeVersion) SET w = properties(v),
   w.valid_to = CASE WHEN v.valid_from > $at THEN v.valid_from ELSE $at END, w.closed_at = $closed_at
 """
 """Keeps v as it was until `at`."""
-FILL_STUB = {
+MATERIALIZE_STUB = {
     type: f"""
 UNWIND $rows AS row MATCH (v:Node {{tenant: row.tenant, id: row.id}}) {SEEK}
 {VERSION_OF_NODE.replace("$at", str(EARLIEST)).replace("$closed_at", "row.recorded_at")}
@@ -98,7 +98,7 @@ CHANGE_SESSIONS = f"""
 UNWIND $rows AS row MATCH (v:Node {{tenant: row[0], id: row[1]}}) {SEEK}
 SET v.last_prompt = row[2], v.counts = {_ADDED.format(counts="v.counts", change="row[3]")}
 """
-USE = f"""
+INCREMENT_USAGE = f"""
 UNWIND $rows AS row MATCH (v:Node {{tenant: row[0], id: row[1]}}) {SEEK}
 SET v.uses = coalesce(v.uses, 0) + row[2]
 """

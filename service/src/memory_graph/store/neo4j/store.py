@@ -26,7 +26,6 @@ from memory_graph.model.queries import (
     Stats,
     Traversal,
 )
-from memory_graph.store.causal import Moment
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.commits import Commits
 from memory_graph.store.events import position
@@ -34,14 +33,15 @@ from memory_graph.store.feed import MAX_BUFFERED_EVENTS, Feed, FeedSubscription
 from memory_graph.store.neo4j import changes, commits, query, read, replay, walk
 from memory_graph.store.neo4j.auth import Password
 from memory_graph.store.neo4j.connection import Database, heard
-from memory_graph.store.neo4j.names import ACTIVE_SESSIONS, EDGES
-from memory_graph.store.neo4j.numbers import Numbers
-from memory_graph.store.neo4j.rows import Rows
+from memory_graph.store.neo4j.follower import CommitFollower
+from memory_graph.store.neo4j.labels import ACTIVE_SESSIONS, EDGES
+from memory_graph.store.neo4j.rows import Neo4jRows
 from memory_graph.store.neo4j.schema import migrate
-from memory_graph.store.neo4j.tail import Tail
-from memory_graph.store.neo4j.view import Place, View
-from memory_graph.store.neo4j.write import Committer
+from memory_graph.store.neo4j.sequence import HybridLogicalClock
+from memory_graph.store.neo4j.view import Neo4jView, NodeKey
+from memory_graph.store.neo4j.write import Neo4jCommitter
 from memory_graph.store.protocol import Codec, Spawn, spawn_unwatched
+from memory_graph.store.rules.causality import ReplayEntry
 from memory_graph.store.writer import BatchingWriter, WriterObserver
 
 KEEP_CHANGES = 100_000
@@ -80,9 +80,9 @@ def open_store(
     Call it on the event loop that uses the store.
     """
     opened = Database(uri, username=username, password=password, database=database, max_connections=max_connections)
-    rows, numbers = Rows(codec or PlainCodec()), Numbers(clock)
-    committer = Committer(opened, rows, numbers, new_id=new_id, keep_changes=keep_changes)
-    return Neo4jStore(opened, rows, numbers, committer, Feed(max_buffered_events), observer, spawn)
+    rows, sequence = Neo4jRows(codec or PlainCodec()), HybridLogicalClock(clock)
+    committer = Neo4jCommitter(opened, rows, sequence, new_id=new_id, keep_changes=keep_changes)
+    return Neo4jStore(opened, rows, sequence, committer, Feed(max_buffered_events), observer, spawn)
 
 
 class Neo4jStore:
@@ -91,22 +91,22 @@ class Neo4jStore:
     def __init__(
         self,
         database: Database,
-        rows: Rows,
-        numbers: Numbers,
-        committer: Committer,
+        rows: Neo4jRows,
+        sequence: HybridLogicalClock,
+        committer: Neo4jCommitter,
         feed: Feed,
         observer: WriterObserver | None,
         spawn: Spawn,
     ) -> None:
         self._database = database
         self._rows = rows
-        self._numbers = numbers
+        self._clock = sequence
         self._committer = committer
         self._feed = feed
         self._writer = BatchingWriter(self._commit, self._publish, observer=observer)
         self._spawn = spawn
-        self._tail: Tail | None = None
-        self._opening: asyncio.Task[Tail] | None = None
+        self._follower: CommitFollower | None = None
+        self._opening: asyncio.Task[CommitFollower] | None = None
         self._closing: asyncio.Task[None] | None = None
 
     async def apply(self, write: Write) -> Applied:
@@ -166,7 +166,7 @@ class Neo4jStore:
         self, tenant: str, session_id: str, as_of: int | None, known_at: int | None
     ) -> AsyncIterator[ReplayStep]:
         at = self._pinned(At(as_of=as_of, known_at=known_at))
-        found = await self._read(lambda tx: replay.moments(self._view(tx, tenant, at), session_id))
+        found = await self._read(lambda tx: replay.replay_order(self._view(tx, tenant, at), session_id))
         for first in range(0, len(found), _WALK_PAGE):
             some = found[first : first + _WALK_PAGE]
             for step in await self._read(partial(self._steps, tenant=tenant, at=at, found=some)):
@@ -178,17 +178,17 @@ class Neo4jStore:
         return await walk.paths(self._view(tx, tenant, at), found)
 
     async def _steps(
-        self, tx: AsyncManagedTransaction, *, tenant: str, at: At, found: Sequence[Moment[Place]]
+        self, tx: AsyncManagedTransaction, *, tenant: str, at: At, found: Sequence[ReplayEntry[NodeKey]]
     ) -> list[ReplayStep]:
         return await replay.steps(self._view(tx, tenant, at), found)
 
-    def _view(self, tx: AsyncManagedTransaction, tenant: str, at: At) -> View:
-        return View(tx, self._rows, tenant, at)
+    def _view(self, tx: AsyncManagedTransaction, tenant: str, at: At) -> Neo4jView:
+        return Neo4jView(tx, self._rows, tenant, at)
 
     def _pinned(self, at: At) -> At:
         """A point in time that stays the same for all reads of one call."""
         if at.as_of is None and at.known_at is not None:
-            return At(as_of=self._numbers.clock(), known_at=at.known_at)
+            return At(as_of=self._clock.clock(), known_at=at.known_at)
         return at
 
     async def stats(self, tenant: str) -> Stats:
@@ -224,7 +224,7 @@ class Neo4jStore:
 
     async def check_writable(self) -> None:
         await self._ready()
-        await self._database.probe(read.PROBE, at=self._numbers.clock())
+        await self._database.probe(read.PROBE, at=self._clock.clock())
 
     async def close(self) -> None:
         if self._closing is None:
@@ -232,18 +232,18 @@ class Neo4jStore:
         await asyncio.shield(self._closing)
 
     async def _commit(self, writes: Sequence[Write]) -> Sequence[Applied | GraphError]:
-        tail = await self._ready()
-        tail.committing = True
+        follower = await self._ready()
+        follower.committing = True
         try:
             return await self._committer.commit(writes)
         finally:
-            tail.committing = False
+            follower.committing = False
 
     async def _publish(self, writes: Sequence[Write], outcomes: Sequence[Applied | GraphError]) -> None:
         """Tells of what is committed, after what other processes committed before. What is not told here is when the
         database is asked next."""
-        tail = await self._ready()
-        await tail.publish(
+        follower = await self._ready()
+        await follower.publish(
             [
                 (position(outcome.events[0].id)[0], write.tenant, outcome.events)
                 for write, outcome in zip(writes, outcomes, strict=True)
@@ -255,26 +255,26 @@ class Neo4jStore:
         await self._ready()
         return await self._database.read(work)
 
-    async def _ready(self) -> Tail:
+    async def _ready(self) -> CommitFollower:
         """Makes or migrates the schema before the first use, and starts to listen for commits of others. A caller that
         goes away leaves it to end by itself."""
-        if self._tail is not None:
-            return self._tail
+        if self._follower is not None:
+            return self._follower
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open(), name="store-opening")
             self._opening.add_done_callback(heard)
         return await asyncio.shield(self._opening)
 
-    async def _open(self) -> Tail:
+    async def _open(self) -> CommitFollower:
         await self._database.in_session(migrate)
-        newest = await self._database.read_newest(lambda tx: changes.newest(tx, self._numbers))
-        self._tail = Tail(self._database, self._feed, newest, self._spawn)
-        return self._tail
+        newest = await self._database.read_newest(lambda tx: changes.newest(tx, self._clock))
+        self._follower = CommitFollower(self._database, self._feed, newest, self._spawn)
+        return self._follower
 
     async def _close(self) -> None:
         await self._writer.close()
-        if self._tail is not None:
-            await self._tail.close()
+        if self._follower is not None:
+            await self._follower.close()
         await self._database.close()
 
 

@@ -14,16 +14,16 @@ from neo4j import AsyncManagedTransaction
 from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.model.queries import At
-from memory_graph.store import causal
 from memory_graph.store.ids import LATEST, bounded
 from memory_graph.store.neo4j.connection import ask_at_once
-from memory_graph.store.neo4j.rows import EDGE, EDGE_THEN, NODE, Rows
+from memory_graph.store.neo4j.rows import EDGE, EDGE_THEN, NODE, Neo4jRows
 from memory_graph.store.neo4j.statements import SEEK
+from memory_graph.store.rules import causality
 
-Place = tuple[int, str]
+NodeKey = tuple[int, str]
 """A node in one of its lives: n and id."""
-Link = causal.Link[Place]
-"""An edge between places; `e` is the whole edge."""
+Link = causality.Link[NodeKey]
+"""An edge between keys; `e` is the whole edge."""
 
 _NODE_THEN = "{v}.recorded_at <= $known_at AND {v}.valid_from <= $as_of"
 _EDGE_THEN = "r.recorded_at <= $known_at AND r.created_ns <= $as_of"
@@ -55,17 +55,17 @@ MATCH (v:NodeVersion {tenant: $tenant}) USING INDEX SEEK v:NodeVersion(tenant, s
 """How nodes are found: current ones, and versions."""
 
 
-class Tail(NamedTuple):
+class Origin(NamedTuple):
     """Where edges are looked for, and ids of nodes that they must not lead to."""
 
-    place: Place
+    key: NodeKey
     seen: Sequence[str]
 
 
-class View:
+class Neo4jView:
     """Reads of one tenant at one point in time, in one transaction. An `At` with a known_at has an as_of too."""
 
-    def __init__(self, tx: AsyncManagedTransaction, rows: Rows, tenant: str, at: At) -> None:
+    def __init__(self, tx: AsyncManagedTransaction, rows: Neo4jRows, tenant: str, at: At) -> None:
         self._tx = tx
         self._rows = rows
         self._tenant = tenant
@@ -75,28 +75,28 @@ class View:
             self._values["as_of"] = bounded(at.as_of)
             self._values["known_at"] = LATEST if at.known_at is None else bounded(at.known_at)
 
-    async def places(self, ids: Sequence[str]) -> dict[str, Place]:
+    async def keys(self, ids: Sequence[str]) -> dict[str, NodeKey]:
         """The nodes that are visible, by id."""
         rows = await self._nodes(_BY_ID, "v.n, v.id", ids=list(ids))
         return {id: (n, id) for n, id in reversed(rows)}
 
-    async def nodes(self, places: Iterable[Place]) -> dict[Place, Node]:
+    async def nodes(self, keys: Iterable[NodeKey]) -> dict[NodeKey, Node]:
         """Nodes in their lives; what is not visible is not there."""
-        wanted = set(places)
+        wanted = set(keys)
         ids = list({id for _, id in wanted})
         rows = await self._nodes(_BY_ID, NODE, ids=ids)
         found = {(row[1], row[0]): row for row in rows}
-        return {place: self._rows.node(self._tenant, row) for place, row in found.items() if place in wanted}
+        return {key: self._rows.node(self._tenant, row) for key, row in found.items() if key in wanted}
 
-    async def session(self, id: str) -> list[tuple[int, Place]]:
-        """created_at and place of a session and its nodes."""
+    async def session(self, id: str) -> list[tuple[int, NodeKey]]:
+        """created_at and key of a session and its nodes."""
         rows = await self._nodes(_BY_SESSION, "v.created_ns, v.n, v.id", session=id)
         return [(created_ns, (n, id)) for created_ns, n, id in rows]
 
     async def links(
-        self, tails: Sequence[Tail], direction: Direction, types: frozenset[EdgeType], limit: int = _NO_LIMIT
+        self, origins: Sequence[Origin], direction: Direction, types: frozenset[EdgeType], limit: int = _NO_LIMIT
     ) -> AsyncGenerator[tuple[int, Link], None]:
-        """Edges of the tails, at most `limit`, each with the index of its tail: those that leave, then those that
+        """Edges of the origins, at most `limit`, each with the index of its origin: those that leave, then those that
         reach it. A caller that has enough closes the iterator."""
         names = "|".join(type.name for type in sorted(types))
         sides = [side for side in _SIDES if direction in (side, Direction.BOTH)]
@@ -105,7 +105,7 @@ class View:
             statements += [_links_then(side) for side in sides]
         values = {
             **self._values,
-            "tails": [[tail.place[1], tail.place[0], list(tail.seen)] for tail in tails],
+            "origins": [[origin.key[1], origin.key[0], list(origin.seen)] for origin in origins],
             "types": [type.name for type in types] or None,
         }
         for statement in statements:
@@ -132,7 +132,7 @@ class View:
 
 
 _UNWIND = """
-UNWIND range(0, size($tails) - 1) AS i WITH i, $tails[i][0] AS id, $tails[i][1] AS n, $tails[i][2] AS seen
+UNWIND range(0, size($origins) - 1) AS i WITH i, $origins[i][0] AS id, $origins[i][1] AS n, $origins[i][2] AS seen
 """
 
 

@@ -34,13 +34,13 @@ from memory_graph.store.events import Change, events_of
 from memory_graph.store.ids import storable
 from memory_graph.store.neo4j import changes, create
 from memory_graph.store.neo4j.connection import CommitUnknown, Database, do
-from memory_graph.store.neo4j.create import Scope
-from memory_graph.store.neo4j.erase import delete_edge, delete_node
-from memory_graph.store.neo4j.numbers import Numbers
-from memory_graph.store.neo4j.revise import update_node
-from memory_graph.store.neo4j.rows import Rows
+from memory_graph.store.neo4j.create import WriteContext
+from memory_graph.store.neo4j.delete import delete_edge, delete_node
+from memory_graph.store.neo4j.rows import Neo4jRows
+from memory_graph.store.neo4j.sequence import HybridLogicalClock
 from memory_graph.store.neo4j.statements import DROP_VERSIONS
-from memory_graph.store.neo4j.unit import Commit, Moved, Unit
+from memory_graph.store.neo4j.unit_of_work import ConcurrentModification, Neo4jUnitOfWork, PlannedCommit
+from memory_graph.store.neo4j.update import update_node
 
 Outcome = Applied | GraphError
 
@@ -51,7 +51,7 @@ _PAUSE_S = 0.05
 _ENTITY_GONE = "Neo.ClientError.Statement.EntityNotFound"
 
 
-class _Refused(Exception):
+class _WriteRefused(Exception):
     """A write that had begun to change the database was refused."""
 
     def __init__(self, refusal: GraphError) -> None:
@@ -80,18 +80,24 @@ class _Attempt(msgspec.Struct):
     dropped: int = 0
 
 
-class Committer:
+class Neo4jCommitter:
     """Commits batches, one at a time.
 
-    numbers: recorded times and storage order. new_id: ids the store needs. keep_changes: commits the feed keeps.
+    sequence: recorded times and storage order. new_id: ids the store needs. keep_changes: commits the feed keeps.
     """
 
     def __init__(
-        self, database: Database, rows: Rows, numbers: Numbers, *, new_id: Callable[[], str], keep_changes: int
+        self,
+        database: Database,
+        rows: Neo4jRows,
+        sequence: HybridLogicalClock,
+        *,
+        new_id: Callable[[], str],
+        keep_changes: int,
     ) -> None:
         self._database = database
         self._rows = rows
-        self._numbers = numbers
+        self._clock = sequence
         self._new_id = new_id
         self._keep_changes = keep_changes
         self._newest = 0
@@ -101,7 +107,7 @@ class Committer:
         batch was kept."""
         try:
             return await self._together(writes)
-        except _Refused as refused:
+        except _WriteRefused as refused:
             if len(writes) == 1:
                 return [refused.refusal]
         outcomes: list[Outcome] = []
@@ -114,7 +120,7 @@ class Committer:
     async def _apart(self, writes: Sequence[Write]) -> Sequence[Outcome]:
         try:
             return await self._together(writes)
-        except _Refused as refused:
+        except _WriteRefused as refused:
             return [refused.refusal]
         except StoreUnavailable as error:
             return [error] * len(writes)
@@ -129,7 +135,7 @@ class Committer:
                 attempt.in_doubt, unknown = True, error
             except StoreUnavailable as error:
                 raise unknown or error from error
-            except (Moved, ConstraintError):
+            except (ConcurrentModification, ConstraintError):
                 attempt.careful = True
             except ClientError as error:
                 if error.code != _ENTITY_GONE:
@@ -145,17 +151,19 @@ class Committer:
             if before is not None:
                 attempt.before = before
                 return
-        unit = Unit(tx, self._rows, self._numbers)
+        unit = Neo4jUnitOfWork(tx, self._rows, self._clock)
         outcomes: list[_Done | GraphError] = []
         for together, group in groupby(writes, _only_creates):
-            scoped = [(write, Scope(write.tenant, self._numbers.next_recorded_at(), self._new_id)) for write in group]
+            scoped = [
+                (write, WriteContext(write.tenant, self._clock.next_recorded_at(), self._new_id)) for write in group
+            ]
             if together:
-                creations = [(scope, mutation) for write, scope in scoped for mutation in write.mutations]
+                creations = [(context, mutation) for write, context in scoped for mutation in write.mutations]
                 await create.fetch(unit, creations, careful=attempt.careful)  # type: ignore[arg-type]
-                outcomes += [_planned(unit, scope, write) for write, scope in scoped]
+                outcomes += [_planned(unit, context, write) for write, context in scoped]
                 await unit.flush()
             else:
-                outcomes += [await _stepwise(unit, scope, write, attempt.careful) for write, scope in scoped]
+                outcomes += [await _stepwise(unit, context, write, attempt.careful) for write, context in scoped]
         place = await changes.append(unit, attempt.batch)
         if place is not None:
             attempt.before, attempt.dropped = place.before, place.dropped
@@ -183,17 +191,17 @@ def _only_creates(write: Write) -> bool:
     return all(isinstance(mutation, CreateNode | CreateEdge) for mutation in write.mutations)
 
 
-def _planned(unit: Unit, scope: Scope, write: Write) -> _Done | GraphError:
+def _planned(unit: Neo4jUnitOfWork, context: WriteContext, write: Write) -> _Done | GraphError:
     begun = unit.begin()
     try:
-        results = [_create(unit, scope, mutation) for mutation in write.mutations]
+        results = [_create(unit, context, mutation) for mutation in write.mutations]
     except GraphError as refusal:
         unit.undo(begun)
         return refusal
-    return _done(unit, scope, results)
+    return _done(unit, context, results)
 
 
-async def _stepwise(unit: Unit, scope: Scope, write: Write, careful: bool) -> _Done:
+async def _stepwise(unit: Neo4jUnitOfWork, context: WriteContext, write: Write, careful: bool) -> _Done:
     """A write that replaces or ends: each mutation is in the transaction before the next is looked at."""
     unit.begin()
     results: list[tuple[Node | Edge | None, int]] = []
@@ -201,47 +209,49 @@ async def _stepwise(unit: Unit, scope: Scope, write: Write, careful: bool) -> _D
         for mutation in write.mutations:
             unit.forget()
             if isinstance(mutation, CreateNode | CreateEdge):
-                await create.fetch(unit, [(scope, mutation)], careful=careful)
-                results.append(_create(unit, scope, mutation))
+                await create.fetch(unit, [(context, mutation)], careful=careful)
+                results.append(_create(unit, context, mutation))
             else:
-                results.append((await _change(unit, scope, mutation), 0))
+                results.append((await _change(unit, context, mutation), 0))
             await unit.flush()
-        if is_ephemeral(scope.tenant):
+        if is_ephemeral(context.tenant):
             for statement in DROP_VERSIONS:
-                await do(unit.tx, statement, tenant=scope.tenant)
+                await do(unit.tx, statement, tenant=context.tenant)
     except GraphError as refusal:
-        raise _Refused(refusal) from refusal
+        raise _WriteRefused(refusal) from refusal
     unit.forget()
-    return _done(unit, scope, results)
+    return _done(unit, context, results)
 
 
-def _create(unit: Unit, scope: Scope, mutation: Mutation) -> tuple[Node | Edge, int]:
+def _create(unit: Neo4jUnitOfWork, context: WriteContext, mutation: Mutation) -> tuple[Node | Edge, int]:
     if isinstance(mutation, CreateNode):
-        return create.create_node(unit, scope, mutation)
+        return create.create_node(unit, context, mutation)
     assert isinstance(mutation, CreateEdge)
-    return create.create_edge(unit, scope, mutation)
+    return create.create_edge(unit, context, mutation)
 
 
-async def _change(unit: Unit, scope: Scope, mutation: Mutation) -> Node | None:
+async def _change(unit: Neo4jUnitOfWork, context: WriteContext, mutation: Mutation) -> Node | None:
     match mutation:
         case UpdateNode():
-            return await update_node(unit, scope, mutation)
+            return await update_node(unit, context, mutation)
         case DeleteNode(node_id=id, at=at, relink_edge_id=edge_id):
-            await delete_node(unit, scope, id, storable("at", at), edge_id)
+            await delete_node(unit, context, id, storable("at", at), edge_id)
         case DeleteEdge(edge_id=id, at=at):
-            await delete_edge(unit, scope, id, storable("at", at))
+            await delete_edge(unit, context, id, storable("at", at))
     return None
 
 
-def _done(unit: Unit, scope: Scope, results: Sequence[tuple[Node | Edge | None, int]]) -> _Done:
+def _done(unit: Neo4jUnitOfWork, context: WriteContext, results: Sequence[tuple[Node | Edge | None, int]]) -> _Done:
     """Gives the write its place in the feed, unless it changed nothing or nobody is told of its tenant."""
-    told, place = [] if is_ephemeral(scope.tenant) else unit.changes, None
+    told, place = [] if is_ephemeral(context.tenant) else unit.changes, None
     if told:
         sessions = {session for *_, session in told}
         shared = sessions.pop() if len(sessions) == 1 else None
         place = len(unit.commits)
-        unit.commits.append(Commit(scope.tenant, shared, scope.recorded_at, told))
-    return _Done(tuple(result for result, _ in results), sum(new for _, new in results), scope.recorded_at, told, place)
+        unit.commits.append(PlannedCommit(context.tenant, shared, context.recorded_at, told))
+    return _Done(
+        tuple(result for result, _ in results), sum(new for _, new in results), context.recorded_at, told, place
+    )
 
 
 def _applied(done: _Done, before: int) -> Applied:

@@ -18,9 +18,9 @@ SELECT {_NODE_COLUMNS}, max(:at, valid_from), :closed_at FROM nodes
 """
 
 
-def fill_stub(connection: apsw.Connection, row: tuple[Any, ...]) -> None:
+def materialize_stub(connection: apsw.Connection, row: tuple[Any, ...]) -> None:
     """Makes a stub's row that of the node it stood for. The stub was true at no time: only what was known before
-    this still shows it. row: as `Unit.add_node` takes it."""
+    this still shows it. row: as `SqliteUnitOfWork.add_node` takes it."""
     n, _, _, type, session, created_at, updated_at, valid_from, recorded_at, data = row
     connection.execute(f"{NODE_TO_HISTORY} WHERE n = :n", {"n": n, "at": EARLIEST, "closed_at": recorded_at})
     connection.execute(

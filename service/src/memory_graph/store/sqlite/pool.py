@@ -12,8 +12,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 from memory_graph.model.errors import StoreUnavailable
 from memory_graph.store.protocol import Codec
 from memory_graph.store.sqlite.connection import failures, open_reader
-from memory_graph.store.sqlite.read import Reader
-from memory_graph.store.sqlite.rows import Rows
+from memory_graph.store.sqlite.read import SqliteReader
+from memory_graph.store.sqlite.rows import SqliteRows
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -29,24 +29,24 @@ class ReaderPool:
 
     def __init__(self, path: Path, codec: Codec, size: int) -> None:
         self._path = path
-        self._readers: SimpleQueue[Reader] = SimpleQueue()
+        self._readers: SimpleQueue[SqliteReader] = SimpleQueue()
         self._size = size
         for _ in range(size):
-            self._readers.put(Reader(open_reader(path), Rows(codec)))
+            self._readers.put(SqliteReader(open_reader(path), SqliteRows(codec)))
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="store-reader")
-        self._here = Reader(open_reader(path), Rows(codec))
+        self._here = SqliteReader(open_reader(path), SqliteRows(codec))
         self._closed = False
 
-    async def run(self, read: Callable[Concatenate[Reader, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """What a method of `Reader` yields, on a thread. Raises `StoreUnavailable` and `StoreCorrupt` for failures of
+    async def run(self, read: Callable[Concatenate[SqliteReader, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Calls a method of `SqliteReader` on a thread. Raises `StoreUnavailable` and `StoreCorrupt` for failures of
         the file."""
         self._refuse_if_closed()
         return await asyncio.get_running_loop().run_in_executor(
             self._threads, self._run, lambda reader: read(reader, *args, **kwargs)
         )
 
-    def run_here(self, read: Callable[Concatenate[Reader, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """What a method of `Reader` that reads a handful of rows yields, at once. For the event loop's thread only.
+    def run_here(self, read: Callable[Concatenate[SqliteReader, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Calls a method of `SqliteReader` that reads a handful of rows at once, on the event loop's thread.
         Raises as `run` does."""
         self._refuse_if_closed()
         with failures(self._path):
@@ -56,7 +56,7 @@ class ReaderPool:
         if self._closed:
             raise StoreUnavailable("the store is closed; ask a running service")
 
-    def _run(self, read: Callable[[Reader], _T]) -> _T:
+    def _run(self, read: Callable[[SqliteReader], _T]) -> _T:
         reader = self._readers.get()
         try:
             with failures(self._path):

@@ -18,7 +18,7 @@ Key = tuple[int, int]
 """Where a page ends: created_at and n of its last node."""
 
 
-class Condition(msgspec.Struct, frozen=True):
+class SqlQuery(msgspec.Struct, frozen=True):
     """A filter ready to be asked: FROM and WHERE with their values, and the count where it is kept as a number.
 
     order: the columns that give created_at and n.
@@ -39,7 +39,7 @@ def session_number(connection: apsw.Connection, tenant: int, id: str) -> int | N
     return found
 
 
-def condition(connection: apsw.Connection, tenant: int, asked: NodeFilter) -> Condition | None:
+def condition(connection: apsw.Connection, tenant: int, asked: NodeFilter) -> SqlQuery | None:
     """The filter as SQL; None where nothing can match."""
     session = None
     if asked.session_id is not None:
@@ -54,7 +54,7 @@ def condition(connection: apsw.Connection, tenant: int, asked: NodeFilter) -> Co
     return _by_index(tenant, session, asked)
 
 
-def _by_index(tenant: int, session: int | None, asked: NodeFilter) -> Condition:
+def _by_index(tenant: int, session: int | None, asked: NodeFilter) -> SqlQuery:
     index = {
         (False, False): "nodes_by_time",
         (False, True): "nodes_by_type",
@@ -74,10 +74,10 @@ def _by_index(tenant: int, session: int | None, asked: NodeFilter) -> Condition:
     if not bounded and not asked.attributes:
         counter = (tenant, session or WHOLE_TENANT, None if asked.type is None else int(asked.type))
     source = f"FROM nodes v INDEXED BY {index} WHERE {' AND '.join(where)}"
-    return Condition(source, tuple(values), ("v.created_at", "v.n"), counter)
+    return SqlQuery(source, tuple(values), ("v.created_at", "v.n"), counter)
 
 
-def _by_attribute(tenant: int, asked: NodeFilter) -> Condition:
+def _by_attribute(tenant: int, asked: NodeFilter) -> SqlQuery:
     (name, value), *others = asked.attributes
     where, values = ["x.tenant = ? AND x.name = ? AND x.value = ?"], [tenant, name, attribute_value(value)]
     _bounds(asked, "x.created_at", where, values)
@@ -88,10 +88,10 @@ def _by_attribute(tenant: int, asked: NodeFilter) -> Condition:
         where.append("v.type = ?")
         values.append(int(asked.type))
     source = f"FROM attributes x {nodes} WHERE {' AND '.join(where)}"
-    return Condition(source, tuple(values), ("x.created_at", "x.n"), None)
+    return SqlQuery(source, tuple(values), ("x.created_at", "x.n"), None)
 
 
-def _by_text(tenant: int, session: int | None, asked: NodeFilter, words: str) -> Condition:
+def _by_text(tenant: int, session: int | None, asked: NodeFilter, words: str) -> SqlQuery:
     where, values = ["texts MATCH ? AND v.tenant = ?"], [words, tenant]
     if session is not None:
         where.append("v.session = ? AND v.n <> v.session")
@@ -102,7 +102,7 @@ def _by_text(tenant: int, session: int | None, asked: NodeFilter, words: str) ->
     _bounds(asked, "v.created_at", where, values)
     _having(asked.attributes, tenant, ("v.created_at", "v.n"), where, values)
     source = f"FROM texts CROSS JOIN nodes v ON v.n = texts.rowid WHERE {' AND '.join(where)}"
-    return Condition(source, tuple(values), ("v.created_at", "v.n"), None)
+    return SqlQuery(source, tuple(values), ("v.created_at", "v.n"), None)
 
 
 def _bounds(asked: NodeFilter, column: str, where: list[str], values: list[Any]) -> bool:
@@ -134,7 +134,7 @@ def _match(tenant: int, session: int | None, text: str) -> str | None:
     return f'scope : "{scope}" AND {quoted}'
 
 
-def page(connection: apsw.Connection, asked: Condition, limit: int, offset: int) -> list[int]:
+def page(connection: apsw.Connection, asked: SqlQuery, limit: int, offset: int) -> list[int]:
     """Numbers of the nodes of a page, newest first."""
     created_at, n = asked.order
     rows = connection.execute(
@@ -144,7 +144,7 @@ def page(connection: apsw.Connection, asked: Condition, limit: int, offset: int)
     return [number for (number,) in rows]
 
 
-def page_before(connection: apsw.Connection, asked: Condition, limit: int, key: Key | None) -> list[Key]:
+def page_before(connection: apsw.Connection, asked: SqlQuery, limit: int, key: Key | None) -> list[Key]:
     """Keys of the nodes of the page that comes after a key."""
     created_at, n = asked.order
     older, values = ("", ()) if key is None else (f"AND ({created_at}, {n}) < (?, ?)", key)
@@ -164,7 +164,7 @@ def _kinds(session: int, type: int | None) -> tuple[str, tuple[int, ...]]:
     return "kind < 100 AND kind <> ?", (int(NodeType.SESSION),)
 
 
-def total(connection: apsw.Connection, asked: Condition) -> int:
+def total(connection: apsw.Connection, asked: SqlQuery) -> int:
     """How many nodes match."""
     if asked.counter is None:
         found = connection.execute(f"SELECT count(*) {asked.source}", asked.values).get

@@ -25,14 +25,14 @@ from memory_graph.model.queries import (
     Stats,
     Traversal,
 )
-from memory_graph.store.causal import Moment
 from memory_graph.store.commits import Commits
 from memory_graph.store.ids import to_bytes
+from memory_graph.store.rules.causality import ReplayEntry
 from memory_graph.store.sqlite import changes, commits, query, replay, walk
 from memory_graph.store.sqlite.counts import ACTIVE_SESSIONS, EDGES, WHOLE_TENANT
 from memory_graph.store.sqlite.query import Key
-from memory_graph.store.sqlite.rows import EDGE, NODE, Rows
-from memory_graph.store.sqlite.view import View
+from memory_graph.store.sqlite.rows import EDGE, NODE, SqliteRows
+from memory_graph.store.sqlite.view import SqliteView
 
 _BY_ID = f"""SELECT {NODE} FROM carray(?1) c CROSS JOIN nodes v ON v.tenant = ?2 AND v.id = c.value
 LEFT JOIN sessions s ON s.session = v.session"""
@@ -47,10 +47,10 @@ _TOTALS = """SELECT c.kind, sum(c.count) FROM tenants t CROSS JOIN counts c ON c
 GROUP BY c.kind"""
 
 
-class Reader:
+class SqliteReader:
     """A read-only connection. For one thread at a time."""
 
-    def __init__(self, connection: apsw.Connection, rows: Rows) -> None:
+    def __init__(self, connection: apsw.Connection, rows: SqliteRows) -> None:
         self.connection = connection
         self.rows = rows
 
@@ -141,16 +141,16 @@ class Reader:
         with self.snapshot():
             return walk.lineage(self._view(tenant, at), asked)
 
-    def moments(self, tenant: str, at: At, session_id: str) -> list[Moment[int]]:
+    def replay_order(self, tenant: str, at: At, session_id: str) -> list[ReplayEntry[int]]:
         with self.snapshot():
-            return replay.moments(self._view(tenant, at), session_id)
+            return replay.replay_order(self._view(tenant, at), session_id)
 
-    def steps(self, tenant: str, at: At, found: Sequence[Moment[int]]) -> list[ReplayStep]:
+    def steps(self, tenant: str, at: At, found: Sequence[ReplayEntry[int]]) -> list[ReplayStep]:
         with self.snapshot():
             return replay.steps(self._view(tenant, at), found)
 
-    def _view(self, tenant: str, at: At) -> View:
-        return View(self.connection, self.rows, tenant, self.tenant(tenant) or 0, at)
+    def _view(self, tenant: str, at: At) -> SqliteView:
+        return SqliteView(self.connection, self.rows, tenant, self.tenant(tenant) or 0, at)
 
     def stats(self, tenant: str) -> Stats:
         return _stats(self.connection.execute(_COUNTS, (tenant, WHOLE_TENANT)))

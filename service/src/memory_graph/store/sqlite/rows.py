@@ -11,15 +11,15 @@ import msgspec
 from memory_graph.model.attributes import attributes, text
 from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.model.nodes import Edge, Node, NodeData, TemplateData
-from memory_graph.store.codec import Contents
+from memory_graph.store.codec import NodeCodec
 from memory_graph.store.ids import to_text
 
 NODE = "v.n, v.id, v.type, s.id, v.created_at, v.updated_at, v.recorded_at, v.uses, v.data"
-"""Columns `Rows.node` reads: v is a node or a version of one, s its row in sessions."""
+"""Columns `SqliteRows.node` reads: v is a node or a version of one, s its row in sessions."""
 LINK = "g.e, g.id, g.type, g.created_at, g.recorded_at, g.properties"
-"""Columns `Rows.link` reads: g is an edge or a version of one."""
+"""Columns `SqliteRows.link` reads: g is an edge or a version of one."""
 EDGE = f"{LINK}, a.id, b.id"
-"""Columns `Rows.edge` reads: those of `LINK`, and a and b are its ends."""
+"""Columns `SqliteRows.edge` reads: those of `LINK`, and a and b are its ends."""
 
 Row = Sequence[Any]
 """A row as apsw gives it."""
@@ -29,8 +29,8 @@ NODE_TYPES = {int(type): type for type in NodeType}
 _EDGE_TYPES = {int(type): type for type in EdgeType}
 
 
-class Rows(Contents):
-    """Rows as nodes and edges."""
+class SqliteRows(NodeCodec):
+    """SqliteRows as nodes and edges."""
 
     def node(self, tenant: str, row: Row) -> Node:
         """The node of a row of `NODE` columns."""

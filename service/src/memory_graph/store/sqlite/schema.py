@@ -1,6 +1,6 @@
 """The layout of the file, as a list of forward migrations; the schema's number is the file's `user_version`.
 
-Rows are joined by integers, `n` for nodes and `e` for edges, which are never used twice. `nodes` and `edges` hold
+SqliteRows are joined by integers, `n` for nodes and `e` for edges, which are never used twice. `nodes` and `edges` hold
 what is true now; a version that was replaced or ended moves to `node_history` or `edge_history` with two more times:
 valid_to, when it ended, and closed_at, when the store learned of that. A version is visible as of A, known at K, when
 

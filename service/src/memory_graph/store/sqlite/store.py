@@ -34,16 +34,16 @@ from memory_graph.store.protocol import Codec
 from memory_graph.store.sqlite.connection import FileLock, failures, open_writer
 from memory_graph.store.sqlite.pool import ReaderPool
 from memory_graph.store.sqlite.query import Key
-from memory_graph.store.sqlite.read import Reader
-from memory_graph.store.sqlite.rows import Rows
+from memory_graph.store.sqlite.read import SqliteReader
+from memory_graph.store.sqlite.rows import SqliteRows
 from memory_graph.store.sqlite.schema import migrate
-from memory_graph.store.sqlite.write import Committer
+from memory_graph.store.sqlite.write import SqliteCommitter
 from memory_graph.store.writer import BatchingWriter, WriterObserver
 
 KEEP_CHANGES = 100_000
 READERS = 4
 _SCAN_PAGE = 500
-_FEW = 8
+_MAX_INLINE_READS = 8
 """Nodes that are read by id without going to a thread."""
 _WALK_PAGE = 100
 
@@ -76,8 +76,8 @@ def open_store(
             connection = open_writer(path)
             try:
                 migrate(connection)
-                committer = Committer(
-                    connection, path, Rows(codec), clock=clock, new_id=new_id, keep_changes=keep_changes
+                committer = SqliteCommitter(
+                    connection, path, SqliteRows(codec), clock=clock, new_id=new_id, keep_changes=keep_changes
                 )
                 pool = ReaderPool(path, codec, readers)
             except BaseException:
@@ -95,7 +95,7 @@ class SqliteStore:
     def __init__(
         self,
         lock: FileLock,
-        committer: Committer,
+        committer: SqliteCommitter,
         pool: ReaderPool,
         feed: Feed,
         clock: Callable[[], int],
@@ -130,25 +130,25 @@ class SqliteStore:
         return await self._writer.submit(write)
 
     async def get_nodes(self, tenant: str, ids: Sequence[str]) -> list[Node]:
-        if len(ids) <= _FEW:
-            return self._pool.run_here(Reader.nodes, tenant, ids)
-        return await self._pool.run(Reader.nodes, tenant, ids)
+        if len(ids) <= _MAX_INLINE_READS:
+            return self._pool.run_here(SqliteReader.nodes, tenant, ids)
+        return await self._pool.run(SqliteReader.nodes, tenant, ids)
 
     async def get_edge(self, tenant: str, edge_id: str) -> Edge | None:
-        return self._pool.run_here(Reader.edge, tenant, edge_id)
+        return self._pool.run_here(SqliteReader.edge, tenant, edge_id)
 
     async def get_edges(
         self, tenant: str, node_id: str, direction: Direction, edge_type: EdgeType | None
     ) -> list[Edge]:
-        return await self._pool.run(Reader.edges, tenant, node_id, direction, edge_type)
+        return await self._pool.run(SqliteReader.edges, tenant, node_id, direction, edge_type)
 
     async def query(self, tenant: str, condition: NodeFilter, limit: int, offset: int) -> Page:
-        return await self._pool.run(Reader.query, tenant, condition, limit, offset)
+        return await self._pool.run(SqliteReader.query, tenant, condition, limit, offset)
 
     async def scan(self, tenant: str, condition: NodeFilter) -> AsyncIterator[Node]:
         key: Key | None = None
         while True:
-            nodes, key = await self._pool.run(Reader.page_before, tenant, condition, _SCAN_PAGE, key)
+            nodes, key = await self._pool.run(SqliteReader.page_before, tenant, condition, _SCAN_PAGE, key)
             for node in nodes:
                 yield node
             if key is None:
@@ -156,21 +156,21 @@ class SqliteStore:
 
     async def traverse(self, tenant: str, traversal: Traversal) -> AsyncIterator[GraphPath]:
         at = self._pinned(traversal.at)
-        found = await self._pool.run(Reader.trails, tenant, at, traversal)
+        found = await self._pool.run(SqliteReader.trails, tenant, at, traversal)
         for first in range(0, len(found), _WALK_PAGE):
-            for path in await self._pool.run(Reader.paths, tenant, at, found[first : first + _WALK_PAGE]):
+            for path in await self._pool.run(SqliteReader.paths, tenant, at, found[first : first + _WALK_PAGE]):
                 yield path
 
     async def lineage(self, tenant: str, query: LineageQuery) -> list[LineageStep]:
-        return await self._pool.run(Reader.lineage, tenant, self._pinned(query.at), query)
+        return await self._pool.run(SqliteReader.lineage, tenant, self._pinned(query.at), query)
 
     async def replay(
         self, tenant: str, session_id: str, as_of: int | None, known_at: int | None
     ) -> AsyncIterator[ReplayStep]:
         at = self._pinned(At(as_of=as_of, known_at=known_at))
-        found = await self._pool.run(Reader.moments, tenant, at, session_id)
+        found = await self._pool.run(SqliteReader.replay_order, tenant, at, session_id)
         for first in range(0, len(found), _WALK_PAGE):
-            for step in await self._pool.run(Reader.steps, tenant, at, found[first : first + _WALK_PAGE]):
+            for step in await self._pool.run(SqliteReader.steps, tenant, at, found[first : first + _WALK_PAGE]):
                 yield step
 
     def _pinned(self, at: At) -> At:
@@ -180,19 +180,19 @@ class SqliteStore:
         return at
 
     async def stats(self, tenant: str) -> Stats:
-        return self._pool.run_here(Reader.stats, tenant)
+        return self._pool.run_here(SqliteReader.stats, tenant)
 
     async def totals(self) -> Stats:
-        return await self._pool.run(Reader.totals)
+        return await self._pool.run(SqliteReader.totals)
 
     async def changes(self, tenant: str, after: str | None, limit: int, session_id: str | None = None) -> list[Event]:
-        return await self._pool.run(Reader.changes, tenant, after, limit, session_id)
+        return await self._pool.run(SqliteReader.changes, tenant, after, limit, session_id)
 
     async def commits(self, after: int, limit: int) -> Commits:
-        return await self._pool.run(Reader.commits, after, limit)
+        return await self._pool.run(SqliteReader.commits, after, limit)
 
     async def claim_cursor(self, reader: str, holder: str, seconds: float) -> int | None:  # noqa: ARG002 - its own file
-        return await self._pool.run(Reader.cursor, reader)
+        return await self._pool.run(SqliteReader.cursor, reader)
 
     async def move_cursor(self, reader: str, holder: str, seq: int) -> bool:  # noqa: ARG002 - one owner, one holder
         await self._written(partial(self._committer.move_cursor, reader, seq))
@@ -205,7 +205,7 @@ class SqliteStore:
         return self._feed.subscribe(tenant)
 
     async def ping(self) -> None:
-        await self._pool.run(Reader.probe)
+        await self._pool.run(SqliteReader.probe)
 
     async def check_writable(self) -> None:
         await self._written(self._committer.probe)

@@ -15,9 +15,9 @@ import apsw
 from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.model.queries import At
-from memory_graph.store import causal
 from memory_graph.store.ids import LATEST, bounded, to_bytes
-from memory_graph.store.sqlite.rows import LINK, NODE, Rows
+from memory_graph.store.rules import causality
+from memory_graph.store.sqlite.rows import LINK, NODE, SqliteRows
 
 _NODE_THEN = "v.recorded_at <= :known_at AND v.valid_from <= :as_of"
 _EDGE_THEN = "g.recorded_at <= :known_at AND g.created_at <= :as_of"
@@ -26,14 +26,14 @@ _NOT_ENDED = "(closed_at > :known_at OR :as_of < valid_to)"
 _SESSION_OF = "LEFT JOIN sessions s ON s.session = v.session"
 
 
-Link = causal.Link[int]
+Link = causality.Link[int]
 """An edge by numbers."""
 
 
-class View:
+class SqliteView:
     """Reads of one tenant at one point in time. An `At` with a known_at has an as_of too."""
 
-    def __init__(self, connection: apsw.Connection, rows: Rows, tenant: str, number: int, at: At) -> None:
+    def __init__(self, connection: apsw.Connection, rows: SqliteRows, tenant: str, number: int, at: At) -> None:
         self._connection = connection
         self._rows = rows
         self._tenant = tenant
@@ -123,7 +123,7 @@ class View:
         self, where: str, driver: str = "", on: str = "", wanted: array[int] | None = None, **values: int | bytes
     ) -> Iterator[Link]:
         columns = "g.e, g.type, g.src, g.dst"
-        return map(causal.Link._make, self._select_edges(columns, where, driver, on, wanted, **values))
+        return map(causality.Link._make, self._select_edges(columns, where, driver, on, wanted, **values))
 
     def _select_edges(
         self,

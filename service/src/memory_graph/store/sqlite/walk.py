@@ -8,10 +8,10 @@ from typing import NamedTuple
 from memory_graph.model.errors import NotFound
 from memory_graph.model.kinds import LineageDirection
 from memory_graph.model.queries import LineageQuery, LineageStep, Path, Traversal
-from memory_graph.store.causal import DOWNSTREAM, MOST_STEPS, UPSTREAM, Ways
-from memory_graph.store.sqlite.view import Link, View
+from memory_graph.store.rules.causality import DOWNSTREAM, MAX_LINEAGE_STEPS, UPSTREAM, TraversalRules
+from memory_graph.store.sqlite.view import Link, SqliteView
 
-_AT_ONCE = 256
+_LINK_BATCH_SIZE = 256
 
 
 class Trail(NamedTuple):
@@ -21,7 +21,7 @@ class Trail(NamedTuple):
     links: tuple[Link, ...]
 
 
-def trails(view: View, asked: Traversal) -> list[Trail]:
+def trails(view: SqliteView, asked: Traversal) -> list[Trail]:
     """Paths of one edge or more, shortest first, at most asked.limit. Raises `NotFound` for an unknown start."""
     found: list[Trail] = []
     layer = [Trail((n,), ()) for n in _starts(view, asked.start)]
@@ -37,7 +37,7 @@ def trails(view: View, asked: Traversal) -> list[Trail]:
     return found
 
 
-def _starts(view: View, ids: Sequence[str]) -> list[int]:
+def _starts(view: SqliteView, ids: Sequence[str]) -> list[int]:
     numbers = view.numbers(ids)
     for id in ids:
         if id not in numbers:
@@ -45,7 +45,7 @@ def _starts(view: View, ids: Sequence[str]) -> list[int]:
     return list(dict.fromkeys(numbers[id] for id in ids))
 
 
-def _steps(view: View, trail: Trail, asked: Traversal) -> Iterator[tuple[Link, int]]:
+def _steps(view: SqliteView, trail: Trail, asked: Traversal) -> Iterator[tuple[Link, int]]:
     tail = trail.nodes[-1]
     for links in _in_chunks(view.links(tail, asked.direction, asked.edge_types)):
         reached = [(link, link.dst if link.src == tail else link.src) for link in links]
@@ -57,13 +57,13 @@ def _in_chunks(links: Iterator[Link]) -> Iterator[list[Link]]:
     chunk: list[Link] = []
     for link in links:
         chunk.append(link)
-        if len(chunk) == _AT_ONCE:
+        if len(chunk) == _LINK_BATCH_SIZE:
             yield chunk
             chunk = []
     yield chunk
 
 
-def paths(view: View, found: Sequence[Trail]) -> list[Path]:
+def paths(view: SqliteView, found: Sequence[Trail]) -> list[Path]:
     """Trails with their content. One that has lost a part since it was found is left out."""
     nodes = view.nodes({n for trail in found for n in trail.nodes})
     edges = view.edges((link for trail in found for link in trail.links), nodes)
@@ -74,7 +74,7 @@ def paths(view: View, found: Sequence[Trail]) -> list[Path]:
     ]
 
 
-def lineage(view: View, asked: LineageQuery) -> list[LineageStep]:
+def lineage(view: SqliteView, asked: LineageQuery) -> list[LineageStep]:
     """Causes and effects by shortest distance; a node that is both is named where it is nearer, upstream if equal.
 
     Raises `NotFound` for an unknown node.
@@ -100,10 +100,10 @@ def lineage(view: View, asked: LineageQuery) -> list[LineageStep]:
 
 
 def _reach(
-    view: View,
+    view: SqliteView,
     start: int,
     depth: int,
-    ways: Ways,
+    rules: TraversalRules,
     sign: int,
     reached: dict[int, tuple[int, Link | None]],
 ) -> None:
@@ -111,13 +111,13 @@ def _reach(
     for distance in range(1, depth + 1):
         following: list[int] = []
         for n in layer:
-            for direction, types in ways:
+            for direction, types in rules:
                 for links in _in_chunks(view.links(n, direction, types)):
                     ends = [(link, link.dst if link.src == n else link.src) for link in links]
                     visible = view.visible(end for _, end in ends)
                     for link, end in ends:
                         if end in visible and end not in reached:
-                            if len(reached) > MOST_STEPS:
+                            if len(reached) > MAX_LINEAGE_STEPS:
                                 return
                             reached[end] = (sign * distance, link)
                             following.append(end)

@@ -26,12 +26,12 @@ from memory_graph.store.events import encode, events_of
 from memory_graph.store.ids import storable
 from memory_graph.store.sqlite import changes, commits
 from memory_graph.store.sqlite.connection import failures
-from memory_graph.store.sqlite.create import Scope, create_edge, create_node, named_edges, named_nodes
-from memory_graph.store.sqlite.erase import delete_edge, delete_node
+from memory_graph.store.sqlite.create import WriteContext, create_edge, create_node, named_edges, named_nodes
+from memory_graph.store.sqlite.delete import delete_edge, delete_node
 from memory_graph.store.sqlite.history import drop_traces
-from memory_graph.store.sqlite.revise import update_node
-from memory_graph.store.sqlite.rows import Rows
-from memory_graph.store.sqlite.unit import Unit
+from memory_graph.store.sqlite.rows import SqliteRows
+from memory_graph.store.sqlite.unit_of_work import SqliteUnitOfWork
+from memory_graph.store.sqlite.update import update_node
 
 Outcome = Applied | GraphError
 
@@ -39,7 +39,7 @@ _PROBE_BYTES = 64 * 1024
 """About what the smallest write of a prompt takes of the log: pages of rows, indexes and words."""
 
 
-class Committer:
+class SqliteCommitter:
     """Owns the writing connection. For one thread at a time.
 
     keep_changes: commits the change feed keeps.
@@ -49,7 +49,7 @@ class Committer:
         self,
         connection: apsw.Connection,
         path: Path,
-        rows: Rows,
+        rows: SqliteRows,
         *,
         clock: Callable[[], int],
         new_id: Callable[[], str],
@@ -72,7 +72,7 @@ class Committer:
         with failures(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                batch = _Batch(self._connection, self._rows, self._tenants, self._seq, self._recorded_at)
+                batch = _SqliteBatch(self._connection, self._rows, self._tenants, self._seq, self._recorded_at)
                 outcomes = batch.run(writes, self._clock, self._new_id)
                 changes.trim(self._connection, batch.seq, self._keep_changes)
                 self._connection.execute("COMMIT")
@@ -105,34 +105,34 @@ def _only_creates(write: Write) -> bool:
     return all(isinstance(mutation, CreateNode | CreateEdge) for mutation in write.mutations)
 
 
-class _Batch:
+class _SqliteBatch:
     def __init__(
-        self, connection: apsw.Connection, rows: Rows, tenants: dict[str, int], seq: int, recorded_at: int
+        self, connection: apsw.Connection, rows: SqliteRows, tenants: dict[str, int], seq: int, recorded_at: int
     ) -> None:
-        self.unit = Unit(connection, rows, tenants)
+        self.unit = SqliteUnitOfWork(connection, rows, tenants)
         self.seq = seq
         self.recorded_at = recorded_at
 
     def run(self, writes: Sequence[Write], clock: Callable[[], int], new_id: Callable[[], str]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         for together, group in groupby(writes, _only_creates):
-            scoped = [(write, self._scope(write.tenant, clock, new_id)) for write in group]
+            scoped = [(write, self._context(write.tenant, clock, new_id)) for write in group]
             if together:
                 self._fetch(scoped)
-                outcomes += [self._planned(write, scope) for write, scope in scoped]
+                outcomes += [self._planned(write, context) for write, context in scoped]
                 self.unit.flush()
             else:
-                outcomes += [self._stepwise(write, scope) for write, scope in scoped]
+                outcomes += [self._stepwise(write, context) for write, context in scoped]
         return outcomes
 
-    def _scope(self, tenant: str, clock: Callable[[], int], new_id: Callable[[], str]) -> Scope:
+    def _context(self, tenant: str, clock: Callable[[], int], new_id: Callable[[], str]) -> WriteContext:
         self.recorded_at = max(clock(), self.recorded_at + 1)
-        return Scope(name=tenant, tenant=self.unit.tenant(tenant), recorded_at=self.recorded_at, new_id=new_id)
+        return WriteContext(name=tenant, tenant=self.unit.tenant(tenant), recorded_at=self.recorded_at, new_id=new_id)
 
-    def _fetch(self, scoped: Sequence[tuple[Write, Scope]]) -> None:
+    def _fetch(self, scoped: Sequence[tuple[Write, WriteContext]]) -> None:
         wanted: dict[int, tuple[dict[str, None], dict[str, None]]] = {}
-        for write, scope in scoped:
-            nodes, edges = wanted.setdefault(scope.tenant, ({}, {}))
+        for write, context in scoped:
+            nodes, edges = wanted.setdefault(context.tenant, ({}, {}))
             for mutation in write.mutations:
                 assert isinstance(mutation, CreateNode | CreateEdge)
                 nodes.update(dict.fromkeys(named_nodes(mutation)))
@@ -140,16 +140,16 @@ class _Batch:
         for tenant, (nodes, edges) in wanted.items():
             self.unit.fetch(tenant, nodes, edges)
 
-    def _planned(self, write: Write, scope: Scope) -> Outcome:
+    def _planned(self, write: Write, context: WriteContext) -> Outcome:
         begun = self.unit.begin()
         try:
-            results = [self._mutate(scope, mutation) for mutation in write.mutations]
+            results = [self._mutate(context, mutation) for mutation in write.mutations]
         except GraphError as refusal:
             self.unit.undo(begun)
             return refusal
-        return self._applied(scope, results)
+        return self._applied(context, results)
 
-    def _stepwise(self, write: Write, scope: Scope) -> Outcome:
+    def _stepwise(self, write: Write, context: WriteContext) -> Outcome:
         """A write that replaces or ends rows: each mutation is in the transaction before the next is looked at."""
         unit = self.unit
         unit.begin()
@@ -159,13 +159,13 @@ class _Batch:
             for mutation in write.mutations:
                 unit.forget()
                 if isinstance(mutation, CreateNode | CreateEdge):
-                    unit.fetch(scope.tenant, named_nodes(mutation), named_edges(mutation))
-                results.append(self._mutate(scope, mutation))
+                    unit.fetch(context.tenant, named_nodes(mutation), named_edges(mutation))
+                results.append(self._mutate(context, mutation))
                 unit.flush()
-            outcome: Outcome = self._applied(scope, results)
+            outcome: Outcome = self._applied(context, results)
             unit.flush()
-            if is_ephemeral(scope.name):
-                drop_traces(unit.connection, scope.tenant)
+            if is_ephemeral(context.name):
+                drop_traces(unit.connection, context.tenant)
         except GraphError as refusal:
             unit.connection.execute("ROLLBACK TO one_write")
             unit.discard()
@@ -175,34 +175,34 @@ class _Batch:
         unit.forget()
         return outcome
 
-    def _mutate(self, scope: Scope, mutation: Mutation) -> tuple[Node | Edge | None, int]:
+    def _mutate(self, context: WriteContext, mutation: Mutation) -> tuple[Node | Edge | None, int]:
         match mutation:
             case CreateNode():
-                return create_node(self.unit, scope, mutation)
+                return create_node(self.unit, context, mutation)
             case CreateEdge():
-                return create_edge(self.unit, scope, mutation)
+                return create_edge(self.unit, context, mutation)
             case UpdateNode():
-                return update_node(self.unit, scope, mutation), 0
+                return update_node(self.unit, context, mutation), 0
             case DeleteNode(node_id=id, at=at, relink_edge_id=edge_id):
-                delete_node(self.unit, scope, id, storable("at", at), edge_id)
+                delete_node(self.unit, context, id, storable("at", at), edge_id)
             case DeleteEdge(edge_id=id, at=at):
-                delete_edge(self.unit, scope, id, storable("at", at))
+                delete_edge(self.unit, context, id, storable("at", at))
         return None, 0
 
-    def _applied(self, scope: Scope, results: Sequence[tuple[Node | Edge | None, int]]) -> Applied:
+    def _applied(self, context: WriteContext, results: Sequence[tuple[Node | Edge | None, int]]) -> Applied:
         """Gives the write its place in the feed, unless it changed nothing or nobody is told of its tenant."""
-        told = [] if is_ephemeral(scope.name) else self.unit.changes
+        told = [] if is_ephemeral(context.name) else self.unit.changes
         if told:
             self.seq += 1
             sessions = {session for *_, session in told}
-            shared = self._session_number(scope, sessions.pop()) if len(sessions) == 1 else None
-            self.unit.change_rows.append((self.seq, scope.tenant, shared, scope.recorded_at, encode(told)))
+            shared = self._session_number(context, sessions.pop()) if len(sessions) == 1 else None
+            self.unit.change_rows.append((self.seq, context.tenant, shared, context.recorded_at, encode(told)))
         return Applied(
             results=tuple(result for result, _ in results),
             created=sum(new for _, new in results),
-            events=events_of(self.seq, scope.recorded_at, told),
+            events=events_of(self.seq, context.recorded_at, told),
         )
 
-    def _session_number(self, scope: Scope, id: str | None) -> int | None:
-        ref = None if id is None else self.unit.node(scope.tenant, id)
+    def _session_number(self, context: WriteContext, id: str | None) -> int | None:
+        ref = None if id is None else self.unit.node(context.tenant, id)
         return None if ref is None else ref.n

@@ -14,11 +14,11 @@ from neo4j import AsyncManagedTransaction
 from memory_graph.model.errors import StoreUnavailable
 from memory_graph.model.kinds import NodeType
 from memory_graph.store.codec import PlainCodec
-from memory_graph.store.move.parts import Checksum, CommitRow, EdgeRow, NodeRow, Part, Row, SessionState, Totals
+from memory_graph.store.migration.parts import Checksum, CommitRow, EdgeRow, NodeRow, Part, Row, SessionState, Totals
 from memory_graph.store.neo4j import changes, commits, schema
 from memory_graph.store.neo4j.connection import Database, ask, do
-from memory_graph.store.neo4j.names import LABELS
-from memory_graph.store.neo4j.rows import EDGE, EDGE_THEN, NODE, Rows
+from memory_graph.store.neo4j.labels import LABELS
+from memory_graph.store.neo4j.rows import EDGE, EDGE_THEN, NODE, Neo4jRows
 from memory_graph.store.neo4j.statements import CREATE_COMMITS, CREATE_EDGES, INSTANT
 
 _CREATED = f"SET v = row, v.created_at = {INSTANT.format(row='row')}"
@@ -60,7 +60,7 @@ _READ = {
 }
 
 
-class State(msgspec.Struct, frozen=True):
+class MigrationState(msgspec.Struct, frozen=True):
     """How far a move has come: the part it is in and the key of its last row there. source: fingerprint of what is
     moved."""
 
@@ -69,30 +69,30 @@ class State(msgspec.Struct, frozen=True):
     after: int
 
 
-class Target:
+class MigrationTarget:
     """One database. All of it raises `StoreUnavailable`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._rows = Rows(PlainCodec())
+        self._rows = Neo4jRows(PlainCodec())
 
-    async def state(self) -> State | None:
+    async def state(self) -> MigrationState | None:
         """The move that was begun here, None for none. Raises `StoreUnavailable` for a database with a graph in it."""
         ((source, part, after, used),) = await self._database.read_newest(partial(_ask, _STATE))
         if source is not None:
-            return State(source, Part(part), after)
+            return MigrationState(source, Part(part), after)
         if used:
             raise StoreUnavailable("the database holds a graph already; name an empty one in NEO4J_DATABASE")
         return None
 
-    async def begin(self, source: str) -> State:
+    async def begin(self, source: str) -> MigrationState:
         """Makes constraints and indexes, and notes the move."""
         await self._database.in_session(schema.migrate)
-        state = State(source, Part.NODES, -1)
+        state = MigrationState(source, Part.NODES, -1)
         await self._database.write(partial(_do, _BEGIN, **msgspec.structs.asdict(state)))
         return state
 
-    async def write(self, state: State, rows: Sequence[Row], reached: State) -> None:
+    async def write(self, state: MigrationState, rows: Sequence[Row], reached: MigrationState) -> None:
         """Adds rows and notes that in one transaction."""
         await self._database.write(partial(self._write, state, rows, reached))
 
@@ -138,7 +138,9 @@ class Target:
         ended = None if valid_to is None else (valid_to, closed_at)
         return EdgeRow(tenant, n, self._rows.edge(tenant, columns), from_n, to_n, bool(chain), ended)
 
-    async def _write(self, state: State, rows: Sequence[Row], reached: State, tx: AsyncManagedTransaction) -> None:
+    async def _write(
+        self, state: MigrationState, rows: Sequence[Row], reached: MigrationState, tx: AsyncManagedTransaction
+    ) -> None:
         values = {"source": state.source, "part": state.part, "before": state.after}
         if not await ask(tx, _STEP, name=schema.NAME, next=reached.part, after=reached.after, **values):
             raise StoreUnavailable("another `memory-graph migrate` moves into this database; let one of them end first")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
-class Numbers:
+class HybridLogicalClock:
     """Follows a clock, and is never behind what this process gave out or has seen of others in the database.
 
     clock: recorded time in nanoseconds. Clocks of processes may differ by little or much; what one of them commits
@@ -26,6 +26,6 @@ class Numbers:
         return self.n
 
     def seen(self, recorded_at: int, n: int) -> None:
-        """Numbers that are in the database."""
+        """Takes note of numbers that are in the database."""
         self.recorded_at = max(self.recorded_at, recorded_at)
         self.n = max(self.n, n)

@@ -8,14 +8,14 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from memory_graph.model.kinds import CAUSE_IS_TARGET, Direction, EdgeType
 
-MOST_STEPS = 10_000
+MAX_LINEAGE_STEPS = 10_000
 """The nearest nodes a lineage names in each direction."""
 
 _CAUSE_IS_SOURCE = frozenset(EdgeType) - CAUSE_IS_TARGET
-Ways = tuple[tuple[Direction, frozenset[EdgeType]], ...]
+TraversalRules = tuple[tuple[Direction, frozenset[EdgeType]], ...]
 """Directions to walk, with the edge types to walk there."""
-UPSTREAM: Ways = ((Direction.OUTGOING, CAUSE_IS_TARGET), (Direction.INCOMING, _CAUSE_IS_SOURCE))
-DOWNSTREAM: Ways = ((Direction.INCOMING, CAUSE_IS_TARGET), (Direction.OUTGOING, _CAUSE_IS_SOURCE))
+UPSTREAM: TraversalRules = ((Direction.OUTGOING, CAUSE_IS_TARGET), (Direction.INCOMING, _CAUSE_IS_SOURCE))
+DOWNSTREAM: TraversalRules = ((Direction.INCOMING, CAUSE_IS_TARGET), (Direction.OUTGOING, _CAUSE_IS_SOURCE))
 _CAUSE_IS_TARGET = frozenset(int(type) for type in CAUSE_IS_TARGET)
 
 N = TypeVar("N", int, tuple[int, str])
@@ -31,14 +31,14 @@ class Link(NamedTuple, Generic[N]):
     dst: N
 
 
-class Moment(NamedTuple, Generic[N]):
+class ReplayEntry(NamedTuple, Generic[N]):
     """A node of a session and its edges to nodes before it."""
 
     n: N
     links: list[Link[N]]
 
 
-def happened(session: N, when: Mapping[N, int], links: Sequence[Link[N]]) -> list[Moment[N]]:
+def topological_order(session: N, when: Mapping[N, int], links: Sequence[Link[N]]) -> list[ReplayEntry[N]]:
     """The session, then its nodes, each after its causes and else by created_at; a ring of causes is entered at its
     oldest node. when: created_at of the session and its nodes. links: between them."""
     touching: dict[N, list[Link[N]]] = {n: [] for n in when}
@@ -82,9 +82,9 @@ def _order(session: N, when: Mapping[N, int], links: Sequence[Link[N]]) -> list[
         following = in_a_ring
 
 
-def _with_links(order: Sequence[N], touching: Mapping[N, list[Link[N]]]) -> list[Moment[N]]:
+def _with_links(order: Sequence[N], touching: Mapping[N, list[Link[N]]]) -> list[ReplayEntry[N]]:
     place = {n: index for index, n in enumerate(order)}
     return [
-        Moment(n, [link for link in touching[n] if place[link.src] <= index and place[link.dst] <= index])
+        ReplayEntry(n, [link for link in touching[n] if place[link.src] <= index and place[link.dst] <= index])
         for index, n in enumerate(order)
     ]

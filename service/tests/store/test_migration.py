@@ -18,10 +18,10 @@ from memory_graph.model.nodes import STUB, AgentData
 from memory_graph.model.queries import At, LineageQuery, NodeFilter, Traversal
 from memory_graph.model.tenants import SMOKE_TEST_TENANT
 from memory_graph.store import neo4j, sqlite
-from memory_graph.store.move.move import move
-from memory_graph.store.move.parts import Part
-from memory_graph.store.move.source import Source
-from memory_graph.store.move.target import Target
+from memory_graph.store.migration.migrate import migrate_graph
+from memory_graph.store.migration.parts import Part
+from memory_graph.store.migration.source import MigrationSource
+from memory_graph.store.migration.target import MigrationTarget
 from memory_graph.store.neo4j.connection import Database
 from memory_graph.store.sqlite.schema import MIGRATIONS
 from memory_graph.store.sqlite.schema import migrate as migrate_file
@@ -129,15 +129,15 @@ class Steps:
         self.done[self.step][0] += rows
 
 
-def target(uri: str) -> Target:
-    return Target(Database(uri, username=USERNAME, password=PASSWORD, database="neo4j", max_connections=2))
+def target(uri: str) -> MigrationTarget:
+    return MigrationTarget(Database(uri, username=USERNAME, password=PASSWORD, database="neo4j", max_connections=2))
 
 
-async def moved(path: Path, uri: str, *, page: int = 50, into: Target | None = None):
+async def moved(path: Path, uri: str, *, page: int = 50, into: MigrationTarget | None = None):
     place, steps = into or target(uri), Steps()
     try:
-        with Source(path) as source:
-            return await move(source, place, steps, page=page), steps
+        with MigrationSource(path) as source:
+            return await migrate_graph(source, place, steps, page=page), steps
     finally:
         await place.close()
 
@@ -172,7 +172,7 @@ async def test_the_file_stays_as_it_is_also_one_that_was_left_in_the_middle_of_t
     compared, _ = await moved(left / "graph.db", empty_neo4j)
     assert all(one.same for one in compared)
     assert {name: (left / name).read_bytes() for name in before} == before
-    with Source(tmp_path / "graph.db") as whole:
+    with MigrationSource(tmp_path / "graph.db") as whole:
         assert compared[0].source.rows == whole.count(Part.NODES)
 
 
@@ -183,7 +183,7 @@ def test_a_file_of_an_older_version_is_refused_with_the_way_out_and_stays_so(tmp
     connection.close()
     before = path.read_bytes()
     with pytest.raises(StoreCorrupt, match="has schema 1 and is moved from schema 2: start this version of the serv"):
-        Source(path)
+        MigrationSource(path)
     assert path.read_bytes() == before
 
 
@@ -208,7 +208,7 @@ async def test_a_moved_graph_can_be_added_to(tmp_path, empty_neo4j):
     await store.close()
 
 
-class Breaking(Target):
+class BreakingTarget(MigrationTarget):
     """Is gone after so many writes, the last of which was kept, or was not."""
 
     def __init__(self, database: Database, writes: int, *, kept: bool) -> None:
@@ -231,7 +231,7 @@ async def test_a_move_goes_on_where_it_was_stopped(tmp_path, empty_neo4j):
     whole = Database(empty_neo4j, username=USERNAME, password=PASSWORD, database="neo4j", max_connections=2)
     stops, kept = 0, False
     while True:
-        into = Breaking(whole, 7, kept=kept)
+        into = BreakingTarget(whole, 7, kept=kept)
         into.close = lambda: asyncio.sleep(0)
         try:
             compared, _ = await moved(path, empty_neo4j, into=into)
@@ -252,7 +252,7 @@ async def test_what_differs_is_found_and_is_no_store(tmp_path, empty_neo4j):
     path = tmp_path / "graph.db"
     await grown(path)
 
-    class Losing(Target):
+    class Losing(MigrationTarget):
         async def write(self, state, rows, reached):
             await super().write(state, rows[1:] if state.part is Part.EDGE_VERSIONS else rows, reached)
 
@@ -270,7 +270,7 @@ async def test_a_source_that_went_on_is_not_mixed_in(tmp_path, empty_neo4j):
     await grown(path)
     database = Database(empty_neo4j, username=USERNAME, password=PASSWORD, database="neo4j", max_connections=2)
     with pytest.raises(StoreUnavailable, match="gone"):
-        await moved(path, empty_neo4j, into=Breaking(database, 3, kept=True))
+        await moved(path, empty_neo4j, into=BreakingTarget(database, 3, kept=True))
     store = sqlite.open_store(path)
     await store.apply(write(agent(id=new_id())))
     await store.close()

@@ -7,14 +7,14 @@ from typing import Protocol
 import msgspec
 
 from memory_graph.model.errors import StoreUnavailable
-from memory_graph.store.move.parts import Checksum, Part
-from memory_graph.store.move.source import Source
-from memory_graph.store.move.target import State, Target
+from memory_graph.store.migration.parts import Checksum, Part
+from memory_graph.store.migration.source import MigrationSource
+from memory_graph.store.migration.target import MigrationState, MigrationTarget
 
 _PARTS = list(Part)
 
 
-class Watcher(Protocol):
+class ProgressListener(Protocol):
     """Is told how the move goes on."""
 
     def begins(self, step: str, rows: int) -> None:
@@ -26,7 +26,7 @@ class Watcher(Protocol):
         ...
 
 
-class Compared(msgspec.Struct, frozen=True):
+class Comparison(msgspec.Struct, frozen=True):
     """A part in both stores."""
 
     part: Part
@@ -38,11 +38,13 @@ class Compared(msgspec.Struct, frozen=True):
         return self.source == self.target
 
 
-class Changed(StoreUnavailable):
+class SourceChanged(StoreUnavailable):
     """The source is not what it was when the move was begun."""
 
 
-async def move(source: Source, target: Target, watcher: Watcher, *, page: int) -> list[Compared]:
+async def migrate_graph(
+    source: MigrationSource, target: MigrationTarget, progress: ProgressListener, *, page: int
+) -> list[Comparison]:
     """Moves what is not moved yet, compares, and makes the target a store if it is the same; yields what was compared.
 
     page: rows a transaction. Raises `StoreUnavailable`: then it may be run again, and goes on.
@@ -50,44 +52,48 @@ async def move(source: Source, target: Target, watcher: Watcher, *, page: int) -
     fingerprint = source.fingerprint()
     state = await target.state()
     if state is not None and state.source != fingerprint:
-        raise Changed(
+        raise SourceChanged(
             "the embedded store has changed since this move was begun, or the move was of another one; "
             "empty the database and begin again, with the service stopped until the move has ended"
         )
     state = state or await target.begin(fingerprint)
     for part in _PARTS[_PARTS.index(state.part) :]:
-        watcher.begins(f"moving {part}", source.count(part))
+        progress.begins(f"moving {part}", source.count(part))
         if part is not state.part:
             state = await _next(target, state, part)
-        state = await _moved(source, target, state, watcher, page)
-    compared = [await _compared(source, target, part, watcher, page) for part in Part]
+        state = await _moved(source, target, state, progress, page)
+    compared = [await _compared(source, target, part, progress, page) for part in Part]
     if all(one.same for one in compared):
         await target.finish(source.totals())
     return compared
 
 
-async def _next(target: Target, state: State, part: Part) -> State:
-    reached = State(state.source, part, -1)
+async def _next(target: MigrationTarget, state: MigrationState, part: Part) -> MigrationState:
+    reached = MigrationState(state.source, part, -1)
     await target.write(state, [], reached)
     return reached
 
 
-async def _moved(source: Source, target: Target, state: State, watcher: Watcher, page: int) -> State:
-    watcher.advance(source.count(state.part, state.after))
+async def _moved(
+    source: MigrationSource, target: MigrationTarget, state: MigrationState, progress: ProgressListener, page: int
+) -> MigrationState:
+    progress.advance(source.count(state.part, state.after))
     while True:
         rows, after = source.page(state.part, state.after, page)
         if not rows:
             return state
-        reached = State(state.source, state.part, after)
+        reached = MigrationState(state.source, state.part, after)
         await target.write(state, rows, reached)
         state = reached
-        watcher.advance(len(rows))
+        progress.advance(len(rows))
 
 
-async def _compared(source: Source, target: Target, part: Part, watcher: Watcher, page: int) -> Compared:
-    watcher.begins(f"comparing {part}", source.count(part))
+async def _compared(
+    source: MigrationSource, target: MigrationTarget, part: Part, progress: ProgressListener, page: int
+) -> Comparison:
+    progress.begins(f"comparing {part}", source.count(part))
     ours = Checksum()
     for rows in source.rows(part, page):
         for row in rows:
             ours.add(row)
-    return Compared(part, ours, await target.checksum(part, watcher.advance))
+    return Comparison(part, ours, await target.checksum(part, progress.advance))

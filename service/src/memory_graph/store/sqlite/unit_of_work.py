@@ -21,8 +21,8 @@ from memory_graph.store.events import Change
 from memory_graph.store.ids import to_bytes, to_text
 from memory_graph.store.sqlite.bulk import BulkInsert
 from memory_graph.store.sqlite.counts import ACTIVE_SESSIONS, EDGES, WHOLE_TENANT
-from memory_graph.store.sqlite.history import fill_stub
-from memory_graph.store.sqlite.rows import EDGE, NODE, NODE_TYPES, Rows
+from memory_graph.store.sqlite.history import materialize_stub
+from memory_graph.store.sqlite.rows import EDGE, NODE, NODE_TYPES, SqliteRows
 
 _NODES = """
 SELECT c.value, v.n, v.type, v.session, s.id, s.active, s.last_prompt
@@ -79,10 +79,10 @@ class SessionRef(msgspec.Struct, gc=False):
     last_prompt: int | None
 
 
-class Unit:
+class SqliteUnitOfWork:
     """The state of one batch. next_n and next_e are the numbers to be given to the next node and edge."""
 
-    def __init__(self, connection: apsw.Connection, rows: Rows, tenants: dict[str, int]) -> None:
+    def __init__(self, connection: apsw.Connection, rows: SqliteRows, tenants: dict[str, int]) -> None:
         self.connection = connection
         self.rows = rows
         self.tenants = dict(tenants)
@@ -178,7 +178,7 @@ class Unit:
         self.next_n += 1
         return self.next_n - 1
 
-    def fill(self, id: str, ref: NodeRef, row: tuple[Any, ...]) -> None:
+    def materialize_stub(self, id: str, ref: NodeRef, row: tuple[Any, ...]) -> None:
         """Puts a node in the place of the stub that has its number."""
         self._filled.append((id, self._nodes[row[1], id], row))
         self._nodes[row[1], id] = ref
@@ -192,14 +192,14 @@ class Unit:
         self.sessions[session.session] = session
         self._opened.append(session)
 
-    def follow(self, session: SessionRef, n: int) -> int | None:
+    def append_to_chain(self, session: SessionRef, n: int) -> int | None:
         """Makes a prompt the last of its session; yields the one it follows."""
         last = session.last_prompt
         session.last_prompt = n
         self._followed.append((session, last))
         return last
 
-    def use(self, n: int) -> None:
+    def increment_usage(self, n: int) -> None:
         """Raises a template's usage_count by one."""
         self._used.append(n)
 
@@ -235,7 +235,7 @@ class Unit:
         connection = self.connection
         _insert_nodes(connection, self.node_rows)
         for _, _, row in self._filled:
-            fill_stub(connection, row)
+            materialize_stub(connection, row)
         _insert_edges(connection, self.edge_rows)
         insert_attributes(connection, self.attribute_rows)
         insert_texts(connection, self.text_rows)

@@ -18,13 +18,13 @@ from memory_graph.store.protocol import Spawn
 
 POLL_S = 0.25
 """How long a commit of another process may go untold, beside the time of a read."""
-_AT_ONCE = 500
+_READ_BATCH_SIZE = 500
 
-Told = tuple[int, str, tuple[Event, ...]]
+FollowedCommit = tuple[int, str, tuple[Event, ...]]
 """A commit: its number, tenant and events."""
 
 
-class Tail:
+class CommitFollower:
     """Publishes commits to a `Feed`. start: the newest commit that subscribers need not hear of. spawn: starts the task
     that asks; where that ends, so does every subscription."""
 
@@ -37,7 +37,7 @@ class Tail:
         """Set while this process commits: it tells of everything then, and a poll would read its commits again."""
         self._polling = spawn(self._poll(), "commit-follower")
 
-    async def publish(self, commits: Sequence[Told]) -> None:
+    async def publish(self, commits: Sequence[FollowedCommit]) -> None:
         """Tells of commits of this process, and before each of those of others that came before it."""
         async with self._turn:
             for seq, tenant, events in commits:
@@ -47,7 +47,7 @@ class Tail:
                     except StoreUnavailable:
                         return  # the commits stand; all of this is told when the database is back
                 if seq == self._position + 1:
-                    self._tell(seq, tenant, events)
+                    self._publish_commit(seq, tenant, events)
 
     async def close(self) -> None:
         self._polling.cancel()
@@ -58,12 +58,12 @@ class Tail:
             while True:
                 await asyncio.sleep(POLL_S)
                 if not self.committing:
-                    await self._ask()
+                    await self._poll_once()
         finally:
             ended = "this process no longer follows the change feed; reconnect and resume after the last event"
             self._feed.fail(StoreUnavailable(ended), for_good=True)
 
-    async def _ask(self) -> None:
+    async def _poll_once(self) -> None:
         async with self._turn:
             try:
                 await self._catch_up(None)
@@ -73,13 +73,13 @@ class Tail:
     async def _catch_up(self, last: int | None) -> None:
         """Tells of what is committed up to a number, or of everything."""
         while last is None or self._position < last:
-            found = await self._database.read_newest(lambda tx: changes.read_all(tx, self._position, _AT_ONCE))
+            found = await self._database.read_newest(lambda tx: changes.read_all(tx, self._position, _READ_BATCH_SIZE))
             for seq, tenant, events in found:
                 if last is None or seq <= last:
-                    self._tell(seq, tenant, events)
-            if len(found) < _AT_ONCE:
+                    self._publish_commit(seq, tenant, events)
+            if len(found) < _READ_BATCH_SIZE:
                 return
 
-    def _tell(self, seq: int, tenant: str, events: tuple[Event, ...]) -> None:
+    def _publish_commit(self, seq: int, tenant: str, events: tuple[Event, ...]) -> None:
         self._feed.publish(tenant, events)
         self._position = seq

@@ -23,7 +23,7 @@ from memory_graph.model.queries import NodeFilter
 _WORD = re.compile(r"[^\W_]+")
 _LONGEST_TAG = 200
 """The index cuts terms at 255 characters; what is longer goes by its digest."""
-_MOST_TERMS = 500
+_MAX_TERMS = 500
 """Terms the index is asked for; it refuses more than 1,024. What is left over is looked for in what it found."""
 
 
@@ -63,7 +63,7 @@ def search(tenant: str, asked: NodeFilter) -> Search | None:
     if not phrases:
         return None
     rest: list[str] = []
-    room = _MOST_TERMS
+    room = _MAX_TERMS
     for phrase in phrases:
         room -= len(phrase)
         if room >= 0:

@@ -18,15 +18,15 @@ from memory_graph.model.nodes import Edge, Node
 from memory_graph.store.events import Change
 from memory_graph.store.neo4j import statements
 from memory_graph.store.neo4j.connection import ask_at_once, do
-from memory_graph.store.neo4j.names import ACTIVE_SESSIONS, COUNTS, EDGES, NODE_TYPES
-from memory_graph.store.neo4j.numbers import Numbers
-from memory_graph.store.neo4j.rows import Properties, Rows
+from memory_graph.store.neo4j.labels import ACTIVE_SESSIONS, COUNTS, EDGES, NODE_TYPES
+from memory_graph.store.neo4j.rows import Neo4jRows, Properties
+from memory_graph.store.neo4j.sequence import HybridLogicalClock
 
 Key = tuple[str, str]
 """Tenant and id."""
 
 
-class Moved(Exception):
+class ConcurrentModification(Exception):
     """Another process has changed what this transaction had read; it has to be done again from the start."""
 
 
@@ -64,7 +64,7 @@ class PlannedEdge(msgspec.Struct, gc=False):
     row: Properties
 
 
-class Commit(msgspec.Struct, gc=False):
+class PlannedCommit(msgspec.Struct, gc=False):
     """The place of a write in the feed. session_id: of all its events; None: they are of several, or of none."""
 
     tenant: str
@@ -73,19 +73,19 @@ class Commit(msgspec.Struct, gc=False):
     changes: list[Change]
 
 
-class Unit:
+class Neo4jUnitOfWork:
     """The state of one transaction."""
 
-    def __init__(self, tx: AsyncManagedTransaction, rows: Rows, numbers: Numbers) -> None:
+    def __init__(self, tx: AsyncManagedTransaction, rows: Neo4jRows, sequence: HybridLogicalClock) -> None:
         self.tx = tx
         self.rows = rows
-        self.numbers = numbers
+        self.sequence = sequence
         self.sessions: dict[Key, SessionRef] = {}
         self._nodes: dict[Key, NodeRef] = {}
         self._elements: dict[Key, str] = {}
         self._edges: dict[Key, Edge | None] = {}
         self.changes: list[Change] = []
-        self.commits: list[Commit] = []
+        self.commits: list[PlannedCommit] = []
         self.counts: dict[str, list[int]] = {}
         self._session_counts: dict[Key, list[int]] = {}
         self._new_nodes: list[PlannedNode] = []
@@ -121,7 +121,7 @@ class Unit:
             return
         locked = await ask_at_once(self.tx, statements.LOCK, keys=[list(key) for key in wanted])
         if len(locked) != len(wanted):
-            raise Moved
+            raise ConcurrentModification
         for tenant, id, type, active, last_prompt in locked:
             if type == NodeType.SESSION and (tenant, id) not in self.sessions:
                 self.sessions[tenant, id] = SessionRef(tenant, id, active, last_prompt)
@@ -139,13 +139,13 @@ class Unit:
         return self._edges.get(key)
 
     def add_node(self, tenant: str, node: Node) -> Properties:
-        n = self.numbers.next_n()
+        n = self.sequence.next_n()
         made = self.rows.new_node(tenant, node, n)
         self._nodes[tenant, node.id] = NodeRef(node.id, n, node.type, node.session_id, node)
         self._new_nodes.append(PlannedNode(tenant, node, made))
         return made
 
-    def fill(self, tenant: str, node: Node, stub: NodeRef) -> Properties:
+    def materialize_stub(self, tenant: str, node: Node, stub: NodeRef) -> Properties:
         """Puts a node in the place of a stub."""
         made = self.rows.new_node(tenant, node, stub.n)
         self._nodes[tenant, node.id] = NodeRef(node.id, stub.n, node.type, node.session_id, node)
@@ -153,7 +153,7 @@ class Unit:
         return made
 
     def add_edge(self, tenant: str, edge: Edge, *, chain: bool = False) -> None:
-        made = self.rows.new_edge(tenant, edge, self.numbers.next_n())
+        made = self.rows.new_edge(tenant, edge, self.sequence.next_n())
         if chain:
             made["chain"] = True
         self._edges[tenant, edge.id] = None if chain else edge
@@ -164,14 +164,14 @@ class Unit:
         self.sessions[session.tenant, session.id] = session
         self._opened.append(session)
 
-    def follow(self, session: SessionRef, prompt_id: str) -> str | None:
+    def append_to_chain(self, session: SessionRef, prompt_id: str) -> str | None:
         """Makes a prompt the last of its session; yields the one it follows."""
         last = session.last_prompt
         session.last_prompt = prompt_id
         self._followed.append((session, last))
         return last
 
-    def use(self, key: Key) -> None:
+    def increment_usage(self, key: Key) -> None:
         """Raises a template's usage_count by one."""
         self._used.append(key)
 
@@ -206,7 +206,8 @@ class Unit:
             del planned[length:]
 
     async def flush(self) -> None:
-        """Writes what is planned into the transaction. Raises `Moved` where an end of an edge has gone since."""
+        """Writes what is planned into the transaction. Raises `ConcurrentModification` where an end of an edge
+        has gone since."""
         self._count_planned()
         touched = {(s.tenant, s.id): s for s, _ in self._followed}
         for session in self._opened:
@@ -218,12 +219,12 @@ class Unit:
             for tenant, id, element in await ask_at_once(self.tx, statements.CREATE_NODES[type], rows=rows):
                 self._elements[tenant, id] = element
         for type, rows in _by_type([made for made, _ in self._filled]).items():
-            await do(self.tx, statements.FILL_STUB[type], rows=rows)
+            await do(self.tx, statements.MATERIALIZE_STUB[type], rows=rows)
         await self._flush_edges()
         await self._flush_sessions(touched)
         if self._used:
             uses = [[*key, count] for key, count in Counter(self._used).items()]
-            await do(self.tx, statements.USE, rows=uses)
+            await do(self.tx, statements.INCREMENT_USAGE, rows=uses)
         self.discard()
 
     async def _flush_edges(self) -> None:
@@ -240,7 +241,7 @@ class Unit:
             statement = statements.CREATE_EDGES_BETWEEN if known else statements.CREATE_EDGES
             counters = await do(self.tx, statement[type], rows=rows)
             if counters.relationships_created != len(rows):
-                raise Moved
+                raise ConcurrentModification
 
     async def _flush_sessions(self, touched: dict[Key, SessionRef]) -> None:
         rows: list[Sequence[Any]] = [

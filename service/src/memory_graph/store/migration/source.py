@@ -17,11 +17,11 @@ from memory_graph.model.kinds import NodeType
 from memory_graph.model.tenants import SMOKE_TEST_TENANT
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.ids import LATEST, to_text
-from memory_graph.store.move.parts import CommitRow, EdgeRow, NodeRow, Part, Row, SessionState, Tenant, Totals
-from memory_graph.store.neo4j import names
+from memory_graph.store.migration.parts import CommitRow, EdgeRow, NodeRow, Part, Row, SessionState, Tenant, Totals
+from memory_graph.store.neo4j import labels
 from memory_graph.store.sqlite import counts
 from memory_graph.store.sqlite.connection import FileLock, failures, open_reader
-from memory_graph.store.sqlite.rows import LINK, NODE, Rows
+from memory_graph.store.sqlite.rows import LINK, NODE, SqliteRows
 from memory_graph.store.sqlite.schema import MIGRATIONS, version_of
 
 _OF_NODES = f"""
@@ -75,14 +75,14 @@ SELECT max(at) FROM (
 """
 
 
-class Source:
+class MigrationSource:
     """A context manager; the file is let go of at its end."""
 
     def __init__(self, path: Path) -> None:
         """Raises `StoreUnavailable` when the file has another owner, `StoreCorrupt` when it is no store of this
         version."""
         self._path = path
-        self._rows = Rows(PlainCodec())
+        self._rows = SqliteRows(PlainCodec())
         self._lock = FileLock(path)
         try:
             with failures(path):
@@ -171,9 +171,9 @@ class Source:
         return SessionState(bool(active), None if last is None else to_text(last), self._counts(None, n))
 
     def _counts(self, tenant: int | None, session: int) -> list[int]:
-        found = [0] * names.COUNTS
+        found = [0] * labels.COUNTS
         for kind, count in self._ask(_COUNTS, session, tenant):
-            found[{counts.EDGES: names.EDGES, counts.ACTIVE_SESSIONS: names.ACTIVE_SESSIONS}.get(kind, kind)] = count
+            found[{counts.EDGES: labels.EDGES, counts.ACTIVE_SESSIONS: labels.ACTIVE_SESSIONS}.get(kind, kind)] = count
         return found
 
 
