@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from ingest.samples import message
 from ingest.talks import prompt
-from memory_graph.flow.breaker import Limits
+from memory_graph.flow.circuit_breaker import BreakerLimits
 from memory_graph.ingest.planner import node_id
 from memory_graph.ingest.telemetry.decode import from_message
 from memory_graph.ingest.telemetry.events import COMPLETE, Rejected
@@ -74,7 +74,7 @@ class Harness:
             "max_bytes": 10_000_000,
             "patience_s": 60.0,
             "draining": self.draining,
-            "limits": Limits(failure_rate=0.5, recovery_s=RECOVERY_S, trials=2),
+            "limits": BreakerLimits(failure_rate=0.5, recovery_s=RECOVERY_S, trials=2),
         }
         self.metrics = IngestionMetrics(self.registry)
         self.pipeline = Pipeline(self.store, self.metrics, self.dead.extend, **{**defaults, **options})
@@ -217,7 +217,7 @@ async def test_at_the_end_what_was_accepted_is_stored():
 
 
 async def test_at_the_end_nobody_waits_for_a_store_that_is_away():
-    harness = Harness(limits=Limits(failure_rate=0.5, recovery_s=600, trials=1))
+    harness = Harness(limits=BreakerLimits(failure_rate=0.5, recovery_s=600, trials=1))
     harness.store.away = True
     answers = [await harness.send(str(i)) for i in range(5)]
     await until(lambda: harness.value("circuit_breaker_state", service="store") == 2)

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from memory_graph.api.rpc import Call
 from memory_graph.api.status import Draining
-from memory_graph.flow.budget import ByteBudget
+from memory_graph.flow.byte_semaphore import ByteSemaphore
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
 from memory_graph.ingest.event import Event
 from memory_graph.ingest.telemetry.decode import apart, event_id, from_message, from_protobuf
@@ -47,7 +47,7 @@ class EventStreamReceiver:
         self._pipeline = pipeline
         self._receiver = EventReceiver(pipeline, metrics, SOURCE, self._decode)
         self._call = call
-        self._window = ByteBudget(max_bytes)
+        self._window = ByteSemaphore(max_bytes)
         self._messages: asyncio.Queue[_Message | None] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._answering: _Message | None = None
@@ -93,7 +93,7 @@ class EventStreamReceiver:
         try:
             async for raw in requests:
                 size = held_bytes(len(raw))
-                await self._window.reserve(size)
+                await self._window.acquire(size)
                 await self._receiver.reserve(size)
                 self._messages.put_nowait(self._accept(raw, size))
         finally:

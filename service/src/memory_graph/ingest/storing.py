@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
-from memory_graph.flow.attempts import Attempts
-from memory_graph.flow.bucket import TokenBucket
+from memory_graph.flow.retry import RetryPolicy
+from memory_graph.flow.token_bucket import TokenBucket
 from memory_graph.ingest.bodies import body_of
 from memory_graph.ingest.conversations.events import PromptEvent, ResponseEvent
 from memory_graph.ingest.conversations.joining import Joining
@@ -43,7 +43,7 @@ class Storing:
         self,
         store: GraphStore,
         metrics: IngestionMetrics,
-        attempts: Attempts,
+        retry: RetryPolicy,
         bucket: TokenBucket,
         given_up: GivenUp,
         limits: WaitingLimits,
@@ -55,14 +55,14 @@ class Storing:
     ) -> None:
         self._store = store
         self._metrics = metrics
-        self._attempts = attempts
+        self._retry = retry
         self._bucket = bucket
         self._hooks = hooks
         self._clock = clock
         self._new_id = new_id
         self._now = now
-        self._joining = Joining(store, attempts, self._join, given_up, new_id=new_id, now=now)
-        self.waiting = WaitingRoom(store, attempts, self._joining, given_up, limits, now=now)
+        self._joining = Joining(store, retry, self._join, given_up, new_id=new_id, now=now)
+        self.waiting = WaitingRoom(store, retry, self._joining, given_up, limits, now=now)
 
     async def store(
         self,
@@ -113,7 +113,7 @@ class Storing:
     async def _nodes(self, tenant: str, ids: Sequence[str]) -> dict[str, Node]:
         if not ids:
             return {}
-        found = await self._attempts.call(lambda: self._store.get_nodes(tenant, ids))
+        found = await self._retry.call(lambda: self._store.get_nodes(tenant, ids))
         return {node.id: node for node in found}
 
     async def _answered(
@@ -147,11 +147,11 @@ class Storing:
             began = self._clock()
             applied = await self._store.apply(write)
             took = self._clock() - began
-            self._bucket.learn(took)
+            self._bucket.observe(took)
             self._metrics.wrote("batch" if len(events) > 1 else "single", took)
             return applied
 
-        applied = await self._attempts.call(attempt)
+        applied = await self._retry.call(attempt)
         self._hooks.after(tenant, applied)
         return applied
 

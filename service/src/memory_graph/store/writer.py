@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 import structlog
 
-from memory_graph.flow.budget import ByteBudget
+from memory_graph.flow.byte_semaphore import ByteSemaphore
 from memory_graph.model.errors import GraphError, StoreUnavailable
 from memory_graph.model.mutations import Applied, CreateEdge, CreateNode, Mutation, UpdateNode, Write
 
@@ -85,7 +85,7 @@ class BatchingWriter:
         self._max_mutations = max_mutations
         self._encoder = msgspec.msgpack.Encoder()
         self._queue: deque[_Item] = deque()
-        self._budget = ByteBudget(max_pending_bytes)
+        self._semaphore = ByteSemaphore(max_pending_bytes)
         self._pump: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -98,9 +98,9 @@ class BatchingWriter:
         size += _OVERHEAD_BYTES * len(write.mutations)
         if self._closed:
             raise _closed()
-        await self._budget.reserve(size)
+        await self._semaphore.acquire(size)
         if self._closed:
-            self._budget.release(size)
+            self._semaphore.release(size)
             raise _closed()
         answer: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
         self._queue.append(_Item(write, size, answer))
@@ -136,9 +136,9 @@ class BatchingWriter:
         finally:
             for item in batch:
                 _answer(item.answer, failure)
-            self._budget.release(sum(item.size for item in batch))
+            self._semaphore.release(sum(item.size for item in batch))
             if self._observer is not None:
-                self._observer.pending(self._budget.held)
+                self._observer.pending(self._semaphore.held)
 
     async def _committed(self, writes: Sequence[Write]) -> Sequence[Applied | Exception]:
         """What came of each write. One that the store chokes on does not take the others down with it."""

@@ -8,7 +8,7 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from memory_graph.config import Settings
-from memory_graph.flow.breaker import State
+from memory_graph.flow.circuit_breaker import BreakerState
 
 _ANSWER_S = 2.0
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what listens on all is reached on one
@@ -38,5 +38,5 @@ def own(settings: Settings) -> Own | None:
     found = {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
     return Own(
         buffer_percent=found["llm_memory_graph_buffer_utilization_percent", "telemetry"],
-        breaker=State(int(found["circuit_breaker_state", "store"])).name.lower().replace("_", "-"),
+        breaker=BreakerState(int(found["circuit_breaker_state", "store"])).name.lower().replace("_", "-"),
     )

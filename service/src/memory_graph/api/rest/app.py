@@ -16,13 +16,13 @@ from memory_graph.api.rest.batch import Answer, Batches
 from memory_graph.api.rest.body import BodyReader
 from memory_graph.api.rest.problems import Problem, on_http_error, on_internal_error, on_problem
 from memory_graph.api.rpc import DEFAULT_TENANT
-from memory_graph.flow.breaker import State
+from memory_graph.flow.circuit_breaker import BreakerState
 
 API_VERSION = "1"
 
 
 def application(
-    batches: Batches, body_reader: BodyReader, ready: Callable[[], bool], store: Callable[[], State]
+    batches: Batches, body_reader: BodyReader, ready: Callable[[], bool], store: Callable[[], BreakerState]
 ) -> Litestar:
     """Make the ASGI application. ready: whether requests can be served. store: the store's circuit breaker."""
 

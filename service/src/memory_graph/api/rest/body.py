@@ -13,7 +13,7 @@ from litestar.exceptions import ClientException
 
 from memory_graph.api.rest.inflate import DamagedGzip, InflatedTooLarge, Inflator
 from memory_graph.api.rest.problems import Problem
-from memory_graph.flow.budget import ByteBudget
+from memory_graph.flow.byte_semaphore import ByteSemaphore
 from memory_graph.model.numbers import whole
 
 _GRAIN_BYTES = 16 * 1024
@@ -31,7 +31,7 @@ class BodyReader:
     def __init__(self, limit: int, timeout_s: float) -> None:
         self.limit = limit
         self._timeout_s = timeout_s
-        self._budget = ByteBudget(4 * limit)
+        self._semaphore = ByteSemaphore(4 * limit)
 
     @asynccontextmanager
     async def read(self, request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
@@ -41,7 +41,7 @@ class BodyReader:
             detail = f"Content-Encoding {encoding[:64]!r} is not known; send gzip, or nothing"
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
         self._refuse_large(request)
-        reservation = _Reservation(self._budget)
+        reservation = _Reservation(self._semaphore)
         try:
             yield await self._read(request, reservation, compressed=encoding == "gzip")
         finally:
@@ -89,10 +89,10 @@ class BodyReader:
 
 
 class _Reservation:
-    """The share of one body in a budget, which grows while the body arrives."""
+    """The share of one body in a semaphore, which grows while the body arrives."""
 
-    def __init__(self, budget: ByteBudget) -> None:
-        self._budget = budget
+    def __init__(self, semaphore: ByteSemaphore) -> None:
+        self._semaphore = semaphore
         self._size = 0
 
     async def grow_to(self, size: int) -> None:
@@ -100,19 +100,19 @@ class _Reservation:
         more = size - self._size
         if more > 0:
             more = max(more, _GRAIN_BYTES)
-            await reserve(self._budget, more)
+            await reserve(self._semaphore, more)
             self._size += more
 
     def release(self) -> None:
-        self._budget.release(self._size)
+        self._semaphore.release(self._size)
         self._size = 0
 
 
-async def reserve(budget: ByteBudget, size: int) -> None:
+async def reserve(semaphore: ByteSemaphore, size: int) -> None:
     """Reserve bytes. Raises `Problem` (429) if there is no room for them in time."""
     try:
         async with asyncio.timeout(RESERVE_TIMEOUT_S):
-            await budget.reserve(size)
+            await semaphore.acquire(size)
     except TimeoutError:
         raise busy() from None
 

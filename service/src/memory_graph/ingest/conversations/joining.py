@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 from msgspec.structs import replace
 
-from memory_graph.flow.attempts import Attempts
+from memory_graph.flow.retry import RetryPolicy
 from memory_graph.ingest.conversations.events import ResponseEvent
 from memory_graph.ingest.conversations.mapping import body_of, event_of, is_waiting
 from memory_graph.ingest.planner import SessionTold, node_id
@@ -32,7 +32,7 @@ class Joining:
     def __init__(
         self,
         store: GraphStore,
-        attempts: Attempts,
+        retry: RetryPolicy,
         record: Record,
         given_up: GivenUp,
         *,
@@ -40,7 +40,7 @@ class Joining:
         now: Callable[[], int],
     ) -> None:
         self._store = store
-        self._attempts = attempts
+        self._retry = retry
         self._record = record
         self._given_up = given_up
         self._new_id = new_id
@@ -53,14 +53,14 @@ class Joining:
         data = SessionData(metadata=told.metadata, is_active=not told.ended)
         added = UpdateNode(node=replace(session, data=data, updated_at=told.told_at), adds=True)
         try:
-            await self._attempts.call(lambda: self._store.apply(Write(tenant=tenant, mutations=(added,))))
+            await self._retry.call(lambda: self._store.apply(Write(tenant=tenant, mutations=(added,))))
         except NotFound:
             _log.info("session deleted while it was told of", session_id=session.id)
 
     async def join_to(self, tenant: str, prompt_id: str) -> int:
         """Stores the responses that wait for a prompt, which is there now. Yields how many do not wait any more."""
         try:
-            edges = await self._attempts.call(
+            edges = await self._retry.call(
                 lambda: self._store.get_edges(tenant, prompt_id, Direction.INCOMING, EdgeType.TRIGGERED_BY)
             )
         except NotFound:
@@ -91,7 +91,7 @@ class Joining:
         gone = DeleteNode(node_id=waiting.id, at=self._now(), relink_edge_id=self._new_id())
         write = Write(tenant=tenant, mutations=(gone,))
         try:
-            await self._attempts.call(lambda: self._store.apply(write))
+            await self._retry.call(lambda: self._store.apply(write))
         except NotFound:
             _log.debug("another process was first", node_id=waiting.id)
 
@@ -99,7 +99,7 @@ class Joining:
         """The nodes that exist."""
         if not ids:
             return []
-        return await self._attempts.call(lambda: self._store.get_nodes(tenant, ids))
+        return await self._retry.call(lambda: self._store.get_nodes(tenant, ids))
 
 
 def _readable(waiting: Node) -> ResponseEvent | None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 import structlog
 
-from memory_graph.flow.attempts import Attempts
+from memory_graph.flow.retry import RetryPolicy
 from memory_graph.ingest.conversations.joining import Joining
 from memory_graph.ingest.conversations.mapping import WAITING, body_of, event_of
 from memory_graph.ingest.telemetry.dead_letters import GivenUp
@@ -40,7 +40,7 @@ class WaitingRoom:
     def __init__(
         self,
         store: GraphStore,
-        attempts: Attempts,
+        retry: RetryPolicy,
         joining: Joining,
         given_up: GivenUp,
         limits: WaitingLimits,
@@ -48,7 +48,7 @@ class WaitingRoom:
         now: Callable[[], int] = time.time_ns,
     ) -> None:
         self._store = store
-        self._attempts = attempts
+        self._retry = retry
         self._joining = joining
         self._given_up = given_up
         self._limits = limits
@@ -104,13 +104,13 @@ class WaitingRoom:
     async def _pages(self, tenant: str, before: int) -> AsyncIterator[list[Node]]:
         condition = msgspec.structs.replace(_WAITING, before=before)
         while True:
-            page = await self._attempts.call(lambda: self._store.query(tenant, condition, _PAGE, 0))
+            page = await self._retry.call(lambda: self._store.query(tenant, condition, _PAGE, 0))
             if not page.nodes:
                 return
             yield page.nodes
 
     async def _count(self, tenant: str) -> None:
-        page = await self._attempts.call(lambda: self._store.query(tenant, _WAITING, 1, 0))
+        page = await self._retry.call(lambda: self._store.query(tenant, _WAITING, 1, 0))
         self._counts[tenant] = page.total_count
 
 

@@ -15,10 +15,10 @@ from itertools import groupby
 import msgspec
 import structlog
 
-from memory_graph.flow.attempts import Attempts
-from memory_graph.flow.breaker import CircuitBreaker, Limits, State
-from memory_graph.flow.bucket import TokenBucket
-from memory_graph.flow.buffer import ByteBuffer
+from memory_graph.flow.byte_buffer import ByteBuffer
+from memory_graph.flow.circuit_breaker import BreakerLimits, BreakerState, CircuitBreaker
+from memory_graph.flow.retry import RetryPolicy
+from memory_graph.flow.token_bucket import TokenBucket
 from memory_graph.ingest.conversations.waiting import WaitingLimits
 from memory_graph.ingest.event import Event
 from memory_graph.ingest.hooks import Hooks
@@ -36,7 +36,7 @@ __all__ = ["MAX_EVENTS", "Outcome", "Pipeline", "held_bytes"]
 MAX_EVENTS = 500
 """Most events of one write."""
 WAITING_LIMITS = WaitingLimits()
-STORE_LIMITS = Limits(failure_rate=0.5, recovery_s=5.0, trials=3)
+STORE_LIMITS = BreakerLimits(failure_rate=0.5, recovery_s=5.0, trials=3)
 """The store's breaker."""
 _UNDER_WAY = 2
 """Writes at once: one is committed while the next is made, and waits for it: what came first is stored first."""
@@ -83,7 +83,7 @@ class Pipeline:
         given_up: GivenUp | None = None,
         waiting: WaitingLimits = WAITING_LIMITS,
         plugins: PluginHost | None = None,
-        limits: Limits = STORE_LIMITS,
+        limits: BreakerLimits = STORE_LIMITS,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], int] = time.time_ns,
         new_id: Callable[[], str] = ids.new_id,
@@ -94,11 +94,11 @@ class Pipeline:
         self._buffer: ByteBuffer[_Accepted] = ByteBuffer(max_bytes)
         self._bucket = TokenBucket(clock)
         self._breaker = CircuitBreaker(limits, clock, self._switched)
-        attempts = Attempts(self._breaker, patience_s=patience_s, draining=draining, clock=clock)
+        retry = RetryPolicy(self._breaker, max_wait_s=patience_s, draining=draining, clock=clock)
         self._storing = Storing(
             store,
             metrics,
-            attempts,
+            retry,
             self._bucket,
             given_up or without_a_queue(dead_letters),
             waiting,
@@ -116,7 +116,7 @@ class Pipeline:
         self._pump.add_done_callback(self._ended)
         self._sweeping = asyncio.create_task(self._storing.waiting.run(), name="waiting-responses")
         self._sweeping.add_done_callback(self._ended)
-        metrics.watch_buffer("telemetry", lambda: self._buffer.budget.percent)
+        metrics.watch_buffer("telemetry", lambda: self._buffer.semaphore.percent)
         metrics.watch_waiting(lambda: self._storing.waiting.held)
 
     @property
@@ -125,14 +125,14 @@ class Pipeline:
         return self._pump, self._sweeping
 
     @property
-    def store_state(self) -> State:
+    def store_state(self) -> BreakerState:
         """The store's circuit breaker."""
         return self._breaker.state
 
     @property
     def store_is_away(self) -> bool:
         """Whether what is accepted now would wait for the store to come back."""
-        return self._breaker.state is State.OPEN
+        return self._breaker.state is BreakerState.OPEN
 
     def delay_s(self, source: str = "") -> float:
         """How long what is stored next of a source has waited, in seconds; about what it gives now would wait."""
@@ -146,11 +146,11 @@ class Pipeline:
         source: what shares a queue (streams, REST …). Sources are served in turn, so that a flood of one does not hold
         up the others; what a source gives keeps its order.
         """
-        await self._buffer.budget.reserve(size, source)
+        await self._buffer.semaphore.acquire(size, source)
 
     def release(self, size: int) -> None:
         """Gives back reserved bytes of which nothing is submitted."""
-        self._buffer.budget.release(size)
+        self._buffer.semaphore.release(size)
 
     def submit(
         self, tenant: str, events: Sequence[Event], size: int, source: str = ""
@@ -253,7 +253,7 @@ class Pipeline:
             self._give_back(accepted)
 
     def _give_back(self, accepted: _Accepted) -> None:
-        self._buffer.budget.release(accepted.size)
+        self._buffer.semaphore.release(accepted.size)
         accepted.size = 0
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -268,7 +268,7 @@ class Pipeline:
             _log.error("pipeline failed", error_type=type(error).__name__, exc_info=error)
             self.failed.set_exception(error)
 
-    def _switched(self, state: State) -> None:
+    def _switched(self, state: BreakerState) -> None:
         self._metrics.breaker("store", state)
         _log.info("circuit breaker", dependency="store", state=state.name.lower())
 

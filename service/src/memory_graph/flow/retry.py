@@ -1,4 +1,4 @@
-"""Calls of a dependency that may be away: broken off by a breaker, made again after pauses, given up at last."""
+"""Retries of calls to the store: admitted by a circuit breaker, repeated with exponential backoff, bounded in time."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from memory_graph.flow.breaker import CircuitBreaker
+from memory_graph.flow.circuit_breaker import CircuitBreaker
 from memory_graph.model.errors import GraphError, StoreUnavailable
 
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S, _JITTER = 0.1, 5.0, 0.1
+_MIN_BACKOFF_S, _MAX_BACKOFF_S, _JITTER = 0.1, 5.0, 0.1
 
 T = TypeVar("T")
 
 
-class Attempts:
-    """Calls of the store. patience_s: how long it may be away until calls fail. draining: set when nothing is to wait
-    any more. clock: monotonic, in seconds."""
+class RetryPolicy:
+    """Retries calls to the store while it is unavailable. max_wait_s: how long it may be away until calls fail.
+    draining: set when no call is to wait any more. clock: monotonic, in seconds."""
 
     def __init__(
-        self, breaker: CircuitBreaker, *, patience_s: float, draining: asyncio.Event, clock: Callable[[], float]
+        self, breaker: CircuitBreaker, *, max_wait_s: float, draining: asyncio.Event, clock: Callable[[], float]
     ) -> None:
         self._breaker = breaker
-        self._patience_s = patience_s
+        self._max_wait_s = max_wait_s
         self._draining = draining
         self._clock = clock
-        self._away_since: float | None = None
+        self._unavailable_since: float | None = None
         self._answered_at = clock()
 
     async def call(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Raises `StoreUnavailable` once patience has ended, and at once whatever else the attempt raises. An error of
-        the graph is an answer: the store is there. Any other, and a cancelled call, says nothing of it."""
-        pause = _FIRST_PAUSE_S
+        """Makes a call, and returns its result. Raises `StoreUnavailable` once `max_wait_s` has passed, and any other
+        error of the attempt at once. A `GraphError` proves that the store answers; any other error, and a cancelled
+        call, proves nothing about it."""
+        backoff = _MIN_BACKOFF_S
         while True:
             await self._admitted()
             permit, began = self._breaker.permit, self._clock()
@@ -40,12 +41,12 @@ class Attempts:
                 result = await attempt()
             except StoreUnavailable:
                 self._breaker.failed(permit)
-                if self._away_since is None:
-                    self._away_since = max(began, self._answered_at)
-                if self._given_up():
+                if self._unavailable_since is None:
+                    self._unavailable_since = max(began, self._answered_at)
+                if self._is_exhausted():
                     raise
-                await self._sleep(pause * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311 - spreads retries
-                pause = min(pause * 2, _LONGEST_PAUSE_S)
+                await self._sleep(backoff * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311 - spreads retries
+                backoff = min(backoff * 2, _MAX_BACKOFF_S)
             except GraphError:
                 self._answered(permit)
                 raise
@@ -59,18 +60,18 @@ class Attempts:
     def _answered(self, permit: int) -> None:
         self._breaker.succeeded(permit)
         self._answered_at = self._clock()
-        self._away_since = None
+        self._unavailable_since = None
 
     async def _admitted(self) -> None:
         while wait := self._breaker.admit():
-            if self._given_up():
+            if self._is_exhausted():
                 raise StoreUnavailable("the store is away; send what was not acknowledged again")
             await self._sleep(wait)
 
-    def _given_up(self) -> bool:
+    def _is_exhausted(self) -> bool:
         if self._draining.is_set():
             return True
-        return self._away_since is not None and self._clock() - self._away_since > self._patience_s
+        return self._unavailable_since is not None and self._clock() - self._unavailable_since > self._max_wait_s
 
     async def _sleep(self, seconds: float) -> None:
         try:

@@ -6,24 +6,24 @@ import asyncio
 
 import pytest
 
-from memory_graph.flow.attempts import Attempts
-from memory_graph.flow.breaker import CircuitBreaker, Limits, State
+from memory_graph.flow.circuit_breaker import BreakerLimits, BreakerState, CircuitBreaker
+from memory_graph.flow.retry import RetryPolicy
 from memory_graph.model.errors import NotFound, StoreUnavailable
 
 AWAY = StoreUnavailable("away")
 REFUSED = NotFound("node", "n-1")
 
 
-class Harness:
-    """Attempts with a patience of 30 s. Pauses end at once: each lets a second pass."""
+class RetryHarness:
+    """A retry policy that waits at most 30 s. Its pauses end at once: each lets a second pass."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, trials: int = 1) -> None:
         self.now = 0.0
         self.draining = asyncio.Event()
-        limits = Limits(failure_rate=0.5, recovery_s=5, trials=trials, least_calls=3)
+        limits = BreakerLimits(failure_rate=0.5, recovery_s=5, trials=trials, min_calls=3)
         self.breaker = CircuitBreaker(limits, lambda: self.now, lambda _: None)
-        self.attempts = Attempts(self.breaker, patience_s=30, draining=self.draining, clock=lambda: self.now)
-        monkeypatch.setattr(self.attempts, "_sleep", self._sleep)
+        self.retry = RetryPolicy(self.breaker, max_wait_s=30, draining=self.draining, clock=lambda: self.now)
+        monkeypatch.setattr(self.retry, "_sleep", self._sleep)
 
     async def _sleep(self, seconds: float) -> None:
         self.now += max(seconds, 1.0)
@@ -40,12 +40,12 @@ class Harness:
                 raise answer
             return answer
 
-        return await self.attempts.call(attempt)
+        return await self.retry.call(attempt)
 
 
 @pytest.fixture
 def harness(monkeypatch):
-    return Harness(monkeypatch)
+    return RetryHarness(monkeypatch)
 
 
 async def test_a_refusal_ends_an_outage_so_that_a_later_blip_is_waited_out(harness):
@@ -71,17 +71,17 @@ async def test_an_outage_begins_no_earlier_than_the_last_answer(harness):
         raise AWAY
 
     first = [True]
-    assert await harness.attempts.call(attempt) == "stored"
+    assert await harness.retry.call(attempt) == "stored"
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), ValueError("a mistake of ours")])
 async def test_what_the_store_did_not_answer_closes_no_breaker(harness, error):
     with pytest.raises(StoreUnavailable):
         await harness.call(AWAY)
-    assert harness.breaker.state is State.OPEN
+    assert harness.breaker.state is BreakerState.OPEN
     harness.now += 5
     for _ in range(3):
         with pytest.raises(type(error)):
             await harness.call(error)
-    assert harness.breaker.state is State.HALF_OPEN
+    assert harness.breaker.state is BreakerState.HALF_OPEN
     assert harness.breaker.admit() == 0, "the trial is free again"

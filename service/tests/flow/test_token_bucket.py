@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from memory_graph.flow.bucket import LEAST_RATE, MOST_RATE, TokenBucket
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from memory_graph.flow.token_bucket import MAX_RATE, MIN_RATE, TokenBucket
+from support.fake_clock import FakeClock
 
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return FakeClock()
 
 
 def test_a_burst_passes_and_then_the_rate_holds(clock):
@@ -45,21 +39,21 @@ def test_a_steady_source_gets_the_rate(clock):
 
 def test_the_rate_rises_only_while_it_is_what_holds_things_up(clock):
     bucket = TokenBucket(clock, rate=1_000)
-    bucket.learn(0.01)
+    bucket.observe(0.01)
     assert bucket.rate == 1_000
     bucket.take(1_000)
-    bucket.learn(0.01)
+    bucket.observe(0.01)
     assert bucket.rate == pytest.approx(1_100)
-    bucket.learn(0.01)
+    bucket.observe(0.01)
     assert bucket.rate == pytest.approx(1_100)
 
 
 def test_slow_writes_bring_the_rate_down_to_a_floor_and_quick_ones_up_to_a_ceiling(clock):
     bucket = TokenBucket(clock, rate=1_000, target_s=0.5)
     for _ in range(50):
-        bucket.learn(0.6)
-    assert bucket.rate == LEAST_RATE
+        bucket.observe(0.6)
+    assert bucket.rate == MIN_RATE
     for _ in range(200):
         bucket.take(1_000_000)
-        bucket.learn(0.1)
-    assert bucket.rate == MOST_RATE
+        bucket.observe(0.1)
+    assert bucket.rate == MAX_RATE

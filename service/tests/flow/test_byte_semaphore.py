@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from memory_graph.flow.budget import ByteBudget
-from memory_graph.flow.buffer import ByteBuffer
+from memory_graph.flow.byte_buffer import ByteBuffer
+from memory_graph.flow.byte_semaphore import ByteSemaphore
 
 
 async def settle() -> None:
@@ -16,53 +16,53 @@ async def settle() -> None:
 
 
 async def test_who_does_not_fit_waits_and_goes_on_in_the_order_of_coming():
-    budget = ByteBudget(100)
+    semaphore = ByteSemaphore(100)
     got: list[int] = []
 
-    async def want(size: int) -> None:
-        await budget.reserve(size)
+    async def hold(size: int) -> None:
+        await semaphore.acquire(size)
         got.append(size)
 
-    await budget.reserve(90)
-    waiting = [asyncio.create_task(want(size)) for size in (50, 20, 5)]
+    await semaphore.acquire(90)
+    waiting = [asyncio.create_task(hold(size)) for size in (50, 20, 5)]
     await settle()
-    assert (got, budget.held, budget.percent) == ([], 90, 90.0)
-    budget.release(90)
+    assert (got, semaphore.held, semaphore.percent) == ([], 90, 90.0)
+    semaphore.release(90)
     await settle()
-    assert (got, budget.held) == ([50, 20, 5], 75)
+    assert (got, semaphore.held) == ([50, 20, 5], 75)
     await asyncio.gather(*waiting)
 
 
 async def test_one_that_is_larger_than_the_limit_gets_it_alone():
-    budget = ByteBudget(100)
-    await budget.reserve(10)
-    large = asyncio.create_task(budget.reserve(1_000))
+    semaphore = ByteSemaphore(100)
+    await semaphore.acquire(10)
+    large = asyncio.create_task(semaphore.acquire(1_000))
     await settle()
     assert not large.done()
-    budget.release(10)
+    semaphore.release(10)
     await large
-    late = asyncio.create_task(budget.reserve(1))
+    late = asyncio.create_task(semaphore.acquire(1))
     await settle()
     assert not late.done()
-    budget.release(1_000)
+    semaphore.release(1_000)
     await late
-    assert budget.held == 1
+    assert semaphore.held == 1
 
 
 @pytest.mark.parametrize("admitted", [False, True])
 async def test_a_waiter_that_goes_away_holds_nothing_and_blocks_nobody(admitted):
-    budget = ByteBudget(100)
-    await budget.reserve(60)
-    gone = asyncio.create_task(budget.reserve(80))
-    behind = asyncio.create_task(budget.reserve(30))
+    semaphore = ByteSemaphore(100)
+    await semaphore.acquire(60)
+    cancelled = asyncio.create_task(semaphore.acquire(80))
+    behind = asyncio.create_task(semaphore.acquire(30))
     await settle()
     if admitted:
-        budget.release(60)
-    gone.cancel()
+        semaphore.release(60)
+    cancelled.cancel()
     await settle()
-    assert gone.cancelled()
+    assert cancelled.cancelled()
     assert behind.done()
-    assert budget.held == (30 if admitted else 90)
+    assert semaphore.held == (30 if admitted else 90)
 
 
 async def test_a_buffer_gives_what_has_arrived_up_to_a_weight_and_ends_when_closed():

@@ -6,21 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory_graph.flow.breaker import CircuitBreaker, Limits, State
+from memory_graph.flow.circuit_breaker import BreakerLimits, BreakerState, CircuitBreaker
+from support.fake_clock import FakeClock
 
-LIMITS = Limits(failure_rate=0.5, recovery_s=30, trials=3, window=10, least_calls=4)
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+LIMITS = BreakerLimits(failure_rate=0.5, recovery_s=30, trials=3, window=10, min_calls=4)
 
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return FakeClock()
 
 
 @pytest.fixture
@@ -41,19 +35,19 @@ def call(breaker: CircuitBreaker, *failures: bool) -> None:
 
 def test_it_opens_at_the_failure_rate_and_not_before_enough_calls(breaker, states):
     call(breaker, True, True, True)
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
     call(breaker, False)
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
     call(breaker, True)
-    assert breaker.state is State.OPEN
-    assert states == [State.CLOSED, State.OPEN]
+    assert breaker.state is BreakerState.OPEN
+    assert states == [BreakerState.CLOSED, BreakerState.OPEN]
 
 
 def test_old_outcomes_are_forgotten(breaker):
     call(breaker, *[False] * 20, *[True] * 4)
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
     call(breaker, True)
-    assert breaker.state is State.OPEN
+    assert breaker.state is BreakerState.OPEN
 
 
 def test_open_lets_nobody_through_until_it_has_recovered(breaker, clock):
@@ -63,7 +57,7 @@ def test_open_lets_nobody_through_until_it_has_recovered(breaker, clock):
     assert breaker.admit() == pytest.approx(1.0)
     clock.now = 30.0
     assert breaker.admit() == 0
-    assert breaker.state is State.HALF_OPEN
+    assert breaker.state is BreakerState.HALF_OPEN
 
 
 def test_half_open_lets_through_only_its_trials_and_closes_when_all_succeed(breaker, clock, states):
@@ -73,13 +67,13 @@ def test_half_open_lets_through_only_its_trials_and_closes_when_all_succeed(brea
     assert breaker.admit() > 0
     breaker.succeeded(breaker.permit)
     breaker.succeeded(breaker.permit)
-    assert breaker.state is State.HALF_OPEN
+    assert breaker.state is BreakerState.HALF_OPEN
     assert breaker.admit() > 0
     breaker.succeeded(breaker.permit)
-    assert breaker.state is State.CLOSED
-    assert states == [State.CLOSED, State.OPEN, State.HALF_OPEN, State.CLOSED]
+    assert breaker.state is BreakerState.CLOSED
+    assert states == [BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED]
     call(breaker, True, True, True)
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
 
 
 def test_one_failed_trial_opens_it_for_as_long_again(breaker, clock):
@@ -88,11 +82,11 @@ def test_one_failed_trial_opens_it_for_as_long_again(breaker, clock):
     assert [breaker.admit() for _ in range(2)] == [0, 0]
     breaker.succeeded(breaker.permit)
     breaker.failed(breaker.permit)
-    assert breaker.state is State.OPEN
+    assert breaker.state is BreakerState.OPEN
     assert breaker.admit() == 30
     clock.now = 60.0
     call(breaker, False, False, False)
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
 
 
 def test_calls_admitted_before_it_opened_are_no_trials(breaker, clock):
@@ -100,18 +94,18 @@ def test_calls_admitted_before_it_opened_are_no_trials(breaker, clock):
     early = breaker.permit
     for _ in range(4):
         breaker.failed(early)
-    assert breaker.state is State.OPEN
+    assert breaker.state is BreakerState.OPEN
     clock.now = 30.0
     assert breaker.admit() == 0
     trial = breaker.permit
     for _ in range(3):
         breaker.succeeded(early)
     breaker.failed(early)
-    assert breaker.state is State.HALF_OPEN, "what was asked before says nothing of now"
+    assert breaker.state is BreakerState.HALF_OPEN, "what was asked before says nothing of now"
     assert [breaker.admit() for _ in range(2)] == [0, 0], "and takes no trial's place"
     for _ in range(3):
         breaker.succeeded(trial)
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
 
 
 def test_an_abandoned_trial_counts_for_nothing_and_another_is_let_through(breaker, clock):
@@ -120,30 +114,30 @@ def test_an_abandoned_trial_counts_for_nothing_and_another_is_let_through(breake
     for _ in range(10):
         assert breaker.admit() == 0
         breaker.abandoned(breaker.permit)
-    assert breaker.state is State.HALF_OPEN
+    assert breaker.state is BreakerState.HALF_OPEN
     call(breaker, False, False, False)
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED
 
 
 @given(st.lists(st.sampled_from(["admit", "ok", "fail", "abandon", "wait"]), max_size=200))
 def test_it_never_stays_stuck(steps):
-    clock = Clock()
+    clock = FakeClock()
     breaker = CircuitBreaker(LIMITS, clock, lambda _: None)
     ends = {"ok": breaker.succeeded, "fail": breaker.failed, "abandon": breaker.abandoned}
-    under_way = []
+    admitted = []
     for step in steps:
         if step == "admit":
             if breaker.admit() == 0:
-                under_way.append(breaker.permit)
+                admitted.append(breaker.permit)
         elif step == "wait":
             clock.now += 7
-        elif under_way:
-            ends[step](under_way.pop(0))
-    for permit in under_way:
+        elif admitted:
+            ends[step](admitted.pop(0))
+    for permit in admitted:
         breaker.succeeded(permit)
     for _ in range(100):
         wait = breaker.admit()
         clock.now += wait
         if not wait:
             breaker.succeeded(breaker.permit)
-    assert breaker.state is State.CLOSED
+    assert breaker.state is BreakerState.CLOSED

@@ -1,37 +1,37 @@
-"""How many bytes may be held at once. Who wants more waits, kinds in turn and each in the order of
-coming; nothing is dropped."""
+"""A semaphore that counts bytes. Callers that do not fit wait: sources in turn, and each source in order of arrival."""
 
 from __future__ import annotations
 
 import asyncio
 
-from memory_graph.flow.turns import Turns
+from memory_graph.flow.fair_queue import FairQueue
 
 
-class ByteBudget:
-    """A bound in bytes that is shared by those who hold them.
+class ByteSemaphore:
+    """Bounds the bytes that its callers hold together. A caller larger than the limit gets it alone, so that none waits
+    for ever.
 
-    limit: most bytes held. One holder alone may exceed it, so that none waits for ever.
+    limit: most bytes held.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._waiting: Turns[asyncio.Future[None]] = Turns()
+        self._waiting: FairQueue[asyncio.Future[None]] = FairQueue()
         self.held = 0
 
     @property
     def percent(self) -> float:
-        """How much of the limit is held."""
+        """The share of the limit that is held."""
         return 100 * self.held / self._limit
 
-    async def reserve(self, size: int, kind: str = "") -> None:
-        """Returns when `size` bytes may be held; they are until `release`. A caller that is cancelled holds none.
-        kind: whose turn it shares where many wait."""
+    async def acquire(self, size: int, source: str = "") -> None:
+        """Waits until `size` bytes may be held, and holds them until `release`. A caller that is cancelled holds none.
+        source: shares its turn with others of the same name where many wait."""
         if not self._waiting and self._fits(size):
             self.held += size
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.put(kind, turn, size)
+        self._waiting.put(source, turn, size)
         try:
             await turn
         except asyncio.CancelledError:
