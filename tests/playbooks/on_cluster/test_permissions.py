@@ -10,7 +10,7 @@ import pytest
 import yaml
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import Cluster, connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Discovery
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._prerequisites import have
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._prerequisites import ensure_secret
 
 Grant = Callable[..., Path]
 
@@ -113,7 +113,7 @@ def test_the_database_and_the_brokers_of_production_need_no_more(
     assert planned.returncode == 0, planned.stdout
     assert "Secret/neo4j-credentials would be made" in planned.stdout, planned.stdout
     credentials = {"name": "neo4j-credentials", "values": {"username": "neo4j"}, "random": ["password"]}
-    assert have(connect({"kubeconfig": deployer}), any_namespace, credentials, {}, check=False)
+    assert ensure_secret(connect({"kubeconfig": deployer}), any_namespace, credentials, {}, check=False)
     whole = playbooks.run("deploy", "--check", **ours)
     assert whole.returncode == 0, whole.stdout
     said = " ".join(whole.stdout.split())

@@ -25,6 +25,8 @@ OURS = frozenset({"kind", "name", "namespace", "api_version", "action", "state",
 """Keys of a result whose texts are names of our own."""
 TEXTS = frozenset({"msg", "message", "why", "way_out", "events", "log", "kept", "reason", "text", "note"})
 """Keys of a result whose texts may quote others."""
+RELEASES = ("additional_releases", "beside")
+"""Options that hold more releases with objects; Ansible keeps the value under the alias, too."""
 SHOWS_ARGUMENTS = 3
 """Verbosity (-vvv) from which Ansible prints the arguments of a module."""
 
@@ -89,8 +91,8 @@ class ClusterModule(AnsibleModule):  # type: ignore[misc]
 
     def _learn(self) -> None:
         """Note the values of the Secrets we were given, also where a later one is malformed."""
-        given = [self.params, *(self.params.get("beside") or [])]
-        for objects in (one.get("objects") for one in given):
+        releases = [self.params, *(release for name in RELEASES for release in self.params.get(name) or [])]
+        for objects in (release.get("objects") for release in releases):
             if "ecret" not in str(objects):  # most texts need not be read twice
                 continue
             with suppress(ClusterError):
@@ -100,8 +102,9 @@ class ClusterModule(AnsibleModule):  # type: ignore[misc]
     def invocation(self) -> dict[str, Any]:
         """The arguments as a result tells them; objects, which are many, where Ansible would print them."""
         shown = self._without_objects(self.params)
-        if shown.get("beside"):
-            shown["beside"] = [self._without_objects(one) for one in shown["beside"]]
+        for name in RELEASES:
+            if shown.get(name):
+                shown[name] = [self._without_objects(release) for release in shown[name]]
         return {"module_args": shown}
 
     def _without_objects(self, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,13 +48,14 @@ options:
       - Without it, and without a Namespace among O(objects), it needs nothing at cluster scope.
     type: bool
     default: true
-  beside:
+  additional_releases:
     description:
       - What else the deployer makes, each a release with what comes before it, as the database and the brokers of
         O(name). The same ServiceAccount is granted that, too.
     type: list
     elements: dict
     default: []
+    aliases: [beside]
     suboptions:
       name:
         description: Name of the release.
@@ -72,21 +73,25 @@ options:
         description: How many revisions it remembers.
         type: int
         default: 10
-      reads:
+      read_secrets:
         description: Secrets of the namespace that are read.
         type: list
         elements: str
         default: []
-      makes:
+        aliases: [reads]
+      create_secrets:
         description:
-          - Secrets of the namespace that are made when they are missing, as M(llm_devops.memory_graph.groundwork) does.
+          - Secrets of the namespace that are created when they are missing, as M(llm_devops.memory_graph.prerequisites)
+            does.
         type: list
         elements: str
         default: []
-      brings_namespace:
-        description: Whether the Namespace is made when it is missing. The manifest has it then.
+        aliases: [makes]
+      create_namespace:
+        description: Whether the Namespace is created when it is missing. The manifest has it then.
         type: bool
         default: false
+        aliases: [brings_namespace]
 attributes:
   check_mode:
     support: full
@@ -146,6 +151,13 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight.
     needs,
 )
 
+
+def renamed(alias: str) -> dict[str, Any]:
+    """Keys of an argument spec that keep the old name of an option for one release."""
+    deprecation = {"name": alias, "version": "1.0.0", "collection_name": "llm_devops.memory_graph"}
+    return {"aliases": [alias], "deprecated_aliases": [deprecation]}
+
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "default": "memory-graph"},
     "namespace": {"type": "str", "required": True},
@@ -154,18 +166,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "history_limit": {"type": "int", "default": 10},
     "delete_data": {"type": "bool", "default": False},
     "optional": {"type": "bool", "default": True},
-    "beside": {
+    "additional_releases": {
         "type": "list",
         "elements": "dict",
         "default": [],
+        **renamed("beside"),
         "options": {
             "name": {"type": "str", "required": True},
             "namespace": {"type": "str", "required": True},
             "objects": {"type": "raw", "default": []},
             "history_limit": {"type": "int", "default": 10},
-            "reads": {"type": "list", "elements": "str", "default": []},
-            "makes": {"type": "list", "elements": "str", "default": []},
-            "brings_namespace": {"type": "bool", "default": False},
+            "read_secrets": {"type": "list", "elements": "str", "default": [], **renamed("reads")},
+            "create_secrets": {"type": "list", "elements": "str", "default": [], **renamed("makes")},
+            "create_namespace": {"type": "bool", "default": False, **renamed("brings_namespace")},
         },
     },
 }
@@ -187,7 +200,8 @@ def planned(given: dict[str, Any], discovery: Discovery, *, delete_data: bool) -
             )
     return Plan(
         given["name"], given["namespace"], objects, discovery.find, delete_data, given["history_limit"],
-        tuple(given.get("reads", ())), tuple(given.get("makes", ())), given.get("brings_namespace", False),
+        tuple(given.get("read_secrets", ())), tuple(given.get("create_secrets", ())),
+        given.get("create_namespace", False),
     )  # fmt: skip
 
 
@@ -198,7 +212,7 @@ def main() -> None:
     account = params["service_account"] or f"{params['name']}-deployer"
     try:
         discovery = Discovery(module.connect())
-        given = [params, *params["beside"]]
+        given = [params, *params["additional_releases"]]
         plans = [planned(one, discovery, delete_data=params["delete_data"]) for one in given]
         found = manifest(*plans, account=account, optional=params["optional"])
         needed = [asdict(need) for need in needs(*plans)]

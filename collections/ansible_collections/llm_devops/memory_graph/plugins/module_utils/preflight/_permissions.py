@@ -55,8 +55,9 @@ class Plan:
     """The release somebody is to be allowed to make.
 
     ``delete_data``: also to delete the PersistentVolumeClaims and the Namespace of the release. ``history_limit``: how
-    many revisions it remembers. ``reads`` and ``makes``: Secrets of the namespace that are read, or made when they are
-    missing, before it; ``brings_namespace``: so is the Namespace. Without objects there is that alone.
+    many revisions it remembers. ``read_secrets`` and ``create_secrets``: Secrets of the namespace that are read, or
+    created when they are missing, before it; ``create_namespace``: so is the Namespace. Without objects there is that
+    alone.
     """
 
     release: str
@@ -65,9 +66,9 @@ class Plan:
     served: Served
     delete_data: bool = False
     history_limit: int = HISTORY_LIMIT
-    reads: tuple[str, ...] = ()
-    makes: tuple[str, ...] = ()
-    brings_namespace: bool = False
+    read_secrets: tuple[str, ...] = ()
+    create_secrets: tuple[str, ...] = ()
+    create_namespace: bool = False
 
 
 def needs(*plans: Plan) -> list[Need]:
@@ -85,12 +86,14 @@ def _of(plan: Plan) -> Iterator[Need]:
 
 def _before(plan: Plan) -> Iterator[Need]:
     """What is had before the release. The Namespace is the manifest's to make: a POST is not restricted to a name."""
-    if plan.brings_namespace:
+    if plan.create_namespace:
         yield from _verbs("get", "", "", "namespaces", "see whether the namespace is there", name=plan.namespace)
-    for name in (*plan.makes, *plan.reads):
+    for name in (*plan.create_secrets, *plan.read_secrets):
         yield from _verbs("get", plan.namespace, "", "secrets", f"read the credentials in {name}", name=name)
-    if plan.makes:
-        yield from _verbs("create", plan.namespace, "", "secrets", f"make the credentials {', '.join(plan.makes)}")
+    if plan.create_secrets:
+        yield from _verbs(
+            "create", plan.namespace, "", "secrets", f"make the credentials {', '.join(plan.create_secrets)}"
+        )
 
 
 def _verbs(verbs: str, namespace: str, group: str, resource: str, purpose: str, *, name: str = "",
@@ -253,7 +256,7 @@ def _namespaces(plans: Sequence[Plan]) -> list[Object]:
     """One that is an object of a release gets the rest from it; one that belongs to none is whole."""
     found: dict[str, Object] = {}
     for plan in plans:
-        if plan.brings_namespace:
+        if plan.create_namespace:
             found[plan.namespace] = _prerequisites.namespace(plan.namespace, {}, POD_SECURITY)
     for plan in plans:
         for name in (item["metadata"]["name"] for item in plan.objects if item["kind"] == "Namespace"):

@@ -174,8 +174,8 @@ def test_cluster_roles_of_two_releases_do_not_meet():
 
 def test_what_comes_before_a_release_is_needed_too():
     graph = plan(thing("ConfigMap", "settings"))
-    database = Plan("db", "data", [thing("ConfigMap", "db", namespace="data")], served, makes=("login",))
-    brokers = Plan("kafka", "streams", [], served, reads=("kafka-login",))
+    database = Plan("db", "data", [thing("ConfigMap", "db", namespace="data")], served, create_secrets=("login",))
+    brokers = Plan("kafka", "streams", [], served, read_secrets=("kafka-login",))
     found = needs(graph, database, brokers)
     assert verbs(found, "secrets", "login", "data") == {"get"}
     assert verbs(found, "secrets", namespace="data") == {"create"}, "a POST is authorised without a name"
@@ -187,7 +187,7 @@ def test_what_comes_before_a_release_is_needed_too():
 
 
 def test_one_account_makes_several_releases():
-    database = Plan("db", "data", [thing("ConfigMap", "db", namespace="data")], served, brings_namespace=True)
+    database = Plan("db", "data", [thing("ConfigMap", "db", namespace="data")], served, create_namespace=True)
     found = manifest(plan(thing("Namespace", "home")), database, account="deployer", optional=False)
     brought = {
         item["metadata"]["name"]: item["metadata"].get("labels") for item in found if item["kind"] == "Namespace"

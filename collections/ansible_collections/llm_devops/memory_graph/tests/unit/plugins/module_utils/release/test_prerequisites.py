@@ -9,7 +9,7 @@ import re
 
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, ClusterError
-from ansible_collections.llm_devops.memory_graph.plugins.modules.groundwork import lay
+from ansible_collections.llm_devops.memory_graph.plugins.modules.prerequisites import create_missing
 
 PARAMS = {
     "namespace": "graph",
@@ -43,31 +43,31 @@ def login(api):
 
 def test_what_is_missing_is_made_and_the_second_run_makes_nothing():
     api = Api()
-    assert lay(api, PARAMS, check=False) == ["Namespace/graph", "Secret/login"]
+    assert create_missing(api, PARAMS, check=False) == ["Namespace/graph", "Secret/login"]
     made = login(api)
     assert made["username"] == "neo4j"
     assert re.fullmatch("[A-Za-z0-9]{32}", made["password"])
     labels = api.objects["/api/v1/namespaces/graph"]["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
-    assert lay(api, PARAMS, check=False) == []
+    assert create_missing(api, PARAMS, check=False) == []
     assert login(api) == made
 
 
 def test_no_two_passwords_are_the_same():
     one, two = Api(), Api()
     for api in (one, two):
-        lay(api, PARAMS, check=False)
+        create_missing(api, PARAMS, check=False)
     assert login(one)["password"] != login(two)["password"]
 
 
 def test_check_mode_makes_nothing():
     api = Api()
-    assert lay(api, PARAMS, check=True) == ["Namespace/graph", "Secret/login"]
+    assert create_missing(api, PARAMS, check=True) == ["Namespace/graph", "Secret/login"]
     assert api.objects == {}
 
 
 def test_who_loses_a_race_has_made_nothing():
-    assert lay(Api(race=True), PARAMS, check=False) == []
+    assert create_missing(Api(race=True), PARAMS, check=False) == []
 
 
 @pytest.mark.parametrize("data", [{"username": "bmVvNGo="}, {"username": "bmVvNGo=", "password": ""}])
@@ -76,7 +76,7 @@ def test_a_secret_without_a_key_that_is_needed_is_refused_and_left_as_it_is(data
     api.objects["/api/v1/namespaces/graph"] = {}
     api.objects["/api/v1/namespaces/graph/secrets/login"] = {"data": data}
     with pytest.raises(ClusterError, match="Secret login in namespace graph has no password — add what is missing"):
-        lay(api, PARAMS, check=False)
+        create_missing(api, PARAMS, check=False)
     assert api.objects["/api/v1/namespaces/graph/secrets/login"] == {"data": data}
 
 
@@ -86,4 +86,4 @@ def test_a_namespace_that_is_somebody_elses_to_make_is_not_asked_for():
             assert path != "/api/v1/namespaces/graph"
             return super().find(path)
 
-    assert lay(Own(), {**PARAMS, "create_namespace": False}, check=False) == ["Secret/login"]
+    assert create_missing(Own(), {**PARAMS, "create_namespace": False}, check=False) == ["Secret/login"]

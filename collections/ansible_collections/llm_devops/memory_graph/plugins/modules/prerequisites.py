@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: groundwork
+module: prerequisites
 short_description: Have the namespace and the credentials that a release presupposes
 version_added: 0.1.0
 description:
@@ -64,7 +64,7 @@ attributes:
 
 EXAMPLES = r"""
 - name: A password for a database, made once
-  llm_devops.memory_graph.groundwork:
+  llm_devops.memory_graph.prerequisites:
     namespace: llm-memory-graph
     secrets:
       - name: neo4j-credentials
@@ -112,41 +112,41 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-class GroundworkModule(ClusterModule):
+class PrerequisitesModule(ClusterModule):
     """The invocation it returns names the keys of Secrets and not their values."""
 
     def invocation(self) -> dict[str, Any]:
         shown: dict[str, Any] = super().invocation()
-        secrets = [{**one, "values": sorted(one["values"] or {})} for one in self.params["secrets"]]
+        secrets = [{**secret, "values": sorted(secret["values"] or {})} for secret in self.params["secrets"]]
         shown["module_args"] = {**shown["module_args"], "secrets": secrets}
         return shown
 
 
-def lay(cluster: Cluster, params: dict[str, Any], *, check: bool) -> list[str]:
-    """Makes what is missing; what that is, or would be."""
-    where, made = params["namespace"], []
-    if params["create_namespace"] and cluster.find(f"/api/v1/namespaces/{where}") is None:
-        manifest = _prerequisites.namespace(where, {}, params["pod_security"])
-        if check or _prerequisites.created(cluster, "/api/v1/namespaces", manifest):
-            made.append(f"Namespace/{where}")
-    made += [
-        f"Secret/{wanted['name']}"
-        for wanted in params["secrets"]
-        if _prerequisites.have(cluster, where, wanted, params["labels"], check=check)
+def create_missing(cluster: Cluster, params: dict[str, Any], *, check: bool) -> list[str]:
+    """Create the objects that are missing, and return their names; with ``check`` only return them."""
+    namespace, created = params["namespace"], []
+    if params["create_namespace"] and cluster.find(f"/api/v1/namespaces/{namespace}") is None:
+        manifest = _prerequisites.namespace(namespace, {}, params["pod_security"])
+        if check or _prerequisites.create(cluster, "/api/v1/namespaces", manifest):
+            created.append(f"Namespace/{namespace}")
+    created += [
+        f"Secret/{secret['name']}"
+        for secret in params["secrets"]
+        if _prerequisites.ensure_secret(cluster, namespace, secret, params["labels"], check=check)
     ]
-    return made
+    return created
 
 
 @sentence
 def main() -> None:
-    module = GroundworkModule(OPTIONS, supports_check_mode=True)
+    module = PrerequisitesModule(OPTIONS, supports_check_mode=True)
     try:
-        made = lay(module.connect(), module.params, check=module.check_mode)
+        created = create_missing(module.connect(), module.params, check=module.check_mode)
     except ClusterError as error:
         module.refuse(error)
     verb = "would be made" if module.check_mode else "made"
-    report = [{"label": "groundwork", "text": f"{', '.join(made)} {verb}"}] if made else []
-    module.done(changed=bool(made), created=made, report=report)
+    report = [{"label": "prepare", "text": f"{', '.join(created)} {verb}"}] if created else []
+    module.done(changed=bool(created), created=created, report=report)
 
 
 if __name__ == "__main__":
