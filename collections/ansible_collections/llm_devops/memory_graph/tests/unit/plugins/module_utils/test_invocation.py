@@ -46,4 +46,4 @@ def test_old_names_of_options_are_deprecated_aliases():
     assert release["create_secrets"] == ["b"]
     assert release["create_namespace"] is True
     deprecations = " ".join(map(str, result._deprecations))
-    assert all(f"'{name}'" in deprecations for name in ("beside", "reads", "makes", "brings_namespace"))
+    assert all(f"{name}'" in deprecations for name in ("beside", "reads", "makes", "brings_namespace"))
