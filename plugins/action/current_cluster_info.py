@@ -1,4 +1,4 @@
-"""Tells which cluster a kubeconfig leads to, and whether it answers; that there is none is an answer too.
+"""Returns which cluster a kubeconfig leads to, and whether it answers; no cluster is a result too.
 
 Options:
   kubeconfig (path)            without it KUBECONFIG and ~/.kube/config are read
@@ -22,7 +22,7 @@ KIND_PROVIDER = "kind://"
 
 
 def kind_cluster_of(nodes: list[dict[str, Any]]) -> str:
-    """Returns the kind cluster's name, from the provider id kind gives its nodes: kind://docker/<cluster>/<node>."""
+    """Return the name of the kind cluster, from the provider id of its nodes: kind://docker/<cluster>/<node>."""
     for node in nodes:
         provider_id = str(node.get("spec", {}).get("providerID", ""))
         if provider_id.startswith(KIND_PROVIDER):
@@ -31,7 +31,7 @@ def kind_cluster_of(nodes: list[dict[str, Any]]) -> str:
 
 
 def current_cluster(options: dict[str, Any]) -> dict[str, Any]:
-    """Asks the cluster for its version and nodes; no cluster, or none that answers, is a result and no error."""
+    """Ask the cluster for its version and nodes; no cluster, or none that answers, is a result and no error."""
     try:
         cluster = connect(options)
         version = cluster.request("GET", "/version")

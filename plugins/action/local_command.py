@@ -1,11 +1,11 @@
 """Runs a short command on the controller, in the process of the task.
 
-`ansible.builtin.command` packs a module and starts a Python for it, ten times the work of asking Docker something. What
-is asked for is the same: registered, `changed_when`, `failed_when`, `until`, `loop` and `check_mode` work as with it.
+`ansible.builtin.command` packs a module and starts a Python for it, ten times the work of a question to Docker. Results
+are the same: `register`, `changed_when`, `failed_when`, `until`, `loop` and `check_mode` work as with it.
 
 Options:
   argv (list, required)        the command, never given to a shell
-  stdin (str)                  what it reads
+  stdin (str)                  its standard input
 Returns cmd, rc, stdout, stdout_lines, stderr, stderr_lines.
 """
 
@@ -33,21 +33,21 @@ class ActionModule(ActionBase):  # type: ignore[misc] # ansible-core ships no ty
         )
         if self._task.check_mode:
             return {**result, "skipped": True, "msg": f"would run {args['argv'][0]}"}
-        return {**result, "changed": True, **answer(args["argv"], args["stdin"])}
+        return {**result, "changed": True, **run_command(args["argv"], args["stdin"])}
 
 
-def answer(argv: list[str], stdin: str | None = None) -> dict[str, Any]:
-    """Run a command to its end; one that cannot be started is one that failed with 127."""
+def run_command(argv: list[str], stdin: str | None = None) -> dict[str, Any]:
+    """Run a command to its end and return its result; a command that cannot be started fails with 127."""
     try:
         done = subprocess.run(  # noqa: S603 - a list of arguments, no shell
             argv, input=stdin or "", capture_output=True, text=True, errors="replace", check=False
         )
     except OSError as error:
-        said = f"{argv[0]}: {error.strerror}"
-        return {"cmd": argv, "rc": 127, "stdout": "", "stdout_lines": [], "stderr": said, "stderr_lines": [said],
-                "failed": True, "msg": said}  # fmt: skip
-    found = {"cmd": argv, "rc": done.returncode, "stdout": done.stdout.rstrip("\r\n"), "stderr": done.stderr.rstrip()}
-    found |= {f"{name}_lines": str(found[name]).splitlines() for name in ("stdout", "stderr")}
+        message = f"{argv[0]}: {error.strerror}"
+        return {"cmd": argv, "rc": 127, "stdout": "", "stdout_lines": [], "stderr": message, "stderr_lines": [message],
+                "failed": True, "msg": message}  # fmt: skip
+    result = {"cmd": argv, "rc": done.returncode, "stdout": done.stdout.rstrip("\r\n"), "stderr": done.stderr.rstrip()}
+    result |= {f"{name}_lines": str(result[name]).splitlines() for name in ("stdout", "stderr")}
     if done.returncode:
-        found |= {"failed": True, "msg": f"{argv[0]} ended with {done.returncode}"}
-    return found
+        result |= {"failed": True, "msg": f"{argv[0]} ended with {done.returncode}"}
+    return result

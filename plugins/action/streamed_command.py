@@ -1,4 +1,4 @@
-"""Runs a long command on the controller and shows what it says while it runs.
+"""Runs a long command on the controller and shows lines of its output while it runs.
 
 `ansible.builtin.command` is silent until its end, which for a build of twenty minutes looks like a hang.
 
@@ -9,7 +9,7 @@ Options:
   show (str)                   regular expression; lines that match are shown (their first group, if there is one)
   environment_extra (dict)     added to the controller's environment
   stdin_file (str)             file the command reads
-  on_failure (str)             what to say first when the command fails: what it means and the way out
+  on_failure (str)             begin of the message when the command fails: its meaning and the way out
 Returns rc, lines (the last 200), seconds.
 """
 
@@ -31,8 +31,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 COLUMN = 12
-HEARTBEAT_SECONDS = 20
-KEPT_LINES = 200
+HEARTBEAT_INTERVAL_S = 20
+MAX_RESULT_LINES = 200
 ERASE_LINE = "\r\x1b[K"
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -70,18 +70,20 @@ class ActionModule(ActionBase):  # type: ignore[misc] # ansible-core ships no ty
             rc, lines = 127, [f"{args['argv'][0]}: {error.strerror}"]
         result.update(rc=rc, lines=lines, seconds=round(time.monotonic() - started), changed=True)
         if rc != 0:
-            said = " / ".join(line for line in lines[-6:] if line)
-            result.update(failed=True, msg=f"{args['on_failure'] or args['argv'][0] + ' failed'} (exit {rc}: {said})")
+            last_lines = " / ".join(line for line in lines[-6:] if line)
+            result.update(
+                failed=True, msg=f"{args['on_failure'] or args['argv'][0] + ' failed'} (exit {rc}: {last_lines})"
+            )
         return result
 
     def _follow(self, args: dict[str, Any]) -> tuple[int, list[str]]:
-        """Runs the command to its end; returns its exit code and the last lines it wrote.
+        """Run the command to its end; return its exit code and the last lines of its output.
 
         Raises OSError when the command or its input file cannot be opened.
         """
         environment = {**os.environ, **{name: str(value) for name, value in args["environment_extra"].items()}}
-        kept: deque[str] = deque(maxlen=KEPT_LINES)
-        shown = re.compile(args["show"]) if args["show"] else None
+        lines: deque[str] = deque(maxlen=MAX_RESULT_LINES)
+        pattern = re.compile(args["show"]) if args["show"] else None
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(open(args["stdin_file"], "rb")) if args["stdin_file"] else subprocess.DEVNULL  # noqa: PTH123
             process = stack.enter_context(
@@ -96,25 +98,25 @@ class ActionModule(ActionBase):  # type: ignore[misc] # ansible-core ships no ty
                 )
             )
             for line in self._lines(process, args["label"]):
-                kept.append(line)
-                if shown and (match := shown.search(line)):
+                lines.append(line)
+                if pattern and (match := pattern.search(line)):
                     self._say(args["label"], match.group(1) if match.groups() else line)
-            return process.wait(), list(kept)
+            return process.wait(), list(lines)
 
     def _lines(self, process: subprocess.Popen[str], label: str) -> Iterator[str]:
-        """Yields the command's lines; while it is silent, says now and then that it still runs."""
-        waiting: queue.Queue[str | None] = queue.Queue()
+        """Yield the command's lines; while it is silent, show at intervals that it still runs."""
+        unread: queue.Queue[str | None] = queue.Queue()
 
         def read() -> None:
             for line in process.stdout or ():
-                waiting.put(TERMINAL_CODES.sub("", line).strip())
-            waiting.put(None)
+                unread.put(TERMINAL_CODES.sub("", line).strip())
+            unread.put(None)
 
         threading.Thread(target=read, daemon=True).start()
         started = time.monotonic()
         while True:
             try:
-                line = waiting.get(timeout=HEARTBEAT_SECONDS)
+                line = unread.get(timeout=HEARTBEAT_INTERVAL_S)
             except queue.Empty:
                 self._say(label, f"… {time.monotonic() - started:.0f} s")
                 continue

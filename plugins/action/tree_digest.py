@@ -40,7 +40,7 @@ class ActionModule(ActionBase):  # type: ignore[misc] # ansible-core ships no ty
 
 
 def digests(folder: Path, parts: re.Pattern[str]) -> Iterator[str]:
-    """Yield a row for each regular file that is one of the parts; compiled Python follows from its source.
+    """Yield a row for each regular file that is one of the parts, except compiled Python.
 
     Raises:
         OSError: when a file cannot be read.

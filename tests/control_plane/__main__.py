@@ -1,4 +1,4 @@
-"""Runs a command beside a control plane with one simulated node, with KUBECONFIG and PATH set for it."""
+"""Run a command beside a control plane with one simulated node, with KUBECONFIG and PATH set for it."""
 
 from __future__ import annotations
 
@@ -20,32 +20,34 @@ def say(text: str) -> None:
     print(f"{'newest':<12}{text}", flush=True)
 
 
-def arguments() -> argparse.Namespace:
+def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.control_plane", description=__doc__)
-    parser.add_argument("--kubernetes", required=True, metavar="vX.Y.Z", help="a version local_cluster has modules of")
+    parser.add_argument(
+        "--kubernetes", required=True, metavar="vX.Y.Z", help="a version that local_cluster has modules of"
+    )
     parser.add_argument("--if-built", action="store_true", help="do nothing where its programs are not in the cache")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="what is run")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="the command to run")
     return parser.parse_args()
 
 
 def main() -> int:
-    given = arguments()
-    signal.signal(signal.SIGTERM, lambda *_caught: sys.exit(143))  # the way out of everything that is to be stopped
-    lacking = programs.missing(given.kubernetes)
-    if lacking and given.if_built:
-        say(f"not tested: {', '.join(lacking)} not in {programs.cached()}; make test-newest builds them, once")
+    options = parse_options()
+    signal.signal(signal.SIGTERM, lambda *_caught: sys.exit(143))  # unwinds everything that has to be stopped
+    missing = programs.missing(options.kubernetes)
+    if missing and options.if_built:
+        say(f"not tested: {', '.join(missing)} not in {programs.cached()}; make test-newest builds them, once")
         return 0
     try:
-        if lacking:
-            programs.build(given.kubernetes)
+        if missing:
+            programs.build(options.kubernetes)
         with tempfile.TemporaryDirectory(prefix="control-plane-") as folder:
-            return beside(given.kubernetes, Path(folder) / "run", given.command)
+            return run_with_control_plane(options.kubernetes, Path(folder) / "run", options.command)
     except (RuntimeError, subprocess.CalledProcessError) as error:
         say(str(error))
         return 1
 
 
-def beside(version: str, folder: Path, command: list[str]) -> int:
+def run_with_control_plane(version: str, folder: Path, command: list[str]) -> int:
     folder.mkdir(mode=0o700)
     began = time.monotonic()
     with running(version, folder) as control_plane:

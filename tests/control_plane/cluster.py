@@ -1,4 +1,4 @@
-"""A control plane as kubeadm sets one up, of processes on loopback: TLS, RBAC, aggregation, signing of certificates."""
+"""A control plane like kubeadm's, of processes on loopback: TLS, RBAC, aggregation, signing of certificates."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from pathlib import Path
 import yaml
 
 from .credentials import Authority, key_pair
-from .kubectl import Kubectl
-from .processes import Program
-from .programs import linked
+from .kubectl import KubectlRunner
+from .processes import SupervisedProgram
+from .programs import link
 
-READY_SECONDS = 180.0
-"""How long one program may take on a busy machine; 10 s for all of them on a quiet one."""
+READY_TIMEOUT_S = 180.0
+"""The limit for one program on a busy machine; all of them take 10 s on a quiet one."""
 STAGES, STORAGE = (Path(__file__).with_name(name) for name in ("stages.yml", "storage.yml"))
 SERVICES, PODS = "10.96.0.0/16", "10.244.0.0/16"
 IN_CLUSTER = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
-REQUESTS_PER_SECOND = ("--kube-api-qps=200", "--kube-api-burst=400")
-"""More than the default, of which a thousand pods would take a minute of throttled controllers."""
+RATE_LIMITS = ("--kube-api-qps=200", "--kube-api-burst=400")
+"""Above the default, with which a thousand pods would take a minute of throttled controllers."""
 
 
-class ControlPlane:
+class LocalControlPlane:
     """etcd, API server, controller manager, scheduler and kwok, with their files in one folder."""
 
     def __init__(self, version: str, folder: Path) -> None:
         self.folder = folder
-        self.bin = linked(version, folder / "bin")
+        self.bin = link(version, folder / "bin")
         self._ports = iter(_free_ports(4))
         etcd, self.api_server = self._etcd(), self._api_server()
-        self.kubectl = Kubectl(self.bin / "kubectl", self.kubeconfig)
+        self.kubectl = KubectlRunner(self.bin / "kubectl", self.kubeconfig)
         self.programs = [etcd, self.api_server, self._controllers(), self._scheduler(), self._kwok()]
 
-    def _etcd(self) -> Program:
+    def _etcd(self) -> SupervisedProgram:
         client, peer = (f"https://127.0.0.1:{next(self._ports)}" for _use in range(2))
         authority = Authority(self.folder, "etcd-ca")
         server, self._etcd_client = authority.issue("etcd", "etcd"), authority.issue("etcd-client", "kube-apiserver")
         self._etcd_url = client
         trust = [f"--{side}trusted-ca-file={authority.certificate}" for side in ("", "peer-")]
-        proof = [f"--{side}{kind}-file={file}" for side in ("", "peer-") for kind, file in _pair(server).items()]
-        return Program(
+        identity = [f"--{side}{kind}-file={file}" for side in ("", "peer-") for kind, file in _pair(server).items()]
+        return SupervisedProgram(
             self.folder, "etcd", f"--data-dir={self.folder / 'etcd-data'}", "--unsafe-no-fsync",
             f"--listen-client-urls={client}", f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}",
             f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}",
-            "--client-cert-auth", "--peer-client-cert-auth", *trust, *proof,
+            "--client-cert-auth", "--peer-client-cert-auth", *trust, *identity,
         )  # fmt: skip
 
-    def _api_server(self) -> Program:
+    def _api_server(self) -> SupervisedProgram:
         port = next(self._ports)
         self._authority = Authority(self.folder, "ca")
         front = Authority(self.folder, "front-proxy-ca")
@@ -59,9 +59,9 @@ class ControlPlane:
         kubelet = _pair(self._authority.issue("kubelet-client", "kube-apiserver-kubelet-client", "system:masters"))
         etcd = _pair(self._etcd_client)
         proxy = _pair(front.issue("front-proxy-client", "front-proxy-client"))
-        return Program(
+        return SupervisedProgram(
             self.folder, "kube-apiserver", f"--secure-port={port}", "--bind-address=127.0.0.1",
-            # Nothing in the cluster reaches it, and since 1.37 none may be told to look for it on loopback.
+            # No pod reaches it, and since 1.37 its endpoint may not be a loopback address.
             "--endpoint-reconciler-type=none", "--authorization-mode=Node,RBAC", "--allow-privileged=true",
             "--enable-admission-plugins=NodeRestriction", "--enable-bootstrap-token-auth=true",
             f"--client-ca-file={self._authority.certificate}", f"--service-cluster-ip-range={SERVICES}",
@@ -77,43 +77,44 @@ class ControlPlane:
             f"--service-account-key-file={verifying}", f"--service-account-signing-key-file={self._signing}",
         )  # fmt: skip
 
-    def _controllers(self) -> Program:
+    def _controllers(self) -> SupervisedProgram:
         authority, key = self._authority.certificate, self.folder / "ca.key"
         kubeconfig = self._authority.kubeconfig(self._server, "system:kube-controller-manager")
-        return Program(
+        return SupervisedProgram(
             self.folder, "kube-controller-manager", f"--kubeconfig={kubeconfig}", "--secure-port=0",
             "--controllers=*,bootstrapsigner,tokencleaner", "--use-service-account-credentials=true",
             "--allocate-node-cidrs=true", f"--cluster-cidr={PODS}", f"--service-cluster-ip-range={SERVICES}",
             f"--root-ca-file={authority}", f"--service-account-private-key-file={self._signing}",
-            f"--cluster-signing-cert-file={authority}", f"--cluster-signing-key-file={key}", *REQUESTS_PER_SECOND,
+            f"--cluster-signing-cert-file={authority}", f"--cluster-signing-key-file={key}", *RATE_LIMITS,
         )  # fmt: skip
 
-    def _scheduler(self) -> Program:
+    def _scheduler(self) -> SupervisedProgram:
         kubeconfig = self._authority.kubeconfig(self._server, "system:kube-scheduler")
-        return Program(
-            self.folder, "kube-scheduler", f"--kubeconfig={kubeconfig}", "--secure-port=0", *REQUESTS_PER_SECOND
+        return SupervisedProgram(
+            self.folder, "kube-scheduler", f"--kubeconfig={kubeconfig}", "--secure-port=0", *RATE_LIMITS
         )
 
-    def _kwok(self) -> Program:
+    def _kwok(self) -> SupervisedProgram:
         kubeconfig = self._authority.kubeconfig(self._server, "kwok", "system:masters")
-        return Program(
+        return SupervisedProgram(
             self.folder, "kwok", f"--kubeconfig={kubeconfig}", f"--config={STAGES}", "--manage-all-nodes=true",
             "--node-ip=127.0.0.1", "--cidr=10.244.0.0/16", "--node-lease-duration-seconds=40",
         )  # fmt: skip
 
     def start(self) -> None:
-        """Returns once everything is ready that a cluster of kubeadm has when it is.
+        """Start the programs and return once everything is ready that a cluster of kubeadm has.
 
         :raises RuntimeError: when one of the programs ends, or is not ready in time.
         """
         etcd, api_server, *others = self.programs
         etcd.start()
         port = int(self._etcd_url.rpartition(":")[2])
-        etcd.await_ready(lambda: _listens(port), READY_SECONDS)
+        etcd.wait_until_ready(lambda: _listens(port), READY_TIMEOUT_S)
         api_server.start()
-        api_server.await_ready(lambda: self.kubectl.tried("get", "--raw=/readyz").stdout == "ok", READY_SECONDS)
-        for one in others:
-            one.start()
+        readyz = ("get", "--raw=/readyz")
+        api_server.wait_until_ready(lambda: self.kubectl.execute(*readyz).stdout == "ok", READY_TIMEOUT_S)
+        for program in others:
+            program.start()
         self.kubectl.apply([yaml.safe_load(STORAGE.read_text())])
         for lease in ("kube-controller-manager", "kube-scheduler"):
             self.kubectl.wait("create", "--namespace=kube-system", f"lease/{lease}")
@@ -121,19 +122,19 @@ class ControlPlane:
         self.kubectl.wait("jsonpath={.rules[0]}", "clusterrole/admin")  # a controller fills the aggregated roles
 
     def stop(self) -> None:
-        for one in reversed(self.programs):
-            one.stop()
+        for program in reversed(self.programs):
+            program.stop()
 
 
 @contextmanager
-def running(version: str, folder: Path) -> Iterator[ControlPlane]:
-    """A control plane, ready; stopped at the end however that comes."""
-    made = ControlPlane(version, folder)
+def running(version: str, folder: Path) -> Iterator[LocalControlPlane]:
+    """Run a control plane; it is ready inside and stopped at the end in any case."""
+    control_plane = LocalControlPlane(version, folder)
     try:
-        made.start()
-        yield made
+        control_plane.start()
+        yield control_plane
     finally:
-        made.stop()
+        control_plane.stop()
 
 
 def _pair(certificate: Path) -> dict[str, Path]:
@@ -141,14 +142,14 @@ def _pair(certificate: Path) -> dict[str, Path]:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports nobody listens on, all taken at once so that none is given twice."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _number in range(count)]
-    ports = [int(one.getsockname()[1]) for one in held]
-    for one in held:
-        one.close()
+    """Return ports on which nobody listens, all bound at the same time so that no port comes twice."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _number in range(count)]
+    ports = [int(bound.getsockname()[1]) for bound in sockets]
+    for bound in sockets:
+        bound.close()
     return ports
 
 
 def _listens(port: int) -> bool:
-    with socket.socket() as asked:
-        return asked.connect_ex(("127.0.0.1", port)) == 0
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0

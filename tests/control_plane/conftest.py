@@ -1,4 +1,4 @@
-"""Only `make test-newest` has the cluster that the thousand pods need, and says so by the environment."""
+"""The thousand pods need the cluster of `make test-newest`, which sets a variable of the environment."""
 
 from __future__ import annotations
 

@@ -10,23 +10,23 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-STOP_SECONDS = 20.0
-RESTARTS = 5
-POLL_SECONDS = 0.2
-"""Between two looks at what tells nobody when it changes."""
+STOP_TIMEOUT_S = 20.0
+MAX_RESTARTS = 5
+POLL_INTERVAL_S = 0.2
+"""The interval between two checks of a condition that cannot be waited for."""
 
 
-class Ended(RuntimeError):
-    """A program ended, or did not become ready; the message has its last words."""
+class ProgramFailure(RuntimeError):
+    """A program ended, or did not become ready; the message has the end of its log."""
 
 
-class Program:
+class SupervisedProgram:
     """One program with a log of its own. Its process id is in `pid_file`."""
 
     def __init__(self, folder: Path, name: str, *arguments: str) -> None:
         self.name = name
         self.pid_file = folder / f"{name}.pid"
-        # It must not outlive who started it, however that ends.
+        # The program ends with the process that started it, in any case.
         self._command = ["setpriv", "--pdeathsig=TERM", str(folder / "bin" / name), *arguments]
         self._log = folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -41,9 +41,9 @@ class Program:
         self.pid_file.write_text(str(self._process.pid))
 
     def restart(self) -> None:
-        """:raises Ended: when that has been done often enough."""
+        """:raises ProgramFailure: when it was restarted too often."""
         self._restarts += 1
-        if self._restarts > RESTARTS:
+        if self._restarts > MAX_RESTARTS:
             self.check()
         self.start()
 
@@ -53,11 +53,11 @@ class Program:
         return self._process
 
     def check(self) -> None:
-        """:raises Ended: when it has."""
+        """:raises ProgramFailure: when it has ended."""
         if self.process.poll() is not None:
-            raise Ended(f"{self.name} ended with {self.process.returncode}:\n{self.last_words()}")
+            raise ProgramFailure(f"{self.name} ended with {self.process.returncode}:\n{self.log_tail()}")
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
 
     def stop(self) -> None:
@@ -65,33 +65,33 @@ class Program:
             return
         self._process.send_signal(signal.SIGTERM)
         try:
-            self._process.wait(STOP_SECONDS)
+            self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
-    def await_ready(self, ready: Callable[[], bool], seconds: float) -> None:
-        """:raises Ended: when it ends before it is ready, or is not in time."""
-        limit = time.monotonic() + seconds
+    def wait_until_ready(self, ready: Callable[[], bool], timeout_s: float) -> None:
+        """:raises ProgramFailure: when it ends before it is ready, or is not in time."""
+        deadline = time.monotonic() + timeout_s
         while not ready():
             self.check()
-            if time.monotonic() > limit:
-                raise Ended(f"{self.name} was not ready in {seconds:g} s:\n{self.last_words()}")
-            time.sleep(POLL_SECONDS)
+            if time.monotonic() > deadline:
+                raise ProgramFailure(f"{self.name} was not ready in {timeout_s:g} s:\n{self.log_tail()}")
+            time.sleep(POLL_INTERVAL_S)
 
 
-def run_beside(programs: Sequence[Program], command: list[str]) -> int:
-    """Runs a command to its end. A program that ends is started again, as a kubelet would, some times.
+def run_beside(programs: Sequence[SupervisedProgram], command: list[str]) -> int:
+    """Run a command to its end. A program that ends is started again, as by a kubelet, up to MAX_RESTARTS times.
 
-    :raises Ended: when one does not stay up; the command is ended with it.
+    :raises ProgramFailure: when one does not stay up; the command is ended with it.
     """
     with subprocess.Popen(command) as running:
         try:
             while running.poll() is None:
-                _await_any_end([running, *(one.process for one in programs)])
-                for one in programs:
-                    if one.process.poll() is not None:
-                        one.restart()
+                _await_any_end([running, *(program.process for program in programs)])
+                for program in programs:
+                    if program.process.poll() is not None:
+                        program.restart()
         except BaseException:
             _end(running)
             raise
@@ -99,17 +99,17 @@ def run_beside(programs: Sequence[Program], command: list[str]) -> int:
 
 
 def _end(running: subprocess.Popen[bytes]) -> None:
-    """A terminal's Ctrl-C has reached the command too; else it is told so."""
+    """Interrupt the command; a Ctrl-C of the terminal has reached it too."""
     running.send_signal(signal.SIGINT)
     try:
-        running.wait(STOP_SECONDS)
+        running.wait(STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         running.kill()
 
 
 def _await_any_end(processes: Iterable[subprocess.Popen[bytes]]) -> None:
     with selectors.DefaultSelector() as selector:
-        handles = [os.pidfd_open(one.pid) for one in processes if one.returncode is None]
+        handles = [os.pidfd_open(process.pid) for process in processes if process.returncode is None]
         try:
             for handle in handles:
                 selector.register(handle, selectors.EVENT_READ)

@@ -1,4 +1,4 @@
-"""The programs of a control plane: where they are kept, and how they come there."""
+"""The programs of a control plane: their folder in the cache, and the playbook that builds them."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ KUBERNETES_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-schedu
 
 
 def cached() -> Path:
-    """The folder `roles/local_cluster/files/node-image/build control_plane` writes to for this user."""
+    """Return the folder that `roles/local_cluster/files/node-image/build control_plane` writes to for this user."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return caches / "memory-graph" / "control-plane" / "bin"
 
 
 def missing(version: str) -> list[str]:
-    """What has still to be built."""
+    """Return the names of the programs that are not in the cache."""
     return [name for name in ("etcd", "kwok", f"hyperkube-{version}") if not (cached() / name).exists()]
 
 
 def build(version: str) -> None:
-    """Builds what is missing, with progress on standard output.
+    """Build the missing programs, with progress on standard output.
 
-    :raises subprocess.CalledProcessError: when that fails; what failed has been printed.
+    :raises subprocess.CalledProcessError: when that fails; the error has been printed.
     """
     playbook = Path(sys.executable).parent / "ansible-playbook"
     command = [str(playbook), "playbooks/control_plane.yml", "-i", "inventories/local"]
     subprocess.run([*command, "-e", f"local_cluster_kubernetes_version={version}"], cwd=ROOT, check=True)
 
 
-def linked(version: str, folder: Path) -> Path:
-    """`folder`, with every program under the name it is called by: Kubernetes's are one executable."""
+def link(version: str, folder: Path) -> Path:
+    """Link every program into `folder` by its name and return that; those of Kubernetes are one executable."""
     folder.mkdir()
     for name in KUBERNETES_PROGRAMS:
         (folder / name).symlink_to(cached() / f"hyperkube-{version}")

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from .processes import RESTARTS, Ended, Program, run_beside
+from .processes import MAX_RESTARTS, ProgramFailure, SupervisedProgram, run_beside
 
 
-def program(folder: Path, name: str, script: str) -> Program:
+def program(folder: Path, name: str, script: str) -> SupervisedProgram:
     (folder / "bin").mkdir(exist_ok=True)
     file = folder / "bin" / name
     file.write_text(f"#!/bin/sh\n{script}\n")
     file.chmod(0o755)
-    made = Program(folder, name)
-    made.start()
-    return made
+    started = SupervisedProgram(folder, name)
+    started.start()
+    return started
 
 
 def test_a_program_that_ends_is_started_again(tmp_path: Path) -> None:
@@ -31,11 +31,11 @@ def test_a_program_that_ends_is_started_again(tmp_path: Path) -> None:
     assert flaky.process.poll() is not None
 
 
-def test_a_program_that_does_not_stay_up_ends_the_command_with_its_last_words(tmp_path: Path) -> None:
+def test_a_program_that_does_not_stay_up_ends_the_command(tmp_path: Path) -> None:
     broken = program(tmp_path, "broken", "echo no disk left; exit 3")
-    with pytest.raises(Ended, match=r"broken ended with 3:\n(no disk left\n?)+"):
+    with pytest.raises(ProgramFailure, match=r"broken ended with 3:\n(no disk left\n?)+"):
         run_beside([broken], [sys.executable, "-c", "import signal; signal.pause()"])
-    assert (tmp_path / "broken.log").read_text().count("no disk left") == RESTARTS + 1
+    assert (tmp_path / "broken.log").read_text().count("no disk left") == MAX_RESTARTS + 1
 
 
 def test_the_status_of_the_command_is_passed_on(tmp_path: Path) -> None:
@@ -44,10 +44,10 @@ def test_the_status_of_the_command_is_passed_on(tmp_path: Path) -> None:
     steady.stop()
 
 
-def test_one_that_is_not_ready_in_time_says_what_it_last_said(tmp_path: Path) -> None:
+def test_a_program_that_is_not_ready_in_time_is_named_with_its_log(tmp_path: Path) -> None:
     slow = program(tmp_path, "slow", "echo still loading; exec sleep 60")
     (tmp_path / "slow.log").write_text("still loading\n")
-    with pytest.raises(Ended, match="slow was not ready in 0 s:\nstill loading"):
-        slow.await_ready(lambda: False, 0)
+    with pytest.raises(ProgramFailure, match="slow was not ready in 0 s:\nstill loading"):
+        slow.wait_until_ready(lambda: False, 0)
     os.kill(slow.process.pid, 9)
     slow.process.wait()

@@ -36,7 +36,7 @@ def loaded(name: str) -> ModuleType:
     ids=["output", "input", "no input", "failure", "no program"],
 )  # fmt: skip
 def test_a_command_answers_as_the_module_does(argv, stdin, expected) -> None:
-    answer = loaded("local_command").answer(argv, stdin)
+    answer = loaded("local_command").run_command(argv, stdin)
     assert {key: answer.get(key) for key in expected} == expected
     assert answer.get("failed", False) is bool(answer["rc"])
 
