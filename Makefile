@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup deploy teardown clean-cluster test test-quick quick-tests quick-lint prefetch test-unit test-collection
 .PHONY: test-playbooks test-newest test-newest-cached molecule molecule-shared molecule-production lint bench
-.PHONY: collection clean
+.PHONY: collection docs clean
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Where it is set, each of some hundred processes that tests start compiles again all it imports.
@@ -93,6 +93,9 @@ lint: setup ## ruff, mypy, shellcheck, yamllint, ansible-lint, antsibull
 bench: setup ## measure the service and the deployment
 	@bin/setup bench
 	python -m benches
+
+docs: setup ## write the pages of docs/reference that are generated from the code
+	@python -m tools.reference
 
 collection: setup ## build the publishable collection into dist/
 	ansible-galaxy collection build collections/ansible_collections/llm_devops/memory_graph --output-path dist --force
