@@ -124,13 +124,13 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors im
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import Cluster
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Discovery
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._parallel import in_parallel
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.kinds._kinds import judge
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import (
     _drift,
     _history,
     _lease,
     _revisions,
 )
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._predicates import judge
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},

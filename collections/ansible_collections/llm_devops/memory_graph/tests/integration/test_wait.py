@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Discovery
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.kinds._verdict import UNSEEN
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import CLUSTER_SCOPED, ref
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._step import Step
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._predicates import UNSEEN
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._wait import await_all
 
 LONG = 250

@@ -13,8 +13,8 @@ from typing import Any
 
 from .._errors import ManifestError
 from .._json import type_name
+from ..kinds._waves import wave_of
 from . import _manifest_checks, _server_owned
-from ._waves import wave_of
 from ._yaml_documents import documents
 
 Object = dict[str, Any]

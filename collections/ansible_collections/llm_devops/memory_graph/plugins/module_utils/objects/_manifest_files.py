@@ -14,8 +14,8 @@ from typing import Any
 
 from .._errors import ManifestError
 from ..cluster._kubeconfig import yaml
+from ..kinds._waves import split
 from ._manifest import PART_OF, Ref, prepared, ref
-from ._waves import split
 
 LIST = "kustomization.yaml"
 MARK = "# Written by llm_devops.memory_graph.manifest_files, which writes it anew: change it in an overlay.\n"

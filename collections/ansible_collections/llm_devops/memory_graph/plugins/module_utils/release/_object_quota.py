@@ -18,8 +18,8 @@ from .._errors import ApiError, ClusterError
 from .._json import mapping, mappings, strings, text
 from ..cluster._cluster import Cluster
 from ..cluster._parallel import in_parallel
+from ..kinds._waves import wave_of
 from ..objects._quantity import parse, show
-from ..objects._waves import wave_of
 from ._history import Record
 from ._step import Step
 

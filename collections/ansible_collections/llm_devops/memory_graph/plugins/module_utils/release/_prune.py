@@ -18,9 +18,9 @@ from ..cluster._cluster import FIELD_MANAGER, Cluster
 from ..cluster._discovery import Discovery, by_name
 from ..cluster._parallel import in_parallel
 from ..cluster._transport import TransportError
+from ..kinds._waves import wave_of
 from ..objects._manifest import PART_OF, Object, Ref, ref
 from ..objects._namespaces import held
-from ..objects._waves import wave_of
 from . import _applyset, _unserved
 from ._history import Member, Record
 from ._step import Step

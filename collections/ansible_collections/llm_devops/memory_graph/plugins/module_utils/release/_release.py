@@ -10,10 +10,12 @@ from dataclasses import replace
 
 from .._errors import ClusterError
 from ..cluster._cluster import Cluster
-from ..objects import _ownership, _waves
+from ..kinds import _waves
+from ..objects import _ownership
 from ..objects._manifest import Object, canonical, prepared, record_name
 from ..objects._namespaces import absent_namespaces
-from ..wait._wait import Status, await_all
+from ..wait._status import Status
+from ..wait._wait import await_all
 from . import (
     _adoption,
     _history,

@@ -14,7 +14,7 @@ from .._errors import ClusterError
 from ..cluster._cluster import Cluster
 from ..cluster._discovery import Discovery
 from ..objects import _manifest_checks
-from ..wait._wait import Status
+from ..wait._status import Status
 from . import _history, _lease, _prune
 from ._step import Step
 

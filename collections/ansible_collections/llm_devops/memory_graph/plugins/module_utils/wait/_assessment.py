@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""How an awaited object stands, and what troubles it: its verdict weighed with its pods and events. Pure."""
+"""The assessment of an awaited object: its verdict, weighed with its pods and events, and its problems. Pure."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from .._json import at, integer, mapping, mappings, text
+from ..kinds._claims import binding_problem, missing_volume
+from ..kinds._kinds import judge, kind_of
+from ..kinds._problem import Problem
+from ..kinds._verdict import Verdict, deleting, group_of, observed
+from ..kinds._workloads import desired_replicas
 from ..objects._manifest import Object, ref
 from ..objects._namespaces import held
 from . import _diagnose, _pod_status
-from ._diagnose import Trouble
-from ._pods import claims_of, is_workload, serving
-from ._predicates import Verdict, deleting, group_of, judge, observed, wanted_replicas
-from ._watch_cache import GONE, Evidence, moment
+from ._pods import claims_of, serving
+from ._watch_cache import DELETED, WatchCache, last_seen
 
 
 @dataclass(frozen=True)
-class Finding:
+class Assessment:
     """``text`` names the state and changes with it alone; ``detail`` may differ from event to event.
 
-    ``troubles`` are what may end the wait, each with the pod it was found in. ``stuck`` are broken pods of an earlier
+    ``problems`` may end the wait; each comes with the pod that has it. ``stuck`` are broken pods of an earlier
     revision that a StatefulSet does not replace before they are ready. ``serving`` counts ready pods of before.
     ``pending_claim`` is a PersistentVolumeClaim that has no volume yet.
     """
@@ -29,7 +32,7 @@ class Finding:
     verdict: Verdict
     text: str
     detail: str = ""
-    troubles: list[tuple[Trouble, Object | None]] = field(default_factory=list)
+    problems: list[tuple[Problem, Object | None]] = field(default_factory=list)
     stuck: list[Object] = field(default_factory=list)
     serving: str = ""
     pending_claim: bool = False
@@ -39,122 +42,87 @@ class Finding:
         return f"{self.text}: {self.detail}" if self.detail else self.text
 
 
-def find(obj: Object, evidence: Evidence) -> Finding:
-    """Weigh one object as it was last seen."""
-    verdict, kind = judge(obj), (group_of(obj), text(obj, "kind"))
-    if ref(obj) in evidence.deleted:
-        return Finding(verdict, "deleted", troubles=[(_deleted(obj), None)])
+def assess(obj: Object, cache: WatchCache) -> Assessment:
+    """Assess one object as it was last seen."""
+    verdict, kind = judge(obj), kind_of(obj)
+    if ref(obj) in cache.deleted:
+        return Assessment(verdict, "deleted", problems=[(_deleted(obj), None)])
     if verdict.state == "ready":
-        return Finding(verdict, verdict.reason)
-    if is_workload(obj):
-        return _workload(obj, verdict, evidence)
-    if kind == ("", "PersistentVolumeClaim") and verdict.state == "progressing":
-        return _claim(verdict, evidence.events(obj))
-    if kind == ("", "Service"):
-        state, detail = _parted(verdict.reason)
-        return Finding(verdict, state, _last_event(evidence.events(obj)) or detail)
-    if kind == ("autoscaling", "HorizontalPodAutoscaler"):
-        trouble = _diagnose.scale_trouble(verdict.reason)
-        return Finding(verdict, *_parted(verdict.reason), troubles=[(trouble, None)] if trouble else [])
+        return Assessment(verdict, verdict.reason)
+    if kind.has_pods:
+        return _workload(obj, verdict, cache)
+    events = cache.events(obj)
+    problem = kind.problem(obj, verdict, events)
+    problems: list[tuple[Problem, Object | None]] = [(problem, None)] if problem else []
     if verdict.state == "failed":
-        return Finding(verdict, verdict.reason, troubles=[(_own_failure(obj, verdict), None)])
-    return Finding(verdict, *_parted(verdict.reason))
+        return Assessment(verdict, verdict.reason, problems=problems)
+    state, _colon, detail = verdict.reason.partition(": ")  # MissingEndpoints: endpoints for … have no addresses
+    pending_claim = (group_of(obj), text(obj, "kind")) == ("", "PersistentVolumeClaim")
+    return Assessment(verdict, state, kind.detail(events) or detail, problems, pending_claim=pending_claim)
 
 
-def _own_failure(obj: Object, verdict: Verdict) -> Trouble:
-    """What an object's own status says; of an APIService a moment later, since its Service may just have come."""
-    if (group_of(obj), text(obj, "kind")) == ("apiregistration.k8s.io", "APIService"):
-        service = mapping(obj, "spec", "service")
-        why = "it points to a Service that does not exist; until it does, no namespace of the cluster can be deleted"
-        where = f"Service {text(service, 'name')} in {text(service, 'namespace')}"
-        way_out = f"create {where}, or correct spec.service"
-        return Trouble(verdict.reason, why, way_out, _diagnose.REFERENCE_PATIENCE)
-    return Trouble(verdict.reason, "", "")
-
-
-def _deleted(obj: Object) -> Trouble:
-    """An object that somebody else deletes: it will not become ready any more."""
+def _deleted(obj: Object) -> Problem:
+    """Return the problem of an object that somebody else deletes: it will not become ready any more."""
     since, finalizers = text(obj, "metadata", "deletionTimestamp"), held(obj)
-    if since == GONE:
+    if since == DELETED:
         way_out = "find out who deletes it, and run again to make it anew"
-        return Trouble("deleted while it was waited for", "", way_out, final=True)
-    waits = f", waiting for finalizers: {finalizers}" if finalizers else ""
+        return Problem("deleted while it was waited for", "", way_out, final=True)
+    finalizing = f", waiting for finalizers: {finalizers}" if finalizers else ""
     way_out = "wait until it is gone, and run again to make it anew"
-    return Trouble(f"being deleted since {since}{waits}", "", way_out, final=True)
+    return Problem(f"being deleted since {since}{finalizing}", "", way_out, final=True)
 
 
-def _parted(reason: str) -> tuple[str, str]:
-    """``MissingEndpoints: endpoints for … have no addresses`` as state and detail."""
-    state, _colon, detail = reason.partition(": ")
-    return state, detail
+def without_volume(assessment: Assessment, claim: Object) -> Assessment:
+    """Return the assessment of a claim whose volume, asked for by name, does not exist."""
+    problem = missing_volume(claim)
+    return replace(assessment, detail=problem.reason, problems=[(problem, None)])
 
 
-def _last_event(events: list[Object]) -> str:
-    """``AllocationFailed: no available IPs``."""
-    last = events[-1] if events else {}
-    return ": ".join(said for key in ("reason", "message") if (said := _diagnose.one_line(text(last, key))[:200]))
-
-
-def _claim(verdict: Verdict, events: list[Object]) -> Finding:
-    found = [(trouble, None) for trouble in map(_diagnose.claim_trouble, events[-1:]) if trouble]
-    return Finding(verdict, verdict.reason, _claim_detail(events), [*found], pending_claim=True)
-
-
-def without_volume(found: Finding, claim: Object) -> Finding:
-    """What was found of a claim, where the volume that it asks for by name is not there."""
-    trouble = _diagnose.no_volume(claim)
-    return replace(found, detail=trouble.reason, troubles=[(trouble, None)])
-
-
-def _claim_detail(events: list[Object]) -> str:
-    return _diagnose.one_line(text(events[-1], "message"))[:200] if events else ""
-
-
-def _workload(obj: Object, verdict: Verdict, evidence: Evidence) -> Finding:
+def _workload(obj: Object, verdict: Verdict, cache: WatchCache) -> Assessment:
     if group_of(obj) == "apps" and not observed(obj):  # until its controller has seen the change, pods are of before
-        return Finding(verdict, verdict.reason)
-    current, former = evidence.pods(obj)
+        return Assessment(verdict, verdict.reason)
+    current, former = cache.pods(obj)
     count = _count(obj, verdict, current)
-    word, detail = _least(current, evidence)
+    phase, detail = _slowest_pod(current, cache)
     serves = serving(obj, former)
     if verdict.state == "failed":
-        trouble, pod = _failure(obj, verdict, current, f"{word}: {detail}" if detail else "")
-        return Finding(verdict, f"{count} {word}".strip(), troubles=[(trouble, pod)], serving=serves)
-    troubles: list[tuple[Trouble, Object | None]] = []
-    if len(current) < wanted_replicas(obj) or obj["kind"] == "DaemonSet":
-        troubles += [(found, None) for found in _refusals(obj, evidence)]
+        problem, pod = _failure(obj, verdict, current, f"{phase}: {detail}" if detail else "")
+        return Assessment(verdict, f"{count} {phase}".strip(), problems=[(problem, pod)], serving=serves)
+    problems: list[tuple[Problem, Object | None]] = []
+    if len(current) < desired_replicas(obj) or obj["kind"] == "DaemonSet":
+        problems += [(problem, None) for problem in _refusals(obj, cache)]
     for pod in current:
-        found = _diagnose.trouble(pod, evidence.events(pod)) or _unbound(pod, evidence)
-        if found and not (found.crashed and obj["kind"] == "Job"):  # how often to try again is the Job's own policy
-            troubles.append((_probed(found, pod, evidence.events(pod)), pod))
-    stuck = [pod for pod in former if obj["kind"] == "StatefulSet" and _diagnose.trouble(pod)]
-    if not current and not word and obj["kind"] != "Job" and wanted_replicas(obj):
-        word = "replacing pods" if former else "creating pods"
-    text = f"{count} {word}".strip() if word else verdict.reason
-    return Finding(verdict, text, detail, troubles, stuck, serves)
+        pod_problem = _diagnose.pod_problem(pod, cache.events(pod)) or _unbound(pod, cache)
+        if pod_problem and not (pod_problem.crashed and obj["kind"] == "Job"):  # a Job has a policy of its own for that
+            problems.append((_probed(pod_problem, pod, cache.events(pod)), pod))
+    stuck = [pod for pod in former if obj["kind"] == "StatefulSet" and _diagnose.pod_problem(pod)]
+    if not current and not phase and obj["kind"] != "Job" and desired_replicas(obj):
+        phase = "replacing pods" if former else "creating pods"
+    text = f"{count} {phase}".strip() if phase else verdict.reason
+    return Assessment(verdict, text, detail, problems, stuck, serves)
 
 
 def _count(obj: Object, verdict: Verdict, current: list[Object]) -> str:
-    """``1/3``; of present pods, since the status of a Deployment counts ready ones of earlier revisions too."""
+    """Return ``1/3``, of present pods: the status of a Deployment counts ready ones of earlier revisions too."""
     if group_of(obj) == "apps" and current:
-        return f"{sum(judge(pod).state == 'ready' for pod in current)}/{wanted_replicas(obj)}"
+        return f"{sum(judge(pod).state == 'ready' for pod in current)}/{desired_replicas(obj)}"
     return verdict.reason.split(" ", maxsplit=1)[0] if verdict.reason[:1].isdigit() else ""
 
 
-def _least(pods: Iterable[Object], evidence: Evidence) -> tuple[str, str]:
-    """What the pod that is furthest from ready does."""
-    phases = [_pod_status.phase(pod, evidence.events(pod)) for pod in pods if judge(pod).state == "progressing"]
-    return min(phases, key=lambda one: (_pod_status.rank(one[0]), not one[1]), default=("", ""))
+def _slowest_pod(pods: Iterable[Object], cache: WatchCache) -> tuple[str, str]:
+    """Return the phase, and its detail, of the pod that is furthest from ready."""
+    phases = [_pod_status.phase(pod, cache.events(pod)) for pod in pods if judge(pod).state == "progressing"]
+    return min(phases, key=lambda phase: (_pod_status.rank(phase[0]), not phase[1]), default=("", ""))
 
 
-def _refusals(obj: Object, evidence: Evidence) -> Iterable[Trouble]:
-    """Only of the present: events of an earlier, refused try of the same object stay for an hour."""
+def _refusals(obj: Object, cache: WatchCache) -> Iterable[Problem]:
+    """Yield the newest refusal to create its pods. Events of an earlier, refused try of the object stay for an hour."""
     entries = mappings(obj, "metadata", "managedFields")
-    changed = max((text(one, "time") for one in entries if one.get("subresource") != "status"), default="")
-    for event in reversed(evidence.events(obj)):
-        found = _diagnose.refused_creation(event) if moment(event) >= changed else None
-        if found:
-            yield found
+    changed_at = max((text(entry, "time") for entry in entries if entry.get("subresource") != "status"), default="")
+    for event in reversed(cache.events(obj)):
+        problem = _diagnose.refused_creation(event) if last_seen(event) >= changed_at else None
+        if problem:
+            yield problem
             return
 
 
@@ -168,18 +136,21 @@ def _short_lived(obj: Object) -> bool:
     return text(obj, "kind") == "Job" and (deleting(obj) or life < _SHORT_LIFE_S)
 
 
-KILLED = frozenset({0, 137, 143})
-"""Exit codes of a container that was told to end: it did so in peace, or of SIGKILL or SIGTERM."""
+STOP_EXIT_CODES = frozenset({0, 137, 143})
+"""Exit codes of a container that was told to stop: it ended by itself, or by SIGKILL or SIGTERM."""
 
 
-def _probed(trouble: Trouble, pod: Object, events: list[Object]) -> Trouble:
-    """A container that the kubelet kills for its probe does not end by itself; one that does may fail its probe too."""
-    told_to_end = trouble.crashed and _exit_code(pod, trouble.container) in KILLED
-    for kind in ("Liveness", "Startup") if told_to_end else ():
-        told = _pod_status.probe(pod, trouble.container, events, kind)
-        if told:
-            return replace(trouble, why=f"its {kind.lower()} probe fails: {told}")
-    return trouble
+def _probed(problem: Problem, pod: Object, events: list[Object]) -> Problem:
+    """Return the problem with its probe as the reason, where the kubelet killed the container for it.
+
+    A container that ends by itself may fail its probe too.
+    """
+    was_stopped = problem.crashed and _exit_code(pod, problem.container) in STOP_EXIT_CODES
+    for kind in ("Liveness", "Startup") if was_stopped else ():
+        answer = _pod_status.probe(pod, problem.container, events, kind)
+        if answer:
+            return replace(problem, why=f"its {kind.lower()} probe fails: {answer}")
+    return problem
 
 
 def _exit_code(pod: Object, container: str) -> int:
@@ -189,37 +160,37 @@ def _exit_code(pod: Object, container: str) -> int:
     return -1
 
 
-def _unbound(pod: Object, evidence: Evidence) -> Trouble | None:
-    """Why claims the pod mounts get no volume, for those a StatefulSet makes from its template."""
+def _unbound(pod: Object, cache: WatchCache) -> Problem | None:
+    """Return why claims that the pod mounts get no volume: those that a StatefulSet makes from its template."""
     if at(pod, "spec", "nodeName"):
         return None
     namespace = text(pod, "metadata", "namespace")
     for name in claims_of(mapping(pod, "spec")):
-        for event in evidence.events_named("PersistentVolumeClaim", namespace, name)[-1:]:
-            found = _diagnose.claim_trouble(event)
-            if found:
-                return replace(found, reason=f"PersistentVolumeClaim {name}: {found.reason}")
+        for event in cache.events_named("PersistentVolumeClaim", namespace, name)[-1:]:
+            problem = binding_problem(event)
+            if problem:
+                return replace(problem, reason=f"PersistentVolumeClaim {name}: {problem.reason}")
     return None
 
 
-def _failure(obj: Object, verdict: Verdict, pods: list[Object], story: str) -> tuple[Trouble, Object | None]:
-    """What the controller says, with what is known of the pods behind it."""
+def _failure(obj: Object, verdict: Verdict, pods: list[Object], pod_story: str) -> tuple[Problem, Object | None]:
+    """Return the failure that the controller reports, explained by its pods, and the pod that explains it."""
     kind, name, namespace = text(obj, "kind"), text(obj, "metadata", "name"), text(obj, "metadata", "namespace")
     if kind in ("Job", "Pod"):
-        own = [obj] if kind == "Pod" else sorted(pods, key=lambda pod: text(pod, "metadata", "creationTimestamp"))
-        for pod in reversed(own):
-            container, how = _diagnose.ended(pod)
+        own_pods = [obj] if kind == "Pod" else sorted(pods, key=lambda pod: text(pod, "metadata", "creationTimestamp"))
+        for pod in reversed(own_pods):
+            container, ending = _diagnose.ended(pod)
             if container:
                 logs = f"kubectl -n {namespace} logs {text(pod, 'metadata', 'name')} -c {container}"
-                why = f"its pods ended in failure: {how}" if kind == "Job" else how
+                why = f"its pods ended in failure: {ending}" if kind == "Job" else ending
                 way_out = _KEEP if _short_lived(obj) else f"read its log  ·  {logs}"
-                return Trouble(verdict.reason, why, way_out, 0, container), pod
+                return Problem(verdict.reason, why, way_out, 0, container), pod
         describe = f"kubectl -n {namespace} describe {kind.lower()}/{name}"
-        return Trouble(verdict.reason, "", _KEEP if _short_lived(obj) else describe), None
+        return Problem(verdict.reason, "", _KEEP if _short_lived(obj) else describe), None
     if verdict.reason.startswith("ProgressDeadlineExceeded"):
         seconds = integer(obj, "spec", "progressDeadlineSeconds", default=600)
-        why = story or f"its pods did not become ready within progressDeadlineSeconds ({seconds})"
+        why = pod_story or f"its pods did not become ready within progressDeadlineSeconds ({seconds})"
         stuck = next((pod for pod in pods if judge(pod).state != "ready"), None)
         way_out = f"kubectl -n {namespace} describe pod {text(stuck, 'metadata', 'name')}" if stuck else ""
-        return Trouble(verdict.reason, why, way_out, 0, _diagnose.unready(stuck) if stuck else ""), stuck
-    return _diagnose.creation_trouble(verdict.reason), None
+        return Problem(verdict.reason, why, way_out, 0, _diagnose.unready(stuck) if stuck else ""), stuck
+    return _diagnose.creation_problem(verdict.reason), None

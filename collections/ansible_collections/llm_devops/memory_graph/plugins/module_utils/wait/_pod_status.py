@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a pod is doing, in the words of a progress line. Pure; works on a Pod and the events about it."""
+"""The phase of a pod in the words of a progress line. Pure; reads a Pod and the events about it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._json import at, integer, mapping, mappings, strings, text
-from ._diagnose import container_statuses, exit_of, one_line
-from ._watch_cache import times
+from ..kinds._problem import one_line
+from ._diagnose import container_statuses, exit_of
+from ._watch_cache import count
 
 Object = dict[str, Any]
 ORDER = ("scheduling", "preparing", "pulling", "initialising", "starting", "not ready")
 _PREPARATION = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedMapVolume")
-FEW_TIMES = 2  # one failed probe is how a start looks
+MIN_FAILURES = 2  # one failed probe is how a start looks
 MAX_COMMAND = 80  # characters
 
 
 def phase(pod: Object, events: Iterable[Object] = ()) -> tuple[str, str]:
-    """A word that stays while the state does, such as ``pulling``, and a detail, often empty."""
-    told = list(events)
-    conditions = {text(one, "type"): one for one in mappings(pod, "status", "conditions")}
+    """Return a word that stays while the state does, such as ``pulling``, and a detail, often empty."""
+    all_events = list(events)
+    conditions = {text(condition, "type"): condition for condition in mappings(pod, "status", "conditions")}
     scheduled = conditions.get("PodScheduled") or {}
     if scheduled.get("status") == "False":
         word = "scheduling gated" if scheduled.get("reason") == "SchedulingGated" else "scheduling"
@@ -31,7 +32,7 @@ def phase(pod: Object, events: Iterable[Object] = ()) -> tuple[str, str]:
         if reason and reason not in ("ContainerCreating", "PodInitializing"):
             return reason, _last_end(item)
     if at(conditions.get("PodReadyToStartContainers"), "status") == "False":
-        return "preparing", _latest(told, _PREPARATION)
+        return "preparing", _latest(all_events, _PREPARATION)
     for item in mappings(pod, "status", "initContainerStatuses"):
         if not item.get("ready") and not item.get("started"):
             return "initialising", f"container {text(item, 'name')}" if "running" in mapping(item, "state") else ""
@@ -43,7 +44,7 @@ def phase(pod: Object, events: Iterable[Object] = ()) -> tuple[str, str]:
     ready = conditions.get("Ready") or {}
     if all(item.get("ready") for item in containers) and ready.get("reason") == "ReadinessGatesNotReady":
         return "not ready", one_line(text(ready, "message"))
-    return _running(pod, containers, told)
+    return _running(pod, containers, all_events)
 
 
 def _running(pod: Object, containers: list[Object], events: list[Object]) -> tuple[str, str]:
@@ -60,21 +61,21 @@ def _running(pod: Object, containers: list[Object], events: list[Object]) -> tup
 
 
 def probe(pod: Object, container: str, events: Iterable[Object], kind: str) -> str:
-    """What the kubelet said of a probe that failed more than once; of a silent one, the command it runs."""
-    failed = [one for one in events if one.get("reason") == "Unhealthy"]
-    mine = [one for one in failed if text(one, "message").startswith(f"{kind} probe")]
-    if sum(map(times, mine)) < FEW_TIMES:
+    """Return the kubelet's message about a probe that failed more than once; of a silent one, the command it runs."""
+    failures = [event for event in events if event.get("reason") == "Unhealthy"]
+    of_probe = [event for event in failures if text(event, "message").startswith(f"{kind} probe")]
+    if sum(map(count, of_probe)) < MIN_FAILURES:
         return ""
-    said = one_line(text(mine[-1], "message"))
-    if said != f"{kind} probe failed:":
-        return said[:200]
+    message = one_line(text(of_probe[-1], "message"))
+    if message != f"{kind} probe failed:":
+        return message[:200]
     command = " ".join(_command(pod, container, f"{kind.lower()}Probe"))
-    shown = command if len(command) <= MAX_COMMAND else f"{command[: MAX_COMMAND - 1]}…"
-    return f"{kind} probe failed without output" + (f": {shown}" if shown else "")
+    command_text = command if len(command) <= MAX_COMMAND else f"{command[: MAX_COMMAND - 1]}…"
+    return f"{kind} probe failed without output" + (f": {command_text}" if command_text else "")
 
 
 def _command(pod: Object, container: str, probe_key: str) -> list[str]:
-    """The command of a container's probe; empty for a probe over the network."""
+    """Return the command of a container's probe; empty for a probe over the network."""
     for key in ("containers", "initContainers"):
         for item in mappings(pod, "spec", key):
             if text(item, "name") == container:
@@ -88,10 +89,10 @@ def _last_end(item: Object) -> str:
 
 
 def _latest(events: list[Object], reasons: tuple[str, ...]) -> str:
-    found = [one for one in events if one.get("reason") in reasons]
-    return f"{text(found[-1], 'reason')}: {one_line(text(found[-1], 'message'))[:200]}" if found else ""
+    latest = [event for event in events if event.get("reason") in reasons]
+    return f"{text(latest[-1], 'reason')}: {one_line(text(latest[-1], 'message'))[:200]}" if latest else ""
 
 
 def rank(word: str) -> int:
-    """How far a pod is; what is out of the ordinary comes first."""
-    return next((index for index, known in enumerate(ORDER) if word.startswith(known)), -1)
+    """Return how far a pod is; the unusual phases come first."""
+    return next((index for index, phase_word in enumerate(ORDER) if word.startswith(phase_word)), -1)

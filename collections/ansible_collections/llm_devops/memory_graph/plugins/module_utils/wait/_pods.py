@@ -1,43 +1,33 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which pods are a workload's, and which of them are of the revision that is rolled out. Pure."""
+"""The pods of a workload, and those of the revision that is rolled out. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from .._json import at, integer, mapping, mappings, text
-from ._predicates import group_of, judge, wanted_replicas
+from ..kinds._kinds import is_workload, judge
+from ..kinds._verdict import Object
+from ..kinds._workloads import desired_replicas
 
-Object = dict[str, Any]
 REVISION = "deployment.kubernetes.io/revision"
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"  # still what a DaemonSet's controller goes by
-WORKLOADS = {
-    "apps": frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"}),
-    "batch": frozenset({"Job"}),
-    "": frozenset({"Pod", "ReplicationController"}),
-}
-
-
-def is_workload(obj: Object) -> bool:
-    """Whether the object is a pod, or runs pods we wait for."""
-    return text(obj, "kind") in WORKLOADS.get(group_of(obj), ())
 
 
 def controller(obj: Object) -> Object:
-    """The owner reference that controls an object, or an empty one."""
-    return next((one for one in mappings(obj, "metadata", "ownerReferences") if one.get("controller")), {})
+    """Return the owner reference that controls an object, or an empty one."""
+    return next((owner for owner in mappings(obj, "metadata", "ownerReferences") if owner.get("controller")), {})
 
 
 def revision_of(pod: Object) -> str:
-    """What marks a pod with the revision of its workload."""
-    marks = ("pod-template-hash", "pod-template-generation", "controller-revision-hash")
-    return next((found for mark in marks if (found := text(pod, "metadata", "labels", mark))), "")
+    """Return the label by which a pod names the revision of its workload."""
+    labels = ("pod-template-hash", "pod-template-generation", "controller-revision-hash")
+    return next((revision for label in labels if (revision := text(pod, "metadata", "labels", label))), "")
 
 
 def current_revision(workload: Object, pods: Iterable[Object], replica_sets: Iterable[Object]) -> str:
-    """The mark of the pods that are rolled out now, empty where a workload has no revisions.
+    """Return the revision that is rolled out now, empty where a workload has no revisions.
 
     Without ReplicaSets to read, a Deployment's newest pod tells.
     """
@@ -48,10 +38,12 @@ def current_revision(workload: Object, pods: Iterable[Object], replica_sets: Ite
         return text(annotations, TEMPLATE_GENERATION)
     if kind != "Deployment":
         return ""
-    for one in replica_sets:
-        numbered = at(one, "metadata", "annotations", REVISION)
-        if controller(one).get("uid") == at(workload, "metadata", "uid") and numbered == annotations.get(REVISION):
-            return text(one, "metadata", "labels", "pod-template-hash")
+    for replica_set in replica_sets:
+        number = at(replica_set, "metadata", "annotations", REVISION)
+        if controller(replica_set).get("uid") == at(workload, "metadata", "uid") and number == annotations.get(
+            REVISION
+        ):
+            return text(replica_set, "metadata", "labels", "pod-template-hash")
     newest = max(pods, key=lambda pod: text(pod, "metadata", "creationTimestamp"), default=None)
     return revision_of(newest) if newest else ""
 
@@ -72,13 +64,13 @@ def _ordinal(pod: Object) -> int:
 
 
 def serving(workload: Object, former: Iterable[Object]) -> str:
-    """How many ready pods of earlier revisions are left of those wanted, as ``2/3``; empty when none is."""
+    """Return how many ready pods of earlier revisions serve, as ``2/3`` of the desired; empty when none does."""
     ready = sum(judge(pod).state == "ready" for pod in former)
-    return f"{ready}/{wanted_replicas(workload)}" if ready else ""
+    return f"{ready}/{desired_replicas(workload)}" if ready else ""
 
 
 def pod_specs(manifest: Object) -> list[Object]:
-    """The pod spec of a workload that will have pods by itself; none of a CronJob, or of one scaled to nothing."""
+    """Return the pod spec of a workload that gets pods by itself: none of a CronJob, or of one scaled to nothing."""
     spec = mapping(manifest, "spec")
     none = spec.get("suspend") or spec.get("replicas") == 0 or spec.get("parallelism") == 0
     if not is_workload(manifest) or none:
@@ -87,18 +79,20 @@ def pod_specs(manifest: Object) -> list[Object]:
 
 
 def claims_of(pod_spec: Object) -> list[str]:
-    """Names of the PersistentVolumeClaims a pod mounts."""
+    """Return the names of the PersistentVolumeClaims that a pod mounts."""
     claims = (text(volume, "persistentVolumeClaim", "claimName") for volume in mappings(pod_spec, "volumes"))
     return [claim for claim in claims if claim]
 
 
 def unproven(workload: Object, before: Object | None) -> bool:
-    """Whether new pods count as ready the moment their program starts, also when it is about to end.
+    """Whether new pods count as ready the moment their program starts, even if it ends right after.
 
-    So it is where no container has a readiness probe and the workload has no minReadySeconds.
+    They do where no container has a readiness probe and the workload has no minReadySeconds.
     """
     spec, specs = mapping(workload, "spec"), pod_specs(workload)
     if not specs or workload["kind"] == "Job" or spec.get("minReadySeconds") or spec.get("paused"):
         return False
-    same = before is not None and at(before, "spec", "template") == spec.get("template")
-    return not same and not any("readinessProbe" in one for one in mappings(specs[0], "containers"))
+    same_template = before is not None and at(before, "spec", "template") == spec.get("template")
+    return not same_template and not any(
+        "readinessProbe" in container for container in mappings(specs[0], "containers")
+    )

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Changes of one collection, for as long as it takes: a watch that is opened again whenever it ends."""
+"""A watch of one collection that is opened again whenever it ends."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .._errors import ApiError, ClusterError
 from ..cluster._cluster import Cluster
 from ..cluster._transport import TransportError
 
-SERVER_SECONDS = 290  # below the read timeout of a stream, so that the server and not the client ends a quiet watch
-PAUSE_SECONDS = 0.2
-RECOVERY_SECONDS = 1.0
+SERVER_TIMEOUT_S = 290  # below the read timeout of a stream, so that the server and not the client ends a quiet watch
+REOPEN_INTERVAL_S = 0.2
+RECOVERY_INTERVAL_S = 1.0
 FINAL = frozenset({400, 401, 403, 404, 405})
 
 
@@ -25,29 +25,29 @@ FINAL = frozenset({400, 401, 403, 404, 405})
 class Opened:
     """The watch begins (again): the server sends what exists first, so what is not sent is gone."""
 
-    watch: Watch
+    watch: CollectionWatch
 
 
 @dataclass(frozen=True)
 class Refused:
     """The watch is over for good: not permitted, or the API server no longer knows the kind."""
 
-    watch: Watch
+    watch: CollectionWatch
     error: ApiError
 
 
 @dataclass(frozen=True)
-class Lost:
+class ConnectionLost:
     """The API server does not answer for now."""
 
-    watch: Watch
+    watch: CollectionWatch
     error: ClusterError
 
 
-class Watch(threading.Thread):
+class CollectionWatch(threading.Thread):
     """Feeds changes of one collection into a queue until closed. An API server that goes away is waited for.
 
-    The queue gets :class:`Opened`, then ``(watch, event)`` for every event; :class:`Lost`; :class:`Refused`.
+    The queue gets :class:`Opened`, then ``(watch, event)`` for every event; :class:`ConnectionLost`; :class:`Refused`.
     """
 
     def __init__(self, cluster: Cluster, path: str, query: dict[str, Any], sink: queue.SimpleQueue[Any]) -> None:
@@ -60,21 +60,21 @@ class Watch(threading.Thread):
         while not self._closed.is_set():
             try:
                 # without a resourceVersion the server first sends what exists: no list, no gap after a broken watch
-                query = {"watch": "1", "timeoutSeconds": SERVER_SECONDS, **self._query}
+                query = {"watch": "1", "timeoutSeconds": SERVER_TIMEOUT_S, **self._query}
                 self._response = self._cluster.stream(self._path, query)
                 self._sink.put(Opened(self))
                 for line in _lines(self._response):
                     self._sink.put((self, json.loads(line)))
-                self._closed.wait(PAUSE_SECONDS)
+                self._closed.wait(REOPEN_INTERVAL_S)
             except ClusterError as error:
                 if isinstance(error, ApiError) and error.status in FINAL:
                     self._sink.put(Refused(self, error))
                     return
                 if not self._closed.is_set():  # an API server that restarts, or is short of breath, comes back
-                    self._sink.put(Lost(self, error))
-                    self._closed.wait(RECOVERY_SECONDS)
+                    self._sink.put(ConnectionLost(self, error))
+                    self._closed.wait(RECOVERY_INTERVAL_S)
             except (TransportError, OSError, ValueError, AttributeError):  # dropped, or closed under our feet
-                self._closed.wait(PAUSE_SECONDS)
+                self._closed.wait(REOPEN_INTERVAL_S)
 
     def close(self) -> None:
         self._closed.set()

@@ -10,12 +10,12 @@ import json
 
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError, ManifestError
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.kinds import _waves
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects import (
     _diff,
     _fields,
     _manifest,
     _redact,
-    _waves,
 )
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _history, _prune
 from hypothesis import given

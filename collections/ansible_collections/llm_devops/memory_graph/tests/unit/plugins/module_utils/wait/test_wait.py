@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""The wait as a whole: whose pods count, how long a trouble is borne, what is said, and when nobody answers."""
+"""The wait as a whole: the pods that count, the grace of a problem, the lines reported, an absent API server."""
 
 from __future__ import annotations
 
@@ -11,30 +11,35 @@ import threading
 
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, Unreachable
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._assessment import find
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._watch import Lost, Opened, Refused, Watch
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._watch_cache import Evidence
-from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.wait.waiting import (
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._assessment import assess
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._watch import (
+    CollectionWatch,
+    ConnectionLost,
+    Opened,
+    Refused,
+)
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._watch_cache import WatchCache
+from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.wait.harness import (
     ALL,
-    Waiting,
+    WaitHarness,
     recorded,
 )
 
 
-def seen(*objects):
-    """Evidence as one watch has shown it."""
-    evidence = Evidence({})
-    for one in objects:
-        evidence.note("watch", {"type": "ADDED", "object": one})
-    return evidence
+def cache_of(*objects):
+    """A cache of what one watch has shown."""
+    cache = WatchCache({})
+    for obj in objects:
+        cache.update("watch", {"type": "ADDED", "object": obj})
+    return cache
 
 
-def of_revision(original, mark, uid, revision):
+def of_revision(original, pod_hash, uid, revision):
     """A ReplicaSet and its pod, like the recorded ones but of another revision of the Deployment."""
-    text = json.dumps(original).replace("6658797cb9", mark)
+    text = json.dumps(original).replace("6658797cb9", pod_hash)
     replica_set, pod = json.loads(text)
-    for one in (replica_set, pod):
-        one["metadata"]["uid"] = f"{uid}-{one['kind']}"
+    for obj in (replica_set, pod):
+        obj["metadata"]["uid"] = f"{uid}-{obj['kind']}"
     replica_set["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = revision
     return replica_set, pod
 
@@ -50,66 +55,67 @@ def web():
 
 def test_pods_of_the_newest_replica_set_are_the_present_ones(web):
     deployment, (old_set, old_pod), (new_set, new_pod) = web
-    evidence = seen(old_set, new_set, old_pod, new_pod, recorded("Pod", "late"))
-    assert evidence.pods(deployment) == ([new_pod], [old_pod])
+    cache = cache_of(old_set, new_set, old_pod, new_pod, recorded("Pod", "late"))
+    assert cache.pods(deployment) == ([new_pod], [old_pod])
 
 
-def test_without_replica_sets_the_newest_pod_tells(web):
+def test_without_replica_sets_the_newest_pod_has_the_revision(web):
     deployment, (_old_set, old_pod), (_new_set, new_pod) = web
     old_pod["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z"
-    assert seen(new_pod, old_pod).pods(deployment) == ([new_pod], [old_pod])
+    assert cache_of(new_pod, old_pod).pods(deployment) == ([new_pod], [old_pod])
 
 
 def test_what_is_gone_when_a_watch_begins_anew_is_forgotten(web):
     deployment, _old, (new_set, new_pod) = web
-    evidence = seen(new_set, new_pod)
-    evidence.opened("another watch")
-    assert evidence.pods(deployment)[0]
-    evidence.opened("watch")
-    assert evidence.pods(deployment) == ([], [])
+    cache = cache_of(new_set, new_pod)
+    cache.opened("another watch")
+    assert cache.pods(deployment)[0]
+    cache.opened("watch")
+    assert cache.pods(deployment) == ([], [])
 
 
 def test_pods_an_update_strategy_leaves_alone_are_present_ones():
     for kind, name in (("StatefulSet", "partitioned"), ("StatefulSet", "on-delete"), ("DaemonSet", "on-delete")):
         workload = recorded(kind, name)
         pods = [
-            one for one in ALL
-            if one["kind"] == "Pod" and any(o["kind"] == kind for o in one["metadata"].get("ownerReferences", []))
-            and one["metadata"]["name"].startswith(name)
+            pod for pod in ALL
+            if pod["kind"] == "Pod"
+            and any(owner["kind"] == kind for owner in pod["metadata"].get("ownerReferences", []))
+            and pod["metadata"]["name"].startswith(name)
         ]  # fmt: skip
         assert len(pods) >= 1
-        assert seen(*pods).pods(workload)[1] == []
+        assert cache_of(*pods).pods(workload)[1] == []
 
 
 def test_a_rollout_past_its_deadline_says_what_its_pod_says():
     late = recorded("Deployment", "late")
-    events = [one for one in ALL if one["kind"] == "Event"]
-    found = find(late, seen(recorded("ReplicaSet", "late"), recorded("Pod", "late"), *events))
-    ((trouble, pod),) = found.troubles
-    assert trouble.reason.startswith("ProgressDeadlineExceeded: ")
-    assert trouble.why == "not ready: Readiness probe failed: no database"
+    events = [event for event in ALL if event["kind"] == "Event"]
+    assessment = assess(late, cache_of(recorded("ReplicaSet", "late"), recorded("Pod", "late"), *events))
+    ((problem, pod),) = assessment.problems
+    assert problem.reason.startswith("ProgressDeadlineExceeded: ")
+    assert problem.why == "not ready: Readiness probe failed: no database"
     assert pod["metadata"]["name"].startswith("late-")
-    assert trouble.container == "main"
+    assert problem.container == "main"
 
 
 def test_a_broken_revision_counts_its_own_pods_and_names_what_still_serves(web):
     deployment, (old_set, old_pod), (new_set, new_pod) = web
     deployment["status"]["replicas"] = 2
     break_image(new_pod)
-    found = find(deployment, seen(old_set, new_set, old_pod, new_pod))
-    assert (found.text, found.serving) == ("0/1 ErrImageNeverPull", "1/1")
+    assessment = assess(deployment, cache_of(old_set, new_set, old_pod, new_pod))
+    assert (assessment.text, assessment.serving) == ("0/1 ErrImageNeverPull", "1/1")
 
 
 def break_image(pod, reason="ErrImageNeverPull"):
     pod["status"]["containerStatuses"][0].update(ready=False, state={"waiting": {"reason": reason}})
-    for one in pod["status"]["conditions"]:
-        if one["type"] in ("Ready", "ContainersReady"):
-            one["status"] = "False"
+    for condition in pod["status"]["conditions"]:
+        if condition["type"] in ("Ready", "ContainersReady"):
+            condition["status"] = "False"
 
 
 @pytest.fixture
 def waiting(monkeypatch):
-    return Waiting(monkeypatch)
+    return WaitHarness(monkeypatch)
 
 
 @pytest.fixture
@@ -142,7 +148,7 @@ def test_a_node_that_is_on_its_way_is_waited_for(waiting, starting):
     assert waiting.after(100).state("Deployment/web") == "progressing"
 
 
-def test_a_trouble_that_passes_is_forgotten(waiting, starting):
+def test_a_problem_that_passes_is_forgotten(waiting, starting):
     deployment, new_set, pod = starting
     stuck = unschedulable(copy.deepcopy(pod))
     waiting.begin(deployment).show(new_set, stuck).after(14)
@@ -161,7 +167,7 @@ def test_a_workload_its_autoscaler_has_not_scaled_yet_is_waited_for(waiting, web
     }  # fmt: skip
     waiting.begin(deployment, autoscaler).show(new_set, new_pod).after(60)
     assert waiting.state("Deployment/web") == "progressing"
-    assert "Deployment/web  1/1 ready, its autoscaler wants 2" in waiting.said
+    assert "Deployment/web  1/1 ready, its autoscaler wants 2" in waiting.lines
     deployment["spec"]["replicas"] = 2
     deployment["status"].update(replicas=2, updatedReplicas=2, availableReplicas=2, readyReplicas=2)
     assert waiting.show(deployment).after(60).state("Deployment/web") == "ready"
@@ -181,7 +187,7 @@ def crash(pod):
     return pod
 
 
-def test_a_crash_loop_is_borne_while_another_workload_starts(waiting, starting):
+def test_a_crash_loop_may_last_while_another_workload_starts(waiting, starting):
     deployment, new_set, pod = starting
     database = recorded("StatefulSet", "on-delete")
     database["status"].update(availableReplicas=0)
@@ -243,7 +249,7 @@ def test_one_line_is_said_a_change_of_state(waiting, starting):
                  "involvedObject": {"kind": "Pod", "namespace": "demo", "name": pod["metadata"]["name"]},
                  "reason": "Unhealthy", "message": f"Readiness probe failed: try {count}", "count": count}  # fmt: skip
         waiting.show(event)
-    assert waiting.said == [
+    assert waiting.lines == [
         "Deployment/web  0/1 creating pods",
         "Deployment/web  0/1 pulling",
         "Deployment/web  0/1 starting",
@@ -251,7 +257,7 @@ def test_one_line_is_said_a_change_of_state(waiting, starting):
     ]
 
 
-class Response:
+class WatchResponse:
     """A watch that shows some events and then stays open until it is closed."""
 
     def __init__(self, *events, ends=False):
@@ -266,7 +272,7 @@ class Response:
         self._shut.set()
 
 
-class Scripted:
+class ScriptedCluster:
     """A cluster whose watches end as told, one after the other."""
 
     def __init__(self, *answers):
@@ -281,24 +287,30 @@ class Scripted:
 
 def test_a_watch_is_opened_again_until_it_is_refused(monkeypatch):
     monkeypatch.setattr(
-        "ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._watch.RECOVERY_SECONDS", 0
+        "ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._watch.RECOVERY_INTERVAL_S", 0
     )
     event = {"type": "ADDED", "object": {"kind": "Pod"}}
     refusal = ApiError(403, {}, "may not")
-    script = Scripted(Response(event, ends=True), Unreachable("gone", "wait"), ApiError(503, {}, "busy"), refusal)
+    script = ScriptedCluster(
+        WatchResponse(event, ends=True), Unreachable("gone", "wait"), ApiError(503, {}, "busy"), refusal
+    )
     sink = queue.SimpleQueue()
-    watch = Watch(script, "/api/v1/pods", {}, sink)
+    watch = CollectionWatch(script, "/api/v1/pods", {}, sink)
     watch.run()
-    told = [sink.get_nowait() for _told in range(sink.qsize())]
-    assert [type(one) for one in told] == [Opened, tuple, Lost, Lost, Refused]
-    assert told[1] == (watch, event)
-    assert told[4].error is refusal
+    messages = [sink.get_nowait() for _index in range(sink.qsize())]
+    assert [type(message) for message in messages] == [Opened, tuple, ConnectionLost, ConnectionLost, Refused]
+    assert messages[1] == (watch, event)
+    assert messages[4].error is refusal
 
 
-def test_an_api_server_that_goes_away_is_said_and_waited_for(waiting, starting):
+def test_an_api_server_that_goes_away_is_reported_and_waited_for(waiting, starting):
     deployment = starting[0]
     waiting.begin(deployment)
-    for told in (Lost(None, Unreachable("no answer", "")), Lost(None, Unreachable("no answer", "")), Opened(None)):
-        waiting.waiter._note(told)
-    assert waiting.said == ["no answer; waiting for it to come back"]
+    for message in (
+        ConnectionLost(None, Unreachable("no answer", "")),
+        ConnectionLost(None, Unreachable("no answer", "")),
+        Opened(None),
+    ):
+        waiting.waiter._handle(message)
+    assert waiting.lines == ["no answer; waiting for it to come back"]
     assert waiting.state("Deployment/web") == "progressing"

@@ -11,16 +11,19 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors im
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Resource
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import ref
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._watch import Opened
-from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.wait.waiting import Waiting, recorded
+from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.wait.harness import (
+    WaitHarness,
+    recorded,
+)
 
 
 @pytest.fixture
 def waiting(monkeypatch):
-    return Waiting(monkeypatch)
+    return WaitHarness(monkeypatch)
 
 
-def gone(waiting, obj):
-    waiting.waiter.evidence.note("watch", {"type": "DELETED", "object": copy.deepcopy(obj)})
+def deleted(waiting, obj):
+    waiting.waiter.cache.update("watch", {"type": "DELETED", "object": copy.deepcopy(obj)})
     return waiting.after(0)
 
 
@@ -31,7 +34,7 @@ def gone(waiting, obj):
 def test_what_somebody_deletes_ends_the_wait_by_name(waiting, identity, action):
     obj = recorded(*identity)
     name = f"{obj['kind']}/{obj['metadata']['name']}"
-    assert gone(waiting.begin(obj, action=action), obj).state(name) == "failed"
+    assert deleted(waiting.begin(obj, action=action), obj).state(name) == "failed"
     (status,) = waiting.waiter.status.values()
     assert status.reason == "deleted while it was waited for"
     assert status.way_out == "find out who deletes it, and run again to make it anew"
@@ -42,7 +45,7 @@ def test_what_is_deleted_after_it_became_ready_ends_the_wait_too(waiting):
     public["status"] = {"loadBalancer": {"ingress": [{"hostname": "lb.example"}]}}
     waiting.begin(public, claim).after(0)
     assert waiting.state("Service/balanced") == "ready"
-    assert gone(waiting, public).state("Service/balanced") == "failed"
+    assert deleted(waiting, public).state("Service/balanced") == "failed"
 
 
 def test_what_is_deleted_and_held_by_a_finalizer_ends_the_wait(waiting):
@@ -58,19 +61,19 @@ def test_a_finished_job_counts_by_its_condition_deleted_or_not(waiting, name, st
     job = recorded("Job", name)
     running = copy.deepcopy(job)
     running["status"] = {}
-    assert gone(waiting.begin(running), job).state(f"Job/{name}") == state
+    assert deleted(waiting.begin(running), job).state(f"Job/{name}") == state
 
 
 def test_a_pod_that_ends_because_it_is_deleted_is_not_complete(waiting):
     pod = recorded("Pod", "late")
-    deleted = copy.deepcopy(pod)
-    deleted["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    ended = copy.deepcopy(deleted)
+    deleting = copy.deepcopy(pod)
+    deleting["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    ended = copy.deepcopy(deleting)
     ended["status"]["phase"] = "Succeeded"
     waiting.begin(pod)
-    waiting.waiter.evidence.note("watch", {"type": "MODIFIED", "object": deleted})
-    waiting.waiter.evidence.note("watch", {"type": "MODIFIED", "object": ended})
-    assert gone(waiting, ended).state(f"Pod/{pod['metadata']['name']}") == "failed"
+    waiting.waiter.cache.update("watch", {"type": "MODIFIED", "object": deleting})
+    waiting.waiter.cache.update("watch", {"type": "MODIFIED", "object": ended})
+    assert deleted(waiting, ended).state(f"Pod/{pod['metadata']['name']}") == "failed"
 
 
 def unshown(waiting, job):
@@ -79,7 +82,7 @@ def unshown(waiting, job):
     waiting.waiter.steps[ref(job)].resource = Resource("batch/v1", "Job", "jobs", True, frozenset())
     waiting.waiter.watched = {ref(job)}
     waiting.waiter.watches = {"watch": ("batch", "Job", job["metadata"]["namespace"])}
-    waiting.waiter._note(Opened("watch"))
+    waiting.waiter._handle(Opened("watch"))
     return waiting.waiter
 
 
@@ -97,7 +100,7 @@ def test_a_job_that_was_gone_before_the_watch_is_known_by_its_events(waiting, ev
     waiter = unshown(waiting, job)
     waiting.cluster.events = events
     waiting.clock.now += 1
-    waiter._look_for_unshown()
+    waiter._read_unshown()
     assert waiting.after(0).state("Job/complete") == state
 
 
@@ -105,9 +108,9 @@ def test_what_a_watch_shows_is_not_looked_for(waiting):
     job = recorded("Job", "suspended")
     job["spec"]["suspend"] = False
     waiter = unshown(waiting, job)
-    waiter._note(("watch", {"type": "ADDED", "object": job}))
+    waiter._handle(("watch", {"type": "ADDED", "object": job}))
     waiting.clock.now += 5
-    waiter._look_for_unshown()
+    waiter._read_unshown()
     assert waiting.after(0).state("Job/suspended") == "progressing"
 
 
@@ -121,7 +124,7 @@ def named_volume():
 def test_a_claim_of_a_volume_that_is_not_there_ends_the_wait(waiting, named_volume):
     waiting.begin(named_volume).after(0).after(4)
     assert waiting.state("PersistentVolumeClaim/first-consumer") == "progressing"
-    assert waiting.said == ["PersistentVolumeClaim/first-consumer  pending: PersistentVolume disk does not exist"]
+    assert waiting.lines == ["PersistentVolumeClaim/first-consumer  pending: PersistentVolume disk does not exist"]
     assert waiting.after(2).state("PersistentVolumeClaim/first-consumer") == "failed"
     (status,) = waiting.waiter.status.values()
     assert status.reason == "PersistentVolume disk does not exist"
@@ -137,21 +140,21 @@ def test_a_claim_of_a_volume_that_comes_is_waited_for(waiting, named_volume):
 
 def test_a_claim_of_a_volume_that_may_not_be_read_is_waited_for(waiting, named_volume):
     def forbidden(_path):
-        asked.append(_path)
+        paths.append(_path)
         raise ApiError(403, {}, "may not get persistentvolumes")
 
-    asked, waiting.cluster.find = [], forbidden
+    paths, waiting.cluster.find = [], forbidden
     waiting.begin(named_volume).after(0).after(600)
     assert waiting.state("PersistentVolumeClaim/first-consumer") == "progressing"
-    assert asked == ["/api/v1/persistentvolumes/disk"]
+    assert paths == ["/api/v1/persistentvolumes/disk"]
 
 
 def test_a_load_balancer_that_nobody_makes_is_said_after_a_moment(waiting):
     public = recorded("Service", "balanced")
     waiting.begin(public).after(0)
-    assert waiting.said == ["Service/balanced  no load balancer address yet"]
+    assert waiting.lines == ["Service/balanced  no load balancer address yet"]
     waiting.after(2).after(600)
-    assert waiting.said[1:] == ["Service/balanced  no load balancer address yet: not seen by its controller yet"]
+    assert waiting.lines[1:] == ["Service/balanced  no load balancer address yet: not seen by its controller yet"]
     assert waiting.state("Service/balanced") == "progressing"
     (status,) = waiting.waiter.run(0)
     assert status.why == "nothing in the cluster has given the Service an address"
@@ -166,10 +169,10 @@ def test_a_load_balancer_that_somebody_is_at_work_on_says_what_it_is_told(waitin
     event = {"apiVersion": "v1", "kind": "Event", "metadata": {"uid": "1", "name": "e"}, "involvedObject": about,
              "reason": "AllocationFailed", "message": "no available IPs"}  # fmt: skip
     waiting.begin(public).after(3)
-    assert waiting.said == ["Service/balanced  no load balancer address yet" + (
+    assert waiting.lines == ["Service/balanced  no load balancer address yet" + (
         "" if trace else ": not seen by its controller yet")]  # fmt: skip
     waiting.show(event)
-    assert waiting.said[1:] == ["Service/balanced  no load balancer address yet: AllocationFailed: no available IPs"]
+    assert waiting.lines[1:] == ["Service/balanced  no load balancer address yet: AllocationFailed: no available IPs"]
     (status,) = waiting.waiter.run(0)
     assert status.why == "its load balancer controller has not given it an address"
     assert status.way_out == "read what it says of it  ·  kubectl -n demo describe service balanced"

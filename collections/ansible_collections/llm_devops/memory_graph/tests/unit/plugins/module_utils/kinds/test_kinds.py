@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""When an object is ready, judged from objects as a Kubernetes 1.34 API server showed them, and from made ones."""
+"""The rows of the table of kinds, with objects that a Kubernetes 1.34 API server showed, and with made ones."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ import json
 from pathlib import Path
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait import _predicates
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._predicates import UNSEEN, judge
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.kinds._kinds import (
+    KINDS,
+    WORKLOADS,
+    judge,
+    kind_of,
+    row,
+)
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.kinds._verdict import UNSEEN
 
 RECORDED = {
     (obj["kind"], obj["metadata"]["name"]): obj
@@ -88,8 +94,8 @@ def test_an_autoscaler_names_every_metric_without_a_value(active, current, reaso
 def v1_autoscaler(**states):
     """As an API server shows it in autoscaling/v1: conditions are in an annotation."""
     obj = custom("autoscaling/v1", "HorizontalPodAutoscaler", currentReplicas=1, desiredReplicas=0)
-    told = json.dumps(conditions(**states)["conditions"])
-    obj["metadata"]["annotations"] = {"autoscaling.alpha.kubernetes.io/conditions": told}
+    carried = json.dumps(conditions(**states)["conditions"])
+    obj["metadata"]["annotations"] = {"autoscaling.alpha.kubernetes.io/conditions": carried}
     return obj
 
 
@@ -244,6 +250,54 @@ def test_by_conditions(obj, verdict):
 
 
 def test_every_rule_survives_an_object_without_status():
-    for group, kind in _predicates._RULES:
+    for group, kind in KINDS:
         bare = {"apiVersion": f"{group}/v1" if group else "v1", "kind": kind, "metadata": {"name": "x"}, "spec": {}}
         assert judge(bare).state in ("ready", "progressing")
+
+
+def test_no_two_rows_have_kinds_of_one_name():
+    """Waves and stages go by the name of a kind, whatever its group."""
+    names = [name for _group, name in KINDS]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("identity", KINDS, ids="/".join)
+def test_a_row_has_its_stage_where_workloads_are_and_sentences_for_a_late_object(identity):
+    kind = row(*identity)
+    assert (kind.stage == "workload") == (kind.wave == WORKLOADS)
+    for reason in ("pending", UNSEEN):
+        assert all(kind.late(identity[1], reason, "kubectl describe"))
+
+
+@pytest.mark.parametrize(
+    ("identity", "reason", "why"),
+    [
+        (("", "Service"), "no load balancer address yet", "its load balancer controller has not given it an address"),
+        (("", "Service"), f"x: {UNSEEN}", "nothing in the cluster has given the Service an address"),
+        (("serving.knative.dev", "Service"), "not ready", "it did not become ready in time"),
+        (("apps", "Deployment"), f"0/1 {UNSEEN}", "no controller has looked at it"),
+        (("example.dev", "Widget"), "not ready", "it did not become ready in time"),
+    ],
+)
+def test_a_late_object_is_explained(identity, reason, why):
+    assert row(*identity).late(identity[1], reason, "kubectl describe")[0] == why
+
+
+@pytest.mark.parametrize(
+    ("obj", "events", "problem"),
+    [
+        (RECORDED["APIService", "v1.demo.example.dev"], [], "ServiceNotFound"),
+        (RECORDED["HorizontalPodAutoscaler", "orphan"], [], "FailedGetScale"),
+        (RECORDED["Job", "failing"], [], "BackoffLimitExceeded"),
+        (RECORDED["PersistentVolumeClaim", "first-consumer"], [], None),
+        (
+            RECORDED["PersistentVolumeClaim", "first-consumer"],
+            [{"reason": "VolumeMismatch", "message": "too small"}],
+            "VolumeMismatch: too small",
+        ),
+        (RECORDED["Service", "balanced"], [{"reason": "AllocationFailed"}], None),
+    ],
+)
+def test_a_row_names_the_problem_that_may_end_a_wait(obj, events, problem):
+    answer = kind_of(obj).problem(obj, judge(obj), events)
+    assert answer is None if problem is None else answer.reason.startswith(problem)

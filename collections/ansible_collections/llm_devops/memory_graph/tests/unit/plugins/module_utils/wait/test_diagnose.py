@@ -1,10 +1,12 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Why a pod never becomes ready, and whether waiting can help."""
+"""The diagnosis of pods and claims: why one never becomes ready, and whether waiting can help."""
 
 from __future__ import annotations
 
 import pytest
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.kinds._claims import binding_problem
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.kinds._problem import HEALING_GRACE_S
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects import _namespaces
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait import _assessment, _diagnose, _pod_status
 
@@ -19,34 +21,34 @@ def waiting(reason, message=""):
 
 
 @pytest.mark.parametrize(
-    ("state", "patience"),
+    ("state", "grace_s"),
     [
         (waiting("ErrImagePull", "not found"), 0),
-        (waiting("ErrImagePull", "dial tcp: i/o timeout"), _diagnose.PATIENCE),
+        (waiting("ErrImagePull", "dial tcp: i/o timeout"), HEALING_GRACE_S),
         (waiting("InvalidImageName"), 0),
         (waiting("ErrImageNeverPull"), 0),
     ],
 )
-def test_images_that_cannot_come_end_the_wait(state, patience):
-    found = _diagnose.trouble(pod(state))
-    assert found is not None
-    assert found.patience == patience
-    assert "x:1" in found.reason
+def test_images_that_cannot_come_end_the_wait(state, grace_s):
+    problem = _diagnose.pod_problem(pod(state))
+    assert problem is not None
+    assert problem.grace_s == grace_s
+    assert "x:1" in problem.reason
 
 
 def test_a_missing_secret_is_named():
-    found = _diagnose.trouble(pod(waiting("CreateContainerConfigError", 'secret "api-key" not found')))
-    assert found is not None
-    assert 'secret "api-key" not found' in found.reason
+    problem = _diagnose.pod_problem(pod(waiting("CreateContainerConfigError", 'secret "api-key" not found')))
+    assert problem is not None
+    assert 'secret "api-key" not found' in problem.reason
 
 
-def test_a_crash_is_trouble_only_when_it_repeats():
+def test_a_crash_is_a_problem_only_when_it_repeats():
     ended = {"terminated": {"exitCode": 3, "reason": "Error"}}
-    assert _diagnose.trouble(pod(waiting("CrashLoopBackOff"), 1, ended)) is None
-    found = _diagnose.trouble(pod(waiting("CrashLoopBackOff"), 2, ended))
-    assert found is not None
-    assert found.crashed
-    assert "exit code 3" in found.reason
+    assert _diagnose.pod_problem(pod(waiting("CrashLoopBackOff"), 1, ended)) is None
+    problem = _diagnose.pod_problem(pod(waiting("CrashLoopBackOff"), 2, ended))
+    assert problem is not None
+    assert problem.crashed
+    assert "exit code 3" in problem.reason
 
 
 @pytest.mark.parametrize(
@@ -58,10 +60,10 @@ def test_a_crash_is_trouble_only_when_it_repeats():
     ],
 )
 def test_a_program_that_ends_by_itself_is_not_blamed_on_its_probe(code, why):
-    told = pod(waiting("CrashLoopBackOff"), 2, {"terminated": {"exitCode": code, "reason": "Error"}})
-    found = _diagnose.trouble(told)
-    assert found is not None
-    assert _assessment._probed(found, told, [unhealthy("Startup", 3)]).why == why
+    crashed = pod(waiting("CrashLoopBackOff"), 2, {"terminated": {"exitCode": code, "reason": "Error"}})
+    problem = _diagnose.pod_problem(crashed)
+    assert problem is not None
+    assert _assessment._probed(problem, crashed, [unhealthy("Startup", 3)]).why == why
 
 
 @pytest.mark.parametrize(
@@ -73,8 +75,10 @@ def test_a_program_that_ends_by_itself_is_not_blamed_on_its_probe(code, why):
     ],
 )
 def test_unschedulable(message, stops):
-    told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
-    assert (_diagnose.trouble({"metadata": {"name": "p"}, "status": {"conditions": [told]}}) is not None) == stops
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    assert (
+        _diagnose.pod_problem({"metadata": {"name": "p"}, "status": {"conditions": [condition]}}) is not None
+    ) == stops
 
 
 @pytest.mark.parametrize(
@@ -86,54 +90,59 @@ def test_unschedulable(message, stops):
     ],
 )
 def test_refused_pods_name_who_refuses(message, why):
-    found = _diagnose.refused_creation({"reason": "FailedCreate", "message": message})
-    assert found is not None
-    assert why in found.why
+    problem = _diagnose.refused_creation({"reason": "FailedCreate", "message": message})
+    assert problem is not None
+    assert why in problem.why
 
 
 def test_an_init_container_loops_one_restart_sooner():
     """Unlike a container it has a back-off before its first restart."""
-    told = pod({"running": {}})
+    crashed = pod({"running": {}})
     ended = {"terminated": {"exitCode": 4}}
     state = {"name": "first", "restartCount": 1, "state": waiting("CrashLoopBackOff"), "lastState": ended}
-    told["status"]["initContainerStatuses"] = [state]
-    found = _diagnose.trouble(told)
-    assert found is not None
-    assert "init container first ended 2 times (exit code 4)" in found.reason
+    crashed["status"]["initContainerStatuses"] = [state]
+    problem = _diagnose.pod_problem(crashed)
+    assert problem is not None
+    assert "init container first ended 2 times (exit code 4)" in problem.reason
 
 
 @pytest.mark.parametrize(
-    ("message", "patience"),
+    ("message", "grace_s"),
     [
-        ('Back-off pulling image "x:1"', _diagnose.PATIENCE),
+        ('Back-off pulling image "x:1"', HEALING_GRACE_S),
         ('Back-off pulling image "x:1": ErrImagePull: failed to resolve reference "x:1": x:1: not found', 0),
     ],
 )
-def test_a_back_off_is_judged_by_its_cause(message, patience):
-    found = _diagnose.trouble(pod(waiting("ImagePullBackOff", message)))
-    assert found is not None
-    assert found.patience == patience
+def test_a_back_off_is_judged_by_its_cause(message, grace_s):
+    problem = _diagnose.pod_problem(pod(waiting("ImagePullBackOff", message)))
+    assert problem is not None
+    assert problem.grace_s == grace_s
 
 
 def test_a_volume_of_a_missing_secret_is_named_by_the_event_alone():
     event = {"reason": "FailedMount", "message": 'MountVolume.SetUp failed for volume "k" : secret "no-such" not found'}
     stuck = pod(waiting("ContainerCreating"))
-    found = _diagnose.trouble(stuck, [event])
-    assert found is not None
-    assert found.missing
+    problem = _diagnose.pod_problem(stuck, [event])
+    assert problem is not None
+    assert problem.missing
     stuck["status"]["conditions"] = [{"type": "PodReadyToStartContainers", "status": "True"}]
-    assert _diagnose.trouble(stuck, [event]) is None
+    assert _diagnose.pod_problem(stuck, [event]) is None
 
 
-def test_a_volume_that_is_slow_is_no_trouble():
+def test_a_volume_that_is_slow_is_no_problem():
     event = {"reason": "FailedMount", "message": "failed to sync secret cache: timed out waiting for the condition"}
-    assert _diagnose.trouble(pod(waiting("ContainerCreating")), [event]) is None
+    assert _diagnose.pod_problem(pod(waiting("ContainerCreating")), [event]) is None
 
 
 def test_a_pod_for_which_others_are_preempted_is_not_unschedulable():
-    told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 Insufficient cpu"}
-    status = {"conditions": [told], "nominatedNodeName": "node-1"}
-    assert _diagnose.trouble({"metadata": {"name": "p"}, "status": status}) is None
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/1 Insufficient cpu",
+    }
+    status = {"conditions": [condition], "nominatedNodeName": "node-1"}
+    assert _diagnose.pod_problem({"metadata": {"name": "p"}, "status": status}) is None
 
 
 @pytest.mark.parametrize(
@@ -147,12 +156,12 @@ def test_a_pod_for_which_others_are_preempted_is_not_unschedulable():
     ],
 )
 def test_a_claim_that_nobody_provides_for(reason, message, why):
-    assert why in _diagnose.claim_trouble({"reason": reason, "message": message}).why
+    assert why in binding_problem({"reason": reason, "message": message}).why
 
 
 @pytest.mark.parametrize("reason", ["ExternalProvisioning", "WaitForFirstConsumer"])
 def test_a_claim_that_somebody_is_at_work_on(reason):
-    assert _diagnose.claim_trouble({"reason": reason, "message": "waiting for …"}) is None
+    assert binding_problem({"reason": reason, "message": "waiting for …"}) is None
 
 
 def unhealthy(kind, count):
@@ -160,7 +169,7 @@ def unhealthy(kind, count):
 
 
 @pytest.mark.parametrize(
-    ("told", "events", "word", "detail"),
+    ("pending_pod", "events", "word", "detail"),
     [
         (pod(waiting("ContainerCreating")), [], "pulling", ""),
         (pod(waiting("PodInitializing")), [], "pulling", ""),
@@ -176,8 +185,8 @@ def unhealthy(kind, count):
         (pod(waiting("ErrImagePull")), [], "ErrImagePull", ""),
     ],
 )
-def test_what_a_pod_does_is_said_in_a_word_that_stays(told, events, word, detail):
-    assert _pod_status.phase(told, events) == (word, detail)
+def test_the_phase_of_a_pod_is_a_word_that_stays(pending_pod, events, word, detail):
+    assert _pod_status.phase(pending_pod, events) == (word, detail)
 
 
 def test_volumes_are_prepared_before_an_image_is_pulled():
@@ -195,17 +204,20 @@ def test_a_failed_pod_names_its_container_and_exit_code():
     )
 
 
-def test_a_healthy_pod_is_no_trouble():
-    assert _diagnose.trouble(pod({"running": {}})) is None
+def test_a_healthy_pod_has_no_problem():
+    assert _diagnose.pod_problem(pod({"running": {}})) is None
 
 
 def test_a_terminating_namespace_names_its_finalizers():
-    told = {
+    condition = {
         "type": "NamespaceFinalizersRemaining",
         "status": "True",
         "message": "Some content in the namespace has finalizers remaining: example.dev/hold in 1 resource instances",
     }
-    stuck = {"metadata": {"name": "ns", "deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"conditions": [told]}}
+    stuck = {
+        "metadata": {"name": "ns", "deletionTimestamp": "2026-01-01T00:00:00Z"},
+        "status": {"conditions": [condition]},
+    }
     sentence, way_out = _namespaces.stuck(stuck)
     assert sentence == (
         "namespace ns is being deleted since 2026-01-01T00:00:00Z, "
@@ -216,16 +228,16 @@ def test_a_terminating_namespace_names_its_finalizers():
 
 def probed(command=None):
     exec_probe = {"exec": {"command": command}} if command else {"tcpSocket": {"port": 1}}
-    told = pod({"running": {}}, started=True)
-    told["spec"] = {"containers": [{"name": "c", "readinessProbe": exec_probe}]}
-    return told
+    running = pod({"running": {}}, started=True)
+    running["spec"] = {"containers": [{"name": "c", "readinessProbe": exec_probe}]}
+    return running
 
 
 SILENT = "Readiness probe failed without output"
 
 
 @pytest.mark.parametrize(
-    ("told", "message", "detail"),
+    ("running", "message", "detail"),
     [
         (probed(["sh", "-c", "exit 1"]), "Readiness probe failed: ", f"{SILENT}: sh -c exit 1"),
         (probed(["x" * 90]), "Readiness probe failed: \n", f"{SILENT}: {'x' * 79}…"),
@@ -233,16 +245,16 @@ SILENT = "Readiness probe failed without output"
         (probed(["false"]), "Readiness probe failed: no database", "Readiness probe failed: no database"),
     ],
 )
-def test_a_probe_that_fails_without_output_is_named_by_its_command(told, message, detail):
+def test_a_probe_that_fails_without_output_is_named_by_its_command(running, message, detail):
     event = {"reason": "Unhealthy", "message": message, "count": 3}
-    assert _pod_status.phase(told, [event]) == ("not ready", detail)
+    assert _pod_status.phase(running, [event]) == ("not ready", detail)
 
 
 def test_a_readiness_gate_that_nobody_opens_is_named():
-    told = pod({"running": {}})
-    told["status"]["containerStatuses"][0]["ready"] = True
+    gated = pod({"running": {}})
+    gated["status"]["containerStatuses"][0]["ready"] = True
     message = 'corresponding condition of pod readiness gate "example.dev/up" does not exist.'
-    told["status"]["conditions"] = [
+    gated["status"]["conditions"] = [
         {"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady", "message": message}
     ]
-    assert _pod_status.phase(told) == ("not ready", message)
+    assert _pod_status.phase(gated) == ("not ready", message)

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""A wait of which a test holds the clock and says what the watches show, and recorded objects to show."""
+"""A wait whose clock and watches are a test's, and recorded objects for these to show."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._m
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._step import Step
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait import _wait
 
-ALL = [json.loads(line) for line in (Path(__file__).parent / "data" / "recorded.jsonl").read_text().splitlines()]
+ALL = [
+    json.loads(line)
+    for line in (Path(__file__).parents[1] / "kinds" / "data" / "recorded.jsonl").read_text().splitlines()
+]
 
 
 def recorded(kind, name):
-    found = [one for one in ALL if one["kind"] == kind and one["metadata"]["name"].startswith(name)]
-    return copy.deepcopy(found[0])
+    matches = [obj for obj in ALL if obj["kind"] == kind and obj["metadata"]["name"].startswith(name)]
+    return copy.deepcopy(matches[0])
 
 
 class Clock:
@@ -28,8 +31,8 @@ class Clock:
         return self.now
 
 
-class Nothing:
-    """A cluster in which nothing is found."""
+class EmptyCluster:
+    """A cluster without objects."""
 
     def __init__(self):
         self.events = []
@@ -44,22 +47,22 @@ class Nothing:
         return "last words\n"
 
 
-class Waiting:
-    """A wait of which the test holds the clock and says what the watches show."""
+class WaitHarness:
+    """A wait whose clock and watches are the test's."""
 
     def __init__(self, monkeypatch):
-        self.clock, self.cluster, self.said = Clock(), Nothing(), []
+        self.clock, self.cluster, self.lines = Clock(), EmptyCluster(), []
         monkeypatch.setattr(_wait, "time", SimpleNamespace(monotonic=self.clock.monotonic))
 
     def begin(self, *objects, action="created"):
-        steps = [Step(one, ref(one), after=one, action=action) for one in objects]
-        self.waiter = _wait._Waiter(self.cluster, steps, lambda _label, text: self.said.append(text))
-        self.waiter.heard = True
+        steps = [Step(obj, ref(obj), after=obj, action=action) for obj in objects]
+        self.waiter = _wait._Waiter(self.cluster, steps, lambda _label, text: self.lines.append(text))
+        self.waiter.received = True
         return self
 
     def show(self, *objects):
-        for one in objects:
-            self.waiter.evidence.note("watch", {"type": "MODIFIED", "object": copy.deepcopy(one)})
+        for obj in objects:
+            self.waiter.cache.update("watch", {"type": "MODIFIED", "object": copy.deepcopy(obj)})
         self.waiter._judge_all()
         return self
 
@@ -69,5 +72,5 @@ class Waiting:
         return self
 
     def state(self, name):
-        (status,) = [one for one in self.waiter.status.values() if str(one.ref) == name]
+        (status,) = [status for status in self.waiter.status.values() if str(status.ref) == name]
         return status.state
