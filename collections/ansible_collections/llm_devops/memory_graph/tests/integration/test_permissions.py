@@ -16,7 +16,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._c
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Discovery
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import prepared
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight import _check_access
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._context import Survey
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._context import PreflightContext
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._permissions import Plan, manifest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._preflight import Preflight
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, Wish
@@ -94,9 +94,9 @@ class Deployer:
         """What preflight says it may not do."""
         cluster = connect(self.options)
         known = prepared(self.objects, "demo", self.place.name)
-        survey = Survey(cluster, "demo", self.place.name, known, Discovery(cluster))
-        _check_access.permissions(survey)
-        return [item["message"] for item in (*survey.problems, *survey.notes)]
+        context = PreflightContext(cluster, "demo", self.place.name, known, Discovery(cluster))
+        _check_access.permissions(context)
+        return [item["message"] for item in (*context.problems, *context.notes)]
 
     def roles(self):
         return [item for item in self.granted if item["kind"] in ("Role", "ClusterRole")]

@@ -13,7 +13,7 @@ from ..objects import _references
 from ..objects._manifest import Object
 from ..objects._namespaces import absent_namespaces
 from . import _permissions
-from ._context import Survey
+from ._context import PreflightContext
 from ._permissions import RBAC, Need
 
 OLDEST = (1, 27)
@@ -21,68 +21,70 @@ OLDEST = (1, 27)
 _VERSION = re.compile(r"^v?([0-9]+)\.([0-9]+)")
 
 
-def api(survey: Survey) -> str:
+def api(context: PreflightContext) -> str:
     """:raises ClusterError: when the API server cannot be asked at all."""
-    version = str(survey.cluster.request("GET", "/version").get("gitVersion", ""))
+    version = str(context.cluster.request("GET", "/version").get("gitVersion", ""))
     found = _VERSION.match(version)
     oldest = ".".join(str(part) for part in OLDEST)
     if not found:
-        survey.note(f"the version {version!r} cannot be read; releases need Kubernetes {oldest} or later")
+        context.add_note(f"the version {version!r} cannot be read; releases need Kubernetes {oldest} or later")
     elif (int(found[1]), int(found[2])) < OLDEST:
-        survey.problem(f"the cluster runs Kubernetes {version}, releases need {oldest} or later", "upgrade the cluster")
-    return f"{survey.cluster.access.server} runs Kubernetes {version}"
+        context.add_problem(
+            f"the cluster runs Kubernetes {version}, releases need {oldest} or later", "upgrade the cluster"
+        )
+    return f"{context.cluster.access.server} runs Kubernetes {version}"
 
 
-def namespace(survey: Survey) -> None:
+def namespace(context: PreflightContext) -> None:
     try:
-        survey.absent = absent_namespaces(survey.cluster, survey.objects, survey.namespace)
+        context.absent = absent_namespaces(context.cluster, context.objects, context.namespace)
     except ApiError as error:
-        survey.note(f"the namespace could not be checked: {error.message}")
+        context.add_note(f"the namespace could not be checked: {error.message}")
     except ClusterError as error:  # it is terminating, or missing
-        survey.problem(error.message, error.way_out)
+        context.add_problem(error.message, error.way_out)
 
 
-def kinds(survey: Survey) -> None:
-    specs = [crd["spec"] for crd in survey.of("CustomResourceDefinition")]
+def kinds(context: PreflightContext) -> None:
+    specs = [crd["spec"] for crd in context.of_kind("CustomResourceDefinition")]
     brought = {(spec["group"], spec["names"]["kind"]) for spec in specs}
-    for version, kind in sorted({(item["apiVersion"], item["kind"]) for item in survey.objects}):
-        if not survey.served(version, kind) and (version.rpartition("/")[0], kind) not in brought:
-            served = survey.discovery.serving(version.rpartition("/")[0], kind)
+    for version, kind in sorted({(item["apiVersion"], item["kind"]) for item in context.objects}):
+        if not context.served(version, kind) and (version.rpartition("/")[0], kind) not in brought:
+            served = context.discovery.serving(version.rpartition("/")[0], kind)
             way_out = f"it is served as {', '.join(served)}" if served else "install its CustomResourceDefinition"
-            survey.problem(f"the cluster does not know {kind} of {version}", way_out)
+            context.add_problem(f"the cluster does not know {kind} of {version}", way_out)
 
 
-def permissions(survey: Survey) -> None:
+def permissions(context: PreflightContext) -> None:
     """Ask after every verb the release needs, by SelfSubjectAccessReview."""
     plan = _permissions.Plan(
-        survey.release, survey.namespace, survey.objects, survey.served, history_limit=survey.history_limit
+        context.release, context.namespace, context.objects, context.served, history_limit=context.history_limit
     )
-    denied = _denied(survey, _permissions.needs(plan))
+    denied = _denied(context, _permissions.needs(plan))
     granted = [need for need in denied if need.granted]
-    if granted and _may_escalate(survey):
+    if granted and _may_escalate(context):
         denied = [need for need in denied if not need.granted]
     way_out = "have a Role granted that allows it: permissions_info prints it (playbooks/permissions.yml)"
     for purpose, said in _said(need for need in denied if need.essential):
-        survey.problem(f"you may not {said}, to {purpose}", way_out)
+        context.add_problem(f"you may not {said}, to {purpose}", way_out)
     for purpose, said in _said(need for need in denied if not need.essential):
-        survey.note(f"you may not {said}: without it the release cannot {purpose}")
+        context.add_note(f"you may not {said}: without it the release cannot {purpose}")
 
 
-def _denied(survey: Survey, wanted: list[Need]) -> list[Need]:
+def _denied(context: PreflightContext, wanted: list[Need]) -> list[Need]:
     """Those not allowed. First each verb is asked for all names, then by name only where that was refused."""
 
     def wide(need: Need) -> Need:
         return Need(need.namespace, need.group, need.resource, need.verb, path=need.path)
 
     broad = sorted({wide(need) for need in wanted})
-    allowed = dict(zip(broad, in_parallel(lambda need: _allowed(survey, need), broad, 8), strict=True))
+    allowed = dict(zip(broad, in_parallel(lambda need: _allowed(context, need), broad, 8), strict=True))
     refused = [need for need in wanted if not allowed[wide(need)]]
     by_name = [need for need in refused if need.name]
-    held = dict(zip(by_name, in_parallel(lambda need: _allowed(survey, need), by_name, 8), strict=True))
+    held = dict(zip(by_name, in_parallel(lambda need: _allowed(context, need), by_name, 8), strict=True))
     return [need for need in refused if not held.get(need, False)]
 
 
-def _allowed(survey: Survey, need: Need) -> bool:
+def _allowed(context: PreflightContext, need: Need) -> bool:
     resource, _slash, subresource = need.resource.partition("/")
     attributes = {"verb": need.verb, "group": need.group, "resource": resource, "subresource": subresource,
                   "namespace": need.namespace, "name": need.name}  # fmt: skip
@@ -90,14 +92,14 @@ def _allowed(survey: Survey, need: Need) -> bool:
     if need.path:
         spec = {"nonResourceAttributes": {"path": need.path, "verb": need.verb}}
     body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
-    answer = survey.cluster.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
+    answer = context.cluster.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
     return bool(answer["status"]["allowed"])
 
 
-def _may_escalate(survey: Survey) -> bool:
+def _may_escalate(context: PreflightContext) -> bool:
     """Whether RBAC's escalation prevention is lifted for this user, who then need not hold what the Roles give."""
-    asked = [(kind, verb) for kind in ("Role", "ClusterRole") if survey.of(kind) for verb in ("escalate", "bind")]
-    return all(_allowed(survey, Need(survey.namespace, RBAC, f"{kind.lower()}s", verb)) for kind, verb in asked)
+    asked = [(kind, verb) for kind in ("Role", "ClusterRole") if context.of_kind(kind) for verb in ("escalate", "bind")]
+    return all(_allowed(context, Need(context.namespace, RBAC, f"{kind.lower()}s", verb)) for kind, verb in asked)
 
 
 def _said(denied: Iterable[Need]) -> list[tuple[str, str]]:
@@ -120,13 +122,13 @@ def _few(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def references(survey: Survey) -> None:
-    for one in _references.outside(survey.objects):
+def references(context: PreflightContext) -> None:
+    for one in _references.outside(context.objects):
         there: Object | None = {}
-        if one.namespace not in survey.absent:
-            there = survey.found(one.path, f"whether {one.kind} {one.name!r} exists")
+        if one.namespace not in context.absent:
+            there = context.read(one.path, f"whether {one.kind} {one.name!r} exists")
         if there:
-            _keys(survey, one, there)
+            _keys(context, one, there)
         if there is None or there:
             continue
         where = f" in {one.namespace}" if one.namespace else ""
@@ -134,25 +136,25 @@ def references(survey: Survey) -> None:
         if one.vital:
             flag = f" -n {one.namespace}" if one.namespace else ""
             way_out = f"create it, or let the release bring it: kubectl{flag} create {one.kind.lower()} …"
-            survey.problem(
+            context.add_problem(
                 said, way_out if one.kind in ("Secret", "ConfigMap") else "create it, or name one that exists"
             )
         else:
-            survey.note(f"{said}: an image that needs it cannot be pulled")
-    if any(not (item["spec"].get("ingressClassName")) for item in survey.of("Ingress")):
-        _default_ingress_class(survey)
+            context.add_note(f"{said}: an image that needs it cannot be pulled")
+    if any(not (item["spec"].get("ingressClassName")) for item in context.of_kind("Ingress")):
+        _default_ingress_class(context)
 
 
-def _keys(survey: Survey, needed: _references.Reference, there: Object) -> None:
+def _keys(context: PreflightContext, needed: _references.Reference, there: Object) -> None:
     held = {**(there.get("data") or {}), **(there.get("binaryData") or {})}
     missing = ", ".join(key for key in needed.keys if key not in held)
     if missing:
         message = f"{needed.owner} needs {missing} of {needed.kind} {needed.name!r} in {needed.namespace}"
-        survey.problem(f"{message}, which has it not", "add it to that object")
+        context.add_problem(f"{message}, which has it not", "add it to that object")
 
 
-def _default_ingress_class(survey: Survey) -> None:
-    found = survey.listed("/apis/networking.k8s.io/v1/ingressclasses", "whether there is a default IngressClass")
+def _default_ingress_class(context: PreflightContext) -> None:
+    found = context.read_list("/apis/networking.k8s.io/v1/ingressclasses", "whether there is a default IngressClass")
     key = "ingressclass.kubernetes.io/is-default-class"
     if found is not None and not any((one["metadata"].get("annotations") or {}).get(key) == "true" for one in found):
-        survey.note("an Ingress names no class and no IngressClass is the default: no controller may take it up")
+        context.add_note("an Ingress names no class and no IngressClass is the default: no controller may take it up")

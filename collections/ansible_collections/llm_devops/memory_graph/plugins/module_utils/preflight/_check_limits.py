@@ -13,38 +13,38 @@ from ..objects import _resource_requests
 from ..objects._manifest import Object
 from ..objects._quantity import parse, show
 from . import _pod_security, _storage_classes
-from ._context import Survey
+from ._context import PreflightContext
 
 
-def storage(survey: Survey) -> None:
-    claims = list(_resource_requests.claims(survey.objects))
-    listed = claims and survey.listed("/apis/storage.k8s.io/v1/storageclasses", "storage classes")
+def storage(context: PreflightContext) -> None:
+    claims = list(_resource_requests.claims(context.objects))
+    listed = claims and context.read_list("/apis/storage.k8s.io/v1/storageclasses", "storage classes")
     if not listed and not isinstance(listed, list):
         return
-    classes = {item["metadata"]["name"]: item for item in [*listed, *survey.of("StorageClass")]}
+    classes = {item["metadata"]["name"]: item for item in [*listed, *context.of_kind("StorageClass")]}
     have = f"name one of: {', '.join(sorted(classes))}" if classes else "the cluster has none: install a provisioner"
     for name, spec, _count in claims:
         wanted = spec.get("storageClassName", _storage_classes.default(classes))
         if spec.get("volumeName") or (wanted == "" and "storageClassName" in spec):
             continue  # bound to a volume somebody made by hand
         if not wanted:
-            survey.problem(f"claim {name} names no class and the cluster has no default", have)
+            context.add_problem(f"claim {name} names no class and the cluster has no default", have)
         elif wanted not in classes:
-            survey.problem(f"claim {name} wants class {wanted!r}, which does not exist", have)
+            context.add_problem(f"claim {name} wants class {wanted!r}, which does not exist", have)
         else:
-            _access_modes(survey, name, spec, classes[wanted])
+            _access_modes(context, name, spec, classes[wanted])
 
 
-def _access_modes(survey: Survey, name: str, spec: Object, storage_class: Object) -> None:
+def _access_modes(context: PreflightContext, name: str, spec: Object, storage_class: Object) -> None:
     provisioner, named = storage_class["provisioner"], storage_class["metadata"]["name"]
     can = _storage_classes.modes(provisioner, spec.get("volumeMode", "Filesystem"))
     wanted = set(spec.get("accessModes") or [])
     if can is None:
         if wanted - {"ReadWriteOnce"}:
             asked = ", ".join(sorted(wanted))
-            survey.note(f"whether class {named!r} ({provisioner}) gives {asked} for {name} is not known here")
+            context.add_note(f"whether class {named!r} ({provisioner}) gives {asked} for {name} is not known here")
     elif wanted - can:
-        survey.problem(
+        context.add_problem(
             f"class {named!r} has no {', '.join(sorted(wanted - can))} for {name}",
             f"use {' or '.join(sorted(can))}, or another class",
         )
@@ -59,10 +59,10 @@ _METRICS = {
 }
 
 
-def metrics(survey: Survey) -> None:
+def metrics(context: PreflightContext) -> None:
     """An autoscaler without its metrics holds still; it stops no release."""
     wanted: dict[str, list[str]] = {}
-    for item in survey.of("HorizontalPodAutoscaler"):
+    for item in context.of_kind("HorizontalPodAutoscaler"):
         for metric in item["spec"].get("metrics") or [{"type": "Resource"}]:
             owners = wanted.setdefault(str(metric.get("type")), [])
             owners += [item["metadata"]["name"]] if item["metadata"]["name"] not in owners else []
@@ -73,62 +73,68 @@ def metrics(survey: Survey) -> None:
             groups.setdefault(group, (needs, set()))[1].update(owners)
     for group, (needs, names) in sorted(groups.items()):
         try:
-            served = bool(survey.cluster.find(f"/apis/{group}"))
+            served = bool(context.cluster.find(f"/apis/{group}"))
         except ApiError:  # registered, and its adapter does not answer
             served = False
         if not served:
-            survey.note(f"no API {group}: autoscaler {', '.join(sorted(names))} holds still on its metrics ({needs})")
+            context.add_note(
+                f"no API {group}: autoscaler {', '.join(sorted(names))} holds still on its metrics ({needs})"
+            )
 
 
-def pod_security(survey: Survey) -> None:
-    for namespace in sorted({owner.namespace for owner in _resource_requests.pods(survey.objects)}):
-        level = _enforced(survey, namespace)
-        for owner in (one for one in _resource_requests.pods(survey.objects) if one.namespace == namespace):
+def pod_security(context: PreflightContext) -> None:
+    for namespace in sorted({owner.namespace for owner in _resource_requests.pods(context.objects)}):
+        level = _enforced(context, namespace)
+        for owner in (one for one in _resource_requests.pods(context.objects) if one.namespace == namespace):
             lacking = _pod_security.lacks(level, owner.spec)
             if lacking:
-                survey.problem(
+                context.add_problem(
                     f"{owner.owner} does not meet the namespace's level {level}: {', '.join(lacking)}",
                     "set it so in the pod's and its containers' securityContext",
                 )
 
 
-def _enforced(survey: Survey, namespace: str) -> str:
-    own = next((item for item in survey.of("Namespace") if item["metadata"]["name"] == namespace), {})
+def _enforced(context: PreflightContext, namespace: str) -> str:
+    own = next((item for item in context.of_kind("Namespace") if item["metadata"]["name"] == namespace), {})
     live = None
-    if namespace not in survey.absent:
-        live = survey.found(f"/api/v1/namespaces/{namespace}", "the Pod Security level")
+    if namespace not in context.absent:
+        live = context.read(f"/api/v1/namespaces/{namespace}", "the Pod Security level")
     labels: dict[str, Any] = {}
     for item in (live or {}, own):
         labels |= mapping(item, "metadata", "labels")
     return str(labels.get(_pod_security.ENFORCE, "privileged"))
 
 
-def _both(survey: Survey, kind: str, plural: str) -> list[tuple[Object, Object]]:
+def _both(context: PreflightContext, kind: str, plural: str) -> list[tuple[Object, Object]]:
     """``(as it will be, as it is)`` of the release's own and the namespace's other objects of a kind."""
-    own = {one["metadata"]["name"]: one for one in survey.of(kind) if one["metadata"]["namespace"] == survey.namespace}
-    live = {item["metadata"]["name"]: item for item in survey.here(plural, f"the namespace's {plural}") or []}
+    own = {
+        one["metadata"]["name"]: one
+        for one in context.of_kind(kind)
+        if one["metadata"]["namespace"] == context.namespace
+    }
+    live = {item["metadata"]["name"]: item for item in context.list_home(plural, f"the namespace's {plural}") or []}
     return [(own.get(name) or live[name], live.get(name, {})) for name in sorted({*own, *live})]
 
 
-def _defaults(survey: Survey) -> dict[str, Any]:
-    ranges = [mappings(one, "spec", "limits") for one, _live in _both(survey, "LimitRange", "limitranges")]
+def _defaults(context: PreflightContext) -> dict[str, Any]:
+    ranges = [mappings(one, "spec", "limits") for one, _live in _both(context, "LimitRange", "limitranges")]
     limits = [limit for item in ranges for limit in item if limit.get("type") == "Container"]
     return {key: value for limit in limits for key, value in limit.items() if key in ("default", "defaultRequest")}
 
 
-def quota(survey: Survey) -> None:
-    quotas = _both(survey, "ResourceQuota", "resourcequotas")
+def quota(context: PreflightContext) -> None:
+    quotas = _both(context, "ResourceQuota", "resourcequotas")
     if not quotas:
         return
-    running, defaults = _running(survey), _defaults(survey)
-    demand = _resource_requests.total(survey.objects, survey.namespace, defaults)
+    running, defaults = _running(context), _defaults(context)
+    demand = _resource_requests.total(context.objects, context.namespace, defaults)
     updated = frozenset(f"{item['kind']}/{item['metadata']['name']}" for item in running)
-    peak = _resource_requests.total(survey.objects, survey.namespace, defaults, updated)
-    mine = _resource_requests.total(running, survey.namespace, {})
+    peak = _resource_requests.total(context.objects, context.namespace, defaults, updated)
+    mine = _resource_requests.total(running, context.namespace, {})
     for item, live in quotas:
         name, spec = item["metadata"]["name"], mapping(item, "spec")
         if spec.get("scopes") or spec.get("scopeSelector"):
-            survey.note(
+            context.add_note(
                 f"ResourceQuota {name!r} counts certain pods only; whether it leaves enough is not computed here"
             )
             continue
@@ -139,25 +145,27 @@ def quota(survey: Survey) -> None:
             left = max(parse(limit) - others, Decimal(0))
             leaves = f"ResourceQuota {name!r} leaves {show(left, resource)}"
             if asked > left:
-                survey.problem(
+                context.add_problem(
                     f"{resource} would be {show(asked, resource)}, {leaves}",
                     "lower requests or replicas, or raise the quota",
                 )
             elif peak.get(resource, asked) > left:  # whether the pods change is known after the plan only
                 most = show(peak[resource], resource)
-                survey.note(f"a rolling update needs {resource} {most}, {leaves}: it stands still if the pods change")
-            for owner in _resource_requests.unstated(survey.objects, survey.namespace, resource, defaults):
-                survey.problem(
+                context.add_note(
+                    f"a rolling update needs {resource} {most}, {leaves}: it stands still if the pods change"
+                )
+            for owner in _resource_requests.unstated(context.objects, context.namespace, resource, defaults):
+                context.add_problem(
                     f"a container of {owner} says no {resource}, which ResourceQuota {name!r} then refuses",
                     "set it in the container's resources, or give the namespace a LimitRange with defaults",
                 )
 
 
-def _running(survey: Survey) -> list[Object]:
+def _running(context: PreflightContext) -> list[Object]:
     """The objects of the release as they are now, whose use an update does not ask for again."""
     found: list[Object] = []
-    for item in survey.objects if survey.namespace not in survey.absent else []:
-        resource = survey.served(item["apiVersion"], item["kind"])
+    for item in context.objects if context.namespace not in context.absent else []:
+        resource = context.served(item["apiVersion"], item["kind"])
         counted = item["kind"] in (
             *_resource_requests.WORKLOADS,
             "PersistentVolumeClaim",
@@ -165,59 +173,59 @@ def _running(survey: Survey) -> list[Object]:
             "Secret",
             "ConfigMap",
         )
-        if resource and counted and item["metadata"].get("namespace") == survey.namespace:
-            path = resource.path(survey.namespace, item["metadata"]["name"])
-            live = survey.found(path, f"what {item['kind']}/{item['metadata']['name']} uses already")
+        if resource and counted and item["metadata"].get("namespace") == context.namespace:
+            path = resource.path(context.namespace, item["metadata"]["name"])
+            live = context.read(path, f"what {item['kind']}/{item['metadata']['name']} uses already")
             found += [{**live, "kind": item["kind"]}] if live else []
     return found
 
 
-def limits(survey: Survey) -> None:
-    here = [owner for owner in _resource_requests.pods(survey.objects) if owner.namespace == survey.namespace]
-    for item, _live in _both(survey, "LimitRange", "limitranges"):
+def limits(context: PreflightContext) -> None:
+    here = [owner for owner in _resource_requests.pods(context.objects) if owner.namespace == context.namespace]
+    for item, _live in _both(context, "LimitRange", "limitranges"):
         name = item["metadata"]["name"]
         for limit in mappings(item, "spec", "limits"):
             kind = limit.get("type")
             if kind == "PersistentVolumeClaim":
-                _claims_within(survey, limit, name)
+                _claims_within(context, limit, name)
             for owner in here if kind == "Pod" else []:
                 _within(
-                    survey,
+                    context,
                     f"a pod of {owner.owner}",
-                    _resource_requests.of_pod(owner.spec, _defaults(survey)),
+                    _resource_requests.of_pod(owner.spec, _defaults(context)),
                     limit,
                     name,
                 )
             for owner in here if kind == "Container" else []:
                 for one in _resource_requests.containers(owner.spec):
                     asked = _resource_requests.of_container(one, limit)
-                    _within(survey, f"container {one['name']} of {owner.owner}", asked, limit, name)
+                    _within(context, f"container {one['name']} of {owner.owner}", asked, limit, name)
 
 
-def _claims_within(survey: Survey, limit: Object, name: str) -> None:
-    for claim, spec, _count in _resource_requests.claims(survey.objects):
+def _claims_within(context: PreflightContext, limit: Object, name: str) -> None:
+    for claim, spec, _count in _resource_requests.claims(context.objects):
         size = ((spec.get("resources") or {}).get("requests") or {}).get("storage", "0")
         for bound, wrong in (("max", parse(size).__gt__), ("min", parse(size).__lt__)):
             allowed = (limit.get(bound) or {}).get("storage")
             if allowed and wrong(parse(allowed)):
-                survey.problem(
+                context.add_problem(
                     f"claim {claim} asks for {size}, LimitRange {name!r} allows {bound} {allowed}",
                     "change the claim's size, or the LimitRange",
                 )
 
 
-def _within(survey: Survey, who: str, asked: dict[str, Decimal], limit: Object, name: str) -> None:
+def _within(context: PreflightContext, who: str, asked: dict[str, Decimal], limit: Object, name: str) -> None:
     for resource, most in (limit.get("max") or {}).items():
         value = asked.get(f"limits.{resource}")
         if value is not None and value > parse(most):
-            survey.problem(
+            context.add_problem(
                 f"{who} has limits.{resource} {show(value, resource)}, LimitRange {name!r} allows at most {most}",
                 "lower the limit, or raise the LimitRange",
             )
     for resource, least in (limit.get("min") or {}).items():
         value = asked.get(f"requests.{resource}")
         if value is not None and value < parse(least):
-            survey.problem(
+            context.add_problem(
                 f"{who} requests {resource} {show(value, resource)}, LimitRange {name!r} wants at least {least}",
                 "raise the request, or lower the LimitRange",
             )

@@ -7,25 +7,25 @@ from __future__ import annotations
 
 from ..objects._manifest import Ref, ref
 from ..release import _history
-from ._context import Survey
+from ._context import PreflightContext
 
 _LASTING = frozenset({"Deployment", "StatefulSet", "DaemonSet"})
 
 
-def workloads(survey: Survey) -> None:
+def workloads(context: PreflightContext) -> None:
     """:raises ClusterError: when the record is another tool's or cannot be understood."""
-    if survey.namespace in survey.absent:
+    if context.namespace in context.absent:
         return
-    found = survey.found(_history.path(survey.release, survey.namespace), "what the release consists of")
+    found = context.read(_history.path(context.release, context.namespace), "what the release consists of")
     if not found:
         return
-    members = [member.ref for member in _history.parsed(found, survey.release, survey.namespace).members]
-    coming = [ref(item) for item in survey.objects]
+    members = [member.ref for member in _history.parsed(found, context.release, context.namespace).members]
+    coming = [ref(item) for item in context.objects]
     left = ", ".join(str(one) for one in members if one.kind == "PersistentVolumeClaim" and one not in coming)
     for new in (one for one in coming if one.kind in _LASTING):
         for old in (one for one in members if _succeeds(new, one) and one not in coming):
             behind = f", and {left} would be left behind" if left else ""
-            survey.problem(
+            context.add_problem(
                 f"{old} is of this release and {new} would take its place: both would answer for a while{behind}",
                 "take the release away first, which keeps its data (playbooks/teardown.yml), move the data"
                 " (memory-graph migrate), and deploy again",

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a preflight check looks at and where it says what it found."""
+"""The context of a preflight check: the release, the cluster, and the findings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Finding = dict[str, str]
 
 
 @dataclass
-class Survey:
+class PreflightContext:
     """A release about to be made, and the cluster it is made in; nothing here writes.
 
     What may not be read is noted once and then counts as unknown: a check goes on with what it knows.
@@ -39,44 +39,44 @@ class Survey:
     check: str = ""
     _lists: dict[str, list[Object] | None] = field(default_factory=dict)
 
-    def problem(self, message: str, way_out: str) -> None:
+    def add_problem(self, message: str, way_out: str) -> None:
         self.problems.append({"check": self.check, "message": message, "way_out": way_out})
 
-    def note(self, message: str) -> None:
-        found = {"check": self.check, "message": message}
-        if found not in self.notes:
-            self.notes.append(found)
+    def add_note(self, message: str) -> None:
+        finding = {"check": self.check, "message": message}
+        if finding not in self.notes:
+            self.notes.append(finding)
 
-    def of(self, kind: str) -> list[Object]:
+    def of_kind(self, kind: str) -> list[Object]:
         return [item for item in self.objects if item["kind"] == kind]
 
-    def listed(self, path: str, what: str, fields: str = "") -> list[Object] | None:
+    def read_list(self, path: str, subject: str, fields: str = "") -> list[Object] | None:
         """All objects of a collection, None when they may not be read (which is noted). Asked once for all checks."""
         key = f"{path}?{fields}"
         if key not in self._lists:
-            self._lists[key] = self._read(lambda: list(self.cluster.list(path, fields=fields)), what)
+            self._lists[key] = self._read(lambda: list(self.cluster.list(path, fields=fields)), subject)
         return self._lists[key]
 
-    def found(self, path: str, what: str) -> Object | None:
+    def read(self, path: str, subject: str) -> Object | None:
         """The object at ``path``: empty when there is none, None when it may not be read (which is noted)."""
-        return self._read(lambda: self.cluster.find(path) or {}, what)
+        return self._read(lambda: self.cluster.find(path) or {}, subject)
 
-    def here(self, plural: str, what: str) -> list[Object] | None:
-        """What the release's namespace has of a core resource."""
+    def list_home(self, plural: str, subject: str) -> list[Object] | None:
+        """All objects of a core resource in the release's namespace."""
         if self.namespace in self.absent:
             return []
-        return self.listed(f"/api/v1/namespaces/{self.namespace}/{plural}", what)
+        return self.read_list(f"/api/v1/namespaces/{self.namespace}/{plural}", subject)
 
     def served(self, api_version: str, kind: str) -> Resource | None:
         return self.discovery.find(api_version, kind)
 
-    def _read(self, ask: Callable[[], T], what: str) -> T | None:
+    def _read(self, ask: Callable[[], T], subject: str) -> T | None:
         try:
             return ask()
         except ApiError as error:
             lacking = _MAY_NOT.search(error.message)
             if not lacking:
-                self.note(f"{what} could not be checked: {error.message}")
+                self.add_note(f"{subject} could not be checked: {error.message}")
             elif not any(lacking[1] in note["message"] for note in self.notes):  # the permissions were checked before
-                self.note(f"{what} could not be checked: you may not {lacking[1]}")
+                self.add_note(f"{subject} could not be checked: you may not {lacking[1]}")
             return None

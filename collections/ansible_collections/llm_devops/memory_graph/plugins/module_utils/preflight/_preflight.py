@@ -13,9 +13,9 @@ from ..cluster._discovery import Discovery
 from ..objects._manifest import Object
 from ..release._history import HISTORY_LIMIT
 from . import _check_access, _check_limits, _check_nodes, _check_workloads
-from ._context import Finding, Survey
+from ._context import Finding, PreflightContext
 
-CHECKS: tuple[tuple[str, Callable[[Survey], None]], ...] = (
+CHECKS: tuple[tuple[str, Callable[[PreflightContext], None]], ...] = (
     ("namespace", _check_access.namespace),
     ("kinds", _check_access.kinds),
     ("permissions", _check_access.permissions),
@@ -37,16 +37,16 @@ class Preflight:
     def __init__(self, cluster: Cluster, namespace: str, objects: list[Object], release: str = "memory-graph",
                  history_limit: int = HISTORY_LIMIT) -> None:  # fmt: skip
         self.cluster = cluster
-        self._survey = Survey(cluster, release, namespace, objects, Discovery(cluster), history_limit)
+        self._context = PreflightContext(cluster, release, namespace, objects, Discovery(cluster), history_limit)
         self.passed: list[Finding] = []
 
     @property
     def problems(self) -> list[Finding]:
-        return self._survey.problems
+        return self._context.problems
 
     @property
     def notes(self) -> list[Finding]:
-        return self._survey.notes
+        return self._context.notes
 
     def run(self) -> None:
         """All checks; what one of them may not read is a note, and the others go on.
@@ -60,12 +60,12 @@ class Preflight:
             self._one(name, check)
             self._conclude(name, "ok", before)
 
-    def _one(self, name: str, check: Callable[[Survey], Any]) -> Any:
-        self._survey.check = name
+    def _one(self, name: str, check: Callable[[PreflightContext], Any]) -> Any:
+        self._context.check = name
         try:
-            return check(self._survey)
+            return check(self._context)
         except ApiError as error:
-            self._survey.note(f"could not be checked: {error.message}")
+            self._context.add_note(f"could not be checked: {error.message}")
 
     def _conclude(self, name: str, message: str, before: int) -> None:
         if len(self.problems) + len(self.notes) == before:

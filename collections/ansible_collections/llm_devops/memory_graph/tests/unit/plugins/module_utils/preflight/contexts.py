@@ -1,15 +1,15 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Surveys over recorded answers, for the tests of preflight's checks."""
+"""Contexts over recorded answers, for the tests of preflight's checks."""
 
 from __future__ import annotations
 
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Resource
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._context import Survey
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._context import PreflightContext
 
 
-class Cluster:
+class RecordedCluster:
     """Answers by path; what is not there is a 404, an exception is raised."""
 
     class access:  # noqa: N801 - as the real one's attribute
@@ -34,7 +34,7 @@ class Cluster:
         return self.find(path) or []
 
 
-class Discovery:
+class RecordedDiscovery:
     def serving(self, group, kind):
         return []
 
@@ -42,11 +42,11 @@ class Discovery:
         return Resource(api_version, kind, f"{kind.lower()}s", True, frozenset()) if kind != "NodePool" else None
 
 
-def survey(*objects, answers=None):
+def context_of(*objects, answers=None):
     placed = [{**item, "metadata": {"namespace": "home", **item["metadata"]}} for item in objects]
-    found = Survey(Cluster(answers or {}), "demo", "home", placed, Discovery())
-    found.check = "it"
-    return found
+    context = PreflightContext(RecordedCluster(answers or {}), "demo", "home", placed, RecordedDiscovery())
+    context.check = "it"
+    return context
 
 
 def workload(kind="Deployment", name="api", replicas=1, strategy=None, pod=None, **container):
@@ -69,5 +69,5 @@ def asking(cpu="1", memory="1Gi"):
     return {"requests": {"cpu": cpu, "memory": memory}}
 
 
-def messages(found):
-    return [item["message"] for item in found]
+def messages(context):
+    return [item["message"] for item in context]

@@ -20,10 +20,10 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight 
 )
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _history
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.preflight.contexts import (
-    Cluster,
+    RecordedCluster,
     asking,
+    context_of,
     messages,
-    survey,
     workload,
 )
 
@@ -65,21 +65,21 @@ STORAGE = [
 
 @pytest.mark.parametrize(("wanted", "problem", "note"), STORAGE)
 def test_storage_classes_and_their_access_modes(wanted, problem, note):
-    found = survey(wanted, answers={"/apis/storage.k8s.io/v1/storageclasses": CLASSES})
-    _check_limits.storage(found)
-    assert [problem] * bool(problem) == messages(found.problems)
-    assert note in "".join(messages(found.notes))
-    assert bool(found.notes) is bool(note)
+    context = context_of(wanted, answers={"/apis/storage.k8s.io/v1/storageclasses": CLASSES})
+    _check_limits.storage(context)
+    assert [problem] * bool(problem) == messages(context.problems)
+    assert note in "".join(messages(context.notes))
+    assert bool(context.notes) is bool(note)
 
 
 @pytest.mark.parametrize(
     ("classes", "way_out"), [([], "the cluster has none: install a provisioner"), (CLASSES[1:2], "name one of: files")]
 )
 def test_claim_without_a_class_where_none_is_the_default(classes, way_out):
-    found = survey(claim(), answers={"/apis/storage.k8s.io/v1/storageclasses": classes})
-    _check_limits.storage(found)
-    assert messages(found.problems) == ["claim data names no class and the cluster has no default"]
-    assert found.problems[0]["way_out"] == way_out
+    context = context_of(claim(), answers={"/apis/storage.k8s.io/v1/storageclasses": classes})
+    _check_limits.storage(context)
+    assert messages(context.problems) == ["claim data names no class and the cluster has no default"]
+    assert context.problems[0]["way_out"] == way_out
 
 
 def autoscaler(*types):
@@ -101,10 +101,10 @@ def autoscaler(*types):
     ],
 )
 def test_autoscalers_without_their_metrics_are_noted(types, served, missing):
-    found = survey(autoscaler(*types), answers={f"/apis/{group}": {"kind": "APIGroup"} for group in served})
-    _check_limits.metrics(found)
-    assert found.problems == []
-    assert [message.split()[2].rstrip(":") for message in messages(found.notes)] == missing
+    context = context_of(autoscaler(*types), answers={f"/apis/{group}": {"kind": "APIGroup"} for group in served})
+    _check_limits.metrics(context)
+    assert context.problems == []
+    assert [message.split()[2].rstrip(":") for message in messages(context.notes)] == missing
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -112,9 +112,9 @@ def test_pod_security_is_that_of_the_namespace_as_it_will_be(own):
     labels = {_pod_security.ENFORCE: "restricted"}
     live = {"metadata": {"name": "home", "labels": {} if own else labels}}
     mine = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "home", "labels": labels if own else {}}}
-    found = survey(mine, workload(), answers={"/api/v1/namespaces/home": live})
-    _check_limits.pod_security(found)
-    assert "Deployment/api does not meet the namespace's level restricted" in messages(found.problems)[0]
+    context = context_of(mine, workload(), answers={"/api/v1/namespaces/home": live})
+    _check_limits.pod_security(context)
+    assert "Deployment/api does not meet the namespace's level restricted" in messages(context.problems)[0]
 
 
 def quota(name="team", used=None, **hard):
@@ -168,21 +168,21 @@ QUOTA = [
 
 @pytest.mark.parametrize(("wanted", "limit", "live", "problems"), QUOTA)
 def test_quota(wanted, limit, live, problems):
-    found = survey(wanted, answers=quota_answers(limit, live=live))
-    _check_limits.quota(found)
-    assert messages(found.problems) == problems
+    context = context_of(wanted, answers=quota_answers(limit, live=live))
+    _check_limits.quota(context)
+    assert messages(context.problems) == problems
 
 
 @pytest.mark.parametrize(("below", "notes"), [(0, 1), ("25%", 1), ("50%", 0), (1, 0)])
 def test_quota_notes_that_a_rolling_update_needs_one_more(below, notes):
     """No problem: a run that changes no pod needs none, and whether one changes is not known yet."""
     wanted = workload(replicas=2, strategy={"rollingUpdate": {"maxUnavailable": below}}, resources=LIMITED)
-    found = survey(
+    context = context_of(
         wanted, answers=quota_answers(quota(limits_memory="8Gi", used={"limits.memory": "8Gi"}), live=wanted)
     )
-    _check_limits.quota(found)
-    assert found.problems == []
-    assert [message[:43] for message in messages(found.notes)] == [
+    _check_limits.quota(context)
+    assert context.problems == []
+    assert [message[:43] for message in messages(context.notes)] == [
         "a rolling update needs limits.memory 12Gi, "
     ] * notes
 
@@ -191,17 +191,17 @@ def test_quota_takes_a_limit_range_defaults():
     limit = {"type": "Container", "default": {"memory": "4Gi"}}
     ranges = [{"metadata": {"name": "usual", "namespace": "home"}, "spec": {"limits": [limit]}}]
     answers = quota_answers(quota(limits_memory="2Gi"), ranges=ranges)
-    found = survey(workload(), answers=answers)
-    _check_limits.quota(found)
-    assert messages(found.problems) == ["limits.memory would be 4Gi, ResourceQuota 'team' leaves 2Gi"]
+    context = context_of(workload(), answers=answers)
+    _check_limits.quota(context)
+    assert messages(context.problems) == ["limits.memory would be 4Gi, ResourceQuota 'team' leaves 2Gi"]
 
 
 def test_quota_with_scopes_is_not_guessed():
     limit = quota(pods="0")
     limit["spec"]["scopes"] = ["BestEffort"]
-    found = survey(workload(), answers=quota_answers(limit))
-    _check_limits.quota(found)
-    assert (found.problems, len(found.notes)) == ([], 1)
+    context = context_of(workload(), answers=quota_answers(limit))
+    _check_limits.quota(context)
+    assert (context.problems, len(context.notes)) == ([], 1)
 
 
 @pytest.mark.parametrize(
@@ -224,44 +224,44 @@ def test_quota_with_scopes_is_not_guessed():
 )
 def test_limit_ranges(limit, problem):
     ranges = [{"metadata": {"name": "usual", "namespace": "home"}, "spec": {"limits": [limit]}}]
-    found = survey(workload(resources=LIMITED), claim(), answers=quota_answers(ranges=ranges))
-    _check_limits.limits(found)
-    assert [message[: len(problem)] for message in messages(found.problems)] == [problem]
+    context = context_of(workload(resources=LIMITED), claim(), answers=quota_answers(ranges=ranges))
+    _check_limits.limits(context)
+    assert [message[: len(problem)] for message in messages(context.problems)] == [problem]
 
 
 @pytest.mark.parametrize("spec", [None, {}, {"limits": None}, {"hard": None}, {"limits": [{}]}])
 def test_limits_and_quotas_that_say_nothing(spec):
     """An API server keeps a LimitRange without limits as ``limits: null``."""
     said = [{"metadata": {"name": "usual", "namespace": "home"}, "spec": spec, "status": None}]
-    found = survey(workload(resources=LIMITED), claim(), answers=quota_answers(*said, ranges=said))
-    _check_limits.limits(found)
-    _check_limits.quota(found)
-    assert found.problems == []
+    context = context_of(workload(resources=LIMITED), claim(), answers=quota_answers(*said, ranges=said))
+    _check_limits.limits(context)
+    _check_limits.quota(context)
+    assert context.problems == []
 
 
-def record(*members):
+def record_of(*members):
     """A release's record with these members."""
-    found = _history.Record("demo", "home", 1, "deployed", members=members)
-    return {_history.path("demo", "home"): _history.manifest(found)}
+    record = _history.Record("demo", "home", 1, "deployed", members=members)
+    return {_history.path("demo", "home"): _history.manifest(record)}
 
 
 def test_a_workload_that_gives_way_to_another_kind_is_a_problem():
     """Two of them would answer at once, and what the first one keeps would be left behind."""
     stateful = workload("StatefulSet")
     claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "home"}}
-    answers = record(*(_history.Member(one["apiVersion"], ref(one)) for one in (stateful, claim)))
-    found = survey(workload("Deployment"), answers=answers)
-    _check_workloads.workloads(found)
-    (problem,) = found.problems
+    answers = record_of(*(_history.Member(one["apiVersion"], ref(one)) for one in (stateful, claim)))
+    context = context_of(workload("Deployment"), answers=answers)
+    _check_workloads.workloads(context)
+    (problem,) = context.problems
     assert problem["message"] == (
         "StatefulSet/api is of this release and Deployment/api would take its place: both would answer for a while,"
         " and PersistentVolumeClaim/data would be left behind"
     )
     assert "playbooks/teardown.yml" in problem["way_out"]
     for objects in ([stateful, claim], [workload("Deployment", "other")], [workload("Deployment"), stateful, claim]):
-        found = survey(*objects, answers=answers)
-        _check_workloads.workloads(found)
-        assert found.problems == []
+        context = context_of(*objects, answers=answers)
+        _check_workloads.workloads(context)
+        assert context.problems == []
 
 
 def test_what_an_autoscaler_scales_asks_for_the_least_it_keeps():
@@ -309,8 +309,8 @@ def test_references_know_everything_a_pod_needs():
         "metadata": {"name": "web"},
         "spec": {"ingressClassName": "nginx"},
     }
-    found = _references.outside([workload(pod=spec, env=environment), ingress])
-    assert {(one.kind, one.name, one.vital) for one in found} == {
+    references = _references.outside([workload(pod=spec, env=environment), ingress])
+    assert {(one.kind, one.name, one.vital) for one in references} == {
         ("ServiceAccount", "runner", True),
         ("PriorityClass", "high", True),
         ("RuntimeClass", "gvisor", True),
@@ -335,9 +335,9 @@ def test_a_secret_has_the_keys_that_are_asked_for(data, problems):
     environment = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "username"}}}]
     volume = {"name": "v", "secret": {"secretName": "keys", "items": [{"key": "password", "path": "password"}]}}
     answers = {"/api/v1/namespaces/home/secrets/keys": {"data": data}}
-    found = survey(workload(env=environment, pod={"volumes": [volume]}), answers=answers)
-    _check_access.references(found)
-    assert messages(found.problems) == problems
+    context = context_of(workload(env=environment, pod={"volumes": [volume]}), answers=answers)
+    _check_access.references(context)
+    assert messages(context.problems) == problems
 
 
 @pytest.mark.parametrize(
@@ -359,15 +359,15 @@ def test_references_that_somebody_makes_are_not_missing(maker):
     ("version", "problems", "notes"), [("v1.34.4", 0, 0), ("v1.27.0+k3s1", 0, 0), ("v1.26.9", 1, 0), ("unknown", 0, 1)]
 )
 def test_oldest_version(version, problems, notes):
-    found = survey(answers={"/version": {"gitVersion": version}})
-    _check_access.api(found)
-    assert (len(found.problems), len(found.notes)) == (problems, notes)
+    context = context_of(answers={"/version": {"gitVersion": version}})
+    _check_access.api(context)
+    assert (len(context.problems), len(context.notes)) == (problems, notes)
 
 
 def test_no_check_ends_the_others():
     """Whatever the API server refuses is noted, check by check; only its silence ends preflight."""
 
-    class Refusing(Cluster):
+    class ForbiddingCluster(RecordedCluster):
         def find(self, path):
             if path == "/version":
                 return {"gitVersion": "v1.34.4"}
@@ -375,18 +375,18 @@ def test_no_check_ends_the_others():
 
     objects = [workload(resources=asking()), claim(), autoscaler("Resource")]
     placed = [{**item, "metadata": {"namespace": "home", **item["metadata"]}} for item in objects]
-    found = _preflight.Preflight(Refusing({}), "home", placed, "demo")
-    found.run()
-    noted, passed = ({item["check"] for item in said} for said in (found.notes, found.passed))
-    assert noted | passed | {item["check"] for item in found.problems} == {"api", *dict(_preflight.CHECKS)}
+    preflight = _preflight.Preflight(ForbiddingCluster({}), "home", placed, "demo")
+    preflight.run()
+    noted, passed = ({item["check"] for item in said} for said in (preflight.notes, preflight.passed))
+    assert noted | passed | {item["check"] for item in preflight.problems} == {"api", *dict(_preflight.CHECKS)}
     assert {"kinds", "permissions", "storage", "capacity", "quota"} <= noted
 
-    class Silent(Cluster):
+    class SilentCluster(RecordedCluster):
         def find(self, path):
             raise Unreachable("no answer")
 
     with pytest.raises(Unreachable):
-        _preflight.Preflight(Silent({}), "home", placed, "demo").run()
+        _preflight.Preflight(SilentCluster({}), "home", placed, "demo").run()
 
 
 def test_table_is_what_a_person_reads():

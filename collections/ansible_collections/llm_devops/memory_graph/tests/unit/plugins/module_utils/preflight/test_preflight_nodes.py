@@ -9,8 +9,8 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors im
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight import _check_nodes, _scheduling
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.preflight.contexts import (
     asking,
+    context_of,
     messages,
-    survey,
     workload,
 )
 
@@ -65,12 +65,12 @@ CAPACITY = [
 
 @pytest.mark.parametrize(("nodes", "running", "replicas", "problem"), CAPACITY)
 def test_capacity_counts_how_many_pods_fit(nodes, running, replicas, problem):
-    found = survey(
+    context = context_of(
         workload(replicas=replicas, resources=asking()), answers={"/api/v1/nodes": nodes, "/api/v1/pods": running}
     )
-    _check_nodes.capacity(found)
-    assert found.notes == []
-    said = [one.replace("1 node has", "1 node have") for one in messages(found.problems)]
+    _check_nodes.capacity(context)
+    assert context.notes == []
+    said = [one.replace("1 node has", "1 node have") for one in messages(context.problems)]
     assert [one[: len(problem)] for one in said] == [problem] if problem else said == []
 
 
@@ -80,21 +80,21 @@ def test_capacity_is_a_note_where_nodes_come_by_themselves():
         "/api/v1/pods": [],
         "/api/v1/namespaces/kube-system/configmaps/cluster-autoscaler-status": {"data": {}},
     }
-    found = survey(workload(replicas=2, resources=asking()), answers=answers)
-    _check_nodes.capacity(found)
-    assert found.problems == []
-    assert messages(found.notes)[0].endswith("the cluster autoscaler may add nodes")
+    context = context_of(workload(replicas=2, resources=asking()), answers=answers)
+    _check_nodes.capacity(context)
+    assert context.problems == []
+    assert messages(context.notes)[0].endswith("the cluster autoscaler may add nodes")
 
 
 def test_capacity_without_the_right_to_see_pods_says_so_and_counts_empty_nodes():
     denied = ApiError(403, {}, "https://cluster.invalid: jane may not list pods at cluster scope")
     answers = {"/api/v1/nodes": [node(cpu="1")], "/api/v1/pods": denied}
-    found = survey(workload(replicas=2, resources=asking()), answers=answers)
-    _check_nodes.capacity(found)
-    assert messages(found.notes) == [
+    context = context_of(workload(replicas=2, resources=asking()), answers=answers)
+    _check_nodes.capacity(context)
+    assert messages(context.notes) == [
         "what runs on the nodes could not be checked: you may not list pods at cluster scope"
     ]
-    assert messages(found.problems)[0].startswith("1 of 2 pods")
+    assert messages(context.problems)[0].startswith("1 of 2 pods")
 
 
 TERM = {"key": "zone", "operator": "In", "values": ["a"]}
@@ -183,12 +183,12 @@ def test_images_say_what_can_be_known(policy, images, problem, note):
     """A node lists fifty images at most, so that with as many nothing follows from absence."""
     one = node()
     one["status"]["images"] = [{"names": [name]} for name in images]
-    found = survey(workload(imagePullPolicy=policy), answers={"/api/v1/nodes": [one]})
-    _check_nodes.images(found)
-    assert problem in "".join(messages(found.problems))
-    assert bool(found.problems) is bool(problem)
-    assert note in "".join(messages(found.notes))
-    assert bool(found.notes) is bool(note)
+    context = context_of(workload(imagePullPolicy=policy), answers={"/api/v1/nodes": [one]})
+    _check_nodes.images(context)
+    assert problem in "".join(messages(context.problems))
+    assert bool(context.problems) is bool(problem)
+    assert note in "".join(messages(context.notes))
+    assert bool(context.notes) is bool(note)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +207,6 @@ def test_image_names_are_completed_as_nodes_do(short, full):
 
 @pytest.mark.parametrize("image", ["api", "api:latest", "host:5000/api"])
 def test_images_that_change_are_problems(image):
-    found = survey(workload(image=image), answers={"/api/v1/nodes": []})
-    _check_nodes.images(found)
-    assert "changes under your feet" in messages(found.problems)[0]
+    context = context_of(workload(image=image), answers={"/api/v1/nodes": []})
+    _check_nodes.images(context)
+    assert "changes under your feet" in messages(context.problems)[0]
