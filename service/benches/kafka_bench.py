@@ -33,7 +33,7 @@ from neo4j_bench import PLAIN
 from stream_bench import raw
 
 from memory_graph.config import Settings
-from memory_graph.ingest.plan import plan
+from memory_graph.ingest.planning import plan_write
 from memory_graph.ingest.topics import DECODERS, TELEMETRY
 from memory_graph.kafka.settings import consumer_settings
 from memory_graph.model.errors import StoreUnavailable
@@ -165,7 +165,7 @@ def unwound(uri: str, events: int) -> float:
     n = time.time_ns()
     for begin in range(0, events, EVENTS_A_COMMIT):
         found = [event for _, body in numbers[begin : begin + EVENTS_A_COMMIT] for event in decode(body, "")]
-        creations = [each for each in plan(found, new_id).creations if each.node.id not in made]
+        creations = [each for each in plan_write(found, new_id).creations if each.node.id not in made]
         made.update(each.node.id for each in creations)
         nodes = []
         edges: dict[str, list[Any]] = {}

@@ -24,9 +24,9 @@ from memory_graph.api.tls import CertificateError, CertificateFiles
 from memory_graph.config import Settings
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as telemetry_pb
-from memory_graph.ingest.recorder import Recorder
+from memory_graph.ingest.graph_writer import GraphWriter
 from memory_graph.ingest.smoke_test import expire_forever
-from memory_graph.ingest.telemetry.dead_letters import DeadLetters, counted_and_logged
+from memory_graph.ingest.telemetry.dead_letters import RejectedHandler, count_and_log
 from memory_graph.ingest.telemetry.pipeline import Pipeline
 from memory_graph.runtime.opening import Runtime, StartError, expose, run_process, waiting_limits
 from memory_graph.runtime.probe import StoreProbe
@@ -101,7 +101,7 @@ async def _until_stopped(server: grpc.aio.Server) -> None:
 async def _open_pipeline(
     stack: AsyncExitStack, settings: Settings, runtime: Runtime, draining: asyncio.Event
 ) -> Pipeline:
-    counted = counted_and_logged(runtime.ingestion)
+    counted = count_and_log(runtime.ingestion)
     pipeline = Pipeline(
         runtime.measured,
         runtime.ingestion,
@@ -122,10 +122,10 @@ async def _open_pipeline(
 def _grpc_server(
     settings: Settings, runtime: Runtime, pipeline: Pipeline, draining: asyncio.Event, ready: Callable[[], bool]
 ) -> grpc.aio.Server:
-    recorder = Recorder(runtime.measured, runtime.plugins)
+    writer = GraphWriter(runtime.measured, runtime.plugins)
     services = {
-        "MemoryGraphService": MemoryGraphService(recorder, runtime.metrics, ready),
-        "GraphQueryService": GraphQueryService(recorder),
+        "MemoryGraphService": MemoryGraphService(writer, runtime.metrics, ready),
+        "GraphQueryService": GraphQueryService(writer),
         "TelemetryStream": TelemetryStreamService(
             pipeline, runtime.measured, runtime.ingestion, max_stream_bytes=settings.telemetry_stream_bytes
         ),
@@ -141,7 +141,9 @@ def _grpc_server(
 
 
 @asynccontextmanager
-async def _dead_letters(settings: Settings, runtime: Runtime, counted: DeadLetters) -> AsyncIterator[DeadLetters]:
+async def _dead_letters(
+    settings: Settings, runtime: Runtime, counted: RejectedHandler
+) -> AsyncIterator[RejectedHandler]:
     """What becomes of rejected events in the block: counted and logged, and kept in Kafka where there is one."""
     if not settings.kafka_bootstrap_servers:
         yield counted

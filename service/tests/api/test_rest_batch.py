@@ -18,7 +18,7 @@ import pytest
 from ingest.samples import body
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.memory.graph.v1.memory_graph_pb2_grpc import MemoryGraphServiceStub
-from memory_graph.ingest.planner import node_id
+from memory_graph.ingest.write_planner import node_id
 from memory_graph.model.ids import new_id
 from support.server import Serve, ServerProcess
 from support.telemetry import metric, stored_ids

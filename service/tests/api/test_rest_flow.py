@@ -96,7 +96,7 @@ async def test_a_store_that_is_away_answers_503_at_once_when_that_is_known() -> 
     rest = RestHarness(max_wait_s=1, max_bytes=10_000_000)
     rest.harness.store.away = True
     assert (await rest.post("a"))[0] == 503
-    await until(lambda: rest.harness.pipeline.store_is_away)
+    await until(lambda: rest.harness.pipeline.store_is_unavailable)
     status, problem, headers = await rest.post("b")
     assert (status, headers["Retry-After"]) == (503, "5")
     assert "send the whole batch again" in problem["detail"]

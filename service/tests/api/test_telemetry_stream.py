@@ -15,8 +15,8 @@ from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as graph_pb
 from memory_graph.gen.llm.memory.graph.v1.memory_graph_pb2_grpc import GraphQueryServiceStub, MemoryGraphServiceStub
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
 from memory_graph.gen.llm.observatory.v1.telemetry_stream_pb2_grpc import TelemetryStreamStub
-from memory_graph.ingest.planner import node_id
 from memory_graph.ingest.telemetry.events import COMPLETE, FAILURE, LATENCY, TOKENS
+from memory_graph.ingest.write_planner import node_id
 from memory_graph.model.ids import new_id
 from support.refusals import invalid, refused
 from support.server import Serve

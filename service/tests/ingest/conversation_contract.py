@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from ingest.samples import message
 from ingest.talks import SESSION, Ingestion, graph_of, prompt, response, session
 from memory_graph.ingest.conversations.mapping import is_waiting, waiting_id
-from memory_graph.ingest.conversations.waiting import WaitingLimits
-from memory_graph.ingest.plan import plan
-from memory_graph.ingest.planner import derived_id, node_id
+from memory_graph.ingest.conversations.pending_responses import PendingLimits
+from memory_graph.ingest.planning import plan_write
 from memory_graph.ingest.telemetry.decode import from_message
 from memory_graph.ingest.telemetry.mapping import event_of
 from memory_graph.ingest.topics import RESPONSES, topic_of
+from memory_graph.ingest.write_planner import derived_id, node_id
 from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, NodeType
 from memory_graph.model.mutations import CreateNode, DeleteNode, UpdateNode, Write
@@ -211,7 +211,7 @@ class WaitingContract:
 
     async def test_a_join_that_was_broken_off_is_done_when_the_prompt_is_told_again(self, store, ingestion):
         await ingestion.send(response("r-1"))
-        planned = plan([prompt()], new_id)  # what a process that is killed before the join leaves behind
+        planned = plan_write([prompt()], new_id)  # what a process that is killed before the join leaves behind
         await store.apply(Write(tenant=TENANT, mutations=planned.creations))
         assert (await one(store, "p-1")).type is NodeType.PROMPT
         assert await store.get_nodes(TENANT, [node_id("r-1")]) == []
@@ -232,7 +232,7 @@ class WaitingContract:
             def __getattr__(self, name):
                 return getattr(store, name)
 
-        await store.apply(Write(tenant=TENANT, mutations=plan([prompt()], new_id).creations))
+        await store.apply(Write(tenant=TENANT, mutations=plan_write([prompt()], new_id).creations))
         blind = Ingestion(Blind())
         assert await blind.send(response("r-1")) == [None]
         assert (await one(store, "r-1")).session_id == SESSION
@@ -240,9 +240,9 @@ class WaitingContract:
         await blind.pipeline.close()
 
     async def test_and_else_when_it_has_waited_too_long(self, store):
-        brief = Ingestion(store, WaitingLimits(age_s=0))
+        brief = Ingestion(store, PendingLimits(max_age_s=0))
         await brief.send(response("r-1"))
-        await store.apply(Write(tenant=TENANT, mutations=plan([prompt()], new_id).creations))
+        await store.apply(Write(tenant=TENANT, mutations=plan_write([prompt()], new_id).creations))
         await brief.pipeline.sweep(TENANT)
         assert brief.lost == []
         assert (await one(store, "r-1")).session_id == SESSION
@@ -250,7 +250,7 @@ class WaitingContract:
         await brief.pipeline.close()
 
     async def test_more_than_may_wait_are_refused_with_a_reason_and_the_others_wait(self, store):
-        bounded = Ingestion(store, WaitingLimits(most=2))
+        bounded = Ingestion(store, PendingLimits(max_count=2))
         outcomes = await bounded.send(response("r-1"), response("r-2"), response("r-3"))
         assert [outcome and outcome.reason for outcome in outcomes] == [None, None, "waiting_full"]
         assert await bounded.send(response("r-1")) == [None]
@@ -261,7 +261,7 @@ class WaitingContract:
         await bounded.pipeline.close()
 
     async def test_what_has_waited_too_long_is_given_up_with_its_body_and_leaves_the_graph(self, store):
-        brief = Ingestion(store, WaitingLimits(age_s=0))
+        brief = Ingestion(store, PendingLimits(max_age_s=0))
         await brief.send(response("r-1"), response("r-2", "p-2"))
         await brief.pipeline.sweep(TENANT)
         assert sorted((tenant, lost.event_id, lost.reason) for tenant, lost in brief.lost) == [
@@ -290,7 +290,7 @@ class WaitingContract:
         assert event_of(held) is None
 
     async def test_what_can_no_longer_be_read_expires_with_its_body(self, store):
-        brief = Ingestion(store, WaitingLimits(age_s=0))
+        brief = Ingestion(store, PendingLimits(max_age_s=0))
         await brief.send(response("r-1"))
         (held,) = await store.get_nodes(TENANT, [waiting_id("r-1")])
         broken = replace(held, data=replace(held.data, metadata={"event": "{}"}), updated_at=held.updated_at + 1)

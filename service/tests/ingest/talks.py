@@ -10,8 +10,8 @@ from collections import Counter
 from prometheus_client import CollectorRegistry
 
 from memory_graph.ingest.conversations import decode
-from memory_graph.ingest.conversations.waiting import WaitingLimits
-from memory_graph.ingest.telemetry.dead_letters import counted_and_logged
+from memory_graph.ingest.conversations.pending_responses import PendingLimits
+from memory_graph.ingest.telemetry.dead_letters import count_and_log
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.ingest.telemetry.pipeline import Pipeline
 from memory_graph.model.kinds import Direction, NodeType
@@ -83,26 +83,26 @@ def session_body(event_id: str = "s-1", kind: str = "started", session: str = SE
 
 
 def prompt(*of: str, **changed: object):
-    return decode.prompt(prompt_body(*of, **changed))
+    return decode.decode_prompt(prompt_body(*of, **changed))
 
 
 def response(*of: str, **changed: object):
-    return decode.response(response_body(*of, **changed))
+    return decode.decode_response(response_body(*of, **changed))
 
 
 def session(*of: str, **changed: object):
-    return decode.session(session_body(*of, **changed))
+    return decode.decode_session(session_body(*of, **changed))
 
 
 class Ingestion:
     """A pipeline into a store. dead: what was rejected; lost: what was given up, with its tenant."""
 
-    def __init__(self, store, limits: WaitingLimits | None = None, now=time.time_ns, plugins=None) -> None:
+    def __init__(self, store, limits: PendingLimits | None = None, now=time.time_ns, plugins=None) -> None:
         self.registry = CollectorRegistry()
         self.dead: list[Rejected] = []
         self.lost: list[tuple[str, Rejected]] = []
         metrics = IngestionMetrics(self.registry)
-        counted = counted_and_logged(metrics)
+        counted = count_and_log(metrics)
 
         def rejected(letters) -> None:
             counted(letters)
@@ -118,8 +118,8 @@ class Ingestion:
             max_bytes=10_000_000,
             patience_s=60,
             draining=asyncio.Event(),
-            given_up=given_up,
-            waiting=limits or WaitingLimits(),
+            on_expired=given_up,
+            waiting=limits or PendingLimits(),
             now=now,
             plugins=plugins,
         )

@@ -13,17 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.talks import prompt_body, response_body, session_body
-from memory_graph.ingest.conversations import decode
-from memory_graph.ingest.conversations.decode import prompt, response, session
+from memory_graph.ingest.conversations.decode import decode_prompt, decode_response, decode_session
 from memory_graph.ingest.conversations.schema import DIRECTORY, FILES, text
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.ingest.topics import DECODERS, PROMPTS, RESPONSES, SESSIONS
 from memory_graph.model.numbers import number
 
 CASES = {
-    "prompt_event.schema.json": (prompt_body, decode.prompt),
-    "response_event.schema.json": (response_body, decode.response),
-    "session_event.schema.json": (session_body, decode.session),
+    "prompt_event.schema.json": (prompt_body, decode_prompt),
+    "response_event.schema.json": (response_body, decode_response),
+    "session_event.schema.json": (session_body, decode_session),
 }
 BEYOND = ("timestamp", "empty", "event's own id", "names no tool", "bytes; at most", "less than")
 """Of what a schema cannot say."""
@@ -106,23 +105,23 @@ def lenient(value):
 def test_numbers_are_those_of_proto3_json(form):
     usage = {"promptTokens": form(70), "completionTokens": None, "totalTokens": form(70)}
     call = {"name": "n", "durationMs": form(70), "retryCount": form(70)}
-    answer = response(
+    answer = decode_response(
         response_body(usage=usage, response={"text": "x", "toolCalls": [call]}, metrics={"latency": form(70)})
     )
     assert (answer.body.usage.prompt_tokens, answer.body.usage.completion_tokens) == (70, None)
     told = answer.body.response.tool_calls[0]
     assert (told.duration_ms, told.retry_count, answer.body.metrics.latency) == (70, 70, 70)
     model = {"id": "m", "parameters": {"maxTokens": form(70), "topK": form(70), "temperature": form(1)}}
-    asked = prompt(prompt_body(model=model)).body.model.parameters
+    asked = decode_prompt(prompt_body(model=model)).body.model.parameters
     assert (asked.max_tokens, asked.temperature) == (70, 1)
     for wrong in (7.5, "7.5", "NaN", "1_0", "", True):
         with pytest.raises(Rejected, match="promptTokens") as refused:
-            response(response_body(usage={"promptTokens": wrong}))
+            decode_response(response_body(usage={"promptTokens": wrong}))
         assert refused.value.event_id == "r-1"
 
 
 @pytest.mark.parametrize(
-    ("read", "sample"), [(prompt, prompt_body), (response, response_body), (session, session_body)]
+    ("read", "sample"), [(decode_prompt, prompt_body), (decode_response, response_body), (decode_session, session_body)]
 )
 @pytest.mark.parametrize("cut", [b"\\ud83d", b"\xff"])
 def test_a_body_that_is_cut_names_its_event(read, sample, cut):
@@ -144,27 +143,27 @@ def test_a_body_that_is_cut_names_its_event(read, sample, cut):
     {"text": None, "toolCalls": [{"name": "search"}]}, {"functionCall": {"name": "search"}, "text": ""},
 ])  # fmt: skip
 def test_a_response_that_only_calls_tools_needs_no_text(told):
-    assert response(response_body(response=told, error=None)).body.response.text in ("", None)
+    assert decode_response(response_body(response=told, error=None)).body.response.text in ("", None)
 
 
 @pytest.mark.parametrize("told", [{"text": ""}, {"text": None, "finishReason": "stop"}, {}])
 def test_a_response_of_nothing_is_refused(told):
     with pytest.raises(Rejected, match="the response is empty"):
-        response(response_body(response=told, error=None))
+        decode_response(response_body(response=told, error=None))
 
 
 def test_texts_that_look_like_numbers_stay_texts():
     looks = {"a": "007", "b": "1e3", "c": "true", "d": "null", "e": "7.0", "f": "NaN"}
-    assert session(session_body(metadata=looks)).body.metadata == looks
-    assert prompt(prompt_body(tags=looks)).body.tags == looks
-    assert prompt(prompt_body(tags=list(looks.values()))).body.tags == list(looks.values())
-    told = response(response_body(error={"code": "007", "message": "null"}, response={"text": "007"})).body
+    assert decode_session(session_body(metadata=looks)).body.metadata == looks
+    assert decode_prompt(prompt_body(tags=looks)).body.tags == looks
+    assert decode_prompt(prompt_body(tags=list(looks.values()))).body.tags == list(looks.values())
+    told = decode_response(response_body(error={"code": "007", "message": "null"}, response={"text": "007"})).body
     assert (told.error.code, told.error.message, told.response.text) == ("007", "null", "007")
 
 
 def test_a_total_below_the_sum_is_refused():
     with pytest.raises(Rejected, match=r"usage\.totalTokens is 14, less than 10 and 5 together"):
-        response(response_body(usage={"promptTokens": 10, "completionTokens": 5, "totalTokens": 14}))
+        decode_response(response_body(usage={"promptTokens": 10, "completionTokens": 5, "totalTokens": 14}))
 
 
 @pytest.mark.parametrize(
@@ -185,7 +184,7 @@ def test_a_total_below_the_sum_is_refused():
 )
 def test_a_prompt_that_is_none_is_refused_in_a_sentence(body, said):
     with pytest.raises(Rejected, match=said) as refused:
-        decode.prompt(body)
+        decode_prompt(body)
     assert refused.value.event_type == "llm.prompt"
     assert refused.value.reason == ("undecodable" if said == "no JSON event" else "invalid")
 
@@ -202,13 +201,13 @@ def test_a_prompt_that_is_none_is_refused_in_a_sentence(body, said):
 )
 def test_a_response_that_is_none_is_refused_in_a_sentence(changes, said):
     with pytest.raises(Rejected, match=said) as refused:
-        decode.response(response_body(**changes))
+        decode_response(response_body(**changes))
     assert (refused.value.event_id, refused.value.event_type) == ("r-1", "llm.response")
 
 
 @pytest.mark.parametrize("sent", ["2026-03-01T11:00:00+01:00", "2026-03-01T10:00:00", 1772359200000, 1772359200000.0])
 def test_times_are_iso_8601_or_milliseconds(sent):
-    assert decode.prompt(prompt_body(timestamp=sent)).at == 1_772_359_200_000_000_000
+    assert decode_prompt(prompt_body(timestamp=sent)).at == 1_772_359_200_000_000_000
 
 
 def test_topics_take_json_alone():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ingest.samples import AT_MS, PAYLOADS, body, message
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
-from memory_graph.ingest.telemetry.decode import apart, from_json, from_message, from_protobuf
+from memory_graph.ingest.telemetry.decode import from_json, from_message, from_protobuf, split_request
 from memory_graph.ingest.telemetry.events import BATCH_PAYLOADS, COMPLETE, FAILURE, LATENCY, START, TOKENS, Rejected
 from memory_graph.ingest.telemetry.events import PAYLOADS as PAYLOAD_TYPES
 
@@ -179,11 +179,11 @@ def test_protobuf_that_is_cut_names_its_id():
     with pytest.raises(Rejected, match="not UTF-8") as rejected:
         from_protobuf(sent)
     assert rejected.value.event_id == "e"
-    assert apart(pb.EventRequest(events=[message("a"), message("b")]).SerializeToString()) == [
+    assert split_request(pb.EventRequest(events=[message("a"), message("b")]).SerializeToString()) == [
         message("a").SerializeToString(),
         message("b").SerializeToString(),
     ]
-    assert apart(b"nothing") == []
+    assert split_request(b"nothing") == []
 
 
 @pytest.mark.parametrize("event_type", [*PAYLOADS, "llm.metrics.aggregated", "llm.performance.daily_summary"])

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from ingest.samples import message
 from ingest.talks import Ingestion, prompt, response
 from memory_graph.ingest.conversations.mapping import waiting_id
-from memory_graph.ingest.planner import derived_id, node_id
 from memory_graph.ingest.telemetry.decode import from_message
+from memory_graph.ingest.write_planner import derived_id, node_id
 from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.nodes import PromptData
 from memory_graph.plugins import HookContext, Plugin, PluginHost, Veto

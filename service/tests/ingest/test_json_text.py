@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory_graph.ingest.json_text import MAX_BRACKETS, MAX_DEPTH, elements, fault, names, taken_out, too_deep
+from memory_graph.ingest.json_text import (
+    MAX_BRACKETS,
+    MAX_DEPTH,
+    elements,
+    extract_array,
+    string_fields,
+    syntax_problem,
+    too_deep,
+)
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -48,7 +56,7 @@ def test_elements_of_an_array_are_those_that_were_written(values):
 def test_an_array_is_taken_out_of_an_object(others, values):
     others.pop("events", None)
     text = json.dumps({**others, "events": values, "last": [1]}).encode()
-    rest, found = taken_out(text, "events")
+    rest, found = extract_array(text, "events")
     assert json.dumps(json.loads(rest)) == json.dumps({**others, "events": [], "last": [1]})
     assert json.dumps([json.loads(one) for one in found]) == json.dumps(values)
 
@@ -61,7 +69,7 @@ def test_an_array_is_taken_out_of_an_object(others, values):
 )  # fmt: skip
 def test_what_is_no_object_with_an_array_is_not_taken_apart(text):
     with pytest.raises(ValueError):  # noqa: PT011 - any reason
-        taken_out(text, "events")
+        extract_array(text, "events")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +87,7 @@ def test_what_is_no_object_with_an_array_is_not_taken_apart(text):
     ],
 )
 def test_an_id_is_read_of_what_is_no_json(text, found):
-    assert names(text, "id", "other") == [found, ""]
+    assert string_fields(text, "id", "other") == [found, ""]
 
 
 @pytest.mark.parametrize(
@@ -98,4 +106,4 @@ def test_an_id_is_read_of_what_is_no_json(text, found):
     ],
 )
 def test_why_it_is_no_json_is_said_usefully(text, says):
-    assert says in fault(text, ValueError("as it was said"))
+    assert says in syntax_problem(text, ValueError("as it was said"))

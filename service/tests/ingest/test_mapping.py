@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from ingest.samples import AT_MS, PAYLOADS, message
 from memory_graph.api.event_subscription import _to_wire
-from memory_graph.ingest.plan import plan
-from memory_graph.ingest.planner import derived_id, node_id
+from memory_graph.ingest.planning import plan_write
 from memory_graph.ingest.telemetry.decode import from_message
 from memory_graph.ingest.telemetry.events import ARMS, COMPLETE, FAILURE, LATENCY, START, TOKENS
 from memory_graph.ingest.telemetry.mapping import event_of
+from memory_graph.ingest.write_planner import derived_id, node_id
 from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, NodeType
 from memory_graph.model.mutations import Write
@@ -35,9 +35,9 @@ async def store(tmp_path):
 
 
 async def put(store, *messages):
-    planned = plan([from_message(sent) for sent in messages], new_id)
+    planned = plan_write([from_message(sent) for sent in messages], new_id)
     applied = await store.apply(Write(tenant=TENANT, mutations=planned.creations))
-    return [applied.results[place] for place in planned.places]
+    return [applied.results[place] for place in planned.indexes]
 
 
 async def edges(store, id):
@@ -49,9 +49,9 @@ async def edges(store, id):
 async def test_an_event_comes_back_from_its_node_as_it_was(store, event_type):
     for id in ("e-1", new_id(), new_id().upper()):
         event = from_message(message(id, event_type, metadata={"team": "docs"}))
-        planned = plan([event], new_id)
+        planned = plan_write([event], new_id)
         applied = await store.apply(Write(tenant=TENANT, mutations=planned.creations))
-        (stored,) = await store.get_nodes(TENANT, [applied.results[planned.places[0]].id])
+        (stored,) = await store.get_nodes(TENANT, [applied.results[planned.indexes[0]].id])
         assert event_of(stored) == event
 
 
@@ -116,7 +116,7 @@ async def test_a_circle_of_causes_is_stored_whole(store):
 
 async def test_a_long_chain_of_causes_needs_no_stack(store):
     told = [message(str(i), FAILURE, caused_by_event_id=str(i + 1)) for i in range(2_000)]
-    planned = plan([from_message(sent) for sent in told], new_id)
+    planned = plan_write([from_message(sent) for sent in told], new_id)
     assert len(planned.creations) == 2_000 + 2
 
 

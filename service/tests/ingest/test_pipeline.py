@@ -12,10 +12,10 @@ from prometheus_client import CollectorRegistry
 from ingest.samples import message
 from ingest.talks import prompt
 from memory_graph.flow.circuit_breaker import BreakerLimits
-from memory_graph.ingest.planner import node_id
 from memory_graph.ingest.telemetry.decode import from_message
 from memory_graph.ingest.telemetry.events import COMPLETE, Rejected
 from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS, Pipeline
+from memory_graph.ingest.write_planner import node_id
 from memory_graph.model.errors import NotFound, StoreUnavailable
 from memory_graph.model.kinds import EventType
 from memory_graph.model.mutations import Applied, Event, Write
@@ -254,7 +254,7 @@ class Stumbling(FakeStore):
 
 async def test_what_came_first_is_stored_first_also_when_its_write_is_made_again():
     harness = Harness()
-    harness.store = harness.pipeline._storing._store = Stumbling()
+    harness.store = harness.pipeline._writer._store = Stumbling()
     first = await harness.send("first")
     await until(lambda: harness.store.calls == 1)
     second = await harness.send("second")
@@ -266,7 +266,7 @@ async def test_what_came_first_is_stored_first_also_when_its_write_is_made_again
 
 async def test_the_halves_of_a_write_wait_too_for_what_came_first():
     harness = Harness()
-    harness.store = harness.pipeline._storing._store = Stumbling()
+    harness.store = harness.pipeline._writer._store = Stumbling()
     first = await harness.send("first")
     await until(lambda: harness.store.calls == 1)
     bad = prompt("bad", prompt={"text": "x", "metadata": {"agent_id": "travel-agent"}})
@@ -291,7 +291,7 @@ async def test_what_follows_a_write_that_is_given_up_is_given_up_with_it():
             return await super().apply(write)
 
     harness = Harness()
-    harness.store = harness.pipeline._storing._store = Back()
+    harness.store = harness.pipeline._writer._store = Back()
     first = await harness.send("first")
     await until(lambda: harness.store.calls == 1)
     second = await harness.send("second")

@@ -9,7 +9,7 @@ import pytest
 from ingest.talks import Ingestion, prompt, response
 from ingest.test_pipeline import RECOVERY_S, FakeStore, Harness
 from memory_graph.ingest.conversations.mapping import waiting_id
-from memory_graph.ingest.planner import node_id
+from memory_graph.ingest.write_planner import node_id
 from memory_graph.model.errors import StoreUnavailable
 from memory_graph.model.kinds import NodeType
 from memory_graph.store.sqlite import open_store
@@ -112,7 +112,7 @@ def test_a_slow_store_slows_sources_and_loses_nothing() -> None:
 
     async def scenario() -> None:
         made = harness()
-        made.store = made.pipeline._storing._store = Slow()
+        made.store = made.pipeline._writer._store = Slow()
         sources = [Source(made, name) for name in "abc"]
         await asyncio.sleep(MINUTE)
         accepted = sum(source.accepted for source in sources)

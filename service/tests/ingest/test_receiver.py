@@ -6,11 +6,11 @@ import pytest
 
 from ingest.samples import message
 from ingest.test_pipeline import Harness, until
-from memory_graph.ingest.planner import node_id
 from memory_graph.ingest.telemetry.decode import from_message
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS
 from memory_graph.ingest.telemetry.receiver import EventReceiver
+from memory_graph.ingest.write_planner import node_id
 from memory_graph.model.errors import NotFound
 
 

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from ingest.samples import body, message
 from memory_graph.config import Settings
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
-from memory_graph.ingest.bodies import body_of
+from memory_graph.ingest.bodies import encode_body
 from memory_graph.ingest.telemetry.decode import from_json, from_message
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.kafka import rejections
@@ -52,7 +52,7 @@ def test_an_event_of_a_stream_that_is_refused_is_a_dead_letter(serve, cli, kafka
 
 def test_an_event_that_was_checked_has_a_body_that_decodes_to_it():
     for event in (from_json(body("e-1", metadata={"session_id": "s"})), from_message(message("e-2"))):
-        assert from_json(body_of(event)) == event
+        assert from_json(encode_body(event)) == event
 
 
 async def test_while_kafka_is_away_a_bounded_part_is_kept(settings, monkeypatch):

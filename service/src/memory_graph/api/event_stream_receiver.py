@@ -14,7 +14,7 @@ from memory_graph.api.status import Draining
 from memory_graph.flow.byte_semaphore import ByteSemaphore
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
 from memory_graph.ingest.event import Event
-from memory_graph.ingest.telemetry.decode import apart, event_id, from_message, from_protobuf
+from memory_graph.ingest.telemetry.decode import event_id, from_message, from_protobuf, split_request
 from memory_graph.ingest.telemetry.events import MAX_EVENT_ID, Rejected
 from memory_graph.ingest.telemetry.pipeline import Pipeline, held_bytes
 from memory_graph.ingest.telemetry.receiver import EventReceiver, Receipt
@@ -132,7 +132,7 @@ def _events(raw: bytes) -> Sequence[pb.Event | bytes]:
     try:
         events: Sequence[pb.Event | bytes] = pb.EventRequest.FromString(raw).events
     except DecodeError as error:
-        events = apart(raw)
+        events = split_request(raw)
         if not events:
             raise Invalid(Violation("request", f"is no EventRequest message: {error}")) from None
     if len(events) > MAX_MESSAGE_EVENTS:

@@ -8,15 +8,15 @@ from memory_graph.api import requests, to_wire
 from memory_graph.api.rpc import Call
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.ingest.checks import Checker
-from memory_graph.ingest.recorder import Recorder
+from memory_graph.ingest.graph_writer import GraphWriter
 
 
 class GraphQueryService:
     """One method an rpc, named as the contract names it."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-        self._store = recorder.store
+    def __init__(self, writer: GraphWriter) -> None:
+        self._writer = writer
+        self._store = writer.store
 
     async def Traverse(self, request: pb.TraverseRequest, call: Call) -> AsyncIterator[pb.Path]:
         async for path in self._store.traverse(call.tenant, requests.traversal(request)):
@@ -52,4 +52,4 @@ class GraphQueryService:
 
     async def CloseSession(self, request: pb.CloseSessionRequest, call: Call) -> pb.Session:
         session_id = requests.one_id("session_id", request.session_id)
-        return to_wire.session_to_wire(await self._recorder.close_session(call.context, session_id))
+        return to_wire.session_to_wire(await self._writer.close_session(call.context, session_id))

@@ -12,7 +12,7 @@ from memory_graph.api import feed, from_wire, requests, to_wire
 from memory_graph.api.rpc import Call
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.ingest.checks import Checker
-from memory_graph.ingest.recorder import Recorder
+from memory_graph.ingest.graph_writer import GraphWriter
 from memory_graph.model.errors import Invalid, Violation
 from memory_graph.model.kinds import Direction, EventType, NodeType
 from memory_graph.model.mutations import Event
@@ -27,22 +27,22 @@ Serving = Callable[[], bool]
 class MemoryGraphService:
     """One method an rpc, named as the contract names it; see contract §1 for what each does."""
 
-    def __init__(self, recorder: Recorder, metrics: Metrics, serving: Serving) -> None:
-        self._recorder = recorder
-        self._store = recorder.store
+    def __init__(self, writer: GraphWriter, metrics: Metrics, serving: Serving) -> None:
+        self._writer = writer
+        self._store = writer.store
         self._metrics = metrics
         self._serving = serving
         self._started = time.monotonic()
 
     async def CreateSession(self, request: pb.CreateSessionRequest, call: Call) -> pb.Session:
-        return to_wire.session_to_wire(await self._recorder.create_session(call.context, dict(request.metadata)))
+        return to_wire.session_to_wire(await self._writer.create_session(call.context, dict(request.metadata)))
 
     async def GetSession(self, request: pb.GetSessionRequest, call: Call) -> pb.Session:
         session_id = requests.one_id("session_id", request.session_id)
-        return to_wire.session_to_wire(await self._recorder.get_session(call.tenant, session_id))
+        return to_wire.session_to_wire(await self._writer.get_session(call.tenant, session_id))
 
     async def DeleteSession(self, request: pb.DeleteSessionRequest, call: Call) -> Empty:
-        await self._recorder.delete_session(call.context, requests.one_id("session_id", request.session_id))
+        await self._writer.delete_session(call.context, requests.one_id("session_id", request.session_id))
         return Empty()
 
     async def ListSessions(self, request: pb.ListSessionsRequest, call: Call) -> pb.ListSessionsResponse:
@@ -59,20 +59,20 @@ class MemoryGraphService:
         return to_wire.node_to_wire(created)
 
     async def GetNode(self, request: pb.GetNodeRequest, call: Call) -> pb.Node:
-        return to_wire.node_to_wire(await self._recorder.get(call.tenant, requests.one_id("node_id", request.node_id)))
+        return to_wire.node_to_wire(await self._writer.get(call.tenant, requests.one_id("node_id", request.node_id)))
 
     async def UpdateNode(self, request: pb.UpdateNodeRequest, call: Call) -> pb.Node:
         checker = Checker()
         if not request.node.id:
             checker.add("node.id", "must not be empty")
-        now = self._recorder.clock()
-        node = from_wire.node_from_wire(checker, "node", request.node, new_id=self._recorder.new_id, now=now)
+        now = self._writer.clock()
+        node = from_wire.node_from_wire(checker, "node", request.node, new_id=self._writer.new_id, now=now)
         checker.done()
         assert node is not None
-        return to_wire.node_to_wire(await self._recorder.update(call.context, node, "node"))
+        return to_wire.node_to_wire(await self._writer.update(call.context, node, "node"))
 
     async def DeleteNode(self, request: pb.DeleteNodeRequest, call: Call) -> Empty:
-        await self._recorder.delete_node(call.context, requests.one_id("node_id", request.node_id))
+        await self._writer.delete_node(call.context, requests.one_id("node_id", request.node_id))
         return Empty()
 
     async def BatchCreateNodes(self, request: pb.BatchCreateNodesRequest, call: Call) -> pb.BatchCreateNodesResponse:
@@ -99,11 +99,11 @@ class MemoryGraphService:
 
     async def CreateEdge(self, request: pb.CreateEdgeRequest, call: Call) -> pb.Edge:
         checker = Checker()
-        now = self._recorder.clock()
-        edge = from_wire.edge_from_wire(checker, "edge", request.edge, new_id=self._recorder.new_id, now=now)
+        now = self._writer.clock()
+        edge = from_wire.edge_from_wire(checker, "edge", request.edge, new_id=self._writer.new_id, now=now)
         checker.done()
         assert edge is not None
-        return to_wire.edge_to_wire(await self._recorder.create_edge(call.context, edge, "edge"))
+        return to_wire.edge_to_wire(await self._writer.create_edge(call.context, edge, "edge"))
 
     async def GetEdges(self, request: pb.GetEdgesRequest, call: Call) -> pb.GetEdgesResponse:
         checker = Checker()
@@ -115,7 +115,7 @@ class MemoryGraphService:
         return pb.GetEdgesResponse(edges=[to_wire.edge_to_wire(edge) for edge in edges])
 
     async def DeleteEdge(self, request: pb.DeleteEdgeRequest, call: Call) -> Empty:
-        await self._recorder.delete_edge(call.context, requests.one_id("edge_id", request.edge_id))
+        await self._writer.delete_edge(call.context, requests.one_id("edge_id", request.edge_id))
         return Empty()
 
     async def Query(self, request: pb.QueryRequest, call: Call) -> pb.QueryResponse:
@@ -123,9 +123,9 @@ class MemoryGraphService:
         limit, offset = requests.page(checker, request.limit, request.offset)
         condition = requests.node_filter(checker, request)
         checker.done()
-        condition = await self._recorder.before_query(call.context, condition)
+        condition = await self._writer.before_query(call.context, condition)
         page = await self._store.query(call.tenant, condition, limit, offset)
-        self._recorder.plugins.after("query", call.context, condition)
+        self._writer.plugins.after("query", call.context, condition)
         reply = pb.QueryResponse(total_count=page.total_count)
         for node in page.nodes:
             to_wire.fill_node(reply.nodes.add(), node)
@@ -137,7 +137,7 @@ class MemoryGraphService:
         _, offset = requests.page(checker, request.limit, request.offset)
         condition = requests.node_filter(checker, request)
         checker.done()
-        condition = await self._recorder.before_query(call.context, condition)
+        condition = await self._writer.before_query(call.context, condition)
         remaining = request.limit or None
         async for node in self._store.scan(call.tenant, condition):
             if offset:
@@ -148,7 +148,7 @@ class MemoryGraphService:
                 remaining -= 1
                 if remaining == 0:
                     break
-        self._recorder.plugins.after("query", call.context, condition)
+        self._writer.plugins.after("query", call.context, condition)
 
     async def AddPrompt(self, request: pb.AddPromptRequest, call: Call) -> pb.PromptNode:
         metadata = from_wire.prompt_metadata(request.metadata) if request.HasField("metadata") else None
@@ -173,7 +173,7 @@ class MemoryGraphService:
         template_id = checker.id("template_id", request.template_id)
         session_id = checker.id("session_id", request.session_id)
         checker.done()
-        prompt = await self._recorder.instantiate(call.context, template_id, dict(request.variable_values), session_id)
+        prompt = await self._writer.instantiate(call.context, template_id, dict(request.variable_values), session_id)
         return to_wire.prompt_to_wire(prompt)
 
     async def StreamEvents(self, request: pb.StreamEventsRequest, call: Call) -> AsyncIterator[pb.Event]:
@@ -190,7 +190,7 @@ class MemoryGraphService:
 
     async def SubscribeToSession(self, request: pb.SubscribeRequest, call: Call) -> AsyncIterator[pb.SessionEvent]:
         session_id = requests.one_id("session_id", request.session_id)
-        await self._recorder.get_session(call.tenant, session_id)
+        await self._writer.get_session(call.tenant, session_id)
         async for commit in self._commits(call, session_id, frozenset()):
             for event in commit:
                 yield pb.SessionEvent(event=to_wire.event_to_wire(event), session_id=session_id)
@@ -214,23 +214,23 @@ class MemoryGraphService:
 
     async def _create_nodes(self, messages: Sequence[pb.Node], paths: list[str], call: Call) -> tuple[list[Node], int]:
         checker = Checker()
-        now = self._recorder.clock()
-        new_id = self._recorder.new_id
+        now = self._writer.clock()
+        new_id = self._writer.new_id
         nodes = [
             from_wire.node_from_wire(checker, path, message, new_id=new_id, now=now)
             for message, path in zip(messages, paths, strict=True)
         ]
         checker.done()
-        applied = await self._recorder.create(call.context, [node for node in nodes if node is not None], paths)
+        applied = await self._writer.create(call.context, [node for node in nodes if node is not None], paths)
         return [result for result in applied.results if isinstance(result, Node)], applied.created
 
     async def _add(self, node_type: NodeType, data: NodeData, call: Call) -> Node:
-        now = self._recorder.clock()
+        now = self._writer.clock()
         session_id = data.session_id if isinstance(data, PromptData) else None
         node = Node(
-            id=self._recorder.new_id(), type=node_type, data=data, created_at=now, updated_at=now, session_id=session_id
+            id=self._writer.new_id(), type=node_type, data=data, created_at=now, updated_at=now, session_id=session_id
         )
-        result = (await self._recorder.create(call.context, (node,), ("",))).results[0]
+        result = (await self._writer.create(call.context, (node,), ("",))).results[0]
         assert isinstance(result, Node)
         return result
 

@@ -1,1 +1,1 @@
-"""How a request becomes one atomic write: checks, derived edges, plugins, the store."""
+"""The way from a request or an event to one atomic write: checks, plugins, derived edges, the store."""

@@ -1,4 +1,4 @@
-"""Events that were checked as the bodies they came as, or would have come as by Kafka (contract §3). Pure."""
+"""Encodes checked events as the bodies of their topics (contract §3). Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from memory_graph.ingest.event import Event
 from memory_graph.ingest.telemetry.events import TelemetryEvent
 
 
-def body_of(event: Event) -> bytes:
-    """The JSON of an event, which decodes to it again."""
+def encode_body(event: Event) -> bytes:
+    """Encode an event as JSON, which decodes to it again."""
     if not isinstance(event, TelemetryEvent):
         return msgspec.json.encode(event.body)
     return msgspec.json.encode(

@@ -1,4 +1,4 @@
-"""What a node or edge must be before it is written (contract §1): every violation, each with its field's path."""
+"""The rules of nodes and edges (contract §1). A check collects all violations, each with the path of its field."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import msgspec
 import re2
 
-from memory_graph.ingest.json_text import TOO_DEEP, fault, too_deep
+from memory_graph.ingest.json_text import TOO_DEEP, syntax_problem, too_deep
 from memory_graph.model.errors import Invalid, Violation
 from memory_graph.model.ids import canonical
 from memory_graph.model.nodes import (
@@ -29,7 +29,7 @@ from memory_graph.model.nodes import (
 MAX_CONTENT_BYTES = 1_000_000
 """Longest content of a prompt, response, template or tool field, in UTF-8 bytes (contract §1)."""
 MAX_PATTERN_MEMORY = 1 << 20
-"""Most bytes RE2 may compile a validation_pattern into."""
+"""Most memory of a compiled validation_pattern, in bytes."""
 
 ARM = {
     "SessionData": "session",
@@ -45,16 +45,16 @@ ARM = {
 }
 """The wire name of each kind of data."""
 
-MOST_TOKENS = 2**63 - 1
+MAX_TOKENS = 2**63 - 1
 _EMPTY = "must not be empty"
 _CALLS_TOOLS = frozenset({"function_call", "tool_call", "tool_calls", "tool_use"})
-"""How providers say that a response ends with calls of tools."""
+"""The finish reasons by which providers say that a response ends with tool calls."""
 _NO_UUID = "must be a UUID such as 0198f3a2-7c44-7bd1-9f0e-3b8f2f1c5a77"
 _decode_json = msgspec.json.Decoder().decode
 
 
 class Checker:
-    """Collects violations; `done` raises them together."""
+    """A collector of violations; `done` raises them together."""
 
     def __init__(self) -> None:
         self.violations: list[Violation] = []
@@ -63,18 +63,18 @@ class Checker:
         self.violations.append(Violation(field.lstrip("."), description))
 
     def id(self, field: str, value: str) -> str:
-        """The canonical id; an empty or malformed one is a violation."""
-        found = canonical(value)
-        if found is None:
+        """Return the canonical id; an empty or malformed one is a violation."""
+        id = canonical(value)
+        if id is None:
             self.add(
                 field,
                 _NO_UUID if value else _EMPTY,
             )
             return value
-        return found
+        return id
 
     def content(self, field: str, value: str) -> None:
-        """Text that must not be empty nor over MAX_CONTENT_BYTES."""
+        """Check that text is not empty and not over MAX_CONTENT_BYTES."""
         if not value:
             self.add(field, _EMPTY)
         self.size(field, value)
@@ -86,7 +86,7 @@ class Checker:
             self.add(field, f"is {len(value.encode()):,} bytes; at most {MAX_CONTENT_BYTES:,} are accepted")
 
     def json(self, field: str, value: str) -> None:
-        """JSON text; empty is accepted as absent."""
+        """Check JSON text; empty means absent."""
         if value:
             self.size(field, value)
             if too_deep(value):
@@ -95,21 +95,21 @@ class Checker:
             try:
                 _decode_json(value.encode())
             except msgspec.DecodeError as error:
-                self.add(field, f"must be JSON: {fault(value.encode(), error)}")
+                self.add(field, f"must be JSON: {syntax_problem(value.encode(), error)}")
 
     def not_negative(self, field: str, value: float) -> None:
-        """A number that is finite and not below 0."""
+        """Check that a number is finite and not below 0."""
         if not 0 <= value < math.inf:
             self.add(field, f"is {value}; must {'not be negative' if value < 0 else 'be a number'}")
 
     def done(self) -> None:
-        """Raises `Invalid` with everything found, if anything was."""
+        """Raise `Invalid` with all violations, if there are any."""
         if self.violations:
             raise Invalid(*self.violations)
 
 
 def check_node(checker: Checker, prefix: str, node: Node) -> None:
-    """Checks a node's type against its data, and the data by its own rules. prefix: the node's path, say `node`."""
+    """Check a node's type against its data, and the data by its own rules. prefix: the node's path, say `node`."""
     arm = ARM[type(node.data).__name__]
     if not isinstance(node.data, DATA_TYPES[node.type]):
         checker.add(f"{prefix}.type", f"is {node.type.name} but the data is `{arm}`")
@@ -117,12 +117,12 @@ def check_node(checker: Checker, prefix: str, node: Node) -> None:
 
 
 def data_path(prefix: str, arm: str) -> str:
-    """Where a node's data stands: below the node, or, where a request holds the data itself, at the prefix."""
+    """Return the path of a node's data: below the node, or the prefix if the request has the data itself."""
     return prefix if prefix in ("", arm) else f"{prefix}.{arm}"
 
 
 def check_data(checker: Checker, path: str, data: NodeData) -> None:
-    """Checks one kind of data; `path` is its place in the request."""
+    """Check one kind of data; `path` is its path in the request."""
     match data:
         case PromptData():
             checker.id(f"{path}.session_id", data.session_id)
@@ -151,19 +151,19 @@ def check_data(checker: Checker, path: str, data: NodeData) -> None:
 
 
 def total_of(prompt: int, completion: int, total: int) -> int:
-    """A total of tokens as it is stored."""
-    return min(total or max(prompt, 0) + max(completion, 0), MOST_TOKENS)
+    """Return the total of tokens as it is stored."""
+    return min(total or max(prompt, 0) + max(completion, 0), MAX_TOKENS)
 
 
 def calls_tools(finish_reason: str) -> bool:
-    """Whether a response ended in order to call tools, by whichever provider's word: then it may be without text."""
+    """Return whether a response ended to call tools, by any provider's name for it. Such a response needs no text."""
     return finish_reason.lower() in _CALLS_TOOLS
 
 
 def total_problem(prompt: int, completion: int, total: int) -> str | None:
-    """What is wrong with a total of tokens, None where nothing is. It may exceed the sum (some providers count
-    reasoning and tool prompts apart), and 0 means the sum."""
-    if not total or total >= min(prompt + completion, MOST_TOKENS):
+    """Return why a total of tokens is wrong, or None. It may exceed the sum (some providers count reasoning and tool
+    prompts apart), and 0 means the sum."""
+    if not total or total >= min(prompt + completion, MAX_TOKENS):
         return None
     return f"is {total:,}, less than {prompt:,} and {completion:,} together; give their sum at least, or leave it out"
 
@@ -205,23 +205,23 @@ def _check_template(checker: Checker, path: str, data: TemplateData) -> None:
         checker.content(f"{path}.template_text", data.template_text)
     names: set[str] = set()
     for index, variable in enumerate(data.variables):
-        where = f"{path}.variables[{index}]"
-        checker.content(f"{where}.name", variable.name)
+        variable_path = f"{path}.variables[{index}]"
+        checker.content(f"{variable_path}.name", variable.name)
         if variable.name in names:
-            checker.add(f"{where}.name", f"{variable.name} is declared twice")
+            checker.add(f"{variable_path}.name", f"{variable.name} is declared twice")
         names.add(variable.name)
         if variable.validation_pattern:
             try:
                 compile_pattern(variable.validation_pattern)
             except re2.error as error:
-                checker.add(f"{where}.validation_pattern", f"is no RE2 pattern: {_text(error)}")
+                checker.add(f"{variable_path}.validation_pattern", f"is no RE2 pattern: {_text(error)}")
 
 
 def compile_pattern(pattern: str) -> re2._Regexp[str]:
-    """A validation_pattern, compiled. RE2 matches in linear time, so a hostile pattern cannot stop the service.
+    """Compile a validation_pattern. RE2 matches in linear time, so a hostile pattern cannot stop the service.
 
     Raises:
-        re2.error: for what is no RE2 pattern.
+        re2.error: if it is no RE2 pattern.
     """
     options = re2.Options()
     options.max_mem = MAX_PATTERN_MEMORY
@@ -235,6 +235,6 @@ def _text(error: Exception) -> str:
 
 
 def check_edge(checker: Checker, prefix: str, edge: Edge) -> None:
-    """Checks an edge's ids."""
+    """Check an edge's ids."""
     checker.id(f"{prefix}.from_node_id", edge.from_id)
     checker.id(f"{prefix}.to_node_id", edge.to_id)

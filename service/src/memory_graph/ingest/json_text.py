@@ -1,4 +1,4 @@
-"""JSON that others write: how deep it may be nested, and what can still be read of it where it is not right. Pure."""
+"""Tolerant reading of JSON from senders: bounded depth, and the readable parts of malformed text. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ MAX_DEPTH = 500
 """Deepest nesting of objects and arrays: decoders recurse."""
 TOO_DEEP = f"is nested more than {MAX_DEPTH} deep; flatten it, or send it as a string of JSON"
 MAX_BRACKETS = 1_000_000
-"""Most brackets of a text that is split although it is not right: a sender's mistake must not cost seconds."""
+"""Most brackets of a malformed text that is split: a sender's mistake must not cost seconds."""
 
 UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-"""What a text begins with that is no UTF-8."""
+"""The byte-order marks of text that is not UTF-8."""
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"?'
 _BRACKET = re.compile(rb'(?:[^\[\]{}"]++|' + _STRING + rb")*+([\[\]{}])", re.DOTALL)
@@ -30,13 +30,12 @@ _KEY = re.compile(rb'\s*"((?:[^"\\]++|\\.)*+)"\s*:\s*', re.DOTALL)
 
 
 def without_bom(text: bytes) -> bytes:
-    """JSON without the byte-order mark that editors and some platforms put before it, and that says nothing (RFC 8259,
-    section 8.1)."""
+    """Strip the byte-order mark that some editors and platforms put before JSON (RFC 8259, section 8.1)."""
     return text.removeprefix(codecs.BOM_UTF8)
 
 
 def too_deep(text: bytes | str) -> bool:
-    """Whether JSON is nested deeper than MAX_DEPTH. What is in its strings does not count."""
+    """Return whether JSON is nested deeper than MAX_DEPTH; brackets in strings do not count."""
     if isinstance(text, str):
         return text.count("{") + text.count("[") > MAX_DEPTH and too_deep(text.encode())
     if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
@@ -50,18 +49,17 @@ def too_deep(text: bytes | str) -> bool:
     return False
 
 
-def names(text: bytes, *keys: str) -> list[str]:
-    """The strings that an object has under some keys, empty where it has none: also of one that is no JSON, for a
-    sentence about it."""
+def string_fields(text: bytes, *keys: str) -> list[str]:
+    """Return the strings of an object under some keys, or empty ones. The text may be malformed: it is for messages."""
     try:
-        found = json.loads(text.decode(errors="replace"), strict=False)
+        fields = json.loads(text.decode(errors="replace"), strict=False)
     except (ValueError, RecursionError):
-        found = {key: _searched(text, key) for key in keys}
-    values = [found.get(key) if isinstance(found, dict) else None for key in keys]
+        fields = {key: _search_string(text, key) for key in keys}
+    values = [fields.get(key) if isinstance(fields, dict) else None for key in keys]
     return [value.encode(errors="replace").decode() if isinstance(value, str) else "" for value in values]
 
 
-def _searched(text: bytes, key: str) -> object:
+def _search_string(text: bytes, key: str) -> object:
     match = re.search(rb'"' + key.encode() + rb'"\s*:\s*("(?:[^"\\]++|\\.){0,1024}+")', text, re.DOTALL)
     try:
         return json.loads(match[1].decode(errors="replace"), strict=False) if match else None
@@ -69,37 +67,37 @@ def _searched(text: bytes, key: str) -> object:
         return None
 
 
-def elements(text: bytes, begin: int = 0) -> tuple[list[bytes], int]:
-    """The elements of an array that begins at some place, and the place after it. Brackets and strings must be right;
+def elements(text: bytes, start: int = 0) -> tuple[list[bytes], int]:
+    """Split an array into its elements, and return them with the index after it. Brackets and strings must be right;
     an element need not be JSON.
 
     Raises:
-        ValueError: it is no array.
+        ValueError: if it is no array.
     """
-    if text[begin : begin + 1] != b"[" or sum(map(text.count, (b"[", b"]", b"{", b"}"))) > MAX_BRACKETS:
+    if text[start : start + 1] != b"[" or sum(map(text.count, (b"[", b"]", b"{", b"}"))) > MAX_BRACKETS:
         raise ValueError("no array")
-    found: list[bytes] = []
-    at = first = begin + 1
+    items: list[bytes] = []
+    at = first = start + 1
     while True:
         sign, at = _next(_SIGN, text, at)
         if sign in b"{[":
-            at = _closed(text, at)
+            at = _closing_index(text, at)
             continue
         element = text[first : at - 1].strip()
         if sign == b"}":
             raise ValueError("no array")
-        if sign == b"," or element or found:
-            found.append(element)
+        if sign == b"," or element or items:
+            items.append(element)
         if sign == b"]":
-            return found, at
+            return items, at
         first = at
 
 
-def taken_out(text: bytes, name: str) -> tuple[bytes, list[bytes]]:
-    """An object with an empty array in place of the array that it has under a name, and the elements of that.
+def extract_array(text: bytes, name: str) -> tuple[bytes, list[bytes]]:
+    """Take the elements of the array `name` out of an object. Returns the object with an empty array, and the elements.
 
     Raises:
-        ValueError: it is no object, or has no such array.
+        ValueError: if it is no object, or has no such array.
     """
     at = len(text) - len(text.lstrip())
     if text[at : at + 1] != b"{":
@@ -111,11 +109,11 @@ def taken_out(text: bytes, name: str) -> tuple[bytes, list[bytes]]:
             break
         at = key.end()
         if key[1] == name.encode():
-            found, end = elements(text, at)
-            return text[:at] + b"[]" + text[end:], found
+            items, end = elements(text, at)
+            return text[:at] + b"[]" + text[end:], items
         sign, at = _next(_SIGN, text, at)
         if sign in b"{[":
-            sign, at = _next(_SIGN, text, _closed(text, at))
+            sign, at = _next(_SIGN, text, _closing_index(text, at))
     raise ValueError(f"no array {name}")
 
 
@@ -126,8 +124,8 @@ def _next(pattern: re.Pattern[bytes], text: bytes, at: int) -> tuple[bytes, int]
     return match[1], match.end()
 
 
-def _closed(text: bytes, at: int) -> int:
-    """Where what was opened before a place is closed."""
+def _closing_index(text: bytes, at: int) -> int:
+    """Return the index after the bracket that closes the one before `at`."""
     depth = 1
     while depth:
         sign, at = _next(_BRACKET, text, at)
@@ -135,13 +133,13 @@ def _closed(text: bytes, at: int) -> int:
     return at
 
 
-def is_other(text: bytes, error: Exception) -> bool:
-    """Whether a text that does not decode is a JSON object, but not the one that was asked for."""
+def is_wrong_object(text: bytes, error: Exception) -> bool:
+    """Return whether a text that does not decode is a JSON object of another shape."""
     return isinstance(error, msgspec.ValidationError) and text.lstrip().startswith(b"{")
 
 
-def fault(text: bytes, error: Exception) -> str:
-    """Why a text is no JSON, as a sender can use it: decoders call a surrogate without its other half "truncated"."""
+def syntax_problem(text: bytes, error: Exception) -> str:
+    """Return why a text is no JSON in words that help the sender: decoders call half a surrogate pair "truncated"."""
     if text.startswith(UTF16_BOMS):
         return "it is UTF-16; send UTF-8"
     if any(match[1] for match in _ESCAPE.finditer(text)):

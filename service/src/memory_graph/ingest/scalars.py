@@ -1,4 +1,4 @@
-"""Values of JSON: as the text that metadata holds, and as fields in the lenience of proto3 JSON."""
+"""Scalars of JSON: as text for metadata, and as fields with the lenience of proto3 JSON."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 def text(value: object) -> str:
-    """A value as JSON writes it, a string as it is."""
+    """Return a value as JSON text, and a string as it is."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def lenient_decoder(kind: type[T]) -> Callable[[msgspec.Raw], T]:
-    """Decodes a struct whose fields all have defaults: null is absent, 7.0, 7e0 and "7" are 7 where a number is meant.
+    """Make a decoder of a struct whose fields all have defaults: null is absent, and 7.0, 7e0 and "7" are the number 7.
 
     The decoder raises msgspec.DecodeError and UnicodeDecodeError.
     """
     fields = msgspec.structs.fields(kind)
-    sent = msgspec.defstruct(kind.__name__, [(field.name, field.type | None, None) for field in fields])
+    lenient = msgspec.defstruct(kind.__name__, [(field.name, field.type | None, None) for field in fields])
     strict = msgspec.json.Decoder(kind).decode
-    decode = msgspec.json.Decoder(sent, strict=False).decode
+    decode = msgspec.json.Decoder(lenient, strict=False).decode
     names = [field.name for field in fields]
 
     def decoded(body: msgspec.Raw) -> T:
         try:
             return strict(body)  # what nearly all senders write, at a third of the time
         except msgspec.ValidationError:
-            found = decode(body)
-        return kind(**{name: value for name in names if (value := getattr(found, name)) is not None})
+            values = decode(body)
+        return kind(**{name: value for name in names if (value := getattr(values, name)) is not None})
 
     return decoded

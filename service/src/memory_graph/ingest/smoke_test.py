@@ -1,4 +1,4 @@
-"""The end of smoke tests that were interrupted: what they left is deleted by its age."""
+"""Deletes the nodes of interrupted smoke tests by their age."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from memory_graph.model.tenants import SMOKE_TEST_TENANT
 from memory_graph.store.protocol import GraphStore
 
 MAX_AGE_S = 600.0
-"""How long what a smoke test wrote may stay. One takes seconds, and deletes it itself."""
+"""Longest age of a smoke test's node. A smoke test takes seconds, and deletes its nodes itself."""
 EXPIRY_INTERVAL_S = 300.0
-"""Time between two looks, give or take half of it: several processes that share a store do not look at once."""
+"""Time between two scans, plus or minus half of it, so that processes that share a store do not scan together."""
 _S = 1_000_000_000
 
 _log = structlog.get_logger(__name__)
 
 
 async def expire(store: GraphStore, *, now: Callable[[], int] = time.time_ns) -> int:
-    """Deletes what smoke tests stored more than MAX_AGE_S ago; yields how many nodes. Raises `StoreUnavailable`.
+    """Delete nodes that smoke tests stored more than MAX_AGE_S ago. Returns their number. Raises `StoreUnavailable`.
 
     Age is by the store's clock: the times of a node are its writer's to choose.
     """
@@ -44,7 +44,7 @@ async def expire(store: GraphStore, *, now: Callable[[], int] = time.time_ns) ->
 
 
 async def expire_forever(store: GraphStore) -> None:
-    """Looks at the start, then every EXPIRY_INTERVAL_S. A store that cannot be used is looked at the next time."""
+    """Scan now, and then every EXPIRY_INTERVAL_S. After an error of the store the next scan tries again."""
     while True:
         try:
             if expired := await expire(store):

@@ -2,7 +2,7 @@
 
 A template text holds variables `{{name}}` and may name blocks: `{% block greeting %}Hello {{name}}{% endblock %}`.
 A child template inherits its parent's text; a block of the child replaces the parent's block of the same name, and
-what the child says outside of blocks the parent has is added after the parent's text.
+text of the child outside of the parent's blocks is added after the parent's text.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _BLOCK = re.compile(r"\{%\s*block\s+([A-Za-z_][A-Za-z0-9_.-]*)\s*%\}(.*?)\{%\s*e
 
 
 def expand(lineage: Sequence[TemplateData], values: Mapping[str, str]) -> str:
-    """The text of the last template of `lineage` (root ancestor first), its variables replaced by values or defaults.
+    """Expand the last template of `lineage` (root ancestor first): replace its variables by values or defaults.
 
-    A value is put in as it is: variables in it are not expanded again.
+    A value is inserted as it is: variables in it are not expanded again.
 
     Raises:
         Invalid: naming every required variable without a value, every value that does not match or has no variable.
@@ -50,10 +50,12 @@ def _inherit(texts: Sequence[str]) -> str:
 
 
 def _extend(parent: str, child: str) -> str:
-    own: dict[str, str] = dict(_BLOCK.findall(child))
-    inherited = {name for name, _ in _BLOCK.findall(parent)}
-    merged = _BLOCK.sub(lambda match: _block(match[1], own[match[1]] if match[1] in own else match[2]), parent)
-    rest = _BLOCK.sub(lambda match: "" if match[1] in inherited else match[0], child)
+    child_blocks: dict[str, str] = dict(_BLOCK.findall(child))
+    parent_blocks = {name for name, _ in _BLOCK.findall(parent)}
+    merged = _BLOCK.sub(
+        lambda match: _block(match[1], child_blocks[match[1]] if match[1] in child_blocks else match[2]), parent
+    )
+    rest = _BLOCK.sub(lambda match: "" if match[1] in parent_blocks else match[0], child)
     if not parent:
         return rest
     return f"{merged}\n{rest.strip()}" if rest.strip() else merged
@@ -66,9 +68,9 @@ def _block(name: str, body: str) -> str:
 def _unknown(
     specs: Mapping[str, VariableSpec], names: Mapping[str, None], values: Mapping[str, str]
 ) -> list[Violation]:
-    has = listed(sorted({*specs, *names}), 1_000) or "none"
+    listing = listed(sorted({*specs, *names}), 1_000) or "none"
     return [
-        Violation(f"variable_values[{name}]", f"the template has no such variable; it has {has}")
+        Violation(f"variable_values[{name}]", f"the template has no such variable; it has {listing}")
         for name in values
         if name not in specs and name not in names
     ]

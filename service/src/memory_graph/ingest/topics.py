@@ -1,4 +1,4 @@
-"""Bodies of the topics of contract §3 as events."""
+"""The topics of events (contract §3) and the decoders of their bodies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ JSON, PROTOBUF = "application/json", "application/x-protobuf"
 """Content types of bodies. A body without one is JSON."""
 
 Decoder = Callable[[bytes, str], Sequence[Event]]
-"""Takes a body and its content type (empty: not told), and yields its events. Raises `Rejected`."""
+"""Decodes a body with its content type (empty if unknown) to events. Raises `Rejected`."""
 
 
 def _telemetry(body: bytes, content_type: str) -> Sequence[Event]:
@@ -24,24 +24,24 @@ def _telemetry(body: bytes, content_type: str) -> Sequence[Event]:
         case "application/x-protobuf":
             return (from_protobuf(body),)
         case _:
-            raise _unreadable(content_type, f"{JSON} or {PROTOBUF}")
+            raise _unsupported(content_type, f"{JSON} or {PROTOBUF}")
 
 
 def _json_alone(read: Callable[[bytes], Event]) -> Decoder:
     def decode(body: bytes, content_type: str) -> Sequence[Event]:
         if _media_type(content_type) != JSON:
-            raise _unreadable(content_type, JSON)
+            raise _unsupported(content_type, JSON)
         return (read(body),)
 
     return decode
 
 
 def _media_type(content_type: str) -> str:
-    """A content type without its parameters (RFC 9110 §8.3.1)."""
+    """Strip the parameters of a content type (RFC 9110 §8.3.1)."""
     return content_type.partition(";")[0].strip().lower() or JSON
 
 
-def _unreadable(content_type: str, accepted: str) -> Rejected:
+def _unsupported(content_type: str, accepted: str) -> Rejected:
     return Rejected("", "", "undecodable", f"the content-type is {content_type[:64]!r}; send {accepted}")
 
 
@@ -54,13 +54,13 @@ TELEMETRY, PROMPTS, RESPONSES, SESSIONS = (
 
 DECODERS: dict[str, Decoder] = {
     TELEMETRY: _telemetry,
-    PROMPTS: _json_alone(conversations.prompt),
-    RESPONSES: _json_alone(conversations.response),
-    SESSIONS: _json_alone(conversations.session),
+    PROMPTS: _json_alone(conversations.decode_prompt),
+    RESPONSES: _json_alone(conversations.decode_response),
+    SESSIONS: _json_alone(conversations.decode_session),
 }
-"""How the bodies of each topic are read."""
+"""The decoder of each topic."""
 
 
 def topic_of(event_type: str) -> str:
-    """The topic that an event of a type comes by, or would have."""
+    """Return the topic of an event type."""
     return {PROMPT: PROMPTS, RESPONSE: RESPONSES, STARTED: SESSIONS, ENDED: SESSIONS}.get(event_type, TELEMETRY)

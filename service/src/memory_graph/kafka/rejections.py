@@ -11,7 +11,7 @@ from typing import Self
 import structlog
 
 from memory_graph.config import Settings
-from memory_graph.ingest.telemetry.dead_letters import DeadLetters, GivenUp
+from memory_graph.ingest.telemetry.dead_letters import ExpiredHandler, RejectedHandler
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.ingest.topics import topic_of
 from memory_graph.kafka.dead_letters import DeadLetter, DeadLetterQueue
@@ -37,7 +37,7 @@ def letter_of(rejected: Rejected, tenant: str, topics: Mapping[str, str]) -> Dea
     )
 
 
-def given_up(queue: DeadLetterQueue, settings: Settings, counted: DeadLetters) -> GivenUp:
+def given_up(queue: DeadLetterQueue, settings: Settings, counted: RejectedHandler) -> ExpiredHandler:
     """For events that were acknowledged: returns once they are with the dead letters."""
     topics = _own_names(settings)
 
@@ -55,7 +55,7 @@ class Rejections:
     task: writes them, until the context ends.
     """
 
-    def __init__(self, settings: Settings, counted: DeadLetters, tenant: str) -> None:
+    def __init__(self, settings: Settings, counted: RejectedHandler, tenant: str) -> None:
         self._counted = counted
         self._tenant = tenant
         self._topics = _own_names(settings)

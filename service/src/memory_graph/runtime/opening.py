@@ -16,7 +16,7 @@ import structlog
 
 from memory_graph import __version__
 from memory_graph.config import Settings
-from memory_graph.ingest.conversations.waiting import WaitingLimits
+from memory_graph.ingest.conversations.pending_responses import PendingLimits
 from memory_graph.plugins import PluginHost, load_plugins
 from memory_graph.runtime.supervisor import Supervisor, TaskFailed
 from memory_graph.store.protocol import GraphStore
@@ -164,6 +164,6 @@ def expose(settings: Settings, metrics: Metrics, ready: Callable[[], bool]) -> M
         raise StartError(f"cannot listen on {address} for metrics: {error.strerror}; set METRICS_PORT") from None
 
 
-def waiting_limits(settings: Settings) -> WaitingLimits:
+def waiting_limits(settings: Settings) -> PendingLimits:
     """How many responses wait for their prompts, and how long."""
-    return WaitingLimits(most=settings.telemetry_waiting_responses, age_s=float(settings.telemetry_waiting_s))
+    return PendingLimits(max_count=settings.telemetry_waiting_responses, max_age_s=float(settings.telemetry_waiting_s))

@@ -11,7 +11,7 @@ import structlog
 
 from memory_graph import __version__
 from memory_graph.config import Settings, SettingsError
-from memory_graph.ingest.telemetry.dead_letters import counted_and_logged
+from memory_graph.ingest.telemetry.dead_letters import count_and_log
 from memory_graph.ingest.telemetry.pipeline import Pipeline
 from memory_graph.ingest.topics import DECODERS, Decoder
 from memory_graph.kafka import outbox
@@ -87,7 +87,7 @@ async def _open_intake(
     draining: asyncio.Event,
 ) -> Intake:
     dead_letters = await stack.enter_async_context(DeadLetterQueue(settings))
-    counted = counted_and_logged(runtime.ingestion)
+    counted = count_and_log(runtime.ingestion)
     pipeline = Pipeline(
         runtime.measured,
         runtime.ingestion,
@@ -95,7 +95,7 @@ async def _open_intake(
         max_bytes=settings.telemetry_buffer_bytes,
         patience_s=math.inf,
         draining=draining,
-        given_up=given_up(dead_letters, settings, counted),
+        on_expired=given_up(dead_letters, settings, counted),
         plugins=runtime.plugins,
         waiting=waiting_limits(settings),
     )

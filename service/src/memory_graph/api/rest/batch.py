@@ -15,7 +15,7 @@ import msgspec
 from memory_graph.api.rest.body import RESERVE_TIMEOUT_S, busy
 from memory_graph.api.rest.inflate import DamagedGzip, InflatedTooLarge, inflated
 from memory_graph.api.rest.problems import Problem
-from memory_graph.ingest.json_text import elements, fault, taken_out, without_bom
+from memory_graph.ingest.json_text import elements, extract_array, syntax_problem, without_bom
 from memory_graph.ingest.telemetry.decode import from_json
 from memory_graph.ingest.telemetry.events import Rejected, TelemetryEvent
 from memory_graph.ingest.telemetry.pipeline import Pipeline, held_bytes
@@ -78,7 +78,7 @@ class Batches:
 
     def admit(self) -> None:
         """Raise `Problem` if a batch would not be stored soon."""
-        if self._pipeline.store_is_away:
+        if self._pipeline.store_is_unavailable:
             raise _store_unavailable()
         if self._pipeline.delay_s(SOURCE) > MAX_DELAY_S:
             raise busy()
@@ -98,7 +98,7 @@ class Batches:
             async with asyncio.timeout(RESERVE_TIMEOUT_S):
                 await receiver.reserve(size)
         except TimeoutError:
-            raise _store_unavailable() if self._pipeline.store_is_away else busy() from None
+            raise _store_unavailable() if self._pipeline.store_is_unavailable else busy() from None
         receipt = receiver.receive(sent, size)
         try:
             async with asyncio.timeout(self._max_wait_s):
@@ -156,10 +156,10 @@ def _event(body: bytes) -> TelemetryEvent:
 def _batch_of_fragments(body: bytes, error: Exception) -> _BatchBody:
     """Decode a batch that some of its events make no JSON: those fail alone, each by its index."""
     try:
-        rest, events = taken_out(body, "events")
+        rest, events = extract_array(body, "events")
         batch = _decode(rest)
     except (ValueError, RecursionError):
-        raise _bad_request(f"the body is no batch: {fault(body, error)}") from None
+        raise _bad_request(f"the body is no batch: {syntax_problem(body, error)}") from None
     batch.events = [msgspec.Raw(event) for event in events]
     return batch
 
@@ -171,7 +171,7 @@ def _elements(array: bytes, error: Exception) -> list[msgspec.Raw]:
     except ValueError:
         fragments, end = [], 0
     if not end or array[end:].strip():
-        raise _bad_request(f"the events are no array: {fault(array, error)}")
+        raise _bad_request(f"the events are no array: {syntax_problem(array, error)}")
     return [msgspec.Raw(event) for event in fragments]
 
 

@@ -1,2 +1,1 @@
-"""Conversations as they happened elsewhere: prompts, responses and sessions of contract §3 on their way into the
-graph."""
+"""The events of conversations (contract §3): prompts, responses and sessions."""

@@ -2,7 +2,7 @@
 
 These types are the JSON Schemas in `schemas/`, which `python -m memory_graph.ingest.conversations.schema` writes.
 msgspec decodes and validates in one pass of C code, at several times the speed of parsing first and validating then.
-What is not named here is ignored.
+Fields without a name here are ignored.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Purpose = Literal["chat", "completion", "embedding", "fine_tune", "other"]
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
-    """A part of a body; without a field, with its default, or with null means the same."""
+    """A part of a body. A missing field, its default and null mean the same."""
 
 
 class TraceContext(_Part, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ class TraceContext(_Part, frozen=True, kw_only=True):
 
 
 class PromptPart(_Part, frozen=True, kw_only=True):
-    """template: the id of the template that the text was made from; parameters: what was put into it."""
+    """The prompt itself. template: the id of the template of the text; parameters: the values for it."""
 
     text: Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
     template: Name | None = None
@@ -101,15 +101,15 @@ class PromptBody(_Part, frozen=True, kw_only=True):
 
 
 class Function(_Part, frozen=True, kw_only=True):
-    """A function that a model asks for. arguments: JSON, or text that should be."""
+    """A function call of a model. arguments: JSON, or text that should be."""
 
     name: Id
     arguments: Text | dict[str, Any] | None = None
 
 
 class ToolCall(_Part, frozen=True, kw_only=True):
-    """A tool that a model asks for: by `name` and `arguments`, or in `function`; and what came of it, where that is
-    known. durationMs: in milliseconds."""
+    """A tool call of a model, by `name` and `arguments` or in `function`, and its outcome if the sender knows it.
+    durationMs: in milliseconds."""
 
     id: Name | None = None
     name: Id | None = None
@@ -137,9 +137,9 @@ class Usage(_Part, frozen=True, kw_only=True):
     total_tokens: Count | None = None
 
 
-class Metrics(_Part, frozen=True, kw_only=True):
-    """latency, ttft (time to first token): in milliseconds. throughput: tokens a second. cost: as the sender reckons
-    it."""
+class ResponseMetrics(_Part, frozen=True, kw_only=True):
+    """Measurements of a response. latency, ttft (time to first token): in milliseconds. throughput: tokens a second.
+    cost: in the unit of the sender."""
 
     latency: Amount | None = None
     ttft: Amount | None = None
@@ -147,7 +147,7 @@ class Metrics(_Part, frozen=True, kw_only=True):
     cost: Amount | None = None
 
 
-class Failure(_Part, frozen=True, kw_only=True):
+class ResponseError(_Part, frozen=True, kw_only=True):
     code: Name | int | None = None
     message: Text | None = None
     type: Name | None = None
@@ -155,15 +155,15 @@ class Failure(_Part, frozen=True, kw_only=True):
 
 
 class ResponseBody(_Part, frozen=True, kw_only=True):
-    """What a model answered to a prompt (topic llm.responses.v1)."""
+    """A model's answer to a prompt (topic llm.responses.v1)."""
 
     event_id: Id
     timestamp: Time
     prompt_event_id: Id
     response: ResponsePart
     usage: Usage | None = None
-    metrics: Metrics | None = None
-    error: Failure | None = None
+    metrics: ResponseMetrics | None = None
+    error: ResponseError | None = None
     tags: Tags | None = None
     trace_context: TraceContext | None = None
 

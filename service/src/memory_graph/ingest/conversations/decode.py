@@ -1,4 +1,4 @@
-"""Bodies of llm.prompts.v1, llm.responses.v1 and llm.sessions.v1 as events. Pure."""
+"""Decodes and checks the bodies of llm.prompts.v1, llm.responses.v1 and llm.sessions.v1. Pure."""
 
 from __future__ import annotations
 
@@ -17,14 +17,21 @@ from memory_graph.ingest.conversations.events import (
     ResponseEvent,
     SessionEvent,
 )
-from memory_graph.ingest.json_text import TOO_DEEP, fault, is_other, names, too_deep, without_bom
+from memory_graph.ingest.json_text import (
+    TOO_DEEP,
+    is_wrong_object,
+    string_fields,
+    syntax_problem,
+    too_deep,
+    without_bom,
+)
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.ingest.timestamps import NS_PER_MS, milliseconds, time_problem
 
 MAX_BODY_BYTES = 4_000_000
 """Largest body: the longest text, and as much again of context, tool calls and escapes."""
 
-_Body = TypeVar("_Body", PromptBody, ResponseBody, SessionBody)
+_BodyT = TypeVar("_BodyT", PromptBody, ResponseBody, SessionBody)
 
 
 _prompt = msgspec.json.Decoder(PromptBody, strict=False)
@@ -32,57 +39,57 @@ _response = msgspec.json.Decoder(ResponseBody, strict=False)
 _session = msgspec.json.Decoder(SessionBody, strict=False)
 
 
-def prompt(body: bytes) -> PromptEvent:
-    """Raises `Rejected`."""
-    found = _decoded(body, _prompt, PROMPT)
-    _fits(found.prompt.text, "prompt.text", found.event_id, PROMPT)
-    return PromptEvent(body=found, at=_at(found, PROMPT))
+def decode_prompt(body: bytes) -> PromptEvent:
+    """Decode and check a body. Raises `Rejected`."""
+    decoded = _decode(body, _prompt, PROMPT)
+    _check_size(decoded.prompt.text, "prompt.text", decoded.event_id, PROMPT)
+    return PromptEvent(body=decoded, at=_at(decoded, PROMPT))
 
 
-def response(body: bytes) -> ResponseEvent:
-    """Raises `Rejected`."""
-    found = _decoded(body, _response, RESPONSE)
-    told = found.response
-    calls = told.function_call or told.tool_calls or calls_tools(told.finish_reason or "")
-    if not (told.text or calls or (found.error and found.error.message)):
+def decode_response(body: bytes) -> ResponseEvent:
+    """Decode and check a body. Raises `Rejected`."""
+    decoded = _decode(body, _response, RESPONSE)
+    part = decoded.response
+    calls = part.function_call or part.tool_calls or calls_tools(part.finish_reason or "")
+    if not (part.text or calls or (decoded.error and decoded.error.message)):
         sentence = "the response is empty; give response.text, functionCall or toolCalls, or error.message"
-        raise Rejected(found.event_id, RESPONSE, "invalid", sentence)
-    if found.prompt_event_id == found.event_id:
-        raise Rejected(found.event_id, RESPONSE, "invalid", "promptEventId is the event's own id; name the prompt's")
-    _fits(told.text or "", "response.text", found.event_id, RESPONSE)
-    if found.usage is not None:
-        _check_usage(found.usage, found.event_id)
-    for index, call in enumerate(told.tool_calls or ()):
-        _check_call(call, f"response.toolCalls[{index}]", found.event_id)
-    return ResponseEvent(body=found, at=_at(found, RESPONSE))
+        raise Rejected(decoded.event_id, RESPONSE, "invalid", sentence)
+    if decoded.prompt_event_id == decoded.event_id:
+        raise Rejected(decoded.event_id, RESPONSE, "invalid", "promptEventId is the event's own id; name the prompt's")
+    _check_size(part.text or "", "response.text", decoded.event_id, RESPONSE)
+    if decoded.usage is not None:
+        _check_usage(decoded.usage, decoded.event_id)
+    for index, call in enumerate(part.tool_calls or ()):
+        _check_call(call, f"response.toolCalls[{index}]", decoded.event_id)
+    return ResponseEvent(body=decoded, at=_at(decoded, RESPONSE))
 
 
-def session(body: bytes) -> SessionEvent:
-    """Raises `Rejected`."""
-    found = _decoded(body, _session, STARTED)
-    event_type = STARTED if found.event_type == "session.started" else ENDED
-    return SessionEvent(body=found, at=_at(found, event_type))
+def decode_session(body: bytes) -> SessionEvent:
+    """Decode and check a body. Raises `Rejected`."""
+    decoded = _decode(body, _session, STARTED)
+    event_type = STARTED if decoded.event_type == "session.started" else ENDED
+    return SessionEvent(body=decoded, at=_at(decoded, event_type))
 
 
-def _decoded(body: bytes, decoder: msgspec.json.Decoder[_Body], event_type: str) -> _Body:
+def _decode(body: bytes, decoder: msgspec.json.Decoder[_BodyT], event_type: str) -> _BodyT:
     body = without_bom(body)
     if len(body) > MAX_BODY_BYTES:
         sentence = f"the body is {len(body):,} bytes; at most {MAX_BODY_BYTES:,} are accepted"
-        raise Rejected(_named(body), event_type, "invalid", sentence)
+        raise Rejected(_event_id(body), event_type, "invalid", sentence)
     if too_deep(body):
-        raise Rejected(_named(body), event_type, "invalid", f"the body {TOO_DEEP}")
+        raise Rejected(_event_id(body), event_type, "invalid", f"the body {TOO_DEEP}")
     try:
         return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if is_other(body, error):
+        if is_wrong_object(body, error):
             sentence, reason = f"the event does not fit its schema: {error}", "invalid"
         else:
-            sentence, reason = f"the body is no JSON event: {fault(body, error)}", "undecodable"
-    raise Rejected(_named(body), event_type, reason, sentence)
+            sentence, reason = f"the body is no JSON event: {syntax_problem(body, error)}", "undecodable"
+    raise Rejected(_event_id(body), event_type, reason, sentence)
 
 
-def _named(body: bytes) -> str:
-    (event_id,) = names(body, "eventId")
+def _event_id(body: bytes) -> str:
+    (event_id,) = string_fields(body, "eventId")
     return event_id
 
 
@@ -109,11 +116,11 @@ def _check_call(call: ToolCall, path: str, event_id: str) -> None:
         raise Rejected(event_id, RESPONSE, "invalid", f"{path} names no tool; give name, or function.name")
     for name, text in (("arguments", call.arguments), ("error", call.error)):
         if isinstance(text, str):
-            _fits(text, f"{path}.{name}", event_id, RESPONSE)
+            _check_size(text, f"{path}.{name}", event_id, RESPONSE)
 
 
-def _fits(text: str, path: str, event_id: str, event_type: str) -> None:
-    """The limit of gRPC's content, in bytes (contract §1)."""
+def _check_size(text: str, path: str, event_id: str, event_type: str) -> None:
+    """Check the limit of gRPC's content, in bytes (contract §1)."""
     if len(text) * 4 > MAX_CONTENT_BYTES and len(text.encode()) > MAX_CONTENT_BYTES:
         sentence = f"{path} is {len(text.encode()):,} bytes; at most {MAX_CONTENT_BYTES:,} are accepted"
         raise Rejected(event_id, event_type, "invalid", sentence)

@@ -1,4 +1,4 @@
-"""Conversation events that have been checked: what was sent, and when it happened."""
+"""ConversationEvent events: checked bodies with their times."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from memory_graph.ingest.conversations.bodies import PromptBody, ResponseBody, S
 PROMPT, RESPONSE = "llm.prompt", "llm.response"
 STARTED, ENDED = "llm.session.started", "llm.session.ended"
 TYPES = (PROMPT, RESPONSE, STARTED, ENDED)
-"""What the events are counted as."""
+"""The types by which these events are counted."""
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """at: when it happened, in nanoseconds since 1970-01-01T00:00:00Z."""
+    """A checked event. at: its time, in nanoseconds since 1970-01-01T00:00:00Z."""
 
     at: int
 
@@ -35,7 +35,7 @@ class PromptEvent(_Event, frozen=True, kw_only=True):
 
 
 class ResponseEvent(_Event, frozen=True, kw_only=True):
-    """Its key is that of its prompt, which it does not tell; a sender knows."""
+    """A response. It does not name the key of its prompt, so its key is the prompt's event_id."""
 
     body: ResponseBody
 
@@ -68,4 +68,4 @@ class SessionEvent(_Event, frozen=True, kw_only=True):
         return self.body.session.id
 
 
-Conversation = PromptEvent | ResponseEvent | SessionEvent
+ConversationEvent = PromptEvent | ResponseEvent | SessionEvent

@@ -1,5 +1,5 @@
-"""The JSON Schemas (2020-12) of conversation events, made of their types. Run as a program it writes them to
-`schemas/`, for senders to check by."""
+"""The JSON Schemas (2020-12) of conversation events, generated from their types. Run as a program it writes them to
+`schemas/`, where senders find them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ FILES: dict[str, type[msgspec.Struct]] = {
 
 
 def schema(body: type[msgspec.Struct]) -> dict[str, Any]:
-    """The schema of a body."""
-    made = msgspec.json.schema(body)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+    """Return the schema of a body."""
+    generated = msgspec.json.schema(body)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **generated}
 
 
 def text(body: type[msgspec.Struct]) -> str:
-    """What the file of a body holds."""
+    """Return the content of a body's schema file."""
     return json.dumps(schema(body), indent=2) + "\n"
 
 

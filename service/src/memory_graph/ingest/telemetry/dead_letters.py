@@ -1,4 +1,4 @@
-"""Where events go that can never be stored."""
+"""Handlers of events that can never be stored."""
 
 from __future__ import annotations
 
@@ -10,37 +10,36 @@ import structlog
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.telemetry.ingestion import IngestionMetrics
 
-DeadLetters = Callable[[Sequence[Rejected]], None]
-"""Is handed the rejected events of one message."""
+RejectedHandler = Callable[[Sequence[Rejected]], None]
+"""Takes the rejected events of one message."""
 
-GivenUp = Callable[[str, Sequence[Rejected]], Awaitable[None]]
-"""Is handed events of a tenant that had been accepted and are given up, with their bodies; returns once they are where
-they can be found again."""
+ExpiredHandler = Callable[[str, Sequence[Rejected]], Awaitable[None]]
+"""Takes accepted events of a tenant that expired, with their bodies; returns once they are stored elsewhere."""
 
 _log = structlog.get_logger(__name__)
 
 
-def counted_and_logged(metrics: IngestionMetrics) -> DeadLetters:
-    """Counts each event, and writes one line for a message's, without their content."""
+def count_and_log(metrics: IngestionMetrics) -> RejectedHandler:
+    """Make a handler that counts each event and logs one line for a message, without content."""
 
-    def take(rejected: Sequence[Rejected]) -> None:
-        for one in rejected:
-            metrics.dropped(one.event_type, one.reason)
+    def handle(rejected: Sequence[Rejected]) -> None:
+        for event in rejected:
+            metrics.dropped(event.event_type, event.reason)
         _log.warning(
             "events rejected",
             count=len(rejected),
-            reasons=dict(Counter(one.reason for one in rejected)),
+            reasons=dict(Counter(event.reason for event in rejected)),
             event_id=rejected[0].event_id[:64],
             event_type=rejected[0].event_type,
         )
 
-    return take
+    return handle
 
 
-def without_a_queue(dead_letters: DeadLetters) -> GivenUp:
-    """What is given up is counted and logged like what is rejected: there is no queue for it."""
+def expired_as_rejected(dead_letters: RejectedHandler) -> ExpiredHandler:
+    """Make a handler that counts and logs expired events like rejected ones, for lack of a queue."""
 
-    async def take(_: str, rejected: Sequence[Rejected]) -> None:
+    async def handle(_: str, rejected: Sequence[Rejected]) -> None:
         dead_letters(rejected)
 
-    return take
+    return handle

@@ -1,4 +1,4 @@
-"""Bodies as events: protobuf (contract §2) and JSON (contract §3). Pure."""
+"""Decodes telemetry events from protobuf (contract §2) and JSON (contract §3). Pure."""
 
 from __future__ import annotations
 
@@ -10,26 +10,33 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
-from memory_graph.ingest.json_text import TOO_DEEP, fault, is_other, names, too_deep, without_bom
+from memory_graph.ingest.json_text import (
+    TOO_DEEP,
+    is_wrong_object,
+    string_fields,
+    syntax_problem,
+    too_deep,
+    without_bom,
+)
 from memory_graph.ingest.scalars import lenient_decoder, text
 from memory_graph.ingest.telemetry.events import (
     ARMS,
     BATCH_PAYLOADS,
     MAX_EVENT_BYTES,
-    Failure,
-    Invocation,
-    Latency,
+    ErrorPayload,
+    InvocationPayload,
+    LatencyPayload,
     Payload,
     Rejected,
     TelemetryEvent,
-    Tokens,
+    TokensPayload,
     check_type,
-    checked,
+    validated,
 )
 from memory_graph.ingest.timestamps import milliseconds
 
 
-class _Body(msgspec.Struct):
+class _EventBody(msgspec.Struct):
     event_id: str
     event_type: str
     timestamp: int | float | str
@@ -39,43 +46,44 @@ class _Body(msgspec.Struct):
     span_id: str | None = None
 
 
-_body = msgspec.json.Decoder(_Body)
+_body = msgspec.json.Decoder(_EventBody)
 _payloads = {kind: lenient_decoder(kind) for kind in (*ARMS, *BATCH_PAYLOADS.values())}
 
 
 def from_json(body: bytes, *, batch: bool = False) -> TelemetryEvent:
-    """An event of `llm-telemetry-events`, or of a batch. Numbers as in proto3 JSON: null is absent, 7.0 and "7" are 7.
-    Raises `Rejected`."""
+    """Decode and check an event of `llm-telemetry-events`, or of a batch. Raises `Rejected`.
+
+    Numbers are those of proto3 JSON: null is absent, 7.0 and "7" are 7."""
     body = without_bom(body)
     if len(body) > MAX_EVENT_BYTES:
-        raise _large(*_named(body), len(body))
+        raise _too_large(*_event_id_and_type(body), len(body))
     if too_deep(body):
-        raise Rejected(*_named(body), "invalid", f"the event {TOO_DEEP}")
+        raise Rejected(*_event_id_and_type(body), "invalid", f"the event {TOO_DEEP}")
     try:
-        found = _body.decode(body)
+        event_body = _body.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _undecodable(body, error) from None
-    id, event_type = found.event_id, found.event_type
+    id, event_type = event_body.event_id, event_body.event_type
     kind = check_type(id, event_type, batch=batch)
     try:
-        payload = _payloads[kind](found.payload)
+        payload = _payloads[kind](event_body.payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Rejected(id, event_type, "invalid", f"the payload does not fit {event_type}: {error}") from None
-    return checked(
+    return validated(
         TelemetryEvent(
             event_id=id,
             event_type=event_type,
-            timestamp_ms=_milliseconds(found),
+            timestamp_ms=_milliseconds(event_body),
             payload=payload,
-            metadata={key: text(value) for key, value in (found.metadata or {}).items()},
-            trace_id=found.trace_id or "",
-            span_id=found.span_id or "",
+            metadata={key: text(value) for key, value in (event_body.metadata or {}).items()},
+            trace_id=event_body.trace_id or "",
+            span_id=event_body.span_id or "",
         )
     )
 
 
 def from_protobuf(body: bytes) -> TelemetryEvent:
-    """An event of content-type application/x-protobuf. Raises `Rejected`."""
+    """Decode and check an event of content-type application/x-protobuf. Raises `Rejected`."""
     try:
         event = pb.Event.FromString(body)
     except DecodeError:
@@ -84,17 +92,17 @@ def from_protobuf(body: bytes) -> TelemetryEvent:
     return from_message(event)
 
 
-def apart(request: bytes) -> list[bytes]:
-    """The events of an EventRequest, not decoded; empty for what is none."""
+def split_request(request: bytes) -> list[bytes]:
+    """Split an EventRequest into its events without decoding them; empty if it is no message."""
     return _field(request, pb.EventRequest.EVENTS_FIELD_NUMBER)
 
 
 def event_id(event: pb.Event | bytes) -> str:
-    """The id of an event, also of one that does not decode; empty where it has none."""
+    """Return the id of an event, also of one that does not decode; empty if it has none."""
     if not isinstance(event, bytes):
         return event.event_id
-    found = _field(event, pb.Event.EVENT_ID_FIELD_NUMBER)
-    return found[-1].decode(errors="replace") if found else ""
+    values = _field(event, pb.Event.EVENT_ID_FIELD_NUMBER)
+    return values[-1].decode(errors="replace") if values else ""
 
 
 def _field(message: bytes, number: int) -> list[bytes]:
@@ -106,16 +114,16 @@ def _field(message: bytes, number: int) -> list[bytes]:
 
 
 def from_message(event: pb.Event) -> TelemetryEvent:
-    """An event of a stream. Raises `Rejected`."""
+    """Check an event of a stream. Raises `Rejected`."""
     id, event_type = event.event_id, event.event_type
     kind = check_type(id, event_type)
     if event.ByteSize() > MAX_EVENT_BYTES:
-        raise _large(id, event_type, event.ByteSize())
+        raise _too_large(id, event_type, event.ByteSize())
     arm = event.payload.WhichOneof("payload")
     if arm != ARMS[kind]:
         sentence = f"{event_type} carries payload.{ARMS[kind]}, not {f'payload.{arm}' if arm else 'none'}"
         raise Rejected(id, event_type, "invalid", sentence)
-    return checked(
+    return validated(
         TelemetryEvent(
             event_id=id,
             event_type=event_type,
@@ -129,7 +137,7 @@ def from_message(event: pb.Event) -> TelemetryEvent:
 
 
 def _invocation(sent: pb.InvocationEvent) -> Payload:
-    return Invocation(
+    return InvocationPayload(
         model_id=sent.model_id,
         provider=sent.provider,
         token_count=sent.token_count,
@@ -139,7 +147,7 @@ def _invocation(sent: pb.InvocationEvent) -> Payload:
 
 
 def _tokens(sent: pb.TokenEvent) -> Payload:
-    return Tokens(
+    return TokensPayload(
         model_id=sent.model_id,
         provider=sent.provider,
         prompt_tokens=sent.prompt_tokens,
@@ -149,7 +157,7 @@ def _tokens(sent: pb.TokenEvent) -> Payload:
 
 
 def _latency(sent: pb.LatencyEvent) -> Payload:
-    return Latency(
+    return LatencyPayload(
         model_id=sent.model_id,
         provider=sent.provider,
         latency_ms=sent.latency_ms,
@@ -159,7 +167,7 @@ def _latency(sent: pb.LatencyEvent) -> Payload:
 
 
 def _failure(sent: pb.ErrorEvent) -> Payload:
-    return Failure(
+    return ErrorPayload(
         model_id=sent.model_id,
         provider=sent.provider,
         error_type=sent.error_type,
@@ -169,27 +177,34 @@ def _failure(sent: pb.ErrorEvent) -> Payload:
     )
 
 
-_READERS: dict[type[Payload], Any] = {Invocation: _invocation, Tokens: _tokens, Latency: _latency, Failure: _failure}
+_READERS: dict[type[Payload], Any] = {
+    InvocationPayload: _invocation,
+    TokensPayload: _tokens,
+    LatencyPayload: _latency,
+    ErrorPayload: _failure,
+}
 
 
-def _large(event_id: str, event_type: str, size: int) -> Rejected:
+def _too_large(event_id: str, event_type: str, size: int) -> Rejected:
     sentence = f"the event is {size:,} bytes; at most {MAX_EVENT_BYTES:,} are accepted"
     return Rejected(event_id, event_type, "invalid", sentence)
 
 
 def _undecodable(body: bytes, error: Exception) -> Rejected:
-    """What is said of a body that does not decode: its id and type, as far as they can be read."""
-    if is_other(body, error):
-        return Rejected(*_named(body), "invalid", f"the event is not as it should be: {error}")
-    return Rejected(*_named(body), "undecodable", f"the body is no JSON event: {fault(body, error)}")
+    """Return the rejection of a body that does not decode, with id and type if they can be read."""
+    if is_wrong_object(body, error):
+        return Rejected(*_event_id_and_type(body), "invalid", f"the event is not as it should be: {error}")
+    return Rejected(
+        *_event_id_and_type(body), "undecodable", f"the body is no JSON event: {syntax_problem(body, error)}"
+    )
 
 
-def _named(body: bytes) -> tuple[str, str]:
-    id, event_type = names(body, "event_id", "event_type")
+def _event_id_and_type(body: bytes) -> tuple[str, str]:
+    id, event_type = string_fields(body, "event_id", "event_type")
     return id, event_type
 
 
-def _milliseconds(body: _Body) -> int:
+def _milliseconds(body: _EventBody) -> int:
     try:
         return milliseconds(body.timestamp)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Telemetry events as values, and what they may say (contract §2). Pure."""
+"""Telemetry events and the checks of their values (contract §2). Pure."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ MAX_METADATA = 64
 MAX_EVENT_BYTES = 1_000_000
 """Largest event as it is sent."""
 STATUSES = ("success", "error", "timeout")
-"""How an invocation ends."""
+"""The statuses of an invocation that ended."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 MAX_TOKEN_COUNT = 2**31 - 1
 """Most tokens of an invocation event: the contract has 32 bits for them, the graph 64."""
 _INT64 = 2**63 - 1
 
 
-class _Value(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A value compared by content."""
+class _PayloadBase(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A payload of an event, compared by content."""
 
 
-class Invocation(_Value, frozen=True, kw_only=True):
+class InvocationPayload(_PayloadBase, frozen=True, kw_only=True):
     """A call of a model. latency_ms: in milliseconds."""
 
     model_id: str = ""
@@ -39,8 +39,8 @@ class Invocation(_Value, frozen=True, kw_only=True):
     status: str = ""
 
 
-class Tokens(_Value, frozen=True, kw_only=True):
-    """Tokens that were consumed. total_tokens 0 where there are others means: their sum."""
+class TokensPayload(_PayloadBase, frozen=True, kw_only=True):
+    """Consumed tokens. total_tokens 0 beside other counts means their sum."""
 
     model_id: str = ""
     provider: str = ""
@@ -49,8 +49,8 @@ class Tokens(_Value, frozen=True, kw_only=True):
     total_tokens: int = 0
 
 
-class Latency(_Value, frozen=True, kw_only=True):
-    """A measured latency in milliseconds; percentile: the one it is of, 0 to 100."""
+class LatencyPayload(_PayloadBase, frozen=True, kw_only=True):
+    """A measured latency in milliseconds. percentile: 0 to 100."""
 
     model_id: str = ""
     provider: str = ""
@@ -59,8 +59,8 @@ class Latency(_Value, frozen=True, kw_only=True):
     operation: str = ""
 
 
-class Failure(_Value, frozen=True, kw_only=True):
-    """An error. caused_by_event_id: the event that caused it, told before or after."""
+class ErrorPayload(_PayloadBase, frozen=True, kw_only=True):
+    """An error. caused_by_event_id: the event that caused it, sent before or after it."""
 
     model_id: str = ""
     provider: str = ""
@@ -70,9 +70,9 @@ class Failure(_Value, frozen=True, kw_only=True):
     caused_by_event_id: str = ""
 
 
-class Aggregated(_Value, frozen=True, kw_only=True):
-    """A metric of a model over a window of time: what `value` is of `count` measurements (its mean, a percentile, a
-    sum) is said by its name. The window in milliseconds since 1970-01-01T00:00:00Z."""
+class AggregatePayload(_PayloadBase, frozen=True, kw_only=True):
+    """A metric of a model over a window of time, in milliseconds since 1970-01-01T00:00:00Z. The metric's name says how
+    `value` sums up `count` measurements (mean, percentile, sum)."""
 
     model_id: str = ""
     provider: str = ""
@@ -84,8 +84,8 @@ class Aggregated(_Value, frozen=True, kw_only=True):
     window_end_ms: int = 0
 
 
-class DailySummary(_Value, frozen=True, kw_only=True):
-    """A day of a model. date: YYYY-MM-DD (UTC); latencies in milliseconds; cost as the sender reckons it."""
+class DailySummaryPayload(_PayloadBase, frozen=True, kw_only=True):
+    """A model's figures of one day. date: YYYY-MM-DD (UTC); latencies in milliseconds; cost in the sender's unit."""
 
     model_id: str = ""
     provider: str = ""
@@ -99,37 +99,42 @@ class DailySummary(_Value, frozen=True, kw_only=True):
     latency_p99_ms: float = 0.0
 
 
-Summary = Aggregated | DailySummary
-"""What is sent by batch alone."""
-Payload = Invocation | Tokens | Latency | Failure | Summary
+SummaryPayload = AggregatePayload | DailySummaryPayload
+"""The payloads that only batches carry."""
+Payload = InvocationPayload | TokensPayload | LatencyPayload | ErrorPayload | SummaryPayload
 
 START, COMPLETE, ERROR = "llm.invocation.start", "llm.invocation.complete", "llm.invocation.error"
 TOKENS, LATENCY, FAILURE = "llm.tokens.consumed", "llm.latency.measured", "llm.error.occurred"
 
 PAYLOADS: dict[str, type[Payload]] = {
-    START: Invocation,
-    COMPLETE: Invocation,
-    ERROR: Invocation,
-    TOKENS: Tokens,
-    LATENCY: Latency,
-    FAILURE: Failure,
+    START: InvocationPayload,
+    COMPLETE: InvocationPayload,
+    ERROR: InvocationPayload,
+    TOKENS: TokensPayload,
+    LATENCY: LatencyPayload,
+    FAILURE: ErrorPayload,
 }
-"""What an event of each type carries."""
+"""The payload of each event type."""
 AGGREGATED, DAILY = "llm.metrics.aggregated", "llm.performance.daily_summary"
-BATCH_PAYLOADS: dict[str, type[Payload]] = {AGGREGATED: Aggregated, DAILY: DailySummary}
-"""The same of types that are sent by batch alone."""
+BATCH_PAYLOADS: dict[str, type[Payload]] = {AGGREGATED: AggregatePayload, DAILY: DailySummaryPayload}
+"""The payload of each event type that only batches carry."""
 COUNTED = frozenset(
     {*PAYLOADS, *BATCH_PAYLOADS, "llm.prompt", "llm.response", "llm.session.started", "llm.session.ended"}
 )
-"""Types by which events are counted."""
+"""The event types that metrics count."""
 UNKNOWN = "unknown"
-"""What stands for a type that is none, where types are counted."""
-ARMS: dict[type[Payload], str] = {Invocation: "invocation", Tokens: "tokens", Latency: "latency", Failure: "error"}
+"""The label of an unknown type in metrics."""
+ARMS: dict[type[Payload], str] = {
+    InvocationPayload: "invocation",
+    TokensPayload: "tokens",
+    LatencyPayload: "latency",
+    ErrorPayload: "error",
+}
 """The wire name of each payload."""
 
 
 class TelemetryEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One event that has been checked. timestamp_ms: when it happened, since 1970-01-01T00:00:00Z."""
+    """A checked event. timestamp_ms: its time, since 1970-01-01T00:00:00Z."""
 
     event_id: str
     event_type: str
@@ -141,7 +146,7 @@ class TelemetryEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def key(self) -> str:
-        """What events that belong together share (contract §3)."""
+        """The key that events in one order share (contract §3)."""
         return self.metadata.get("session_id") or self.trace_id or self.payload.model_id
 
 
@@ -166,11 +171,10 @@ class Rejected(Exception):
 
 
 def check_type(event_id: str, event_type: str, *, batch: bool = False) -> type[Payload]:
-    """The payload that events of a type carry. Raises `Rejected` for a type that is unknown, or for batches alone where
-    this is none."""
-    found = PAYLOADS.get(event_type) or (BATCH_PAYLOADS.get(event_type) if batch else None)
-    if found is not None:
-        return found
+    """Return the payload type of an event type. Raises `Rejected` if the type is unknown, or only valid in a batch."""
+    payload_type = PAYLOADS.get(event_type) or (BATCH_PAYLOADS.get(event_type) if batch else None)
+    if payload_type is not None:
+        return payload_type
     if event_type in BATCH_PAYLOADS:
         sentence = f"event_type {event_type} is taken by POST /api/v1/telemetry/batch alone; send it there"
     else:
@@ -178,8 +182,8 @@ def check_type(event_id: str, event_type: str, *, batch: bool = False) -> type[P
     raise Rejected(event_id, event_type, "unknown_type", sentence)
 
 
-def checked(event: TelemetryEvent) -> TelemetryEvent:
-    """The event. Raises `Rejected` with the first thing that is wrong with it; its type is a known one."""
+def validated(event: TelemetryEvent) -> TelemetryEvent:
+    """Return an event of a known type, or raise `Rejected` with the first problem."""
     problem = _problem(event) or _problem_of(event.event_type, event.payload)
     if problem:
         raise Rejected(event.event_id, event.event_type, "invalid", problem)
@@ -187,11 +191,11 @@ def checked(event: TelemetryEvent) -> TelemetryEvent:
 
 
 def references(event: TelemetryEvent) -> str:
-    """The event_id of the event that this one came of or belongs to; empty where it names none."""
+    """Return the event_id of the event that caused this one, or that it belongs to; empty if it names none."""
     match event.payload:
-        case Invocation():
+        case InvocationPayload():
             return event.metadata.get("triggered_by_event_id", "")
-        case Failure(caused_by_event_id=cause) if cause:
+        case ErrorPayload(caused_by_event_id=cause) if cause:
             return cause
         case _:
             return event.metadata.get("invocation_event_id", "")
@@ -213,38 +217,38 @@ def _problem(event: TelemetryEvent) -> str | None:
 
 
 def _problem_of(event_type: str, payload: Payload) -> str | None:  # noqa: C901 - one sentence each
-    if isinstance(payload, Aggregated | DailySummary):
+    if isinstance(payload, AggregatePayload | DailySummaryPayload):
         return _problem_of_summary(payload)
-    if not payload.model_id and not isinstance(payload, Failure):
+    if not payload.model_id and not isinstance(payload, ErrorPayload):
         return f"payload.{ARMS[type(payload)]}.model_id is missing; name the model"
     match payload:
-        case Invocation():
+        case InvocationPayload():
             if payload.status not in STATUSES and (payload.status or event_type != START):
                 return f"payload.invocation.status must be one of {', '.join(STATUSES)}"
             return _amount("invocation.token_count", payload.token_count, MAX_TOKEN_COUNT) or _amount(
                 "invocation.latency_ms", payload.latency_ms
             )
-        case Tokens():
+        case TokensPayload():
             for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
                 problem = _amount(f"tokens.{name}", getattr(payload, name))
                 if problem:
                     return problem
             problem = total_problem(payload.prompt_tokens, payload.completion_tokens, payload.total_tokens)
             return f"payload.tokens.total_tokens {problem}" if problem else None
-        case Latency():
+        case LatencyPayload():
             if not 0 <= payload.percentile <= 100:
                 return "payload.latency.percentile must be from 0 to 100"
             return _amount("latency.latency_ms", payload.latency_ms)
-        case Failure():
+        case ErrorPayload():
             if not payload.error_type:
                 return "payload.error.error_type is missing; name the kind of error"
     return None
 
 
-def _problem_of_summary(payload: Summary) -> str | None:
+def _problem_of_summary(payload: SummaryPayload) -> str | None:
     if not payload.model_id:
         return "payload.model_id is missing; name the model"
-    if isinstance(payload, Aggregated):
+    if isinstance(payload, AggregatePayload):
         if not payload.metric:
             return "payload.metric is missing; name the metric"
         if not 0 <= payload.window_start_ms <= payload.window_end_ms <= LATEST_MS:
@@ -263,7 +267,7 @@ def _problem_of_summary(payload: Summary) -> str | None:
     return None
 
 
-def _amount(field: str, value: float, most: float = _INT64) -> str | None:
-    if 0 <= value <= most or (isinstance(value, float) and value >= 0 and math.isfinite(value)):
+def _amount(field: str, value: float, max_value: float = _INT64) -> str | None:
+    if 0 <= value <= max_value or (isinstance(value, float) and value >= 0 and math.isfinite(value)):
         return None
     return f"payload.{field} must be a number that is not negative and fits its field"

@@ -1,15 +1,14 @@
-"""Events as nodes and edges, and nodes as the events they were. Pure: ids for edges are given.
+"""Maps telemetry events to nodes and edges, and such nodes back to their events. Pure.
 
-An event is one node, its id the event's (`node_id`): so the store's unique key is what makes a repeated event a no-op.
-The model and the session it names are made on first sight; an event it names that is not known yet is a stub.
+An event is one node with the event's id (`node_id`), so the store's unique key makes a repeated event a no-op. Its
+model and its session are created on first sight; another event that it names and that is not stored yet is a stub.
 """
 
 from __future__ import annotations
 
 import math
 
-from memory_graph.ingest.checks import MOST_TOKENS, total_of
-from memory_graph.ingest.planner import Planner, node_id
+from memory_graph.ingest.checks import MAX_TOKENS, total_of
 from memory_graph.ingest.telemetry.events import (
     AGGREGATED,
     COMPLETE,
@@ -20,18 +19,19 @@ from memory_graph.ingest.telemetry.events import (
     MAX_TOKEN_COUNT,
     START,
     TOKENS,
-    Aggregated,
-    DailySummary,
-    Failure,
-    Invocation,
-    Latency,
+    AggregatePayload,
+    DailySummaryPayload,
+    ErrorPayload,
+    InvocationPayload,
+    LatencyPayload,
     Payload,
-    Summary,
+    SummaryPayload,
     TelemetryEvent,
-    Tokens,
+    TokensPayload,
     references,
 )
 from memory_graph.ingest.timestamps import NS_PER_MS
+from memory_graph.ingest.write_planner import WritePlanner, node_id
 from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.model.mutations import CreateNode
 from memory_graph.model.nodes import (
@@ -45,16 +45,16 @@ from memory_graph.model.nodes import (
 from memory_graph.model.numbers import number, whole
 
 NODE_TYPES = frozenset({NodeType.INVOCATION, NodeType.PERFORMANCE_METRIC, NodeType.ERROR})
-"""What events become."""
+"""The types of the nodes of telemetry events."""
 STARTED = "started"
-"""Status of an invocation that has begun and said nothing more."""
+"""The status of an invocation that has begun and not ended."""
 
 _TYPE_BY_STATUS = {STARTED: START, "success": COMPLETE, "error": ERROR, "timeout": ERROR}
-"""The type of an invocation event where its node does not say it."""
+"""The event type of an invocation node by its status, unless its metadata has another."""
 
 
-def add(planner: Planner, event: TelemetryEvent) -> int:
-    """Plans an event. Yields the place of its node."""
+def add(planner: WritePlanner, event: TelemetryEvent) -> int:
+    """Plan an event. Returns the index of its node."""
     id = node_id(event.event_id)
     at = event.timestamp_ms * NS_PER_MS
     ends = [(kind, start or id, end or id) for kind, start, end in _ends(planner, event, at)]
@@ -70,19 +70,19 @@ def add(planner: Planner, event: TelemetryEvent) -> int:
     return planner.add(CreateNode(node=node, edges=edges, observed=True))
 
 
-def _ends(planner: Planner, event: TelemetryEvent, at: int) -> list[tuple[EdgeType, str | None, str | None]]:
+def _ends(planner: WritePlanner, event: TelemetryEvent, at: int) -> list[tuple[EdgeType, str | None, str | None]]:
     """(type, from, to) of an event's edges; None stands for the event itself."""
     payload = event.payload
     model = planner.model(payload.provider, payload.model_id, at) if payload.model_id else None
     named = references(event)
     other = planner.stub(named, at) if named else None
     ends: list[tuple[EdgeType, str | None, str | None]] = []
-    if isinstance(payload, Tokens | Latency | Summary):
+    if isinstance(payload, TokensPayload | LatencyPayload | SummaryPayload):
         ends.append((EdgeType.HAS_METRIC, other or model, None))
         if other is None:
             return ends
     elif other is not None:
-        caused = isinstance(payload, Failure)
+        caused = isinstance(payload, ErrorPayload)
         ends.append((EdgeType.CAUSED_ERROR, other, None) if caused else (EdgeType.TRIGGERED_BY, None, other))
     if model is not None:
         ends.append((EdgeType.USES_MODEL, None, model))
@@ -95,7 +95,7 @@ def _data(event: TelemetryEvent, id: str) -> tuple[NodeType, NodeData]:
     _put(metadata, trace_id=event.trace_id, span_id=event.span_id)
     if id != event.event_id:
         metadata["event_id"] = event.event_id
-    if isinstance(payload, Invocation):
+    if isinstance(payload, InvocationPayload):
         status = payload.status or STARTED
         if _TYPE_BY_STATUS[status] != event.event_type:
             metadata["event_type"] = event.event_type
@@ -109,27 +109,27 @@ def _data(event: TelemetryEvent, id: str) -> tuple[NodeType, NodeData]:
         )
     _put(metadata, model_id=payload.model_id, provider=payload.provider)
     match payload:
-        case Tokens():
+        case TokensPayload():
             _put(metadata, prompt_tokens=payload.prompt_tokens, completion_tokens=payload.completion_tokens)
             total = total_of(payload.prompt_tokens, payload.completion_tokens, payload.total_tokens)
             return NodeType.PERFORMANCE_METRIC, MetricData(name=TOKENS, value=total, unit="tokens", metadata=metadata)
-        case Latency():
+        case LatencyPayload():
             _put(metadata, percentile=payload.percentile, operation=payload.operation)
             return NodeType.PERFORMANCE_METRIC, MetricData(
                 name=LATENCY, value=payload.latency_ms, unit="ms", metadata=metadata
             )
-        case Aggregated():
+        case AggregatePayload():
             _put(metadata, metric=payload.metric, count=payload.count, window_start_ms=payload.window_start_ms,
                  window_end_ms=payload.window_end_ms)  # fmt: skip
             return NodeType.PERFORMANCE_METRIC, MetricData(
                 name=AGGREGATED, value=payload.value, unit=payload.unit, metadata=metadata
             )
-        case DailySummary():
+        case DailySummaryPayload():
             _put(metadata, **{name: getattr(payload, name) for name in payload.__struct_fields__[2:]})
             return NodeType.PERFORMANCE_METRIC, MetricData(
                 name=DAILY, value=payload.requests, unit="requests", metadata=metadata
             )
-        case Failure():
+        case ErrorPayload():
             _put(metadata, caused_by_event_id=payload.caused_by_event_id)
             return NodeType.ERROR, ErrorData(
                 error_type=payload.error_type, message=payload.message, severity=payload.severity, metadata=metadata
@@ -137,22 +137,22 @@ def _data(event: TelemetryEvent, id: str) -> tuple[NodeType, NodeData]:
 
 
 def _put(metadata: dict[str, str], **fields: str | float) -> None:
-    """Fields of the event beside its metadata, which they replace where it uses the same name."""
+    """Set fields of the event; they replace metadata of the same name."""
     for name, value in fields.items():
         if value:
             metadata[name] = str(value)
 
 
 def event_of(node: Node) -> TelemetryEvent | None:
-    """The event a node was made of; None for a node that is of no telemetry event."""
+    """Return the event of a node; None if the node is of no telemetry event."""
     data = node.data
     match data:
         case InvocationData(model_id=""):
-            return None  # stands for a node, or holds an event, that has to come first
+            return None  # a stub, or a pending response
         case InvocationData():
             metadata = dict(data.metadata)
             event_type = metadata.pop("event_type", _TYPE_BY_STATUS.get(data.status, COMPLETE))
-            payload: Payload = Invocation(
+            payload: Payload = InvocationPayload(
                 model_id=data.model_id,
                 provider=data.provider,
                 token_count=max(min(data.token_count, MAX_TOKEN_COUNT), 0),
@@ -161,7 +161,7 @@ def event_of(node: Node) -> TelemetryEvent | None:
             )
         case MetricData(name="llm.tokens.consumed"):
             metadata, event_type = dict(data.metadata), TOKENS
-            payload = Tokens(
+            payload = TokensPayload(
                 model_id=metadata.pop("model_id", ""),
                 provider=metadata.pop("provider", ""),
                 prompt_tokens=_whole(metadata.pop("prompt_tokens", "")),
@@ -170,7 +170,7 @@ def event_of(node: Node) -> TelemetryEvent | None:
             )
         case MetricData(name="llm.latency.measured"):
             metadata, event_type = dict(data.metadata), LATENCY
-            payload = Latency(
+            payload = LatencyPayload(
                 model_id=metadata.pop("model_id", ""),
                 provider=metadata.pop("provider", ""),
                 latency_ms=data.value,
@@ -179,7 +179,7 @@ def event_of(node: Node) -> TelemetryEvent | None:
             )
         case ErrorData():
             metadata, event_type = dict(data.metadata), FAILURE
-            payload = Failure(
+            payload = ErrorPayload(
                 model_id=metadata.pop("model_id", ""),
                 provider=metadata.pop("provider", ""),
                 error_type=data.error_type,
@@ -201,7 +201,7 @@ def event_of(node: Node) -> TelemetryEvent | None:
 
 
 def _whole(text: str) -> int:
-    """A number as `_put` wrote it; 0 for what a client wrote with UpdateNode."""
+    """Read a number that `_put` wrote; 0 for text that a client wrote with UpdateNode."""
     return whole(text) or 0
 
 
@@ -210,5 +210,5 @@ def _number(text: str) -> float:
 
 
 def _counted(value: float) -> int:
-    """A metric's value as a count that fits its field."""
-    return min(int(value), MOST_TOKENS) if math.isfinite(value) else 0
+    """Convert a metric's value to a count that fits its field."""
+    return min(int(value), MAX_TOKENS) if math.isfinite(value) else 0

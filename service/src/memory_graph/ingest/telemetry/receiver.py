@@ -1,4 +1,4 @@
-"""The way of a batch of events into the pipeline, whether it came by a stream, by REST or by Kafka."""
+"""Passes batches of events to the pipeline, whether they came by a stream, by REST or by Kafka."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from memory_graph.telemetry.ingestion import IngestionMetrics
 
 T = TypeVar("T")
 Decode = Callable[[T], tuple[str, Sequence[Event]]]
-"""The tenant and the events of one element of a batch. Raises `Rejected`."""
+"""Returns the tenant and the events of one element of a batch. Raises `Rejected`."""
 
 _FAILED = "it could not be read inside the service; its log says why"
 _log = structlog.get_logger(__name__)
 
 
 class _Run(msgspec.Struct):
-    """Events of one tenant that are submitted together. owners: by event, the place of its element in the batch."""
+    """Events of one tenant that are submitted together. owners: by event, the index of its element in the batch."""
 
     tenant: str
     events: list[Event]
@@ -32,8 +32,8 @@ class _Run(msgspec.Struct):
 
 
 class Receipt:
-    """What becomes of the elements of a batch, by place. Iterated it gives one outcome for each, in order, as soon as
-    it is known. Iterating and `rejected` raise what the pipeline's answers raise."""
+    """The outcomes of a batch. Iterating yields the outcome of each element, in order, as soon as it is known.
+    Iterating and `rejected` raise the errors of the pipeline."""
 
     def __init__(
         self, count: int, undecoded: dict[int, Rejected], runs: list[_Run], answers: list[asyncio.Future[list[Outcome]]]
@@ -46,28 +46,27 @@ class Receipt:
                 self._parts[owner].append((answer, index))
 
     async def __aiter__(self) -> AsyncIterator[Outcome]:
-        for place, parts in enumerate(self._parts):
-            outcome: Outcome = self._undecoded.get(place)
+        for element, parts in enumerate(self._parts):
+            outcome: Outcome = self._undecoded.get(element)
             for answer, index in parts:
                 outcome = outcome or (await answer)[index]
             yield outcome
 
     async def rejected(self) -> dict[int, Rejected]:
-        """Those that never will be stored, by place, once all are durable or rejected."""
+        """Return the rejections by index, once all elements are durable or rejected."""
         outcomes = [outcome async for outcome in self]
-        return {place: outcome for place, outcome in enumerate(outcomes) if outcome is not None}
+        return {index: outcome for index, outcome in enumerate(outcomes) if outcome is not None}
 
     def cancel(self) -> None:
-        """Nobody waits for the outcomes any more. What was submitted is stored all the same."""
+        """Stop to wait for outcomes. Submitted events are stored all the same."""
         for answer in self._answers:
             answer.cancel()
 
 
 class EventReceiver(Generic[T]):
-    """Decodes the elements of batches, counts them, and submits their events in order. One that cannot be decoded is
-    rejected alone.
+    """Decodes, counts and submits batches of one source, in order. An element that does not decode is rejected alone.
 
-    source: whose events are counted as, and share a queue. decode: how one element is read.
+    source: the label of metrics, and the key of a queue. decode: decodes one element.
     """
 
     def __init__(self, pipeline: Pipeline, metrics: IngestionMetrics, source: str, decode: Decode[T]) -> None:
@@ -77,38 +76,38 @@ class EventReceiver(Generic[T]):
         self._decode = decode
 
     async def reserve(self, size: int) -> None:
-        """Waits until so many bytes (`held_bytes`) may be taken; `receive` or the pipeline's `release` follows."""
+        """Wait until `size` bytes (`held_bytes`) are reserved; `receive` or the pipeline's `release` must follow."""
         await self._pipeline.reserve(size, self._source)
 
     def receive(self, batch: Sequence[T], size: int) -> Receipt:
-        """Takes a batch with the bytes that were reserved for it. They are given back when all of it is settled."""
+        """Submit a batch with the bytes reserved for it, which are released once the whole batch is settled."""
         try:
-            runs, undecoded = self._decoded(batch)
+            runs, undecoded = self._decode_batch(batch)
             self._count(runs, list(undecoded.values()))
         except BaseException:
             self._pipeline.release(size)
             raise
         return Receipt(len(batch), undecoded, runs, self._submit(runs, size))
 
-    def _decoded(self, batch: Sequence[T]) -> tuple[list[_Run], dict[int, Rejected]]:
+    def _decode_batch(self, batch: Sequence[T]) -> tuple[list[_Run], dict[int, Rejected]]:
         runs: list[_Run] = []
         undecoded: dict[int, Rejected] = {}
-        for place, element in enumerate(batch):
+        for index, element in enumerate(batch):
             try:
                 tenant, events = self._decode(element)
             except Rejected as problem:
-                undecoded[place] = problem
+                undecoded[index] = problem
                 continue
             except Exception as error:  # noqa: BLE001 - one that a decoder chokes on must not end the others
-                _log.error("event not read", source=self._source, place=place, error_type=type(error).__name__,
+                _log.error("event not read", source=self._source, index=index, error_type=type(error).__name__,
                            exc_info=error)  # fmt: skip
-                undecoded[place] = Rejected("", "", "failed", _FAILED)
+                undecoded[index] = Rejected("", "", "failed", _FAILED)
                 continue
             for event in events:
                 if not runs or runs[-1].tenant != tenant or len(runs[-1].events) >= MAX_EVENTS:
                     runs.append(_Run(tenant, [], []))
                 runs[-1].events.append(event)
-                runs[-1].owners.append(place)
+                runs[-1].owners.append(index)
         return runs, undecoded
 
     def _submit(self, runs: Sequence[_Run], size: int) -> list[asyncio.Future[list[Outcome]]]:
@@ -116,8 +115,8 @@ class EventReceiver(Generic[T]):
             self._pipeline.release(size)
         last = len(runs) - 1
         return [
-            self._pipeline.submit(run.tenant, run.events, size if place == last else 0, self._source)
-            for place, run in enumerate(runs)
+            self._pipeline.submit(run.tenant, run.events, size if index == last else 0, self._source)
+            for index, run in enumerate(runs)
         ]
 
     def _count(self, runs: Sequence[_Run], problems: Sequence[Rejected]) -> None:

@@ -1,4 +1,4 @@
-"""Events of any kind as the creations of one write. Pure."""
+"""Plans one write: turns events of any kind into node creations. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import msgspec
 from memory_graph.ingest.conversations import mapping as conversations
 from memory_graph.ingest.conversations.events import PromptEvent, ResponseEvent, SessionEvent
 from memory_graph.ingest.event import Event
-from memory_graph.ingest.planner import Planner, SessionTold, node_id
 from memory_graph.ingest.telemetry import mapping as telemetry
 from memory_graph.ingest.telemetry.events import TelemetryEvent, references
+from memory_graph.ingest.write_planner import SessionUpdate, WritePlanner, node_id
 from memory_graph.model.kinds import NodeType
 from memory_graph.model.mutations import CreateNode
 from memory_graph.model.nodes import Node, is_stub
@@ -20,65 +20,70 @@ _PROMPT, _SESSION = frozenset({NodeType.PROMPT}), frozenset({NodeType.SESSION})
 _RESPONSE = frozenset({NodeType.RESPONSE, NodeType.INVOCATION})
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """Creations that store events. places[i]: where event i stands among them. sessions: what is told of those it
-    names. waiting: places of responses that wait, with those of their prompts' stubs."""
+class WritePlan(msgspec.Struct, frozen=True):
+    """The creations of one write. indexes[i]: the index of event i's creation. session_updates: what the events say of
+    sessions. waiting: by index of a response that waits, the index of its prompt's stub."""
 
     creations: tuple[CreateNode, ...]
-    places: tuple[int, ...]
-    sessions: tuple[SessionTold, ...] = ()
+    indexes: tuple[int, ...]
+    session_updates: tuple[SessionUpdate, ...] = ()
     waiting: Mapping[int, int] = {}
 
 
-def needs(events: Sequence[Event]) -> set[str]:
-    """Ids of nodes that must be known to plan events, if they are stored."""
-    made = {node_id(event.event_id) for event in events if isinstance(event, PromptEvent)}
-    wanted: set[str] = set()
+def required_ids(events: Sequence[Event]) -> set[str]:
+    """Return the ids of the stored nodes that planning these events needs to know."""
+    planned = {node_id(event.event_id) for event in events if isinstance(event, PromptEvent)}
+    ids: set[str] = set()
     for event in events:
         if isinstance(event, ResponseEvent):
-            wanted.add(node_id(event.body.prompt_event_id))
+            ids.add(node_id(event.body.prompt_event_id))
         elif isinstance(event, PromptEvent):
             template = conversations.template_id(event)
             if template is not None:
-                wanted.add(template)
-    return wanted - made
+                ids.add(template)
+    return ids - planned
 
 
-def without_prompt(events: Sequence[Event], known: Mapping[str, Node]) -> list[int]:
-    """Places of the responses whose prompts are neither known nor among the events."""
-    asked = [
-        (place, node_id(event.body.prompt_event_id))
-        for place, event in enumerate(events)
+def responses_without_prompt(events: Sequence[Event], stored_nodes: Mapping[str, Node]) -> list[int]:
+    """Return the indexes of responses whose prompts are neither stored nor among the events."""
+    prompt_ids = [
+        (index, node_id(event.body.prompt_event_id))
+        for index, event in enumerate(events)
         if isinstance(event, ResponseEvent)
     ]
-    if not asked:
+    if not prompt_ids:
         return []
-    made = {node_id(event.event_id) for event in events if isinstance(event, PromptEvent)}
-    return [place for place, prompt in asked if prompt not in made and (prompt not in known or is_stub(known[prompt]))]
+    planned = {node_id(event.event_id) for event in events if isinstance(event, PromptEvent)}
+    return [
+        index
+        for index, prompt in prompt_ids
+        if prompt not in planned and (prompt not in stored_nodes or is_stub(stored_nodes[prompt]))
+    ]
 
 
-def plan(
-    events: Sequence[Event], new_id: Callable[[], str], known: Mapping[str, Node] | None = None, now: int = 0
-) -> Plan:
-    """The creations for events of one tenant: causes first, and every node before an edge to it. known: the nodes
-    that `needs` named and that are stored. now: when the events arrived, in nanoseconds.
+def plan_write(
+    events: Sequence[Event], new_id: Callable[[], str], stored_nodes: Mapping[str, Node] | None = None, now: int = 0
+) -> WritePlan:
+    """Plan the creations of one tenant's events: causes first, and every node before an edge to it.
+
+    stored_nodes: the nodes of `required_ids` that exist. now: when the events arrived, in nanoseconds.
 
     Raises:
-        Invalid: an event names nodes in a way that can never be.
+        Invalid: if an event refers to a node of the wrong type.
     """
-    planner = Planner(new_id, known or {}, now)
+    planner = WritePlanner(new_id, stored_nodes or {}, now)
     ids = [node_id(event.event_id) for event in events]
-    places = [0] * len(events)
+    indexes = [0] * len(events)
     prompts = [index for index, event in enumerate(events) if isinstance(event, PromptEvent)]
     for index in prompts:  # first, and in the order they came: each follows the one before it
-        places[index] = _add(planner, events[index])
+        indexes[index] = _add(planner, events[index])
     for index in _causes_first(events, ids, visited=set(prompts)):
-        places[index] = _add(planner, events[index])
-    return Plan(planner.creations(), tuple(places), tuple(planner.sessions.values()), planner.waiting)
+        indexes[index] = _add(planner, events[index])
+    return WritePlan(planner.creations(), tuple(indexes), tuple(planner.session_updates.values()), planner.waiting)
 
 
-def becomes(event: Event) -> frozenset[NodeType]:
-    """What an event's node can be."""
+def node_types(event: Event) -> frozenset[NodeType]:
+    """Return the types that an event's node may have."""
     match event:
         case TelemetryEvent():
             return telemetry.NODE_TYPES
@@ -90,7 +95,7 @@ def becomes(event: Event) -> frozenset[NodeType]:
             return _SESSION
 
 
-def _add(planner: Planner, event: Event) -> int:
+def _add(planner: WritePlanner, event: Event) -> int:
     match event:
         case TelemetryEvent():
             return telemetry.add(planner, event)

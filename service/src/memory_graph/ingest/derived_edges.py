@@ -1,4 +1,4 @@
-"""Which edges the server makes for a node (contract §1, "Edges made by the server"). Pure: ids are given."""
+"""The edges that the server derives from a node's data (contract §1, "Edges made by the server"). Pure."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from memory_graph.model.nodes import Edge, Node, PromptData, ResponseData, Templ
 NewId = Callable[[], str]
 
 
-def creation(node: Node, new_id: NewId, *, instantiates: str | None = None) -> CreateNode:
-    """The mutation that stores `node` with the edges the server makes for it.
+def create_node(node: Node, new_id: NewId, *, instantiates: str | None = None) -> CreateNode:
+    """Return the mutation that stores `node` with the edges derived from its data.
 
-    instantiates: the template a prompt was made from.
+    instantiates: the template of a prompt.
 
     Raises:
-        Invalid: where metadata that names nodes (agent_id, references, …) holds what is no id.
+        Invalid: if metadata that names nodes (agent_id, references, …) holds no id.
     """
     edges = tuple(
         Edge(id=new_id(), type=edge_type, from_id=start, to_id=end, created_at=node.created_at)
-        for edge_type, start, end in _edges(node, instantiates)
+        for edge_type, start, end in _ends(node, instantiates)
     )
     data = node.data
     if isinstance(data, PromptData):
@@ -35,12 +35,12 @@ def creation(node: Node, new_id: NewId, *, instantiates: str | None = None) -> C
     return CreateNode(node=node, edges=edges)
 
 
-def structure(node: Node) -> frozenset[tuple[EdgeType, str, str]]:
-    """The edges a node's data asks for. UpdateNode may not change them: the edges stored would no longer agree."""
-    return frozenset(_edges(node, None))
+def derived_edges_of(node: Node) -> frozenset[tuple[EdgeType, str, str]]:
+    """Return (type, from, to) of the derived edges. UpdateNode may not change them, or stored edges would not agree."""
+    return frozenset(_ends(node, None))
 
 
-def _edges(node: Node, instantiates: str | None) -> Iterator[tuple[EdgeType, str, str]]:
+def _ends(node: Node, instantiates: str | None) -> Iterator[tuple[EdgeType, str, str]]:
     data = node.data
     match data:
         case PromptData():
@@ -48,22 +48,24 @@ def _edges(node: Node, instantiates: str | None) -> Iterator[tuple[EdgeType, str
             if instantiates is not None:
                 yield EdgeType.INSTANTIATES, node.id, instantiates
             if data.metadata is not None and data.metadata.custom:
-                yield from _named(node, EdgeType.HANDLED_BY, data.metadata.custom, "agent_id")
-                yield from _named(node, EdgeType.REFERENCES, data.metadata.custom, "references")
+                yield from _references(node, EdgeType.HANDLED_BY, data.metadata.custom, "agent_id")
+                yield from _references(node, EdgeType.REFERENCES, data.metadata.custom, "references")
         case ResponseData():
             yield EdgeType.RESPONDS_TO, node.id, data.prompt_id
             if data.metadata is not None:
-                yield from _named(node, EdgeType.TRANSFERS_TO, data.metadata.custom, "transfer_to_agent_id")
+                yield from _references(node, EdgeType.TRANSFERS_TO, data.metadata.custom, "transfer_to_agent_id")
         case ToolInvocationData():
             yield EdgeType.INVOKES, data.response_id, node.id
         case TemplateData():
-            yield from _named(node, EdgeType.INHERITS, data.metadata, "parent_id")
+            yield from _references(node, EdgeType.INHERITS, data.metadata, "parent_id")
 
 
-def _named(node: Node, edge_type: EdgeType, values: Mapping[str, str], key: str) -> Iterator[tuple[EdgeType, str, str]]:
-    """Edges to the nodes named in a comma-separated list of ids, each once."""
+def _references(
+    node: Node, edge_type: EdgeType, values: Mapping[str, str], key: str
+) -> Iterator[tuple[EdgeType, str, str]]:
+    """Yield edges to the nodes of a comma-separated list of ids, each once."""
     for part in dict.fromkeys(part.strip() for part in values.get(key, "").split(",") if part.strip()):
-        found = canonical(part)
-        if found is None:
+        id = canonical(part)
+        if id is None:
             raise Invalid(Violation(f"metadata[{key}]", f"{part!r} is not a UUID"))
-        yield edge_type, node.id, found
+        yield edge_type, node.id, id

@@ -1,4 +1,4 @@
-"""The one way in: every source of writes (gRPC today) hands its nodes and edges to a `Recorder`."""
+"""Writes the nodes and edges of calls; every source of calls (gRPC today) uses a `GraphWriter`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from memory_graph.ingest import checks, rules, templates
+from memory_graph.ingest import checks, derived_edges, templates
 from memory_graph.model import ids
 from memory_graph.model.errors import Invalid, NotFound, Violation
 from memory_graph.model.kinds import NodeType
@@ -21,8 +21,8 @@ MAX_TEMPLATE_DEPTH = 10
 """Most ancestors a template may have."""
 
 
-class Recorder:
-    """Checks what it is given, lets plugins see it, derives the edges, and writes it once.
+class GraphWriter:
+    """The writer of nodes and edges: checks them, calls plugins, derives edges, and writes once.
 
     All methods raise `Invalid`, `Vetoed`, `NotFound`, `AlreadyExists`, `SessionClosed` and `StoreUnavailable`; then
     nothing was written. They return once the write is durable.
@@ -44,11 +44,11 @@ class Recorder:
     async def create(
         self, context: HookContext, nodes: Sequence[Node], paths: Sequence[str], *, instantiates: str | None = None
     ) -> Applied:
-        """Creates nodes, all or none, in order. `paths` says where each stands in the request, for violations.
+        """Create nodes, all or none, in order. paths: the path of each in the request, for violations.
 
         A session starts active, whatever `is_active` says: absent and false are the same on the wire.
         """
-        nodes = [_started(node) for node in nodes]
+        nodes = [_activated(node) for node in nodes]
         checker = checks.Checker()
         for node, path in zip(nodes, paths, strict=True):
             checks.check_node(checker, path, node)
@@ -56,7 +56,9 @@ class Recorder:
         mutations: list[CreateNode] = []
         for node, path in zip(nodes, paths, strict=True):
             mutations.append(
-                rules.creation(await self._before_create(context, node, path), self.new_id, instantiates=instantiates)
+                derived_edges.create_node(
+                    await self._before_create(context, node, path), self.new_id, instantiates=instantiates
+                )
             )
         applied = await self.store.apply(Write(tenant=context.tenant, mutations=tuple(mutations)))
         for result in applied.results:
@@ -65,7 +67,7 @@ class Recorder:
         return applied
 
     async def create_session(self, context: HookContext, metadata: dict[str, str]) -> Node:
-        """A new, active session."""
+        """Create an active session."""
         id, now = self.new_id(), self.clock()
         session = Node(
             id=id,
@@ -78,14 +80,14 @@ class Recorder:
         return _node((await self.create(context, [session], ["session"])).results[0])
 
     async def update(self, context: HookContext, node: Node, path: str) -> Node:
-        """Replaces a node's data; what edges were derived from (session, prompt, parent, references …) must stay."""
+        """Replace a node's data, but not what edges derive from (session, prompt, parent, references …)."""
         checker = checks.Checker()
         checks.check_node(checker, path, node)
         checker.done()
         current = await self.get(context.tenant, node.id)
         if current.type != node.type:
             raise Invalid(Violation(f"{path}.type", f"is {node.type.name}, the stored node is {current.type.name}"))
-        if rules.structure(node) != rules.structure(current):
+        if derived_edges.derived_edges_of(node) != derived_edges.derived_edges_of(current):
             raise Invalid(
                 Violation(
                     f"{path}.{checks.ARM[type(node.data).__name__]}",
@@ -99,7 +101,7 @@ class Recorder:
         return result
 
     async def close_session(self, context: HookContext, session_id: str) -> Node:
-        """Ends a session; closing a closed one changes nothing."""
+        """Close a session; a closed one stays as it is."""
         current = await self.get_session(context.tenant, session_id)
         assert isinstance(current.data, SessionData)
         if not current.data.is_active:
@@ -110,7 +112,7 @@ class Recorder:
         return await self.update(context, ended, "session")
 
     async def delete_node(self, context: HookContext, node_id: str) -> None:
-        """Deletes a node with its edges; a session with its nodes."""
+        """Delete a node with its edges; a session with its nodes."""
         if self.plugins.has_hooks("delete_node"):
             await self.plugins.before("delete_node", context, node_id)
         mutation = DeleteNode(node_id=node_id, at=self.clock(), relink_edge_id=self.new_id())
@@ -118,12 +120,12 @@ class Recorder:
         self.plugins.after("delete_node", context, node_id)
 
     async def delete_session(self, context: HookContext, session_id: str) -> None:
-        """Deletes a session and everything in it."""
+        """Delete a session with its nodes."""
         await self.get_session(context.tenant, session_id)
         await self.delete_node(context, session_id)
 
     async def create_edge(self, context: HookContext, edge: Edge, path: str) -> Edge:
-        """Creates one edge between two nodes that exist."""
+        """Create one edge between two nodes that exist."""
         checker = checks.Checker()
         checks.check_edge(checker, path, edge)
         checker.done()
@@ -137,14 +139,14 @@ class Recorder:
         return result
 
     async def delete_edge(self, context: HookContext, edge_id: str) -> None:
-        """Deletes one edge."""
+        """Delete one edge."""
         mutation = DeleteEdge(edge_id=edge_id, at=self.clock())
         await self.store.apply(Write(tenant=context.tenant, mutations=(mutation,)))
 
     async def instantiate(
         self, context: HookContext, template_id: str, values: dict[str, str], session_id: str
     ) -> Node:
-        """Adds a prompt made from a template to a session, and counts the use."""
+        """Add a prompt that is expanded from a template to a session, and count the use."""
         lineage = await self._template_lineage(context.tenant, template_id)
         content = templates.expand(lineage, values)
         now = self.clock()
@@ -160,21 +162,21 @@ class Recorder:
         return _node(applied.results[0])
 
     async def get(self, tenant: str, node_id: str, kind: str = "node") -> Node:
-        """One node, or `NotFound`."""
-        found = await self.store.get_nodes(tenant, [node_id])
-        if not found:
+        """Return one node. Raises `NotFound`."""
+        nodes = await self.store.get_nodes(tenant, [node_id])
+        if not nodes:
             raise NotFound(kind, node_id)
-        return found[0]
+        return nodes[0]
 
     async def get_session(self, tenant: str, session_id: str) -> Node:
-        """One session, or `NotFound` (also for a node of another type)."""
+        """Return one session. Raises `NotFound`, also for a node of another type."""
         node = await self.get(tenant, session_id, "session")
         if node.type is not NodeType.SESSION:
             raise NotFound("session", session_id)
         return node
 
     async def before_query(self, context: HookContext, condition: NodeFilter) -> NodeFilter:
-        """The condition to query by, after plugins have seen it."""
+        """Return the condition of a query as plugins change it."""
         if not self.plugins.has_hooks("query"):
             return condition
         return await self.plugins.before("query", context, condition)
@@ -206,7 +208,7 @@ class Recorder:
         return changed
 
 
-def _started(node: Node) -> Node:
+def _activated(node: Node) -> Node:
     if isinstance(node.data, SessionData) and not node.data.is_active:
         return msgspec.structs.replace(node, data=msgspec.structs.replace(node.data, is_active=True))
     return node
