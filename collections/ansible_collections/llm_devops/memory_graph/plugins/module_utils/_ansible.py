@@ -69,7 +69,7 @@ class ClusterModule(AnsibleModule):  # type: ignore[misc]
         for library, present in (("urllib3", _transport.urllib3), ("PyYAML", _kubeconfig.yaml)):
             if present is None:
                 self.fail_json(msg=missing_required_lib(library))
-        self._learn()
+        self._add_values()
 
     def connect(self) -> Cluster:
         self._reached = connect(self.params)
@@ -81,58 +81,58 @@ class ClusterModule(AnsibleModule):  # type: ignore[misc]
             self.warn(warning)
 
     def broken(self, error: Exception) -> NoReturn:
-        """End with a sentence about a fault of our own. Not with the error's words, which may quote anything."""
+        """End with a sentence about a fault of our own, without the error's message, which may quote anything."""
         at = traceback.extract_tb(error.__traceback__)[-1]
-        said = f"{type(error).__name__} in {Path(at.filename).name}, line {at.lineno}"
+        sentence = f"{type(error).__name__} in {Path(at.filename).name}, line {at.lineno}"
         self.refuse(
-            ClusterError(said, "this is a fault of the collection: report it with the objects that cause it"),
+            ClusterError(sentence, "this is a fault of the collection: report it with the objects that cause it"),
             exception="".join(traceback.format_tb(error.__traceback__)),
         )
 
-    def _learn(self) -> None:
-        """Note the values of the Secrets we were given, also where a later one is malformed."""
+    def _add_values(self) -> None:
+        """Add the values of the Secrets among the arguments, also where a later one is malformed."""
         releases = [self.params, *(release for name in RELEASES for release in self.params.get(name) or [])]
         for objects in (release.get("objects") for release in releases):
             if "ecret" not in str(objects):  # most texts need not be read twice
                 continue
             with suppress(ClusterError):
                 for manifest in opened(objects):
-                    self._values.learn(manifest)
+                    self._values.add(manifest)
 
     def invocation(self) -> dict[str, Any]:
-        """The arguments as a result tells them; objects, which are many, where Ansible would print them."""
-        shown = self._without_objects(self.params)
+        """Return the arguments as a result shows them; objects, which are many, only where Ansible would print them."""
+        arguments = self._without_objects(self.params)
         for name in RELEASES:
-            if shown.get(name):
-                shown[name] = [self._without_objects(release) for release in shown[name]]
-        return {"module_args": shown}
+            if arguments.get(name):
+                arguments[name] = [self._without_objects(release) for release in arguments[name]]
+        return {"module_args": arguments}
 
     def _without_objects(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters whose objects show no value of a Secret."""
-        shown = dict(params)
-        if shown.get("objects") and self._verbosity < SHOWS_ARGUMENTS:
-            shown["objects"] = "(shown with -vvv)"
-        elif shown.get("objects"):
-            given = shown["objects"] if isinstance(shown["objects"], list) else [shown["objects"]]
-            shown["objects"] = self._shown([_without_values(item) for item in given])
-        return shown
+        """Return parameters whose objects show no value of a Secret."""
+        arguments = dict(params)
+        if arguments.get("objects") and self._verbosity < SHOWS_ARGUMENTS:
+            arguments["objects"] = "(shown with -vvv)"
+        elif arguments.get("objects"):
+            objects = arguments["objects"] if isinstance(arguments["objects"], list) else [arguments["objects"]]
+            arguments["objects"] = self._without_secrets([_without_values(item) for item in objects])
+        return arguments
 
     def done(self, **result: Any) -> NoReturn:
         self._pass_on_warnings()
-        self.exit_json(invocation=self.invocation(), **self._shown(result))
+        self.exit_json(invocation=self.invocation(), **self._without_secrets(result))
         raise SystemExit(0)
 
     def refuse(self, error: ClusterError, **result: Any) -> NoReturn:
         self._pass_on_warnings()
-        self.fail_json(msg=self._values.hide(str(error)), invocation=self.invocation(), **self._shown(result))
+        self.fail_json(msg=self._values.hide(str(error)), invocation=self.invocation(), **self._without_secrets(result))
         raise SystemExit(1)
 
-    def _shown(self, result: Any, key: str = "") -> Any:
-        """The result without values of Secrets: names are ours to say, texts may be others'."""
+    def _without_secrets(self, result: Any, key: str = "") -> Any:
+        """Return the result without values of Secrets: names are our own, texts may quote others."""
         if isinstance(result, Mapping):
-            return {name: self._shown(item, name) for name, item in result.items()}
+            return {name: self._without_secrets(item, name) for name, item in result.items()}
         if isinstance(result, list | tuple):
-            return [self._shown(item, key) for item in result]
+            return [self._without_secrets(item, key) for item in result]
         if isinstance(result, str) and key not in OURS:
             return self._values.hide(result, plain=key in TEXTS)
         return result
@@ -154,13 +154,13 @@ def sentence(main: Callable[[], None]) -> Callable[[], None]:
 
 
 def _without_values(item: Any) -> Any:
-    """A manifest as it may be shown; of a text, in which a Secret may be, only that there was one."""
+    """Return a manifest as it may be shown; of a text, in which a Secret may be, only its type."""
     if not isinstance(item, dict):
         return f"({type(item).__name__})"
     if isinstance(item.get("items"), list):
         kind = str(item.get("kind") or "").removesuffix("List")
-        below = ({"kind": kind, **one} if isinstance(one, dict) else one for one in item["items"])
-        return {**item, "items": [_without_values(one) for one in below]}
+        items = ({"kind": kind, **item} if isinstance(item, dict) else item for item in item["items"])
+        return {**item, "items": [_without_values(item) for item in items]}
     if str(item.get("kind")).lower() != "secret":
         return item
     metadata = item.get("metadata")  # without the release's key even a hash would help to guess

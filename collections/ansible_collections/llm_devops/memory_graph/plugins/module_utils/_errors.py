@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong between us and a cluster, each said in one sentence with the way out."""
+"""The errors between us and a cluster, each one sentence with the way out."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ApiError(ClusterError):
 
     @property
     def unserved(self) -> bool:
-        """Whether the path itself is not known, other than an object that is not there."""
+        """Whether the path itself is unknown, and not only its object."""
         return self.status == 404 and self.reason != "NotFound"
 
     @property

@@ -14,7 +14,7 @@ _INTEGER = re.compile(r"-?\d{1,18}")
 
 
 def at(value: Any, *path: str) -> Any:
-    """The value at a path of mapping keys, or None."""
+    """Return the value at a path of mapping keys, or None."""
     for key in path:
         if not isinstance(value, dict):
             return None
@@ -23,31 +23,31 @@ def at(value: Any, *path: str) -> Any:
 
 
 def mapping(value: Any, *path: str) -> dict[str, Any]:
-    """The mapping at a path, else an empty one."""
+    """Return the mapping at a path, else an empty one."""
     value = at(value, *path)
     return value if isinstance(value, dict) else {}
 
 
 def mappings(value: Any, *path: str) -> list[dict[str, Any]]:
-    """The mappings in the list at a path; items of other types are left out."""
+    """Return the mappings in the list at a path; items of other types are left out."""
     value = at(value, *path)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def strings(value: Any, *path: str) -> list[str]:
-    """The strings in the list at a path; items of other types are left out."""
+    """Return the strings in the list at a path; items of other types are left out."""
     value = at(value, *path)
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def text(value: Any, *path: str) -> str:
-    """The string or number at a path, as text; else an empty one."""
+    """Return the string or number at a path, as text; else an empty one."""
     value = at(value, *path)
     return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
 def integer(value: Any, *path: str, default: int = 0) -> int:
-    """The whole number at a path, also one written as text; else ``default``."""
+    """Return the whole number at a path, also one written as text; else ``default``."""
     value = at(value, *path)
     if isinstance(value, bool):
         return default
@@ -62,5 +62,5 @@ _TYPES = ((bool, "a truth value"), ((int, float), "a number"), (str, "a text"), 
 
 
 def type_name(value: Any) -> str:
-    """``a number``, ``a list``: what a person calls the type of a JSON value."""
+    """Return ``a number`` or ``a list``: a person's word for the type of a JSON value."""
     return next((name for kind, name in _TYPES if isinstance(value, kind)), "empty")

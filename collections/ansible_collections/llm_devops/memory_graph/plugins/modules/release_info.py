@@ -121,9 +121,8 @@ from typing import Any
 
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, ClusterError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import Cluster
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import Cluster, in_parallel
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Discovery
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._parallel import in_parallel
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.kinds._kinds import judge
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import (
     _drift,

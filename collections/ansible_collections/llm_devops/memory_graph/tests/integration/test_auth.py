@@ -83,7 +83,7 @@ def test_a_token_file_that_rotates_is_followed(config, token, namespace, tmp_pat
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     cluster.request("GET", path)
     file.write_text(token("two"))
-    monkeypatch.setattr(_identity, "TOKEN_FILE_SECONDS", 0.0)
+    monkeypatch.setattr(_identity, "TOKEN_FILE_TTL_S", 0.0)
     with pytest.raises(ApiError, match=f"{account(namespace, 'two')} may not list configmaps"):
         cluster.request("GET", path)
 

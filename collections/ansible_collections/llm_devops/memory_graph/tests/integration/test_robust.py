@@ -16,7 +16,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors im
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster import _transport
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import Cluster, connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import access
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._retry import Patience
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._retry import RetryWindow
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, Wish
 from ansible_collections.llm_devops.memory_graph.tests.integration.fault_proxy import Fault, FaultProxy
 
@@ -172,7 +172,7 @@ def test_what_stays_broken_is_told_with_how_often_it_was_tried(proxy, namespace)
 
 
 def impatient(proxy, seconds):
-    return Cluster(access(proxy.options(), {}), patience=Patience(seconds))
+    return Cluster(access(proxy.options(), {}), retry_window=RetryWindow(seconds))
 
 
 def test_a_server_that_stays_away_is_given_up(proxy, namespace):
@@ -192,7 +192,7 @@ def test_the_wait_for_a_server_is_told(proxy):
     cluster = connect(proxy.options())
     cluster.request("GET", "/version")
     said = []
-    cluster.tell = said.append
+    cluster.on_notice = said.append
     proxy.fault = Fault("status", 503, {"Retry-After": "4"}, times=2)
     cluster.request("GET", "/version")
     assert said == [f"{proxy.url} does not answer (HTTP 503); it is waited for, 60 s at most"]

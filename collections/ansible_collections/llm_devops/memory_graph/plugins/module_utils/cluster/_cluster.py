@@ -1,12 +1,13 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is asked of an API server: its objects, one or many, read, applied and deleted."""
+"""The objects of an API server, one or many, read, applied and deleted."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from .._errors import ApiError
 from .._json import mappings, text
@@ -15,14 +16,16 @@ from ._transport import APPLY_PATCH, FIELD_MANAGER, JSON, Object, Transport
 
 METADATA_ONLY = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 MAX_NAMES = 5_000
-__all__ = ["FIELD_MANAGER", "Cluster", "connect"]
+__all__ = ["FIELD_MANAGER", "Cluster", "connect", "in_parallel"]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Cluster(Transport):
     """The objects of one cluster."""
 
     def list(self, path: str, selector: str = "", fields: str = "") -> Iterator[Object]:
-        """Every object under ``path``, in pages of 500; kind and apiVersion filled in, which lists omit."""
+        """Yield every object under ``path``, read in pages of 500, with kind and apiVersion, which lists omit."""
         query: dict[str, Any] = {"limit": 500}
         if selector:
             query["labelSelector"] = selector
@@ -38,19 +41,19 @@ class Cluster(Transport):
                 return
 
     def names(self, path: str) -> set[str] | None:
-        """Names of all objects under ``path``, read without the objects; None when there are more than 5,000."""
+        """Return the names of all objects under ``path``, read without these; None when there are more than 5,000."""
         query: dict[str, Any] = {"limit": 500}
-        found: set[str] = set()
-        while len(found) <= MAX_NAMES:
+        names: set[str] = set()
+        while len(names) <= MAX_NAMES:
             page = self._decoded("GET", path, self._send("GET", path, query, None, "", False, METADATA_ONLY))
-            found |= {text(item, "metadata", "name") for item in mappings(page, "items")}
+            names |= {text(item, "metadata", "name") for item in mappings(page, "items")}
             query["continue"] = text(page, "metadata", "continue")
             if not query["continue"]:
-                return found
+                return names
         return None
 
     def find(self, path: str) -> Object | None:
-        """The object at ``path``, or None when there is none."""
+        """Return the object at ``path``, or None when there is none."""
         try:
             return dict(self.request("GET", path))
         except ApiError as error:
@@ -69,7 +72,7 @@ class Cluster(Transport):
     def delete(self, path: str, uid: str | None = None, *, dry_run: bool = False) -> Object:
         """Delete in the background; already gone is fine, another object of the same name is left alone.
 
-        Returns the object when finalizers hold it, or its grace period; else nothing of worth.
+        Return the object where finalizers, or its grace period, hold it; else anything.
         """
         body: Object = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
         if uid:
@@ -90,3 +93,12 @@ def _settled(error: ApiError) -> bool:
 def connect(options: Mapping[str, Any]) -> Cluster:
     """Open a :class:`Cluster` from a module's auth options and the environment."""
     return Cluster(access(options, os.environ))
+
+
+def in_parallel(work: Callable[[T], R], items: Iterable[T], parallelism: int) -> list[R]:
+    """Run ``work`` on every item with at most ``parallelism`` threads, and return the results in the items' order."""
+    todo = list(items)
+    if len(todo) <= 1 or parallelism <= 1:
+        return [work(item) for item in todo]
+    with ThreadPoolExecutor(max_workers=min(parallelism, len(todo))) as pool:
+        return list(pool.map(work, todo))

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which path an object lives at: the API server is asked once per group and version, and only for those in use."""
+"""Discovery of resources: the paths of objects, read once for each group and version that is in use."""
 
 from __future__ import annotations
 
@@ -49,54 +49,54 @@ class Discovery:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._known: dict[str, dict[str, Resource]] = {}
+        self._kinds: dict[str, dict[str, Resource]] = {}
         self._versions: dict[str, list[str]] = {}
         self._lock = threading.Lock()
 
     def find(self, api_version: str, kind: str) -> Resource | None:
-        """The resource, or None when the server does not serve the kind (its CRD is missing)."""
+        """Return the resource, or None when the server does not serve the kind (its CRD is missing)."""
         with self._lock:
-            if api_version not in self._known:
-                self._known[api_version] = self._load(api_version)
-            return self._known[api_version].get(kind)
+            if api_version not in self._kinds:
+                self._kinds[api_version] = self._load(api_version)
+            return self._kinds[api_version].get(kind)
 
     def reach(self, group: str, kind: str, preferred: str = "") -> Resource | None:
-        """The resource in any served version: the one preferred, else the one the group prefers.
+        """Return the resource in any served version: the one preferred, else the one the group prefers.
 
         An object is of its group and kind, whatever version it was applied in (KEP-3659); None when none is served.
         """
-        own = self.find(preferred, kind) if preferred else None
-        found = (self.find(version, kind) for version in self.versions(group))
-        return own or next((resource for resource in found if resource), None)
+        preferred_resource = self.find(preferred, kind) if preferred else None
+        others = (self.find(version, kind) for version in self.versions(group))
+        return preferred_resource or next((resource for resource in others if resource), None)
 
     def named(self, group_resource: str) -> Resource | None:
-        """The resource of a plural, ``deployments.apps``, in any served version."""
+        """Return the resource of a plural, ``deployments.apps``, in any served version."""
         plural, _dot, group = group_resource.partition(".")
         for version in self.versions(group):
             self.find(version, "")
-            found = (one for one in self._known[version].values() if one.plural == plural)
-            resource = next(found, None)
+            matches = (resource for resource in self._kinds[version].values() if resource.plural == plural)
+            resource = next(matches, None)
             if resource:
                 return resource
         return None
 
     def versions(self, group: str) -> list[str]:
-        """All served versions of a group, the preferred one first."""
+        """Return all served versions of a group, the preferred one first."""
         with self._lock:
             if group not in self._versions:
                 self._versions[group] = self._load_versions(group) if group else ["v1"]
             return self._versions[group]
 
     def serving(self, group: str, kind: str) -> list[str]:
-        """The versions in which a kind is served, the preferred one first."""
+        """Return the versions in which a kind is served, the preferred one first."""
         return [version for version in self.versions(group) if self.find(version, kind)]
 
     def forget(self, groups: Iterable[str] = ()) -> None:
-        """Ask again after what was not served, and after all of these groups."""
+        """Forget the kinds that were not served, and all of these groups, to read them again."""
         changed = set(groups)
         with self._lock:
-            self._known = {
-                version: kinds for version, kinds in self._known.items()
+            self._kinds = {
+                version: kinds for version, kinds in self._kinds.items()
                 if kinds and version.rpartition("/")[0] not in changed
             }  # fmt: skip
             self._versions = {
@@ -105,13 +105,13 @@ class Discovery:
 
     def _load_versions(self, group: str) -> list[str]:
         try:
-            found = self._cluster.request("GET", f"/apis/{group}")
+            group_document = self._cluster.request("GET", f"/apis/{group}")
         except ApiError as error:
             if error.status == 404:
                 return []
             raise
-        preferred = (found.get("preferredVersion") or {}).get("groupVersion")
-        versions = [item["groupVersion"] for item in found.get("versions") or []]
+        preferred = (group_document.get("preferredVersion") or {}).get("groupVersion")
+        versions = [item["groupVersion"] for item in group_document.get("versions") or []]
         return sorted(versions, key=lambda version: version != preferred)
 
     def _load(self, api_version: str) -> dict[str, Resource]:

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Turn what the transport or the API server says into one sentence with a way out."""
+"""Error messages: failures of the transport and of the API server as one sentence with a way out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TAKE_OVER = "leave these fields out of the manifest, or take them over with forc
 
 
 def unreachable(access: Access, error: Exception, proxy: str = "") -> Unreachable:
-    """The sentence for a request that got no answer.
+    """Return the error of a request that got no answer.
 
     :param proxy: URL of the proxy between us and the server, without credentials.
     """
@@ -45,15 +45,15 @@ def unreachable(access: Access, error: Exception, proxy: str = "") -> Unreachabl
         )
     if "NameResolution" in type(error).__name__ or "resolve" in text.lower():
         return Unreachable(f"the host of {server} has no address", f"check the name in {source}, or your DNS")
-    happened, way_out = cause(error), f"is the cluster running? The address comes from {source}"
+    reason, way_out = cause(error), f"is the cluster running? The address comes from {source}"
     # A server of HTTPS answers HTTP with 400 and hangs up: which of the two arrives is chance.
-    if happened == _DROPPED and server.startswith("http://"):
+    if reason == _DROPPED and server.startswith("http://"):
         way_out = f"if it wants HTTPS, {_WRITE_HTTPS}; the address comes from {source}"
-    return Unreachable(f"cannot reach the Kubernetes API at {server}: {happened}", way_out)
+    return Unreachable(f"cannot reach the Kubernetes API at {server}: {reason}", way_out)
 
 
 def cause(error: Exception) -> str:
-    """What happened to a connection, in a few words."""
+    """Return the reason of a failed connection in a few words."""
     text = str(error)
     if "timed out" in text.lower():
         return "no answer in time"
@@ -64,8 +64,8 @@ def cause(error: Exception) -> str:
     return _last(text)
 
 
-def hopeless(error: Exception) -> bool:
-    """Whether trying again cannot help: the certificate is not trusted, or the proxy refuses us."""
+def is_permanent(error: Exception) -> bool:
+    """Whether no retry can help: the certificate is not trusted, or the proxy refuses us."""
     text = str(error)
     refused = any(f"Tunnel connection failed: {status}" in text for status in (401, 403, 405, 407))
     return "CERTIFICATE_VERIFY_FAILED" in text or "WRONG_VERSION_NUMBER" in text or refused
@@ -97,9 +97,9 @@ def _by_proxy(text: str, server: str, proxy: str) -> Unreachable:
             f"proxy {proxy} wants other credentials (407)", "name them in its URL: http://user:password@host:port"
         )
     if "Tunnel connection failed" in text:
-        said = text.rsplit("Tunnel connection failed: ", maxsplit=1)[-1].strip("()'\" ")
+        answer = text.rsplit("Tunnel connection failed: ", maxsplit=1)[-1].strip("()'\" ")
         return Unreachable(
-            f"proxy {proxy} does not let us through to {server}: {said}",
+            f"proxy {proxy} does not let us through to {server}: {answer}",
             "have it allow CONNECT to that host and port, or name the host in no_proxy",
         )
     detail = "connection refused" if "refused" in text.lower() else _last(text)
@@ -110,10 +110,10 @@ def _by_proxy(text: str, server: str, proxy: str) -> Unreachable:
 
 
 def not_kubernetes(access: Access, verb: str, path: str, status: int, location: str = "") -> Unreachable:
-    """The sentence for an answer no API server gives: a login page, or a redirect to one."""
-    what = f"a redirect to {location}" if location else "something that is not JSON"
+    """Return the error of an answer that no API server gives: a login page, or a redirect to one."""
+    content = f"a redirect to {location}" if location else "something that is not JSON"
     return Unreachable(
-        f"{access.server} answered {verb} {path} with {what} (HTTP {status})",
+        f"{access.server} answered {verb} {path} with {content} (HTTP {status})",
         "is this a Kubernetes API server, or a login page before it?",
     )
 
@@ -123,7 +123,7 @@ def _last(text: str) -> str:
 
 
 def api_error(verb: str, path: str, status: int, body: dict[str, Any], access: Access) -> ApiError:
-    """The sentence for a failure ``Status``."""
+    """Return the error of a failure ``Status``."""
     message = " ".join(str(body.get("message") or f"HTTP {status}").split())
     if status == 401:
         return ApiError(
@@ -148,46 +148,48 @@ def api_error(verb: str, path: str, status: int, body: dict[str, Any], access: A
     return ApiError(status, body, message if body.get("message") else f"{verb} {path} answered {message}")
 
 
-def never_right(error: ApiError) -> bool:
-    """Whether a 500 is about the manifest: server-side apply answers so to a field or type its schema has not. Read
-    from the server's own words, which the error's sentence may have left out."""
+def is_about_manifest(error: ApiError) -> bool:
+    """Whether a 500 is about the manifest: server-side apply answers so to a field or type its schema does not have.
+
+    It is read from the server's own message, of which the error's sentence may have left that out.
+    """
     return bool(_NEVER_RIGHT.search(str(error.body.get("message"))))
 
 
 def _by_causes(body: dict[str, Any], message: str) -> str:
-    """A long refusal by its causes, each without the value it quotes; a pod template alone takes 2 KB of Go."""
-    told = []
-    for one in mappings(body, "details", "causes"):
-        said = str(one.get("message"))
-        if len(said) > MAX_CAUSE_CHARS:
-            said = f"{said.partition(':')[0]}: {said.rpartition(': ')[2][-MAX_CAUSE_CHARS:]}"
-        told.append(f"{one.get('field')}: {said}")
-    more = f"; and {len(told) - MAX_CAUSES} more" if len(told) > MAX_CAUSES else ""
+    """Return a long refusal by its causes, each without the value it quotes: a pod template alone takes 2 KB of Go."""
+    causes = []
+    for cause in mappings(body, "details", "causes"):
+        message = str(cause.get("message"))
+        if len(message) > MAX_CAUSE_CHARS:
+            message = f"{message.partition(':')[0]}: {message.rpartition(': ')[2][-MAX_CAUSE_CHARS:]}"
+        causes.append(f"{cause.get('field')}: {message}")
+    more = f"; and {len(causes) - MAX_CAUSES} more" if len(causes) > MAX_CAUSES else ""
     head = message.partition(" is invalid")[0][:MAX_CAUSE_CHARS]
-    return f"{head} is invalid: {'; '.join(told[:MAX_CAUSES])}{more}" if told else f"{message[:MAX_MESSAGE_CHARS]}…"
+    return f"{head} is invalid: {'; '.join(causes[:MAX_CAUSES])}{more}" if causes else f"{message[:MAX_MESSAGE_CHARS]}…"
 
 
 def _ill_typed(message: str) -> str:
-    """What server-side apply says about fields, without the Go values it quotes."""
-    _head, _colon, faults = message.partition("): ")
-    told = [part for part in re.split(r"(?:^|\s)(?=\.[A-Za-z])", faults.removeprefix("errors: ")) if part.strip()]
+    """Return the complaints of server-side apply about fields, without the Go values it quotes."""
+    _head, _colon, errors = message.partition("): ")
+    parts = [part for part in re.split(r"(?:^|\s)(?=\.[A-Za-z])", errors.removeprefix("errors: ")) if part.strip()]
     sentences = []
-    for fault in told:
-        path, _colon, what = fault.strip().lstrip(".").partition(": ")
-        if "not declared in schema" in what:
+    for error in parts:
+        path, _colon, reason = error.strip().lstrip(".").partition(": ")
+        if "not declared in schema" in reason:
             sentences.append(f"{path} is no field of it")
         else:
-            sentences.append(f"{path}: {_GOT.sub('', what)}".removesuffix(": "))
+            sentences.append(f"{path}: {_GOT.sub('', reason)}".removesuffix(": "))
     return "; ".join(sentences)
 
 
 def _forbidden(body: dict[str, Any], message: str, access: Access) -> ApiError:
-    found = _FORBIDDEN.search(message)
-    if not found:  # refused by admission, such as a quota or Pod Security, and not by RBAC
+    match = _FORBIDDEN.search(message)
+    if not match:  # refused by admission, such as a quota or Pod Security, and not by RBAC
         return ApiError(403, body, message)
-    user, verb, resource = found["user"], found["verb"], found["resource"]
-    named = f"{resource}.{found['group']}" if found["group"] else resource
-    where = re.sub(r'^in the namespace "([^"]+)".*', r"in namespace \1", found["where"] or "")
+    user, verb, resource = match["user"], match["verb"], match["resource"]
+    named = f"{resource}.{match['group']}" if match["group"] else resource
+    where = re.sub(r'^in the namespace "([^"]+)".*', r"in namespace \1", match["where"] or "")
     where = re.sub(r"^at the cluster scope.*", "at cluster scope", where)
     if user == "system:anonymous":
         nobody = f"{access.server} takes us for nobody (system:anonymous), who may not {verb} {named} {where}".rstrip()
@@ -202,13 +204,13 @@ def _forbidden(body: dict[str, Any], message: str, access: Access) -> ApiError:
 
 
 def _owned_by_others(body: dict[str, Any]) -> str:
-    """``data.a, data.b by 'flux'; spec.x by 'helm'``, from the causes of a conflict of server-side apply; else nothing.
+    """Return ``data.a, data.b by 'flux'; spec.x by 'helm'`` from a conflict of server-side apply; else nothing.
 
     Its message says the same, of one field otherwise than of several.
     """
     fields: dict[str, set[str]] = {}
-    for one in mappings(body, "details", "causes"):
-        found = _CONFLICT.search(text(one, "message"))
-        if found:
-            fields.setdefault(found["manager"], set()).add(text(one, "field").lstrip("."))
+    for cause in mappings(body, "details", "causes"):
+        match = _CONFLICT.search(text(cause, "message"))
+        if match:
+            fields.setdefault(match["manager"], set()).add(text(cause, "field").lstrip("."))
     return "; ".join(f"{', '.join(sorted(names))} by {manager!r}" for manager, names in sorted(fields.items()))

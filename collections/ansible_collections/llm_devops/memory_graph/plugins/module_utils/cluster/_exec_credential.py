@@ -16,12 +16,12 @@ from .._errors import ConfigError
 from ._kubeconfig import Access
 
 API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
-SECONDS = 60.0  # a plugin that opens a browser would hang a playbook for ever
+PLUGIN_TIMEOUT_S = 60.0  # a plugin that opens a browser would hang a playbook for ever
 
 
 @dataclass(frozen=True)
 class Credential:
-    """What a plugin issued. ``expires`` is when another must be asked for, None: when the API server refuses it."""
+    """The credential that a plugin issued. At ``expires`` another is due; None: when the API server refuses it."""
 
     token: str | None = field(default=None, repr=False)
     cert: bytes | None = field(default=None, repr=False)
@@ -29,7 +29,7 @@ class Credential:
     expires: datetime | None = None
 
 
-def credential(access: Access, timeout: float = SECONDS) -> Credential:
+def credential(access: Access, timeout: float = PLUGIN_TIMEOUT_S) -> Credential:
     """Run the exec plugin of ``access`` once.
 
     :param timeout: seconds.
@@ -46,8 +46,8 @@ def credential(access: Access, timeout: float = SECONDS) -> Credential:
         )
     answer = _run(command, plugin, _environment(access, plugin, str(version)), timeout)
     if answer.get("apiVersion") != version or answer.get("kind") != "ExecCredential":
-        said = f"{answer.get('kind')} of {answer.get('apiVersion')}"
-        raise ConfigError(f"exec plugin {command} answered with {said}, not with ExecCredential of {version}")
+        description = f"{answer.get('kind')} of {answer.get('apiVersion')}"
+        raise ConfigError(f"exec plugin {command} answered with {description}, not with ExecCredential of {version}")
     return _issued(command, answer.get("status") or {})
 
 
@@ -72,11 +72,11 @@ def _environment(access: Access, plugin: dict[str, Any], version: str) -> dict[s
 def _run(command: str, plugin: dict[str, Any], environ: dict[str, str], timeout: float) -> dict[str, Any]:
     try:
         # run_command of AnsibleModule has no time limit; the kubeconfig names the command, as kubectl runs it
-        done = subprocess.run(  # noqa: S603  # pylint: disable=ansible-bad-function
+        process = subprocess.run(  # noqa: S603  # pylint: disable=ansible-bad-function
             [command, *(plugin.get("args") or [])], env=environ, capture_output=True, timeout=timeout, check=True,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
-        answer = json.loads(done.stdout)
+        answer = json.loads(process.stdout)
     except FileNotFoundError as error:
         raise ConfigError(
             f"exec plugin {command} is not installed", " ".join(str(plugin.get("installHint") or "").split())

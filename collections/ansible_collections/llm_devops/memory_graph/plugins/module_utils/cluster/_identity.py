@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""As whom requests are made: the headers and the client certificate, renewed when they run out."""
+"""The identity of requests: authentication headers and the client certificate, renewed when they run out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._errors import ConfigError
 from ._exec_credential import Credential, credential
 from ._kubeconfig import Access
 
-TOKEN_FILE_SECONDS = 10.0  # the kubelet rotates a token when a fifth of its life is left, which is minutes
+TOKEN_FILE_TTL_S = 10.0  # the kubelet rotates a token when a fifth of its life is left, which is minutes
 
 Headers = list[tuple[str, str]]
 
@@ -31,7 +31,7 @@ class Identity:
         self.generation = 0
 
     def headers(self) -> tuple[Headers, int]:
-        """The headers that say who we are, and the generation to hand to :meth:`renew` when they are refused."""
+        """Return the headers of authentication, and the generation to hand to :meth:`renew` when they are refused."""
         if self._access.token_file is None and self._issued.expires is None:
             return self._headers, self.generation
         with self._lock:
@@ -40,12 +40,12 @@ class Identity:
             return self._headers, self.generation
 
     def certificate(self) -> tuple[bytes | None, bytes | None]:
-        """PEM of the client certificate and its key."""
+        """Return the client certificate and its key as PEM."""
         access, issued = self._access, self._issued
         return (access.client_cert, access.client_key) if access.client_cert else (issued.cert, issued.key)
 
     def renew(self, refused: int) -> bool:
-        """After a 401: get other credentials; False when there are none to get.
+        """Get other credentials after a 401; return False when there are none to get.
 
         :param refused: generation of the headers the API server refused, so that many threads renew once.
         """
@@ -58,7 +58,7 @@ class Identity:
 
     def _stale(self) -> bool:
         if self._access.token_file is not None:
-            return self._clock() - self._read_at >= TOKEN_FILE_SECONDS
+            return self._clock() - self._read_at >= TOKEN_FILE_TTL_S
         return self._issued.expires is not None and datetime.now(UTC) >= self._issued.expires
 
     def _replace(self) -> None:

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which API server to talk to, and as whom.
+"""Access to an API server: its address and our credentials, from options, kubeconfigs or a ServiceAccount.
 
 Options win over kubeconfig, kubeconfig over the pod's ServiceAccount: the order of ``kubernetes.core``. Several files
 in ``KUBECONFIG`` merge as kubectl merges them, the first to define a name wins.
@@ -37,7 +37,7 @@ EXEC_CONFIG = "client.authentication.k8s.io/exec"  # the cluster extension an ex
 
 @dataclass(frozen=True)
 class Access:
-    """Everything needed to open connections; PEM material is bytes, already read."""
+    """The address of an API server and the credentials for it; PEM material is bytes, already read."""
 
     server: str
     source: str
@@ -61,22 +61,22 @@ class Access:
 def access(options: Mapping[str, Any], environ: Mapping[str, str]) -> Access:
     """Resolve the auth options of a module (see the ``auth`` doc fragment) to one :class:`Access`.
 
-    :raises ConfigError: when no cluster is named, or what is named cannot be read.
+    :raises ConfigError: when no cluster is named, or a named file cannot be read.
     """
     if options.get("host") and not options.get("kubeconfig") and not options.get("context"):
-        found = Access(server=str(options["host"]), source="option host")
+        base = Access(server=str(options["host"]), source="option host")
     else:
-        found = _from_kubeconfig(options, environ)
-    return _overridden(found, options)
+        base = _from_kubeconfig(options, environ)
+    return _overridden(base, options)
 
 
 def _from_kubeconfig(options: Mapping[str, Any], environ: Mapping[str, str]) -> Access:
-    given = options.get("kubeconfig")
-    if isinstance(given, Mapping):
+    option = options.get("kubeconfig")
+    if isinstance(option, Mapping):
         return _select(
-            _resolved(dict(given), Path.cwd(), "option kubeconfig"), options.get("context"), "option kubeconfig"
+            _resolved(dict(option), Path.cwd(), "option kubeconfig"), options.get("context"), "option kubeconfig"
         )
-    names = str(given or environ.get("KUBECONFIG") or "~/.kube/config")
+    names = str(option or environ.get("KUBECONFIG") or "~/.kube/config")
     paths = [Path(name).expanduser() for name in names.split(os.pathsep) if name]
     present = [path for path in paths if path.is_file()]
     if present:
@@ -84,7 +84,7 @@ def _from_kubeconfig(options: Mapping[str, Any], environ: Mapping[str, str]) -> 
         for path in present:
             _merge(merged, _read(path))
         return _select(merged, options.get("context"), os.pathsep.join(str(path) for path in present))
-    if not given and (SERVICE_ACCOUNT / "token").is_file() and environ.get("KUBERNETES_SERVICE_HOST"):
+    if not option and (SERVICE_ACCOUNT / "token").is_file() and environ.get("KUBERNETES_SERVICE_HOST"):
         return _in_cluster(environ)
     raise ConfigError(
         f"no cluster to talk to: kubeconfig {names} does not exist",
@@ -119,7 +119,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _resolved(config: dict[str, Any], folder: Path, source: str) -> dict[str, Any]:
-    """A checked copy whose file names are absolute, made while we still know which file they are relative to."""
+    """Return a checked copy whose file names are absolute: here it is known which file they are relative to."""
     config = {**config}
     for kind, entry in ENTRIES.items():
         items = config.get(kind) or []
@@ -134,43 +134,43 @@ def _well_formed(item: Any, entry: str) -> bool:
 
 
 def _absolute(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    found = {**values}
+    result = {**values}
     for key in ("certificate-authority", "client-certificate", "client-key", "tokenFile"):
-        if found.get(key):
-            found[key] = str(folder / Path(found[key]).expanduser())
-    plugin = found.get("exec")
+        if result.get(key):
+            result[key] = str(folder / Path(result[key]).expanduser())
+    plugin = result.get("exec")
     if isinstance(plugin, Mapping) and os.sep in str(plugin.get("command")):  # a bare name is looked up in PATH
-        found["exec"] = {**plugin, "command": str(folder / str(plugin["command"]))}
-    return found
+        result["exec"] = {**plugin, "command": str(folder / str(plugin["command"]))}
+    return result
 
 
 def _merge(merged: dict[str, Any], more: dict[str, Any]) -> None:
     if not merged.get("current-context") and more.get("current-context"):
         merged["current-context"] = more["current-context"]
     for kind in ENTRIES:
-        known = {item.get("name") for item in merged.get(kind, [])}
-        merged.setdefault(kind, []).extend(item for item in more.get(kind) or [] if item.get("name") not in known)
+        names = {item.get("name") for item in merged.get(kind, [])}
+        merged.setdefault(kind, []).extend(item for item in more.get(kind) or [] if item.get("name") not in names)
 
 
 def _select(config: dict[str, Any], context: str | None, source: str) -> Access:
     name = context or config.get("current-context")
     if not name:
         raise ConfigError(f"kubeconfig {source} has no current-context", "name one with the option context")
-    chosen = _named(config, "contexts", "context", str(name), source)
-    cluster = _named(config, "clusters", "cluster", str(chosen.get("cluster")), source)
-    user = _named(config, "users", "user", str(chosen["user"]), source) if chosen.get("user") else {}
+    context_entry = _named(config, "contexts", "context", str(name), source)
+    cluster = _named(config, "clusters", "cluster", str(context_entry.get("cluster")), source)
+    user = _named(config, "users", "user", str(context_entry["user"]), source) if context_entry.get("user") else {}
     if not cluster.get("server"):
-        raise ConfigError(f"cluster {chosen.get('cluster')!r} of kubeconfig {source} names no server")
+        raise ConfigError(f"cluster {context_entry.get('cluster')!r} of kubeconfig {source} names no server")
     if user.get("auth-provider"):
         raise ConfigError(
-            f"user {chosen['user']!r} of kubeconfig {source} uses auth-provider, which Kubernetes removed",
+            f"user {context_entry['user']!r} of kubeconfig {source} uses auth-provider, which Kubernetes removed",
             "use an exec credential plugin (such as kubelogin) instead",
         )
     token_file = user.get("tokenFile")
     return Access(
         server=str(cluster["server"]),
         source=f"kubeconfig {source}, context {name}",
-        namespace=str(chosen.get("namespace") or "default"),
+        namespace=str(context_entry.get("namespace") or "default"),
         ca=_pem(cluster, "certificate-authority"),
         verify=not cluster.get("insecure-skip-tls-verify", False),
         tls_server_name=cluster.get("tls-server-name"),
@@ -195,7 +195,7 @@ def _extension(cluster: Mapping[str, Any], name: str) -> Any:
 
 def _impersonation(user: Any, groups: Sequence[Any], uid: Any = None, extra: Mapping[str, Sequence[Any]] | None = None
                    ) -> tuple[tuple[str, str], ...]:  # fmt: skip
-    """Headers of "User impersonation" in the Kubernetes documentation; groups go one to a header.
+    """Return the headers of "User impersonation" in the Kubernetes documentation; groups go one to a header.
 
     :raises ConfigError: for groups, a uid or extra without a user, which the API server would refuse.
     """
@@ -214,8 +214,8 @@ def _named(config: dict[str, Any], kind: str, entry: str, name: str, source: str
     for item in config.get(kind) or []:
         if item.get("name") == name:
             return dict(item.get(entry) or {})
-    known = ", ".join(str(item.get("name")) for item in config.get(kind) or []) or "none"
-    raise ConfigError(f"kubeconfig {source} has no {entry} {name!r}; it has {known}")
+    names = ", ".join(str(item.get("name")) for item in config.get(kind) or []) or "none"
+    raise ConfigError(f"kubeconfig {source} has no {entry} {name!r}; it has {names}")
 
 
 def _pem(values: Mapping[str, Any], key: str) -> bytes | None:
@@ -239,7 +239,7 @@ def _file(options: Mapping[str, Any], key: str) -> bytes | None:
         raise ConfigError(f"{key} {options[key]} cannot be read: {error.strerror}") from error
 
 
-def _overridden(found: Access, options: Mapping[str, Any]) -> Access:
+def _overridden(base: Access, options: Mapping[str, Any]) -> Access:
     changes: dict[str, Any] = {
         "server": options.get("host"),
         "token": options.get("api_key"),
@@ -259,7 +259,7 @@ def _overridden(found: Access, options: Mapping[str, Any]) -> Access:
     user, groups = options.get("impersonate_user"), options.get("impersonate_groups") or []
     if user or groups:
         changes["headers"] = _impersonation(user, groups)
-    server = str(changes.pop("server", found.server))
+    server = str(changes.pop("server", base.server))
     if not server.startswith(("https://", "http://")):
         raise ConfigError(f"host {server!r} is not a URL", "write it with its scheme, as in https://api.example:6443")
-    return replace(found, server=server.rstrip("/"), **changes)
+    return replace(base, server=server.rstrip("/"), **changes)

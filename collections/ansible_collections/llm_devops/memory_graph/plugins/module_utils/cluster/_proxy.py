@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a proxy stands between us and the API server, by the rules kubectl follows. Pure.
+"""The proxy between us and an API server, by the rules that kubectl follows. Pure.
 
 A proxy somebody named (the option, then the kubeconfig's ``proxy-url``) is used for every server. One from the
 environment is not used for what ``NO_PROXY`` names nor for loopback, as Go's ``golang.org/x/net/http/httpproxy`` says:
@@ -32,7 +32,7 @@ class Proxy:
 
 
 def proxy_for(server: str, named: str | None, no_proxy: str | None, environ: Mapping[str, str]) -> Proxy | None:
-    """The proxy to reach ``server`` through.
+    """Return the proxy to reach ``server`` through.
 
     :param named: the proxy asked for by option or kubeconfig.
     :param no_proxy: the option; it wins over ``NO_PROXY``, and exempts from a named proxy too.
@@ -53,22 +53,24 @@ def _variable(environ: Mapping[str, str], name: str) -> str:
 
 
 def parsed(text: str) -> Proxy:
-    """A proxy's URL in its parts; without a scheme it is ``http``, as in Go.
+    """Return the parts of a proxy's URL; without a scheme it is ``http``, as in Go.
 
-    :raises ConfigError: for SOCKS, and for what is no URL.
+    :raises ConfigError: for SOCKS, and for a text that is no URL.
     """
     url = urlsplit(text if "://" in text else f"http://{text}")
-    shown = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+    public_url = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
     if url.scheme.startswith("socks"):
-        raise ConfigError(f"proxy {shown} is a SOCKS proxy, which is not supported", "name an HTTP proxy (CONNECT)")
+        raise ConfigError(
+            f"proxy {public_url} is a SOCKS proxy, which is not supported", "name an HTTP proxy (CONNECT)"
+        )
     try:
         port = url.port or PORTS[url.scheme]
     except (ValueError, KeyError) as error:
-        raise ConfigError(f"proxy {shown} is not a URL", "write it as in http://proxy.example:3128") from error
+        raise ConfigError(f"proxy {public_url} is not a URL", "write it as in http://proxy.example:3128") from error
     if not url.hostname:
-        raise ConfigError(f"proxy {shown} names no host", "write it as in http://proxy.example:3128")
+        raise ConfigError(f"proxy {public_url} names no host", "write it as in http://proxy.example:3128")
     user, password = (unquote(part) if part is not None else None for part in (url.username, url.password))
-    return Proxy(shown, url.scheme, url.hostname, port, user, password)
+    return Proxy(public_url, url.scheme, url.hostname, port, user, password)
 
 
 def exempted(url: SplitResult, no_proxy: str) -> bool:
@@ -80,8 +82,8 @@ def exempted(url: SplitResult, no_proxy: str) -> bool:
             return True
         if address is not None and _holds(entry, address):
             return True
-        name, _colon, wanted = entry.rpartition(":") if entry.rpartition(":")[2].isdigit() else (entry, "", "")
-        if wanted and int(wanted) != port:
+        name, _colon, entry_port = entry.rpartition(":") if entry.rpartition(":")[2].isdigit() else (entry, "", "")
+        if entry_port and int(entry_port) != port:
             continue
         name = name.strip("[]").removeprefix("*")
         if host == name or (host.endswith(name) if name.startswith(".") else host.endswith(f".{name}")):

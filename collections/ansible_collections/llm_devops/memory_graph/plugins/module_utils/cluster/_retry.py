@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""How long a cluster that is away is waited for, and what is told about it. The clock is injected.
+"""Retries of requests to an API server that is away, within one window of time. The clock is injected.
 
 One bound holds for the whole run and not for each request: while the API server is away, every thread waits for the
 same return, and once it has been away for too long nobody waits any more. Otherwise 1,000 objects would wait in turn.
@@ -16,77 +16,88 @@ from dataclasses import dataclass
 
 from .._errors import ClusterError
 
-SECONDS = 60.0
-LONGEST_PAUSE = 30.0
-NOTICEABLE = 3.0  # seconds; what is shorter is nobody's concern
-GAP = 2 * LONGEST_PAUSE + 10  # seconds without any try, in which the server may well have been there
-QUICK = 4  # tries where waiting rarely helps, such as HTTP 500: about 1.5 s
+RETRY_WINDOW_S = 60.0
+MAX_PAUSE_S = 30.0
+MIN_REPORTED_WAIT_S = 3.0  # seconds; a shorter absence is not reported
+MAX_SILENCE_S = 2 * MAX_PAUSE_S + 10  # seconds without any try, after which an earlier failure says nothing
+QUICK_TRIES = 4  # where waiting rarely helps, such as HTTP 500: about 1.5 s
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """Why one try failed. ``error`` is what is raised when trying again is over.
+class RetryableFailure:
+    """The failure of one try. ``error`` is raised when no try is left.
 
-    :param pause: seconds the server asked for (``Retry-After``), else 0.
-    :param most: how many tries may fail alike, 0: as many as patience allows.
+    :param retry_after_s: seconds the server asked for (``Retry-After``), else 0.
+    :param max_tries: how many tries may fail of this cause, 0: as many as the window allows.
     """
 
     error: ClusterError
-    what: str
-    pause: float = 0.0
-    most: int = 0
+    cause: str
+    retry_after_s: float = 0.0
+    max_tries: int = 0
 
 
-class Patience:
-    """Shared by all threads of one run against one API server."""
+class RetryWindow:
+    """The time in which requests to one API server are retried, shared by all threads of a run."""
 
-    def __init__(self, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, seconds: float = RETRY_WINDOW_S, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds, self._clock = seconds, clock
         self._lock = threading.Lock()
-        self._since: float | None = None
-        self._seen = 0.0
-        self._what = ""
-        self._again = 0
-        self._told = False
+        self._first_failure: float | None = None
+        self._last_failure = 0.0
+        self._cause = ""
+        self._failures = 0
+        self._reported = False
 
     def exhausted(self) -> bool:
-        """Whether the server has been away for too long, as somebody saw only just now."""
+        """Whether the server has been away for the whole window, until a moment ago."""
         with self._lock:
-            away = self._since is not None and self._seen - self._since >= self.seconds
-            return away and self._clock() - self._seen < LONGEST_PAUSE
+            away = self._first_failure is not None and self._last_failure - self._first_failure >= self.seconds
+            return away and self._clock() - self._last_failure < MAX_PAUSE_S
 
-    def failed(self, what: str) -> float:
-        """Note a failed try; returns for how many seconds nothing has worked."""
+    def failed(self, cause: str) -> float:
+        """Record a failed try, and return for how many seconds nothing has worked."""
         with self._lock:
             now = self._clock()
-            if self._since is None or now - self._seen > GAP:
-                self._since, self._again, self._told = now, 0, False
-            self._seen = now
-            self._what, self._again = what, self._again + 1
-            return self._seen - self._since
+            if self._first_failure is None or now - self._last_failure > MAX_SILENCE_S:
+                self._first_failure, self._failures, self._reported = now, 0, False
+            self._last_failure = now
+            self._cause, self._failures = cause, self._failures + 1
+            return self._last_failure - self._first_failure
 
-    def news(self) -> str:
-        """Once for each absence, as soon as it is worth mentioning: a sentence, else nothing."""
+    def notice(self) -> str:
+        """Return a sentence about an absence once, as soon as it is worth reporting, else nothing."""
         with self._lock:
-            if self._told or self._since is None or self._seen - self._since < NOTICEABLE:
+            if (
+                self._reported
+                or self._first_failure is None
+                or self._last_failure - self._first_failure < MIN_REPORTED_WAIT_S
+            ):
                 return ""
-            self._told = True
-            return f"does not answer ({self._what}); it is waited for, {self.seconds:.0f} s at most"
+            self._reported = True
+            return f"does not answer ({self._cause}); it is waited for, {self.seconds:.0f} s at most"
 
     def answered(self) -> str:
-        """Note a try that worked; returns a sentence when it ended an absence worth mentioning."""
-        if self._since is None:  # the usual case needs no lock
+        """Record a try that worked, and return a sentence when it ended an absence worth reporting."""
+        if self._first_failure is None:  # the usual case needs no lock
             return ""
         with self._lock:
-            if self._since is None:
+            if self._first_failure is None:
                 return ""
-            away, again, self._since, self._again = self._clock() - self._since, self._again, None, 0
-        times = "1 request was" if again == 1 else f"{again} requests were"
-        return f"waited {away:.0f} s for it ({self._what}); {times} sent again" if away >= NOTICEABLE else ""
+            away, failures, self._first_failure, self._failures = (
+                self._clock() - self._first_failure,
+                self._failures,
+                None,
+                0,
+            )
+        requests = "1 request was" if failures == 1 else f"{failures} requests were"
+        return (
+            f"waited {away:.0f} s for it ({self._cause}); {requests} sent again" if away >= MIN_REPORTED_WAIT_S else ""
+        )
 
     def away(self) -> bool:
         """Whether the last try failed."""
-        return self._since is not None
+        return self._first_failure is not None
 
     def attempt(self) -> Attempt:
         return Attempt(self, self._clock)
@@ -95,30 +106,30 @@ class Patience:
 class Attempt:
     """The tries of one request."""
 
-    def __init__(self, patience: Patience, clock: Callable[[], float]) -> None:
-        self._patience, self._clock = patience, clock
+    def __init__(self, window: RetryWindow, clock: Callable[[], float]) -> None:
+        self._window, self._clock = window, clock
         self._tries = 0
-        self._alike = 0
-        self._what = ""
-        self._first: float | None = None
+        self._same_cause = 0
+        self._cause = ""
+        self._started: float | None = None
 
-    def pause(self, trouble: Trouble) -> float:
-        """Seconds to wait before the next try.
+    def pause(self, failure: RetryableFailure) -> float:
+        """Return the seconds to wait before the next try.
 
-        :raises ClusterError: when there is none; the sentence says how often it was tried.
+        :raises ClusterError: when no try is left; the sentence says how often it was tried.
         """
         self._tries += 1
-        self._alike = self._alike + 1 if trouble.what == self._what else 1
-        self._what = trouble.what
-        away = self._patience.failed(trouble.what)
+        self._same_cause = self._same_cause + 1 if failure.cause == self._cause else 1
+        self._cause = failure.cause
+        away = self._window.failed(failure.cause)
         now = self._clock()
-        self._first = now if self._first is None else self._first
-        left = self._patience.seconds - max(away, now - self._first)
-        if left <= 0 or self._alike == trouble.most:
-            raise self._over(trouble.error, now - self._first)
-        asked = min(trouble.pause, LONGEST_PAUSE)
+        self._started = now if self._started is None else self._started
+        remaining = self._window.seconds - max(away, now - self._started)
+        if remaining <= 0 or self._same_cause == failure.max_tries:
+            raise self._over(failure.error, now - self._started)
+        retry_after = min(failure.retry_after_s, MAX_PAUSE_S)
         backoff = min(0.2 * 2 ** (self._tries - 1), 5.0) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
-        return min(asked or backoff, left)
+        return min(retry_after or backoff, remaining)
 
     def _over(self, error: ClusterError, seconds: float) -> ClusterError:
         if self._tries > 1:

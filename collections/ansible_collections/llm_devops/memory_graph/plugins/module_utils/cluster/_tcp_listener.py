@@ -11,21 +11,21 @@ from collections.abc import Callable
 
 
 class Listener:
-    """serve: is given each connection, and closes it."""
+    """A listener on the loopback address. ``serve`` is called with each connection, and closes it."""
 
     def __init__(self, serve: Callable[[socket.socket], None], backlog: int) -> None:
         self._serve, self._backlog = serve, backlog
         self._socket = socket.socket()
 
     def open(self) -> str:
-        """Listens from now on; yields ``127.0.0.1:<port>``."""
+        """Listen, and return ``127.0.0.1:<port>``."""
         self._socket.bind(("127.0.0.1", 0))
         self._socket.listen(self._backlog)
         threading.Thread(target=self._accept, daemon=True).start()
         return f"127.0.0.1:{self._socket.getsockname()[1]}"
 
     def close(self) -> None:
-        """Takes no more connections; those there are go on."""
+        """Accept no more connections; open ones go on."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()

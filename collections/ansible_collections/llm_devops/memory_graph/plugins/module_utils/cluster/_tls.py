@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""The TLS settings of a connection to an API server: whom it trusts, and who it says we are."""
+"""The TLS settings of a connection to an API server: the CAs it trusts, and its client certificate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._kubeconfig import Access
 
 
 def client_context(access: Access, cert: bytes | None, key: bytes | None) -> ssl.SSLContext:
-    """The settings for the server of ``access``, with a client certificate where there is one.
+    """Return the settings for the server of ``access``, with a client certificate where there is one.
 
     :raises ConfigError: when a certificate or key cannot be used.
     """
@@ -31,7 +31,7 @@ def client_context(access: Access, cert: bytes | None, key: bytes | None) -> ssl
 
 
 def _load_chain(context: ssl.SSLContext, cert: bytes, key: bytes | None, source: str) -> None:
-    """``ssl`` reads client keys from files only: a private file that lives for one call."""
+    """Load a certificate and its key through a private file that lives for one call: ``ssl`` reads only files."""
     pem = cert + b"\n" + (key or b"")
     if b"PRIVATE KEY-----" not in pem:
         raise ConfigError(
@@ -49,5 +49,5 @@ def _load_chain(context: ssl.SSLContext, cert: bytes, key: bytes | None, source:
             context.load_cert_chain(path)
         except ssl.SSLError as error:
             mismatch = "MISMATCH" in str(error)
-            what = "its key belongs to another certificate" if mismatch else f"it is no PEM ({error})"
-            raise ConfigError(f"the client certificate of {source} cannot be used: {what}") from error
+            reason = "its key belongs to another certificate" if mismatch else f"it is no PEM ({error})"
+            raise ConfigError(f"the client certificate of {source} cannot be used: {reason}") from error

@@ -16,11 +16,11 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from .._errors import ManifestError, Unreachable
-from ._error_messages import api_error, cause, hopeless, never_right, not_kubernetes, unreachable, unsent
+from ._error_messages import api_error, cause, is_about_manifest, is_permanent, not_kubernetes, unreachable, unsent
 from ._identity import Headers, Identity
 from ._kubeconfig import Access
 from ._proxy import Proxy, proxy_for
-from ._retry import QUICK, Patience, Trouble
+from ._retry import QUICK_TRIES, RetryableFailure, RetryWindow
 from ._secret_values import SecretValues
 from ._tls import client_context
 
@@ -35,9 +35,9 @@ FIELD_MANAGER = "llm-devops-memory-graph"
 APPLY_PATCH = "application/apply-patch+yaml"
 JSON = "application/json"
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-CONNECT_TIMEOUT = 10.0  # a busy API server takes seconds for a TLS handshake
-READ_TIMEOUT = 65.0  # more than the API server's own request timeout: its 504 says more than our giving up
-WATCH_TIMEOUT = 330.0
+CONNECT_TIMEOUT_S = 10.0  # a busy API server takes seconds for a TLS handshake
+READ_TIMEOUT_S = 65.0  # more than the API server's own request timeout: its 504 says more than our giving up
+WATCH_TIMEOUT_S = 330.0
 # A peer that vanished without a word is noticed within a minute, in the middle of a silent watch too.
 KEEPALIVE = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
     (socket.IPPROTO_TCP, getattr(socket, option), seconds)
@@ -51,21 +51,21 @@ __all__ = ["APPLY_PATCH", "FIELD_MANAGER", "JSON", "Object", "Transport", "Trans
 class Transport:
     """Requests against one API server.
 
-    Tries again what is safe, for as long as :class:`Patience` lasts: reads, server-side apply, deletes, dry runs and
+    Tries again what is safe, for as long as :class:`RetryWindow` lasts: reads, server-side apply, deletes, dry runs and
     reviews. What is created by name cannot be created twice: then the second try says 409. Any other POST is repeated
     only when it cannot have been carried out. A refused connection is tried again only after the server has answered
     once: a wrong address fails at once, while an API server that restarts in the middle of a run is waited for, and
     ``warnings`` says how long.
     """
 
-    def __init__(self, access: Access, connections: int = 16, patience: Patience | None = None) -> None:
+    def __init__(self, access: Access, connections: int = 16, retry_window: RetryWindow | None = None) -> None:
         self.access = access
         self.api_calls = 0
         self.warnings: list[str] = []
-        self.tell: Callable[[str], None] | None = None  # told while the server is away, for people who watch
-        self.guard: Callable[[str], None] | None = None  # asked before every write; what it raises prevents it
+        self.on_notice: Callable[[str], None] | None = None  # called while the server is away, for people who watch
+        self.guard: Callable[[str], None] | None = None  # called before every write; an exception prevents it
         self.secret_values = SecretValues()  # of all that was sent or read: no error of ours quotes one
-        self._patience = patience or Patience()
+        self._retry_window = retry_window or RetryWindow()
         self._lock = threading.Lock()
         self._answered = False
         self._identity = Identity(access)
@@ -77,7 +77,7 @@ class Transport:
         self._prefix = access.server if forwarded else urlsplit(access.server).path
 
     def ssl_context(self) -> ssl.SSLContext:
-        """The TLS settings of this cluster; also used for port-forward's WebSocket."""
+        """Return the TLS settings of this cluster; also used for port-forward's WebSocket."""
         return client_context(self.access, *self._identity.certificate())
 
     def _pool(self) -> Any:
@@ -96,7 +96,7 @@ class Transport:
         return kind(url.hostname or "", url.port, **settings)
 
     def auth_headers(self) -> Headers:
-        """The headers that say who we are; also used for port-forward's WebSocket."""
+        """Return the headers of authentication; also used for port-forward's WebSocket."""
         return self._identity.headers()[0]
 
     def request(self, verb: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None,
@@ -112,7 +112,7 @@ class Transport:
         return str(self._send("GET", path, query, None, "", stream=False).data.decode(errors="replace"))
 
     def stream(self, path: str, query: Mapping[str, Any]) -> Any:
-        """Open a long answer (a watch); the caller closes it."""
+        """Open a long answer (a watch), which the caller closes."""
         return self._send("GET", path, query, None, "", stream=True)
 
     def _decoded(self, verb: str, path: str, response: Any) -> Any:
@@ -121,18 +121,18 @@ class Transport:
         except ValueError as error:
             raise not_kubernetes(self.access, verb, path, response.status) from error
         if isinstance(answer, dict) and answer.get("kind") in ("Secret", "SecretList"):
-            self.secret_values.learn(answer)
+            self.secret_values.add(answer)
         return answer
 
     def _send(self, verb: str, path: str, query: Mapping[str, Any] | None, body: Any, content_type: str,
               stream: bool, accept: str = JSON) -> Any:  # fmt: skip
         url = self._prefix + path + (f"?{urlencode(query)}" if query else "")
-        self.secret_values.learn(body)
+        self.secret_values.add(body)
         data = None if body is None else _encoded(body)
         repeatable = verb != "POST" or path.endswith("reviews") or "dryRun" in (query or {}) or _named(body)
-        if self._patience.exhausted():
+        if self._retry_window.exhausted():
             raise Unreachable(f"{self.access.server} is away", "run again when it is back: what is done stays done")
-        attempt, renewed = self._patience.attempt(), False
+        attempt, renewed = self._retry_window.attempt(), False
         while True:
             if self.guard and verb != "GET" and "dryRun" not in (query or {}):  # each time: a pause may have been long
                 self.guard(path)
@@ -140,7 +140,7 @@ class Transport:
             try:
                 response = self._try(verb, url, data, headers, stream)
             except TransportError as error:
-                trouble = self._no_answer(error, repeatable)
+                failure = self._no_answer(error, repeatable)
             else:
                 self._answered = True
                 if response.status < 300:
@@ -149,10 +149,10 @@ class Transport:
                 if response.status == 401 and not renewed and self._identity.renew(generation):
                     renewed = True
                     continue
-                trouble = self._refusal(response, verb, path, content_type, repeatable, body)
-            pause, news = attempt.pause(trouble), self._patience.news()
-            if news and self.tell:
-                self.tell(f"{self.access.server} {news}")
+                failure = self._refusal(response, verb, path, content_type, repeatable, body)
+            pause, notice = attempt.pause(failure), self._retry_window.notice()
+            if notice and self.on_notice:
+                self.on_notice(f"{self.access.server} {notice}")
             time.sleep(pause)
 
     def _headers_for(self, content_type: str, accept: str = JSON) -> tuple[Any, int]:
@@ -182,46 +182,48 @@ class Transport:
     def _try(self, verb: str, url: str, data: bytes | None, headers: Any, stream: bool) -> Any:
         with self._lock:
             self.api_calls += 1
-        read = WATCH_TIMEOUT if stream else READ_TIMEOUT
+        read = WATCH_TIMEOUT_S if stream else READ_TIMEOUT_S
         response = self._http.request(
             verb, url, body=data, headers=headers, retries=False, redirect=False, assert_same_host=False,
-            preload_content=not stream, timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read),
+            preload_content=not stream, timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read),
         )  # fmt: skip
         if stream and response.status >= 300:
             response.read(cache_content=True)
         return response
 
-    def _no_answer(self, error: TransportError, repeatable: bool) -> Trouble:
-        said = unreachable(self.access, error, self.proxy.url if self.proxy else "")
-        what = cause(error)
-        unknown = not self._answered and (unsent(error) or what == "no answer in time")
-        if hopeless(error) or unknown:
-            raise said from error
+    def _no_answer(self, error: TransportError, repeatable: bool) -> RetryableFailure:
+        sentence = unreachable(self.access, error, self.proxy.url if self.proxy else "")
+        reason = cause(error)
+        never_answered = not self._answered and (unsent(error) or reason == "no answer in time")
+        if is_permanent(error) or never_answered:
+            raise sentence from error
         if not repeatable and not unsent(error):
-            said.message += ", and the request may have been carried out"
-            raise said from error
-        return Trouble(said, what, most=0 if self._answered else QUICK)
+            sentence.message += ", and the request may have been carried out"
+            raise sentence from error
+        return RetryableFailure(sentence, reason, max_tries=0 if self._answered else QUICK_TRIES)
 
     def _refusal(self, response: Any, verb: str, path: str, content_type: str, repeatable: bool,
-                 sent: Any) -> Trouble:  # fmt: skip
+                 sent: Any) -> RetryableFailure:  # fmt: skip
         status, body = response.status, self.secret_values.hidden(_status(response), about=sent)
         if status < 400:
             raise not_kubernetes(self.access, verb, path, status, response.headers.get("location", ""))
         error, pause = api_error(verb, path, status, body, self.access), _retry_after(response)
         if status == 429 or (status == 503 and (pause or not path.startswith("/apis/"))):
-            return Trouble(error, f"HTTP {status}", pause)
+            return RetryableFailure(error, f"HTTP {status}", pause)
         if status == 503 and self._ready():  # an aggregated API is away, not the API server
             error.way_out = "kubectl get apiservices tells which API is not served, and why"
-            return Trouble(error, f"HTTP {status}", most=QUICK)
+            return RetryableFailure(error, f"HTTP {status}", max_tries=QUICK_TRIES)
         if status in (502, 503, 504) and repeatable:
-            return Trouble(error, f"HTTP {status}", pause)
+            return RetryableFailure(error, f"HTTP {status}", pause)
         etcd = "etcdserver" in error.message
-        if status == 500 and repeatable and not never_right(error):
-            return Trouble(error, "etcd" if etcd else "HTTP 500", pause, most=0 if etcd or pause else QUICK)
+        if status == 500 and repeatable and not is_about_manifest(error):
+            return RetryableFailure(
+                error, "etcd" if etcd else "HTTP 500", pause, max_tries=0 if etcd or pause else QUICK_TRIES
+            )
         if status == 409 and content_type == APPLY_PATCH and not error.causes:  # two writers met; ours has no version
-            return Trouble(error, "HTTP 409", most=QUICK)
-        if status in (401, 403) and self._patience.away():  # its authorizer starts after it
-            return Trouble(error, f"HTTP {status}", most=QUICK)
+            return RetryableFailure(error, "HTTP 409", max_tries=QUICK_TRIES)
+        if status in (401, 403) and self._retry_window.away():  # its authorizer starts after it
+            return RetryableFailure(error, f"HTTP {status}", max_tries=QUICK_TRIES)
         raise error
 
     def _ready(self) -> bool:
@@ -231,29 +233,29 @@ class Transport:
             return False
 
     def _worked(self, response: Any) -> None:
-        waited = self._patience.answered()
-        told = [f"{self.access.server}: {waited}"] if waited else []
-        told += [  # RFC 9111 §5.5: code agent "text"
+        waited = self._retry_window.answered()
+        messages = [f"{self.access.server}: {waited}"] if waited else []
+        messages += [  # RFC 9111 §5.5: code agent "text"
             value.split('"', 1)[-1].rstrip('"').replace('\\"', '"') for value in response.headers.getlist("warning")
         ]
-        for warning in map(self.secret_values.hide, told):
+        for warning in map(self.secret_values.hide, messages):
             with self._lock:
                 if warning not in self.warnings:
                     self.warnings.append(warning)
 
 
 def _encoded(body: Any) -> bytes:
-    """The body as JSON that is YAML too: an API server reads what is applied as YAML.
+    """Return the body as JSON that is YAML too: an API server reads what is applied as YAML.
 
-    YAML knows no pairs of surrogates, so that what is beyond U+FFFF is written as it is; nor does it take control
-    characters and the like unless they are escaped.
+    YAML knows no pairs of surrogates, so characters beyond U+FFFF are written as they are; control characters and the
+    like are escaped, which YAML requires.
     """
-    written = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+    document = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
     try:
-        return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", written).encode()
+        return _NOT_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", document).encode()
     except UnicodeEncodeError as error:
         raise ManifestError(
-            f"a text holds half a character (U+{ord(written[error.start]):04X}, half of a surrogate pair)",
+            f"a text holds half a character (U+{ord(document[error.start]):04X}, half of a surrogate pair)",
             "it was cut off in the middle of it: write the whole character, or leave it out",
         ) from error
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._json import mapping, text
-from ._problem import REFERENCE_GRACE_S, Problem
+from ._problem import REFERENCE_GRACE_S, WaitProblem
 from ._verdict import UNSEEN, Object, Verdict, condition, explanation, ready_if
 
 
@@ -33,11 +33,11 @@ def api_service(obj: Object) -> Verdict:
     return Verdict("progressing", explanation(available, UNSEEN))
 
 
-def api_service_problem(obj: Object, verdict: Verdict, _events: Sequence[Object]) -> Problem | None:
+def api_service_problem(obj: Object, verdict: Verdict, _events: Sequence[Object]) -> WaitProblem | None:
     """Return its failure, which ends the wait a moment later, since its Service may just have come."""
     if verdict.state != "failed":
         return None
     service = mapping(obj, "spec", "service")
     why = "it points to a Service that does not exist; until it does, no namespace of the cluster can be deleted"
     target = f"Service {text(service, 'name')} in {text(service, 'namespace')}"
-    return Problem(verdict.reason, why, f"create {target}, or correct spec.service", REFERENCE_GRACE_S)
+    return WaitProblem(verdict.reason, why, f"create {target}, or correct spec.service", REFERENCE_GRACE_S)

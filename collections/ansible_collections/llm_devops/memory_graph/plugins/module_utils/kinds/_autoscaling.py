@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 
 from .._json import mapping, mappings, text
-from ._problem import AUTOSCALER_GRACE_S, Problem
+from ._problem import AUTOSCALER_GRACE_S, WaitProblem
 from ._verdict import UNSEEN, Object, Verdict, condition, explanation, observed
 
 CONDITIONS = "autoscaling.alpha.kubernetes.io/conditions"
@@ -30,13 +30,15 @@ def autoscaler(obj: Object) -> Verdict:
     return Verdict("ready", f"scales up only: no value of {failing}" if failing else "scales")
 
 
-def scale_problem(_obj: Object, verdict: Verdict, _events: Sequence[Object]) -> Problem | None:
+def scale_problem(_obj: Object, verdict: Verdict, _events: Sequence[Object]) -> WaitProblem | None:
     """Return why an autoscaler cannot scale, when its target does not exist."""
     absent = ("not found", "no matches for kind", "could not find the requested resource")
     if not verdict.reason.startswith("FailedGetScale") or not any(phrase in verdict.reason for phrase in absent):
         return None
     why = "what its scaleTargetRef names does not exist"
-    return Problem(verdict.reason, why, "correct scaleTargetRef, or add its target", AUTOSCALER_GRACE_S, missing=True)
+    return WaitProblem(
+        verdict.reason, why, "correct scaleTargetRef, or add its target", AUTOSCALER_GRACE_S, missing=True
+    )
 
 
 def as_v2(obj: Object) -> Object:

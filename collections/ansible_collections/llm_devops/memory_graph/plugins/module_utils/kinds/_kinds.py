@@ -15,7 +15,7 @@ from ._api_objects import api_service, api_service_problem, custom_resource_defi
 from ._autoscaling import autoscaler, disruption_budget, scale_problem
 from ._claims import claim, claim_detail, claim_problem
 from ._custom import by_conditions, by_required_conditions
-from ._problem import Problem, last_event, late, no_detail, own_failure
+from ._problem import WaitProblem, last_event, late, no_detail, own_failure
 from ._services import ingress, service, service_late
 from ._verdict import Object, Verdict, deleting, group_of
 from ._workloads import cron_job, daemon_set, deployment, finished, job, pod, replica_set, stateful_set
@@ -38,7 +38,7 @@ class Kind:
     stage: str = ""
     verdict: Callable[[Object], Verdict] = by_conditions
     has_pods: bool = False
-    problem: Callable[[Object, Verdict, Sequence[Object]], Problem | None] = own_failure
+    problem: Callable[[Object, Verdict, Sequence[Object]], WaitProblem | None] = own_failure
     detail: Callable[[Sequence[Object]], str] = no_detail
     late: Callable[[str, str, str], tuple[str, str]] = late
 

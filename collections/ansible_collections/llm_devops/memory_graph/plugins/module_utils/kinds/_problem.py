@@ -20,7 +20,7 @@ REFERENCE_GRACE_S = 5.0
 
 
 @dataclass(frozen=True)
-class Problem:
+class WaitProblem:
     """A problem of an object. It ends the wait when it has lasted ``grace_s`` seconds; 0 is at once.
 
     ``missing`` marks a reference to something that does not exist, which an operator may still bring; ``final`` what
@@ -41,9 +41,9 @@ def one_line(value: Any) -> str:
     return " ".join(str(value).split())
 
 
-def own_failure(_obj: Object, verdict: Verdict, _events: Sequence[Object]) -> Problem | None:
+def own_failure(_obj: Object, verdict: Verdict, _events: Sequence[Object]) -> WaitProblem | None:
     """Return the failure that an object's own status reports."""
-    return Problem(verdict.reason, "", "") if verdict.state == "failed" else None
+    return WaitProblem(verdict.reason, "", "") if verdict.state == "failed" else None
 
 
 def no_detail(_events: Sequence[Object]) -> str:

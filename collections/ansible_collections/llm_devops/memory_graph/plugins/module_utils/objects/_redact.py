@@ -14,7 +14,7 @@ import hmac
 from collections.abc import Mapping
 from typing import Any
 
-from ..cluster._secret_values import SHOWN
+from ..cluster._secret_values import PUBLIC_KEYS
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -31,7 +31,7 @@ def redacted(obj: Mapping[str, Any] | None, key: bytes) -> dict[str, Any] | None
     result: dict[str, Any] = copy.deepcopy(dict(obj))
     if result.get("kind") != "Secret":
         return result
-    for part in sorted(result.keys() - SHOWN):
+    for part in sorted(result.keys() - PUBLIC_KEYS):
         if isinstance(result[part], Mapping):
             result[part] = {name: f"keyed hash {keyed_hash(value, key)}" for name, value in result[part].items()}
         else:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from .._errors import ApiError, ClusterError
-from ..cluster._parallel import in_parallel
+from ..cluster._cluster import in_parallel
 from ..objects import _references
 from ..objects._manifest import Object
 from ..objects._namespaces import absent_namespaces

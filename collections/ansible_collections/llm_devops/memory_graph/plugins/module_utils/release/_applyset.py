@@ -7,9 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .._errors import ApiError
-from ..cluster._cluster import Cluster
+from ..cluster._cluster import Cluster, in_parallel
 from ..cluster._discovery import Discovery, Resource
-from ..cluster._parallel import in_parallel
 from ..objects._applyset_parent import Hints, hints
 from ..objects._manifest import PART_OF, Object, Ref
 

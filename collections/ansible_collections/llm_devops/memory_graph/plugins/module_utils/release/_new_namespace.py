@@ -20,9 +20,8 @@ from itertools import chain
 
 from .._errors import ApiError
 from .._json import mapping
-from ..cluster._cluster import Cluster
-from ..cluster._error_messages import never_right
-from ..cluster._parallel import in_parallel
+from ..cluster._cluster import Cluster, in_parallel
+from ..cluster._error_messages import is_about_manifest
 from ..objects._manifest import Object
 from ._sampling import RULES_AT, Conditions, equivalents, looked_at
 from ._step import Step
@@ -110,4 +109,4 @@ def about_content(error: ApiError) -> bool:
     if error.status == 422 and error.reason == "Invalid":
         causes = [cause for cause in error.causes if str(cause.get("reason", "")).startswith("FieldValue")]
         return any(cause.get("field") != "metadata.namespace" for cause in causes)
-    return error.status in (400, 500) and never_right(error)
+    return error.status in (400, 500) and is_about_manifest(error)

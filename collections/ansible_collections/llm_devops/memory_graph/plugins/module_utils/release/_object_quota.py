@@ -16,8 +16,7 @@ from typing import Any
 
 from .._errors import ApiError, ClusterError
 from .._json import mapping, mappings, strings, text
-from ..cluster._cluster import Cluster
-from ..cluster._parallel import in_parallel
+from ..cluster._cluster import Cluster, in_parallel
 from ..kinds._waves import wave_of
 from ..objects._quantity import parse, show
 from ._history import Record

@@ -13,9 +13,8 @@ from typing import Any
 
 from .._errors import ApiError, ClusterError
 from .._json import at, mapping, text
-from ..cluster._cluster import FIELD_MANAGER, Cluster
+from ..cluster._cluster import FIELD_MANAGER, Cluster, in_parallel
 from ..cluster._discovery import Discovery, Resource, by_name
-from ..cluster._parallel import in_parallel
 from ..objects import _fields, _ownership
 from ..objects._manifest import PART_OF, Object, Ref, ref
 from . import _sampling, _unserved

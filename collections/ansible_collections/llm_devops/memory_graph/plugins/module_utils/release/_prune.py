@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import ApiError
-from ..cluster._cluster import FIELD_MANAGER, Cluster
+from ..cluster._cluster import FIELD_MANAGER, Cluster, in_parallel
 from ..cluster._discovery import Discovery, by_name
-from ..cluster._parallel import in_parallel
 from ..cluster._transport import TransportError
 from ..kinds._waves import wave_of
 from ..objects._manifest import PART_OF, Object, Ref, ref

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..cluster._cluster import FIELD_MANAGER
-from ..cluster._secret_values import SHOWN
+from ..cluster._secret_values import PUBLIC_KEYS
 from ..objects import _fields
 from ..objects._manifest import Object
 from ..objects._redact import LAST_APPLIED
@@ -45,7 +45,7 @@ def withheld(manifest: Object, key: bytes) -> Kept:
     """What may be kept of ``manifest``."""
     if manifest.get("kind") != "Secret":
         return Kept(manifest)
-    shown = copy.deepcopy({name: value for name, value in manifest.items() if name in SHOWN})
+    shown = copy.deepcopy({name: value for name, value in manifest.items() if name in PUBLIC_KEYS})
     annotations = shown["metadata"].get("annotations")
     if isinstance(annotations, dict):
         annotations.pop(LAST_APPLIED, None)  # kubectl keeps the whole Secret in it

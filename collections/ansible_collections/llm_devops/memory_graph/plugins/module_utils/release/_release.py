@@ -44,7 +44,7 @@ class Release(Run):
 
     def __init__(self, cluster: Cluster, wish: Wish, progress: Progress) -> None:
         super().__init__(cluster, wish, progress)
-        cluster.tell = lambda text: self.say("server", text)
+        cluster.on_notice = lambda text: self.say("server", text)
         self._note = ""
         self._home: Step | None = None
 

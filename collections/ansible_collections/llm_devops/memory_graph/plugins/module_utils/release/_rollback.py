@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import ClusterError
-from ..cluster._cluster import Cluster
+from ..cluster._cluster import Cluster, in_parallel
 from ..cluster._discovery import Discovery
-from ..cluster._parallel import in_parallel
 from ..objects._manifest import Object, Ref, ref
 from . import _immutable, _revisions, _unserved
 from ._history import Record

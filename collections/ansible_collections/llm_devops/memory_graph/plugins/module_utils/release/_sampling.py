@@ -16,9 +16,8 @@ from typing import Any
 
 from .._errors import ApiError, ClusterError
 from .._json import mappings, strings
-from ..cluster._cluster import Cluster
+from ..cluster._cluster import Cluster, in_parallel
 from ..cluster._discovery import Resource, by_name
-from ..cluster._parallel import in_parallel
 from ..objects._manifest import Object, Ref
 from ._equivalence import canonical_form
 from ._step import Step

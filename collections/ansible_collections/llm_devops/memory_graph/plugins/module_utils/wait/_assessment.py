@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from .._json import at, integer, mapping, mappings, text
 from ..kinds._claims import binding_problem, missing_volume
 from ..kinds._kinds import judge, kind_of
-from ..kinds._problem import Problem
+from ..kinds._problem import WaitProblem
 from ..kinds._verdict import Verdict, deleting, group_of, observed
 from ..kinds._workloads import desired_replicas
 from ..objects._manifest import Object, ref
@@ -32,7 +32,7 @@ class Assessment:
     verdict: Verdict
     text: str
     detail: str = ""
-    problems: list[tuple[Problem, Object | None]] = field(default_factory=list)
+    problems: list[tuple[WaitProblem, Object | None]] = field(default_factory=list)
     stuck: list[Object] = field(default_factory=list)
     serving: str = ""
     pending_claim: bool = False
@@ -53,7 +53,7 @@ def assess(obj: Object, cache: WatchCache) -> Assessment:
         return _workload(obj, verdict, cache)
     events = cache.events(obj)
     problem = kind.problem(obj, verdict, events)
-    problems: list[tuple[Problem, Object | None]] = [(problem, None)] if problem else []
+    problems: list[tuple[WaitProblem, Object | None]] = [(problem, None)] if problem else []
     if verdict.state == "failed":
         return Assessment(verdict, verdict.reason, problems=problems)
     state, _colon, detail = verdict.reason.partition(": ")  # MissingEndpoints: endpoints for … have no addresses
@@ -61,15 +61,15 @@ def assess(obj: Object, cache: WatchCache) -> Assessment:
     return Assessment(verdict, state, kind.detail(events) or detail, problems, pending_claim=pending_claim)
 
 
-def _deleted(obj: Object) -> Problem:
+def _deleted(obj: Object) -> WaitProblem:
     """Return the problem of an object that somebody else deletes: it will not become ready any more."""
     since, finalizers = text(obj, "metadata", "deletionTimestamp"), held(obj)
     if since == DELETED:
         way_out = "find out who deletes it, and run again to make it anew"
-        return Problem("deleted while it was waited for", "", way_out, final=True)
+        return WaitProblem("deleted while it was waited for", "", way_out, final=True)
     finalizing = f", waiting for finalizers: {finalizers}" if finalizers else ""
     way_out = "wait until it is gone, and run again to make it anew"
-    return Problem(f"being deleted since {since}{finalizing}", "", way_out, final=True)
+    return WaitProblem(f"being deleted since {since}{finalizing}", "", way_out, final=True)
 
 
 def without_volume(assessment: Assessment, claim: Object) -> Assessment:
@@ -88,7 +88,7 @@ def _workload(obj: Object, verdict: Verdict, cache: WatchCache) -> Assessment:
     if verdict.state == "failed":
         problem, pod = _failure(obj, verdict, current, f"{phase}: {detail}" if detail else "")
         return Assessment(verdict, f"{count} {phase}".strip(), problems=[(problem, pod)], serving=serves)
-    problems: list[tuple[Problem, Object | None]] = []
+    problems: list[tuple[WaitProblem, Object | None]] = []
     if len(current) < desired_replicas(obj) or obj["kind"] == "DaemonSet":
         problems += [(problem, None) for problem in _refusals(obj, cache)]
     for pod in current:
@@ -115,7 +115,7 @@ def _slowest_pod(pods: Iterable[Object], cache: WatchCache) -> tuple[str, str]:
     return min(phases, key=lambda phase: (_pod_status.rank(phase[0]), not phase[1]), default=("", ""))
 
 
-def _refusals(obj: Object, cache: WatchCache) -> Iterable[Problem]:
+def _refusals(obj: Object, cache: WatchCache) -> Iterable[WaitProblem]:
     """Yield the newest refusal to create its pods. Events of an earlier, refused try of the object stay for an hour."""
     entries = mappings(obj, "metadata", "managedFields")
     changed_at = max((text(entry, "time") for entry in entries if entry.get("subresource") != "status"), default="")
@@ -140,7 +140,7 @@ STOP_EXIT_CODES = frozenset({0, 137, 143})
 """Exit codes of a container that was told to stop: it ended by itself, or by SIGKILL or SIGTERM."""
 
 
-def _probed(problem: Problem, pod: Object, events: list[Object]) -> Problem:
+def _probed(problem: WaitProblem, pod: Object, events: list[Object]) -> WaitProblem:
     """Return the problem with its probe as the reason, where the kubelet killed the container for it.
 
     A container that ends by itself may fail its probe too.
@@ -160,7 +160,7 @@ def _exit_code(pod: Object, container: str) -> int:
     return -1
 
 
-def _unbound(pod: Object, cache: WatchCache) -> Problem | None:
+def _unbound(pod: Object, cache: WatchCache) -> WaitProblem | None:
     """Return why claims that the pod mounts get no volume: those that a StatefulSet makes from its template."""
     if at(pod, "spec", "nodeName"):
         return None
@@ -173,7 +173,7 @@ def _unbound(pod: Object, cache: WatchCache) -> Problem | None:
     return None
 
 
-def _failure(obj: Object, verdict: Verdict, pods: list[Object], pod_story: str) -> tuple[Problem, Object | None]:
+def _failure(obj: Object, verdict: Verdict, pods: list[Object], pod_story: str) -> tuple[WaitProblem, Object | None]:
     """Return the failure that the controller reports, explained by its pods, and the pod that explains it."""
     kind, name, namespace = text(obj, "kind"), text(obj, "metadata", "name"), text(obj, "metadata", "namespace")
     if kind in ("Job", "Pod"):
@@ -184,13 +184,13 @@ def _failure(obj: Object, verdict: Verdict, pods: list[Object], pod_story: str) 
                 logs = f"kubectl -n {namespace} logs {text(pod, 'metadata', 'name')} -c {container}"
                 why = f"its pods ended in failure: {ending}" if kind == "Job" else ending
                 way_out = _KEEP if _short_lived(obj) else f"read its log  ·  {logs}"
-                return Problem(verdict.reason, why, way_out, 0, container), pod
+                return WaitProblem(verdict.reason, why, way_out, 0, container), pod
         describe = f"kubectl -n {namespace} describe {kind.lower()}/{name}"
-        return Problem(verdict.reason, "", _KEEP if _short_lived(obj) else describe), None
+        return WaitProblem(verdict.reason, "", _KEEP if _short_lived(obj) else describe), None
     if verdict.reason.startswith("ProgressDeadlineExceeded"):
         seconds = integer(obj, "spec", "progressDeadlineSeconds", default=600)
         why = pod_story or f"its pods did not become ready within progressDeadlineSeconds ({seconds})"
         stuck = next((pod for pod in pods if judge(pod).state != "ready"), None)
         way_out = f"kubectl -n {namespace} describe pod {text(stuck, 'metadata', 'name')}" if stuck else ""
-        return Problem(verdict.reason, why, way_out, 0, _diagnose.unready(stuck) if stuck else ""), stuck
+        return WaitProblem(verdict.reason, why, way_out, 0, _diagnose.unready(stuck) if stuck else ""), stuck
     return _diagnose.creation_problem(verdict.reason), None

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from .._json import integer, mapping, mappings, text
-from ..kinds._problem import HEALING_GRACE_S, REFERENCE_GRACE_S, Problem, one_line
+from ..kinds._problem import HEALING_GRACE_S, REFERENCE_GRACE_S, WaitProblem, one_line
 from ..kinds._verdict import Object
 
 # Restarts after which a crash is a loop. The first restart of a container has no back-off; of an init container it has.
@@ -30,7 +30,7 @@ _NO_IMAGE = ("ErrImagePull", "ImagePullBackOff")
 _NO_CONTAINER = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
 
-def pod_problem(pod: Object, events: Iterable[Object] = ()) -> Problem | None:
+def pod_problem(pod: Object, events: Iterable[Object] = ()) -> WaitProblem | None:
     """Return what keeps the pod from starting for good, or None while it may simply need time."""
     for key in ("initContainerStatuses", "containerStatuses"):
         for item in mappings(pod, "status", key):
@@ -56,7 +56,7 @@ def _describe(pod: Object) -> str:
     return f"kubectl -n {text(pod, 'metadata', 'namespace')} describe pod {text(pod, 'metadata', 'name')}"
 
 
-def _container(pod: Object, item: Object, role: str) -> Problem | None:
+def _container(pod: Object, item: Object, role: str) -> WaitProblem | None:
     waiting, name = mapping(item, "state", "waiting"), text(item, "name")
     reason, message = text(waiting, "reason"), one_line(text(waiting, "message"))
     if reason in _NO_IMAGE:
@@ -68,10 +68,10 @@ def _container(pod: Object, item: Object, role: str) -> Problem | None:
             else "the image reference is malformed"
         )
         way_out = f"load or correct the image  ·  {_describe(pod)}"
-        return Problem(f"{reason}: {text(item, 'image')}", why, way_out, 0, name)
+        return WaitProblem(f"{reason}: {text(item, 'image')}", why, way_out, 0, name)
     if reason in _NO_CONTAINER:
         missing = bool(_MISSING.search(message)) or "couldn't find key" in message
-        return Problem(
+        return WaitProblem(
             f"{reason}: {message}",
             "the container's configuration names something that is not there" if missing else f"the {role} cannot run",
             f"create what is missing, or correct the name  ·  {_describe(pod)}" if missing else _describe(pod),
@@ -84,10 +84,10 @@ def _container(pod: Object, item: Object, role: str) -> Problem | None:
     return None
 
 
-def _pull(pod: Object, item: Object, reason: str, message: str) -> Problem:
+def _pull(pod: Object, item: Object, reason: str, message: str) -> WaitProblem:
     image, detail = text(item, "image"), _pull_detail(message)
     may_heal = not detail or bool(_MAY_HEAL.search(detail))
-    return Problem(
+    return WaitProblem(
         f"{reason}: {image}: {detail or 'cannot be pulled'}",
         next((why for cause, why in _PULLS if cause.search(detail)), "the node cannot pull the image"),
         f"correct the image  ·  {_describe(pod)}",
@@ -104,14 +104,14 @@ def _pull_detail(message: str) -> str:
     return detail if len(detail) <= MAX_DETAIL else f"… {detail[-MAX_DETAIL:].partition(' ')[2]}"
 
 
-def _crash_loop(pod: Object, item: Object, role: str) -> Problem:
+def _crash_loop(pod: Object, item: Object, role: str) -> WaitProblem:
     last, name = mapping(item, "lastState", "terminated"), text(item, "name")
     why = (
         "it uses more memory than its limit"
         if last.get("reason") == "OOMKilled"
         else "the program ends right after it starts"
     )
-    return Problem(
+    return WaitProblem(
         f"CrashLoopBackOff: {role} {name} ended {integer(item, 'restartCount') + 1} times ({exit_of(last)})",
         why,
         f"read its log  ·  kubectl -n {text(pod, 'metadata', 'namespace')} logs {text(pod, 'metadata', 'name')}"
@@ -128,17 +128,17 @@ def exit_of(terminated: Object) -> str:
     return f"exit code {text(terminated, 'exitCode')}" + (f", {reason}" if reason and reason != "Error" else "")
 
 
-def _unschedulable(message: str) -> Problem | None:
+def _unschedulable(message: str) -> WaitProblem | None:
     if "unbound immediate PersistentVolumeClaims" in message or "waiting for" in message.lower():
         return None  # the claim itself says why
     heading = message.split(" preemption:", maxsplit=1)[0]
     if "persistentvolumeclaim" in message and "not found" in message:
         why = "the pod mounts a claim that does not exist"
-        return Problem(f"Unschedulable: {heading}", why, "create the claim", REFERENCE_GRACE_S, missing=True)
+        return WaitProblem(f"Unschedulable: {heading}", why, "create the claim", REFERENCE_GRACE_S, missing=True)
     if "storageclass" in message.lower() and "not found" in message:
         why = "the pod mounts a claim whose storage class does not exist"
-        return Problem(f"Unschedulable: {heading}", why, "correct storageClassName", REFERENCE_GRACE_S)
-    return Problem(
+        return WaitProblem(f"Unschedulable: {heading}", why, "correct storageClassName", REFERENCE_GRACE_S)
+    return WaitProblem(
         f"Unschedulable: {heading}",
         "no node has room for the pod, or none may take it",
         "lower the pod's requests, correct nodeSelector, affinity and tolerations, or add a node",
@@ -146,11 +146,11 @@ def _unschedulable(message: str) -> Problem | None:
     )
 
 
-def _unmountable(pod: Object, events: Iterable[Object]) -> Problem | None:
+def _unmountable(pod: Object, events: Iterable[Object]) -> WaitProblem | None:
     for event in events:
         message = one_line(text(event, "message"))
         if event.get("reason") == "FailedMount" and _MISSING.search(message):
-            return Problem(
+            return WaitProblem(
                 f"FailedMount: {message}",
                 "a volume of the pod names something that is not there",
                 f"create what is missing, or correct the name  ·  {_describe(pod)}",
@@ -175,7 +175,7 @@ def ended(pod: Object) -> tuple[str, str]:
     return "", ""
 
 
-def refused_creation(event: Object) -> Problem | None:
+def refused_creation(event: Object) -> WaitProblem | None:
     """Return why a controller may not create pods: quota, LimitRange, Pod Security, admission."""
     message = one_line(text(event, "message"))
     if event.get("reason") != "FailedCreate" or not any(
@@ -185,22 +185,22 @@ def refused_creation(event: Object) -> Problem | None:
     return creation_problem(f"FailedCreate: {message}")
 
 
-def creation_problem(reason: str) -> Problem:
+def creation_problem(reason: str) -> WaitProblem:
     """Return why pods are refused, from the API server's answer to their controller."""
     if "exceeded quota" in reason or "failed quota" in reason:
-        return Problem(
+        return WaitProblem(
             reason,
             "the namespace's ResourceQuota has no room for the pods",
             "lower requests or replicas, or raise the quota",
         )
     if "PodSecurity" in reason:
-        return Problem(
+        return WaitProblem(
             reason,
             "the namespace enforces a Pod Security level the pod does not meet",
             "tighten the pod's securityContext",
         )
     if "serviceaccount" in reason:
-        return Problem(
+        return WaitProblem(
             reason,
             "the ServiceAccount does not exist",
             "create it",
@@ -208,10 +208,10 @@ def creation_problem(reason: str) -> Problem:
             missing=True,
         )
     if "usage per" in reason:
-        return Problem(
+        return WaitProblem(
             reason, "the namespace's LimitRange does not allow these resources", "fit the resources into the LimitRange"
         )
-    return Problem(reason, "the API server refuses the pods", "see the reason above", REFERENCE_GRACE_S)
+    return WaitProblem(reason, "the API server refuses the pods", "see the reason above", REFERENCE_GRACE_S)
 
 
 def unready(pod: Object) -> str:

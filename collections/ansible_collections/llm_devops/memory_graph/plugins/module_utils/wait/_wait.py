@@ -14,7 +14,7 @@ from .._json import text
 from ..cluster._cluster import Cluster
 from ..cluster._discovery import Discovery
 from ..kinds._kinds import is_workload, judge
-from ..kinds._problem import HEALING_GRACE_S, Problem
+from ..kinds._problem import HEALING_GRACE_S, WaitProblem
 from ..kinds._verdict import UNSEEN
 from ..kinds._workloads import desired_replicas
 from ..objects._manifest import Object, Ref
@@ -197,7 +197,7 @@ class _Waiter:
             took = "" if status.state == "progressing" else f"  {status.seconds:.1f} s"
             self.say("wait", f"{status.ref}  {line}{took}")
 
-    def _ending_problem(self, ref: Ref, assessment: Assessment) -> tuple[Problem, Object | None] | None:
+    def _ending_problem(self, ref: Ref, assessment: Assessment) -> tuple[WaitProblem, Object | None] | None:
         """Return the first problem that has lasted as long as its grace."""
         now, before = time.monotonic(), self.problem_since.get(ref, {})
         named = [(text(pod, "metadata", "name"), problem, pod) for problem, pod in assessment.problems]
@@ -209,7 +209,7 @@ class _Waiter:
                 return problem, pod
         return None
 
-    def _grace(self, ref: Ref, problem: Problem) -> float:
+    def _grace(self, ref: Ref, problem: WaitProblem) -> float:
         others = [
             self.assessments[other] for other in self._pending() if other != ref and is_workload(self.cache.live[other])
         ]
@@ -227,10 +227,10 @@ class _Waiter:
             return max(problem.grace_s, HEALING_GRACE_S)
         return problem.grace_s
 
-    def _node_requested(self, problem: Problem, pod: Object | None) -> bool:
+    def _node_requested(self, problem: WaitProblem, pod: Object | None) -> bool:
         return pod is not None and problem.reason.startswith("Unschedulable") and self.lookups.node_requested(pod)
 
-    def _fail(self, status: Status, assessment: Assessment, problem: Problem, pod: Object | None) -> None:
+    def _fail(self, status: Status, assessment: Assessment, problem: WaitProblem, pod: Object | None) -> None:
         count = assessment.text.split(" ")[0] if assessment.text[:1].isdigit() else ""
         is_own = pod is None or status.ref.kind in ("Pod", "Job") or assessment.verdict.state == "failed"
         status.state = "failed"

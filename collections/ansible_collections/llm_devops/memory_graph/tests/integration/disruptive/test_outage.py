@@ -138,7 +138,7 @@ def waited(cluster):
 
 
 def test_the_api_server_restarts_while_objects_are_written(place, control_plane, monkeypatch):
-    monkeypatch.setattr(_retry, "NOTICEABLE", 0.5)  # a quick machine has it back before anybody would mind
+    monkeypatch.setattr(_retry, "MIN_REPORTED_WAIT_S", 0.5)  # a quick machine has it back before anybody would mind
     objects = [place.namespace, *(place.config(f"settings-{number}") for number in range(100))]
     cluster = Disturbed(control_plane.restart_api_server)
     outcome = Release(cluster, Wish("demo", place.name, objects), lambda *_line: None).present()

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._error_messages import (
     api_error,
-    never_right,
+    is_about_manifest,
     unreachable,
 )
 
@@ -61,7 +61,7 @@ def test_a_long_refusal_is_told_by_its_causes_without_go_values():
     ],
 )
 def test_a_500_about_the_manifest_is_not_sent_again(message, never):
-    assert never_right(api_error("PATCH", "/x", 500, {"message": message}, None)) is never
+    assert is_about_manifest(api_error("PATCH", "/x", 500, {"message": message}, None)) is never
 
 
 @pytest.mark.parametrize("verb", ["create", "impersonate-on:user-info:create"])  # the second since Kubernetes 1.36

@@ -30,7 +30,7 @@ def encoded(text):
 def known(*objects):
     values = SecretValues()
     for obj in objects:
-        values.learn(obj)
+        values.add(obj)
     return values
 
 

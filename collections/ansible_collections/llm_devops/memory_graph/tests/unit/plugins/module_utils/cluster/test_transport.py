@@ -15,7 +15,10 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors im
 )
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster import _transport
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._proxy import parsed, proxy_for
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._retry import Patience, Trouble
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._retry import (
+    RetryableFailure,
+    RetryWindow,
+)
 
 ENVIRON = {"HTTPS_PROXY": "http://proxy:3128"}
 
@@ -71,12 +74,12 @@ def test_credentials_of_a_proxy_are_taken_out_of_what_is_shown():
         ("http://:3128", "names no host"),
     ],
 )
-def test_what_is_no_http_proxy_is_refused(url, sentence):
+def test_a_proxy_that_is_not_http_is_refused(url, sentence):
     with pytest.raises(ConfigError, match=sentence):
         parsed(url)
 
 
-class Clock:
+class ManualClock:
     """Time that passes only when somebody waits."""
 
     def __init__(self):
@@ -89,90 +92,90 @@ class Clock:
         self.now += seconds
 
 
-def trouble(**more):
-    return Trouble(ClusterError("it is away"), "connection refused", **more)
+def failure(**more):
+    return RetryableFailure(ClusterError("it is away"), "connection refused", **more)
 
 
 def keep_trying(clock, attempt, **more):
     while True:
-        clock.wait(attempt.pause(trouble(**more)))
+        clock.wait(attempt.pause(failure(**more)))
 
 
-def test_patience_ends_and_the_sentence_says_how_often_it_was_tried():
-    clock = Clock()
-    attempt = Patience(60, clock).attempt()
+def test_the_window_ends_and_the_sentence_has_the_number_of_tries():
+    clock = ManualClock()
+    attempt = RetryWindow(60, clock).attempt()
     with pytest.raises(ClusterError, match=r"it is away \(tried \d+ times in 60 s\)"):
         keep_trying(clock, attempt)
     assert clock.now == pytest.approx(60)
 
 
 def test_nobody_waits_once_somebody_has_waited_in_vain():
-    clock = Clock()
-    patience = Patience(60, clock)
+    clock = ManualClock()
+    window = RetryWindow(60, clock)
     with pytest.raises(ClusterError):
-        keep_trying(clock, patience.attempt())
-    assert patience.exhausted()
+        keep_trying(clock, window.attempt())
+    assert window.exhausted()
     with pytest.raises(ClusterError, match=r"it is away$"):
-        patience.attempt().pause(trouble())
+        window.attempt().pause(failure())
     clock.wait(31)
-    assert not patience.exhausted()  # worth another try
+    assert not window.exhausted()  # worth another try
 
 
 def test_an_idle_hour_is_no_absence():
-    clock = Clock()
-    patience = Patience(60, clock)
-    patience.attempt().pause(trouble())
+    clock = ManualClock()
+    window = RetryWindow(60, clock)
+    window.attempt().pause(failure())
     clock.wait(3600)
-    assert patience.attempt().pause(trouble()) < 1
+    assert window.attempt().pause(failure()) < 1
 
 
 def test_retry_after_is_honoured_and_bounded():
-    assert Patience(60, Clock()).attempt().pause(trouble(pause=7)) == 7
-    assert Patience(60, Clock()).attempt().pause(trouble(pause=3600)) == 30
-    assert Patience(5, Clock()).attempt().pause(trouble(pause=30)) == 5
+    assert RetryWindow(60, ManualClock()).attempt().pause(failure(retry_after_s=7)) == 7
+    assert RetryWindow(60, ManualClock()).attempt().pause(failure(retry_after_s=3600)) == 30
+    assert RetryWindow(5, ManualClock()).attempt().pause(failure(retry_after_s=30)) == 5
 
 
 def test_what_rarely_passes_is_tried_a_few_times_only():
-    clock = Clock()
-    attempt = Patience(60, clock).attempt()
+    clock = ManualClock()
+    attempt = RetryWindow(60, clock).attempt()
     with pytest.raises(ClusterError, match=r"\(tried 3 times in [0-2] s\)"):
-        keep_trying(clock, attempt, most=3)
+        keep_trying(clock, attempt, max_tries=3)
 
 
-def test_an_absence_is_told_once_when_it_ends():
-    clock = Clock()
-    patience = Patience(60, clock)
+def test_an_absence_is_reported_once_when_it_ends():
+    clock = ManualClock()
+    window = RetryWindow(60, clock)
     for _request in range(3):
-        patience.attempt().pause(trouble())
+        window.attempt().pause(failure())
     clock.wait(12)
-    assert patience.answered() == "waited 12 s for it (connection refused); 3 requests were sent again"
-    assert not patience.answered()
+    assert window.answered() == "waited 12 s for it (connection refused); 3 requests were sent again"
+    assert not window.answered()
 
 
-def test_an_absence_is_told_once_while_it_lasts():
-    clock = Clock()
-    patience = Patience(60, clock)
-    attempt = patience.attempt()
-    attempt.pause(trouble())
-    assert not patience.news()
+def test_an_absence_is_reported_once_while_it_lasts():
+    clock = ManualClock()
+    window = RetryWindow(60, clock)
+    attempt = window.attempt()
+    attempt.pause(failure())
+    assert not window.notice()
     clock.wait(4)
-    attempt.pause(trouble())
-    assert patience.news() == "does not answer (connection refused); it is waited for, 60 s at most"
-    assert not patience.news()
+    attempt.pause(failure())
+    assert window.notice() == "does not answer (connection refused); it is waited for, 60 s at most"
+    assert not window.notice()
 
 
-def test_a_hiccup_is_not_told():
-    patience = Patience(60, Clock())
-    patience.attempt().pause(trouble())
-    assert not patience.answered()
+def test_a_hiccup_is_not_reported():
+    window = RetryWindow(60, ManualClock())
+    window.attempt().pause(failure())
+    assert not window.answered()
 
 
 @pytest.mark.parametrize(
-    "said", ["smile \U0001f600", "\x7f\x85\x9f\u2028\u2029\ufeff\uffff\x01", "\\ud83d\\ude00", "ü"]
+    "character", ["smile \U0001f600", "\x7f\x85\x9f\u2028\u2029\ufeff\uffff\x01", "\\ud83d\\ude00", "ü"]
 )
-def test_a_body_is_json_and_yaml(said):
-    sent = _transport._encoded({"said": said})
-    assert json.loads(sent) == yaml.safe_load(sent) == {"said": said}
+def test_a_body_is_json_and_yaml(character):
+    body = _transport._encoded({"said": character})
+    assert json.loads(body) == yaml.safe_load(body) == {"said": character}
 
 
 def test_half_a_character_is_refused_before_anything_is_sent():
