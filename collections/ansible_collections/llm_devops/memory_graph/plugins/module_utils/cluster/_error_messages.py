@@ -160,10 +160,10 @@ def _by_causes(body: dict[str, Any], message: str) -> str:
     """Return a long refusal by its causes, each without the value it quotes: a pod template alone takes 2 KB of Go."""
     causes = []
     for cause in mappings(body, "details", "causes"):
-        message = str(cause.get("message"))
-        if len(message) > MAX_CAUSE_CHARS:
-            message = f"{message.partition(':')[0]}: {message.rpartition(': ')[2][-MAX_CAUSE_CHARS:]}"
-        causes.append(f"{cause.get('field')}: {message}")
+        detail = str(cause.get("message"))
+        if len(detail) > MAX_CAUSE_CHARS:
+            detail = f"{detail.partition(':')[0]}: {detail.rpartition(': ')[2][-MAX_CAUSE_CHARS:]}"
+        causes.append(f"{cause.get('field')}: {detail}")
     more = f"; and {len(causes) - MAX_CAUSES} more" if len(causes) > MAX_CAUSES else ""
     head = message.partition(" is invalid")[0][:MAX_CAUSE_CHARS]
     return f"{head} is invalid: {'; '.join(causes[:MAX_CAUSES])}{more}" if causes else f"{message[:MAX_MESSAGE_CHARS]}…"
