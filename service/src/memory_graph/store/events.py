@@ -5,7 +5,7 @@ A record is 34 bytes: event type, kind, the subject's id, the session's id (zero
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from memory_graph.model.errors import Invalid, Violation
 from memory_graph.model.kinds import EdgeType, EventType, NodeType
@@ -17,8 +17,8 @@ MAX_EVENTS = 10_000
 """Up to this many ends are named one by one in the change feed. The end of a node with more is told by its own event
 alone, which stands for everything that ended with it."""
 
-Change = tuple[EventType, NodeType | EdgeType, str, bytes, str | None]
-"""An event before its commit has a number: type, kind, subject and its bytes, session."""
+Change = tuple[EventType, NodeType | EdgeType, str, str | None]
+"""An event before its commit has a number: type, kind, subject, session."""
 
 _RECORD = 34
 _NO_SESSION = bytes(16)
@@ -28,15 +28,16 @@ _NODE_NAMES = ["", *(type.name for type in NodeType)]
 _EDGE_NAMES = ["", *(type.name for type in EdgeType)]
 
 
-def encode(changes: Iterable[Change]) -> bytes:
-    """The events of a commit as a store keeps them."""
+def encode(changes: Iterable[Change], raw: Mapping[str, bytes] | None = None) -> bytes:
+    """The events of a commit as a store keeps them. raw: ids whose bytes are known already."""
+    raw = raw or {}
     sessions: dict[str | None, bytes] = {None: _NO_SESSION}
     records = []
-    for event, kind, _, raw, session in changes:
-        of = sessions.get(session)
-        if of is None:
-            of = sessions[session] = to_bytes(session or "")
-        records.append(bytes((event, kind)) + raw + of)
+    for event, kind, subject, session in changes:
+        session_raw = sessions.get(session)
+        if session_raw is None:
+            session_raw = sessions[session] = to_bytes(session or "")
+        records.append(bytes((event, kind)) + (raw.get(subject) or to_bytes(subject)) + session_raw)
     return b"".join(records)
 
 
@@ -52,7 +53,7 @@ def events_of(seq: int, at: int, changes: Iterable[Change]) -> tuple[Event, ...]
                 kind=(_EDGE_NAMES if event in _OF_EDGES else _NODE_NAMES)[kind],
                 session_id=session,
             )
-            for index, (event, kind, subject, _, session) in enumerate(changes)
+            for index, (event, kind, subject, session) in enumerate(changes)
         ]
     )
 
@@ -76,9 +77,9 @@ def decode(seq: int, at: int, stored: bytes) -> Iterator[Event]:
 def position(event_id: str) -> tuple[int, int]:
     """(commit, index) of an event id. Raises `Invalid` for other text."""
     seq, _, index = event_id.partition(".")
-    commit, place = whole(seq), whole(index)
-    if commit is None or place is None or commit < 0 or place < 0:
+    commit, offset = whole(seq), whole(index)
+    if commit is None or offset is None or commit < 0 or offset < 0:
         raise Invalid(
             Violation("after", f"{event_id[:64]!r} is no event id; give the id of an event as it was received")
         )
-    return commit, place
+    return commit, offset

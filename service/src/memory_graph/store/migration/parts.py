@@ -14,7 +14,7 @@ Ended = tuple[int, int] | None
 
 
 class SessionState(msgspec.Struct, frozen=True, array_like=True):
-    """What a store keeps at a session's node. counts: in the order of `store.neo4j.labels`."""
+    """What a store keeps at a session's node. counts: in the order of `rules.counters`."""
 
     active: bool
     last_prompt: str | None
@@ -69,7 +69,7 @@ class Part(StrEnum):
 
 
 class Tenant(msgspec.Struct, frozen=True):
-    """counts: in the order of `store.neo4j.labels`. feed_floor: its newest commit that the feed has dropped."""
+    """counts: in the order of `rules.counters`. feed_floor: its newest commit that the feed has dropped."""
 
     name: str
     counts: list[int]

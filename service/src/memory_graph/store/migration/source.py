@@ -18,7 +18,6 @@ from memory_graph.model.tenants import SMOKE_TEST_TENANT
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.ids import LATEST, to_text
 from memory_graph.store.migration.parts import CommitRow, EdgeRow, NodeRow, Part, Row, SessionState, Tenant, Totals
-from memory_graph.store.neo4j import labels
 from memory_graph.store.sqlite import counts
 from memory_graph.store.sqlite.connection import FileLock, failures, open_reader
 from memory_graph.store.sqlite.rows import LINK, NODE, SqliteRows
@@ -171,10 +170,7 @@ class MigrationSource:
         return SessionState(bool(active), None if last is None else to_text(last), self._counts(None, n))
 
     def _counts(self, tenant: int | None, session: int) -> list[int]:
-        found = [0] * labels.COUNTS
-        for kind, count in self._ask(_COUNTS, session, tenant):
-            found[{counts.EDGES: labels.EDGES, counts.ACTIVE_SESSIONS: labels.ACTIVE_SESSIONS}.get(kind, kind)] = count
-        return found
+        return counts.counters(self._ask(_COUNTS, session, tenant))
 
 
 def _check_version(connection: apsw.Connection) -> None:

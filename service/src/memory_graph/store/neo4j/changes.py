@@ -14,8 +14,8 @@ from memory_graph.store.events import decode, encode, position
 from memory_graph.store.ids import to_bytes
 from memory_graph.store.neo4j import statements
 from memory_graph.store.neo4j.connection import ask, do
-from memory_graph.store.neo4j.sequence import HybridLogicalClock
 from memory_graph.store.neo4j.unit_of_work import Neo4jUnitOfWork
+from memory_graph.store.rules.sequence import HybridLogicalClock
 
 NAME = "changes"
 _TRIM_BATCH_SIZE = 5_000
@@ -56,18 +56,18 @@ async def append(unit: Neo4jUnitOfWork, batch: str) -> CommitRange | None:
     there is nothing to tell."""
     if not unit.commits:
         return None
-    sequence = unit.sequence
+    clock = unit.clock
     ((newest, recorded_at, n, dropped),) = await ask(
         unit.tx,
         statements.NEXT_COMMITS,
         name=NAME,
         commits=len(unit.commits),
-        recorded_at=sequence.recorded_at,
-        n=sequence.n,
+        recorded_at=clock.recorded_at,
+        n=clock.n,
     )
-    sequence.seen(recorded_at, n)
+    clock.seen(recorded_at, n)
     before = newest - len(unit.commits)
-    counts = [[tenant, change] for tenant, change in sorted(unit.counts.items()) if not is_ephemeral(tenant)]
+    counts = [[tenant, change] for tenant, change in sorted(unit.tenant_counters.items()) if not is_ephemeral(tenant)]
     await do(unit.tx, statements.COUNT, rows=counts)
     rows = [
         {
@@ -92,13 +92,13 @@ async def kept(tx: AsyncManagedTransaction, batch: str, after: int) -> int | Non
     return found[0][0] - 1 if found else None
 
 
-async def newest(tx: AsyncManagedTransaction, sequence: HybridLogicalClock) -> int:
+async def newest(tx: AsyncManagedTransaction, clock: HybridLogicalClock) -> int:
     """The number of the newest commit, 0 where there is none."""
     found = await ask(tx, _HIGHEST, name=NAME)
     if not found:
         return 0
     ((seq, recorded_at, n),) = found
-    sequence.seen(recorded_at, n)
+    clock.seen(recorded_at, n)
     assert isinstance(seq, int)
     return seq
 

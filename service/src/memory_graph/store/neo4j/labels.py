@@ -10,8 +10,3 @@ RELATIONSHIPS = {type.name: type for type in EdgeType}
 """Edge types by the relationship type that stands for them, which is their own name."""
 NODE_TYPES = {int(type): type for type in NodeType}
 EDGE_NUMBERS = {type.name: int(type) for type in EdgeType}
-
-EDGES = 0
-ACTIVE_SESSIONS = 12
-COUNTS = 13
-"""Length of a `counts` property: [EDGES] edges, [a node type's number] nodes of it, [ACTIVE_SESSIONS] open sessions."""

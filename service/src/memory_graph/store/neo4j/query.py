@@ -13,10 +13,10 @@ from memory_graph.model.queries import NodeFilter
 from memory_graph.store.ids import EARLIEST, LATEST, bounded
 from memory_graph.store.neo4j.connection import ask, ask_at_once
 from memory_graph.store.neo4j.fulltext import search
-from memory_graph.store.neo4j.labels import ACTIVE_SESSIONS
 from memory_graph.store.neo4j.rows import NODE, Neo4jRows
 from memory_graph.store.neo4j.schema import SEARCH
 from memory_graph.store.neo4j.statements import SEEK
+from memory_graph.store.rules.counters import nodes_matching
 
 Key = tuple[int, int, str]
 """Where a page ends: created_at, n and id of its last node."""
@@ -127,7 +127,4 @@ async def total(tx: AsyncManagedTransaction, asked: CypherQuery) -> int:
     counts = await ask(tx, _OF_TENANT if session is None else _OF_SESSION, **asked.values)
     if not counts or counts[0][0] is None:
         return 0
-    of_type: list[int] = counts[0][0]
-    if isinstance(type, int):
-        return of_type[type]
-    return sum(of_type[1:ACTIVE_SESSIONS]) - (of_type[NodeType.SESSION] if session is not None else 0)
+    return nodes_matching(counts[0][0], type, in_session=session is not None)

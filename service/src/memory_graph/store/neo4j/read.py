@@ -10,9 +10,9 @@ from neo4j import AsyncManagedTransaction
 from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.store.neo4j.connection import ask, ask_at_once
-from memory_graph.store.neo4j.labels import COUNTS
 from memory_graph.store.neo4j.rows import EDGE, NODE, Neo4jRows
 from memory_graph.store.neo4j.statements import ANY_EDGE, AT_KEY, SEEK
+from memory_graph.store.rules.counters import COUNTERS
 
 PING = "MATCH (v:SchemaVersion) RETURN v.version"
 PROBE = "MERGE (p:Probe {name: 'probe'}) SET p.at = $at"
@@ -55,15 +55,15 @@ async def edges(
 
 
 async def counts(tx: AsyncManagedTransaction, tenant: str) -> list[int]:
-    """The counts of a tenant (names.COUNTS)."""
+    """The counts of a tenant (rules.counters)."""
     found: list[list[Any]] = await ask(tx, _COUNTS, tenant=tenant)
-    of_tenant: list[int] = found[0][0] if found and found[0][0] else [0] * COUNTS
+    of_tenant: list[int] = found[0][0] if found and found[0][0] else [0] * COUNTERS
     return of_tenant
 
 
 async def totals(tx: AsyncManagedTransaction) -> list[int]:
     """The sums of the counts of all tenants."""
-    sums = [0] * COUNTS
+    sums = [0] * COUNTERS
     for count, total in await ask(tx, _TOTALS):
         sums[count] = total
     return sums

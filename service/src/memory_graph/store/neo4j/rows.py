@@ -10,7 +10,8 @@ import msgspec
 from memory_graph.model.nodes import Edge, Node, SessionData, TemplateData
 from memory_graph.store.codec import NodeCodec
 from memory_graph.store.neo4j.fulltext import tags_of, words_of
-from memory_graph.store.neo4j.labels import COUNTS, NODE_TYPES, RELATIONSHIPS
+from memory_graph.store.neo4j.labels import NODE_TYPES, RELATIONSHIPS
+from memory_graph.store.rules.counters import COUNTERS
 
 NODE = "v.id, v.n, v.type, v.session_id, v.created_ns, v.updated_ns, v.recorded_at, v.uses, v.data"
 """Columns `Neo4jRows.node` reads: v is a :Node or a :NodeVersion."""
@@ -59,7 +60,7 @@ class Neo4jRows(NodeCodec):
             made["session_id"] = node.session_id
         if isinstance(node.data, SessionData):
             made["active"] = node.data.is_active
-            made["counts"] = [0] * COUNTS
+            made["counts"] = [0] * COUNTERS
         return made
 
     def new_edge(self, tenant: str, edge: Edge, n: int) -> Properties:

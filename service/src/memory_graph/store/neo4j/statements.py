@@ -11,6 +11,11 @@ SEEK = "USING INDEX SEEK v:Node(tenant, id)"
 """Said outright: with the statistics of a young database the planner may walk the whole index, and keep that plan."""
 AT_KEY = f"MATCH (v:Node {{tenant: $tenant, id: $id}}) {SEEK}"
 """One node by its key, as v."""
+LOCKED = f"""
+{AT_KEY} SET v.type = v.type
+WITH collect(v) AS locked UNWIND locked AS v WITH v WHERE v:Node
+"""
+"""Takes the node's lock, then reads it."""
 _BY_KEY = f"MATCH (v:Node {{tenant: key[0], id: key[1]}}) {SEEK}"
 
 NODES_BY_KEY = f"""
@@ -31,7 +36,7 @@ EDGES_BY_KEY = f"UNWIND $keys AS key CALL (key) {{ {ANY_EDGE} }} RETURN collect(
 LOCK = f"""
 UNWIND $keys AS key {_BY_KEY} SET v.type = v.type
 WITH collect(v) AS locked UNWIND locked AS v WITH v WHERE v:Node
-RETURN collect([v.tenant, v.id, v.type, v.active, v.last_prompt])
+RETURN collect([v.tenant, v.id, v.type, v.n, v.active, v.last_prompt])
 """
 """Setting a property takes the lock, and to what it was writes nothing. The list in between makes the reads wait for
 all locks."""

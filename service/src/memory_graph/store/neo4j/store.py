@@ -12,7 +12,7 @@ from neo4j import AsyncManagedTransaction
 
 from memory_graph.model.errors import GraphError, NotFound
 from memory_graph.model.ids import new_id
-from memory_graph.model.kinds import Direction, EdgeType, NodeType
+from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.mutations import Applied, Event, Write
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.model.queries import (
@@ -34,14 +34,14 @@ from memory_graph.store.neo4j import changes, commits, query, read, replay, walk
 from memory_graph.store.neo4j.auth import Password
 from memory_graph.store.neo4j.connection import Database, heard
 from memory_graph.store.neo4j.follower import CommitFollower
-from memory_graph.store.neo4j.labels import ACTIVE_SESSIONS, EDGES
 from memory_graph.store.neo4j.rows import Neo4jRows
 from memory_graph.store.neo4j.schema import migrate
-from memory_graph.store.neo4j.sequence import HybridLogicalClock
 from memory_graph.store.neo4j.view import Neo4jView, NodeKey
 from memory_graph.store.neo4j.write import Neo4jCommitter
 from memory_graph.store.protocol import Codec, Spawn, spawn_unwatched
 from memory_graph.store.rules.causality import ReplayEntry
+from memory_graph.store.rules.counters import stats_of
+from memory_graph.store.rules.sequence import HybridLogicalClock
 from memory_graph.store.writer import BatchingWriter, WriterObserver
 
 KEEP_CHANGES = 100_000
@@ -80,9 +80,9 @@ def open_store(
     Call it on the event loop that uses the store.
     """
     opened = Database(uri, username=username, password=password, database=database, max_connections=max_connections)
-    rows, sequence = Neo4jRows(codec or PlainCodec()), HybridLogicalClock(clock)
-    committer = Neo4jCommitter(opened, rows, sequence, new_id=new_id, keep_changes=keep_changes)
-    return Neo4jStore(opened, rows, sequence, committer, Feed(max_buffered_events), observer, spawn)
+    rows, logical_clock = Neo4jRows(codec or PlainCodec()), HybridLogicalClock(clock)
+    committer = Neo4jCommitter(opened, rows, logical_clock, new_id=new_id, keep_changes=keep_changes)
+    return Neo4jStore(opened, rows, logical_clock, committer, Feed(max_buffered_events), observer, spawn)
 
 
 class Neo4jStore:
@@ -92,7 +92,7 @@ class Neo4jStore:
         self,
         database: Database,
         rows: Neo4jRows,
-        sequence: HybridLogicalClock,
+        clock: HybridLogicalClock,
         committer: Neo4jCommitter,
         feed: Feed,
         observer: WriterObserver | None,
@@ -100,7 +100,7 @@ class Neo4jStore:
     ) -> None:
         self._database = database
         self._rows = rows
-        self._clock = sequence
+        self._clock = clock
         self._committer = committer
         self._feed = feed
         self._writer = BatchingWriter(self._commit, self._publish, observer=observer)
@@ -192,10 +192,10 @@ class Neo4jStore:
         return at
 
     async def stats(self, tenant: str) -> Stats:
-        return _stats(await self._read(lambda tx: read.counts(tx, tenant)))
+        return stats_of(await self._read(lambda tx: read.counts(tx, tenant)))
 
     async def totals(self) -> Stats:
-        return _stats(await self._read(read.totals))
+        return stats_of(await self._read(read.totals))
 
     async def changes(self, tenant: str, after: str | None, limit: int, session_id: str | None = None) -> list[Event]:
         await self._ready()
@@ -276,12 +276,3 @@ class Neo4jStore:
         if self._follower is not None:
             await self._follower.close()
         await self._database.close()
-
-
-def _stats(counts: Sequence[int]) -> Stats:
-    return Stats(
-        nodes=sum(counts[1:ACTIVE_SESSIONS]),
-        edges=counts[EDGES],
-        sessions=counts[NodeType.SESSION],
-        active_sessions=counts[ACTIVE_SESSIONS],
-    )

@@ -1,289 +1,180 @@
-"""The unit of work: what the writes of one transaction have read and will write.
+"""Creations as rows for statements: what they read comes in a statement for nodes and one for edges, and their rows go
+in together, a statement for each type.
 
-Creations are planned in memory against what was fetched together, and go in together. A write that is refused is taken
-back by cutting the lists of what is planned; the database has not seen it.
+Edges that come with a node, and links of a chain, have ids the service made: that these are new is left to the
+uniqueness constraint, unless the unit of work is `careful`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 from neo4j import AsyncManagedTransaction
 
 from memory_graph.model.kinds import EdgeType, NodeType
-from memory_graph.model.nodes import Edge, Node
-from memory_graph.store.events import Change
+from memory_graph.model.nodes import Edge, is_stub
 from memory_graph.store.neo4j import statements
 from memory_graph.store.neo4j.connection import ask_at_once, do
-from memory_graph.store.neo4j.labels import ACTIVE_SESSIONS, COUNTS, EDGES, NODE_TYPES
+from memory_graph.store.neo4j.history import ConcurrentModification, Neo4jHistory
+from memory_graph.store.neo4j.labels import NODE_TYPES
 from memory_graph.store.neo4j.rows import Neo4jRows, Properties
-from memory_graph.store.neo4j.sequence import HybridLogicalClock
-
-Key = tuple[str, str]
-"""Tenant and id."""
-
-
-class ConcurrentModification(Exception):
-    """Another process has changed what this transaction had read; it has to be done again from the start."""
+from memory_graph.store.rules.counters import COUNTERS
+from memory_graph.store.rules.references import Key, References
+from memory_graph.store.rules.sequence import HybridLogicalClock
+from memory_graph.store.rules.unit_of_work import NodeRef, SessionRef, WriteContext
 
 
-class NodeRef(msgspec.Struct, gc=False):
-    """A node as the transaction knows it. node: the whole of it, where that is known."""
+class Neo4jUnitOfWork(Neo4jHistory):
+    """The unit of work of one transaction. careful: whether ids of the service's own are looked up too."""
 
-    id: str
-    n: int
-    type: NodeType
-    session_id: str | None
-    node: Node | None = None
-
-
-class SessionRef(msgspec.Struct, gc=False):
-    """A session that is locked: what adding a node to it reads and changes. made: its properties, until they are
-    written."""
-
-    tenant: str
-    id: str
-    active: bool
-    last_prompt: str | None
-    made: Properties | None = None
-
-
-class PlannedNode(msgspec.Struct, gc=False):
-    tenant: str
-    node: Node
-    properties: Properties
-
-
-class PlannedEdge(msgspec.Struct, gc=False):
-    tenant: str
-    id: str
-    type: EdgeType
-    row: Properties
-
-
-class PlannedCommit(msgspec.Struct, gc=False):
-    """The place of a write in the feed. session_id: of all its events; None: they are of several, or of none."""
-
-    tenant: str
-    session_id: str | None
-    recorded_at: int
-    changes: list[Change]
-
-
-class Neo4jUnitOfWork:
-    """The state of one transaction."""
-
-    def __init__(self, tx: AsyncManagedTransaction, rows: Neo4jRows, sequence: HybridLogicalClock) -> None:
-        self.tx = tx
-        self.rows = rows
-        self.sequence = sequence
-        self.sessions: dict[Key, SessionRef] = {}
-        self._nodes: dict[Key, NodeRef] = {}
+    def __init__(
+        self, tx: AsyncManagedTransaction, rows: Neo4jRows, clock: HybridLogicalClock, *, careful: bool
+    ) -> None:
+        super().__init__(tx, rows)
+        self.clock = clock
+        self.tenant_counters: dict[str, list[int]] = {}
+        """Changes of the tenants' counters, which are written with the commits."""
+        self._careful = careful
         self._elements: dict[Key, str] = {}
-        self._edges: dict[Key, Edge | None] = {}
-        self.changes: list[Change] = []
-        self.commits: list[PlannedCommit] = []
-        self.counts: dict[str, list[int]] = {}
-        self._session_counts: dict[Key, list[int]] = {}
-        self._new_nodes: list[PlannedNode] = []
-        self._new_edges: list[PlannedEdge] = []
-        self._opened: list[SessionRef] = []
-        self._followed: list[tuple[SessionRef, str | None]] = []
-        self._used: list[Key] = []
-        self._filled: list[tuple[PlannedNode, NodeRef]] = []
-        self._planned: tuple[list[Any], ...] = (
-            self._new_nodes, self._new_edges, self._opened, self._followed, self._filled, self._used)  # fmt: skip
+        self._node_rows: list[tuple[NodeType, Properties]] = []
+        self._stub_rows: list[tuple[NodeType, Properties]] = []
+        self._edge_rows: list[tuple[str, EdgeType, Properties]] = []
+        self._session_rows: dict[Key, Properties] = {}
+        self.planned += [self._node_rows, self._stub_rows, self._edge_rows]
 
-    async def fetch(self, created: Iterable[Key], named: Iterable[Key], edges: Iterable[Key]) -> None:
-        """Reads the nodes that creations make (whole, if they are there) or name, and the edges they make."""
-        whole = dict.fromkeys(created)
-        keys = [[*key, True] for key in whole] + [[*key, False] for key in dict.fromkeys(named) if key not in whole]
-        if keys:
-            for tenant, *row, element in await ask_at_once(self.tx, statements.NODES_BY_KEY, keys=keys):
-                id, n, type, session_id, *_, stored = row
-                node = None if stored is None else self.rows.node(tenant, row)
-                self._nodes[tenant, id] = NodeRef(id, n, NODE_TYPES[type], session_id, node)
-                self._elements[tenant, id] = element
-        edge_keys = [list(key) for key in dict.fromkeys(edges)]
-        if edge_keys:
-            for tenant, *row in await ask_at_once(self.tx, statements.EDGES_BY_KEY, keys=edge_keys):
+    def forget(self) -> None:
+        super().forget()
+        self._elements.clear()
+
+    def next_n(self) -> int:
+        return self.clock.next_n()
+
+    def add_node(self, context: WriteContext, ref: NodeRef, session: SessionRef | None, *, stub: bool) -> None:
+        assert ref.node is not None
+        properties = self.rows.new_node(context.tenant, ref.node, ref.n)
+        (self._stub_rows if stub else self._node_rows).append((ref.type, properties))
+        if session is not None and session.id == ref.id:
+            self._session_rows[context.tenant, ref.id] = properties
+
+    def add_edge(self, context: WriteContext, edge: Edge, source: NodeRef, target: NodeRef) -> None:  # noqa: ARG002
+        properties = self.rows.new_edge(context.tenant, edge, self.clock.next_n())
+        row = {"a": edge.from_id, "b": edge.to_id, "p": properties}
+        self._edge_rows.append((context.tenant, edge.type, row))
+
+    def add_link(self, context: WriteContext, edge_id: str, prompt: Any, previous: Any, at: int) -> None:  # noqa: ANN401
+        properties = {
+            "tenant": context.tenant,
+            "id": edge_id,
+            "n": self.clock.next_n(),
+            "created_ns": at,
+            "recorded_at": context.recorded_at,
+            "chain": True,
+        }
+        self._edge_rows.append((context.tenant, EdgeType.FOLLOWS, {"a": prompt, "b": previous, "p": properties}))
+
+    async def fetch(self, references: References) -> None:
+        """Read nodes and edges, and lock the sessions and templates that change, and the stubs that are replaced."""
+        await self._fetch_nodes(references.created, references.named)
+        edges = {**references.edges, **references.attached} if self._careful else references.edges
+        if edges:
+            for tenant, *row in await ask_at_once(self.tx, statements.EDGES_BY_KEY, keys=[list(key) for key in edges]):
                 edge = self.rows.edge(tenant, row)
-                self._edges[tenant, edge.id] = edge
+                self.edges[tenant, edge.id] = edge
+        stubs = {key for key in references.created if (ref := self.nodes.get(key)) and ref.node and is_stub(ref.node)}
+        await self.lock(stubs | set(self._changed(references.containers)))
+        if stubs:
+            await self._fetch_nodes(stubs, ())  # another process may have replaced one before it was locked here
 
-    async def lock(self, keys: Iterable[Key]) -> None:
-        """Keeps others from changing nodes until the commit; what is read of sessions after that is true until then.
-        Everyone locks in the same order."""
-        wanted = sorted(set(keys))
-        if not wanted:
+    async def _fetch_nodes(self, whole: Iterable[Key], named: Iterable[Key]) -> None:
+        keys = [[*key, True] for key in whole] + [[*key, False] for key in named]
+        if not keys:
             return
-        locked = await ask_at_once(self.tx, statements.LOCK, keys=[list(key) for key in wanted])
-        if len(locked) != len(wanted):
+        for tenant, *row, element in await ask_at_once(self.tx, statements.NODES_BY_KEY, keys=keys):
+            id, n, type, session_id, *_, stored = row
+            node = None if stored is None else self.rows.node(tenant, row)
+            self.nodes[tenant, id] = NodeRef(id, n, NODE_TYPES[type], session_id, node)
+            self._elements[tenant, id] = element
+
+    def _changed(self, containers: Iterable[Key]) -> Iterable[Key]:
+        for tenant, id in containers:
+            ref = self.nodes.get((tenant, id))
+            if ref is not None and ref.type is NodeType.TEMPLATE:
+                yield tenant, id
+            if ref is not None and ref.session_id is not None:
+                yield tenant, ref.session_id
+
+    async def lock(self, keys: set[Key]) -> None:
+        """Keep others from changing nodes until the commit; what is read of sessions after that is true until then.
+        Everyone locks in the same order."""
+        if not keys:
+            return
+        locked = await ask_at_once(self.tx, statements.LOCK, keys=[list(key) for key in sorted(keys)])
+        if len(locked) != len(keys):
             raise ConcurrentModification
-        for tenant, id, type, active, last_prompt in locked:
+        for tenant, id, type, n, active, last_prompt in locked:
             if type == NodeType.SESSION and (tenant, id) not in self.sessions:
-                self.sessions[tenant, id] = SessionRef(tenant, id, active, last_prompt)
-
-    def node(self, key: Key) -> NodeRef | None:
-        """A node that was fetched, or made in this transaction."""
-        return self._nodes.get(key)
-
-    def knows_edge(self, key: Key) -> bool:
-        """Whether an edge was fetched, or made in this transaction."""
-        return key in self._edges
-
-    def edge(self, key: Key) -> Edge | None:
-        """That edge; None for a link of a chain that this transaction made."""
-        return self._edges.get(key)
-
-    def add_node(self, tenant: str, node: Node) -> Properties:
-        n = self.sequence.next_n()
-        made = self.rows.new_node(tenant, node, n)
-        self._nodes[tenant, node.id] = NodeRef(node.id, n, node.type, node.session_id, node)
-        self._new_nodes.append(PlannedNode(tenant, node, made))
-        return made
-
-    def materialize_stub(self, tenant: str, node: Node, stub: NodeRef) -> Properties:
-        """Puts a node in the place of a stub."""
-        made = self.rows.new_node(tenant, node, stub.n)
-        self._nodes[tenant, node.id] = NodeRef(node.id, stub.n, node.type, node.session_id, node)
-        self._filled.append((PlannedNode(tenant, node, made), stub))
-        return made
-
-    def add_edge(self, tenant: str, edge: Edge, *, chain: bool = False) -> None:
-        made = self.rows.new_edge(tenant, edge, self.sequence.next_n())
-        if chain:
-            made["chain"] = True
-        self._edges[tenant, edge.id] = None if chain else edge
-        row = {"a": edge.from_id, "b": edge.to_id, "p": made}
-        self._new_edges.append(PlannedEdge(tenant, edge.id, edge.type, row))
-
-    def open(self, session: SessionRef) -> None:
-        self.sessions[session.tenant, session.id] = session
-        self._opened.append(session)
-
-    def append_to_chain(self, session: SessionRef, prompt_id: str) -> str | None:
-        """Makes a prompt the last of its session; yields the one it follows."""
-        last = session.last_prompt
-        session.last_prompt = prompt_id
-        self._followed.append((session, last))
-        return last
-
-    def increment_usage(self, key: Key) -> None:
-        """Raises a template's usage_count by one."""
-        self._used.append(key)
-
-    def count(self, tenant: str, kind: int, change: int) -> None:
-        """Changes a count of a tenant by what is not planned: that is counted when it is written."""
-        self.counts.setdefault(tenant, [0] * COUNTS)[kind] += change
-
-    def count_in_session(self, tenant: str, session_id: str, kind: int, change: int) -> None:
-        """Changes a count of a session that is locked."""
-        self._session_counts.setdefault((tenant, session_id), [0] * COUNTS)[kind] += change
-
-    def begin(self) -> tuple[int, ...]:
-        """Starts a write; `undo` goes back to here."""
-        self.changes = []
-        return tuple(len(planned) for planned in self._planned)
-
-    def undo(self, begun: tuple[int, ...]) -> None:
-        """Takes back what was planned since `begin`."""
-        self.changes = []
-        nodes, edges, opened, followed, filled, _ = begun
-        for made, stub in reversed(self._filled[filled:]):
-            self._nodes[made.tenant, made.node.id] = stub
-        for made in self._new_nodes[nodes:]:
-            del self._nodes[made.tenant, made.node.id]
-        for made_edge in self._new_edges[edges:]:
-            del self._edges[made_edge.tenant, made_edge.id]
-        for session, last in reversed(self._followed[followed:]):
-            session.last_prompt = last
-        for session in self._opened[opened:]:
-            del self.sessions[session.tenant, session.id]
-        for planned, length in zip(self._planned, begun, strict=True):
-            del planned[length:]
+                self.sessions[tenant, id] = SessionRef(tenant, id, n, active, last_prompt)
 
     async def flush(self) -> None:
-        """Writes what is planned into the transaction. Raises `ConcurrentModification` where an end of an edge
-        has gone since."""
-        self._count_planned()
-        touched = {(s.tenant, s.id): s for s, _ in self._followed}
-        for session in self._opened:
-            assert session.made is not None
-            session.made["last_prompt"] = touched.pop((session.tenant, session.id), session).last_prompt
-            session.made["counts"] = self._session_counts.pop((session.tenant, session.id), [0] * COUNTS)
-            session.made = None
-        for type, rows in _by_type(self._new_nodes).items():
+        """Write what is planned into the transaction. Raises `ConcurrentModification` where an end of an edge has gone
+        since."""
+        self.count_planned()
+        session_counters = self._take_counters()
+        changed = {(session.tenant, session.id): session for session, _ in self.chained}
+        changed |= {key: self.sessions[key] for key in session_counters}
+        for session in self.opened:
+            key = (session.tenant, session.id)
+            changed.pop(key, None)
+            row = self._session_rows.pop(key)
+            row["last_prompt"] = session.last_prompt
+            row["counts"] = session_counters.get(key, [0] * COUNTERS)
+        for type, rows in _by_type(self._node_rows).items():
             for tenant, id, element in await ask_at_once(self.tx, statements.CREATE_NODES[type], rows=rows):
                 self._elements[tenant, id] = element
-        for type, rows in _by_type([made for made, _ in self._filled]).items():
+        for type, rows in _by_type(self._stub_rows).items():
             await do(self.tx, statements.MATERIALIZE_STUB[type], rows=rows)
         await self._flush_edges()
-        await self._flush_sessions(touched)
-        if self._used:
-            uses = [[*key, count] for key, count in Counter(self._used).items()]
+        if changed:
+            sessions = [
+                [*key, session.last_prompt, session_counters.get(key, [0] * COUNTERS)]
+                for key, session in changed.items()
+            ]
+            await do(self.tx, statements.CHANGE_SESSIONS, rows=sessions)
+        if self.used:
+            uses = [[*key, count] for key, count in Counter(self.used).items()]
             await do(self.tx, statements.INCREMENT_USAGE, rows=uses)
         self.discard()
 
+    def _take_counters(self) -> dict[Key, list[int]]:
+        """Add the changes of tenants' counters to those of the transaction; return those of sessions."""
+        sessions: dict[Key, list[int]] = {}
+        for (tenant, session_id, kind), change in self.counters.items():
+            if session_id is None:
+                counters = self.tenant_counters.setdefault(tenant, [0] * COUNTERS)
+            else:
+                counters = sessions.setdefault((tenant, session_id), [0] * COUNTERS)
+            counters[kind] += change
+        return sessions
+
     async def _flush_edges(self) -> None:
-        by_place: dict[tuple[bool, EdgeType], list[Properties]] = {}
-        for made in self._new_edges:
-            row = made.row
-            at_a = self._elements.get((made.tenant, row["a"]))
-            at_b = self._elements.get((made.tenant, row["b"]))
-            known = at_a is not None and at_b is not None
-            if known:
+        groups: defaultdict[tuple[bool, EdgeType], list[Properties]] = defaultdict(list)
+        for tenant, type, row in self._edge_rows:
+            at_a, at_b = self._elements.get((tenant, row["a"])), self._elements.get((tenant, row["b"]))
+            located = at_a is not None and at_b is not None
+            if located:
                 row["at_a"], row["at_b"] = at_a, at_b
-            by_place.setdefault((known, made.type), []).append(row)
-        for (known, type), rows in by_place.items():
-            statement = statements.CREATE_EDGES_BETWEEN if known else statements.CREATE_EDGES
+            groups[located, type].append(row)
+        for (located, type), rows in groups.items():
+            statement = statements.CREATE_EDGES_BETWEEN if located else statements.CREATE_EDGES
             counters = await do(self.tx, statement[type], rows=rows)
             if counters.relationships_created != len(rows):
                 raise ConcurrentModification
 
-    async def _flush_sessions(self, touched: dict[Key, SessionRef]) -> None:
-        rows: list[Sequence[Any]] = [
-            (*key, session.last_prompt, self._session_counts.pop(key, [0] * COUNTS)) for key, session in touched.items()
-        ]
-        for key, counts in self._session_counts.items():
-            rows.append((*key, self.sessions[key].last_prompt, counts))
-        self._session_counts.clear()
-        if rows:
-            await do(self.tx, statements.CHANGE_SESSIONS, rows=[list(row) for row in rows])
 
-    def _count_planned(self) -> None:
-        for made in self._new_nodes:
-            self.count(made.tenant, made.node.type, 1)
-            if made.node.session_id is not None:
-                self.count_in_session(made.tenant, made.node.session_id, made.node.type, 1)
-        for made, stub in self._filled:
-            self.count(made.tenant, stub.type, -1)
-            self.count(made.tenant, made.node.type, 1)
-            if made.node.session_id is not None:
-                self.count_in_session(made.tenant, made.node.session_id, made.node.type, 1)
-        for made_edge in self._new_edges:
-            self.count(made_edge.tenant, EDGES, 1)
-        for session in self._opened:
-            self.count(session.tenant, ACTIVE_SESSIONS, int(session.active))
-
-    def discard(self) -> None:
-        """Drops what is planned and not yet written."""
-        for planned in self._planned:
-            planned.clear()
-        self._session_counts.clear()
-
-    def forget(self) -> None:
-        """Drops what was read: it has changed beneath. Nothing may be planned and unwritten."""
-        self._nodes.clear()
-        self._elements.clear()
-        self._edges.clear()
-        self.sessions.clear()
-
-
-def _by_type(planned: Iterable[PlannedNode]) -> dict[NodeType, list[Properties]]:
-    found: dict[NodeType, list[Properties]] = {}
-    for made in planned:
-        found.setdefault(made.node.type, []).append(made.properties)
-    return found
+def _by_type(planned: Iterable[tuple[NodeType, Properties]]) -> dict[NodeType, list[Properties]]:
+    groups: defaultdict[NodeType, list[Properties]] = defaultdict(list)
+    for type, properties in planned:
+        groups[type].append(properties)
+    return groups

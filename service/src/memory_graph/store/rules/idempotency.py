@@ -1,4 +1,5 @@
-"""When a repeated creation is the same as what is stored, and what a change leaves as it is (model.mutations)."""
+"""Idempotent creations: whether a repeated one is the same as the stored node or edge, and the parts of a node that no
+update changes (model.mutations)."""
 
 from __future__ import annotations
 
@@ -9,21 +10,21 @@ from memory_graph.model.mutations import UpdateNode
 from memory_graph.model.nodes import Edge, Node, NodeData, PromptData, SessionData, TemplateData
 
 PARENTS = {NodeType.RESPONSE: NodeType.PROMPT, NodeType.TOOL_INVOCATION: NodeType.RESPONSE}
-"""What the parent of a node must be, where that is fixed."""
+"""The type that the parent of a node must have, where that is fixed."""
 
 
-def same_node(stored: Node, asked: Node) -> bool:
-    """Whether creating `asked` again changes nothing."""
-    return stored.type is asked.type and _as_created(stored.data) == _as_created(asked.data)
+def same_node(stored: Node, node: Node) -> bool:
+    """Whether creating `node` again changes nothing."""
+    return stored.type is node.type and _as_created(stored.data) == _as_created(node.data)
 
 
-def same_edge(stored: Edge, asked: Edge) -> bool:
-    """Whether creating `asked` again changes nothing."""
+def same_edge(stored: Edge, edge: Edge) -> bool:
+    """Whether creating `edge` again changes nothing."""
     return (stored.type, stored.from_id, stored.to_id, stored.properties) == (
-        asked.type,
-        asked.from_id,
-        asked.to_id,
-        asked.properties,
+        edge.type,
+        edge.from_id,
+        edge.to_id,
+        edge.properties,
     )
 
 
@@ -34,10 +35,10 @@ def without_count(data: NodeData) -> NodeData:
     return data
 
 
-def updated(asked: UpdateNode, before: Node) -> NodeData:
+def updated(mutation: UpdateNode, before: Node) -> NodeData:
     """New data of a node with what an update cannot change, or only adds to."""
-    data = asked.node.data
-    if asked.adds and isinstance(data, SessionData) and isinstance(before.data, SessionData):
+    data = mutation.node.data
+    if mutation.adds and isinstance(data, SessionData) and isinstance(before.data, SessionData):
         metadata = {**data.metadata, **before.data.metadata}
         return SessionData(metadata=metadata, is_active=before.data.is_active and data.is_active)
     if isinstance(data, PromptData) and isinstance(before.data, PromptData):
@@ -46,7 +47,7 @@ def updated(asked: UpdateNode, before: Node) -> NodeData:
 
 
 def _as_created(data: NodeData) -> NodeData:
-    """What a creation is compared by: whether a session has ended since is not part of it."""
+    """The data that repeated creations are compared by: whether a session has ended since is not part of it."""
     if isinstance(data, SessionData) and not data.is_active:
         return msgspec.structs.replace(data, is_active=True)
     return without_count(data)

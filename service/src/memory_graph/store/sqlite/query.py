@@ -11,6 +11,8 @@ import msgspec
 from memory_graph.model.kinds import NodeType
 from memory_graph.model.queries import NodeFilter
 from memory_graph.store.ids import bounded, to_bytes
+from memory_graph.store.rules.counters import nodes_matching
+from memory_graph.store.sqlite import counts
 from memory_graph.store.sqlite.counts import WHOLE_TENANT
 from memory_graph.store.sqlite.rows import attribute_value, text_scope
 
@@ -27,7 +29,7 @@ class SqlQuery(msgspec.Struct, frozen=True):
     source: str
     values: tuple[Any, ...]
     order: tuple[str, str]
-    counter: tuple[int, int, int | None] | None
+    counter: tuple[int, int, NodeType | None] | None
 
 
 def session_number(connection: apsw.Connection, tenant: int, id: str) -> int | None:
@@ -72,7 +74,7 @@ def _by_index(tenant: int, session: int | None, asked: NodeFilter) -> SqlQuery:
     _having(asked.attributes, tenant, ("v.created_at", "v.n"), where, values)
     counter = None
     if not bounded and not asked.attributes:
-        counter = (tenant, session or WHOLE_TENANT, None if asked.type is None else int(asked.type))
+        counter = (tenant, session or WHOLE_TENANT, asked.type)
     source = f"FROM nodes v INDEXED BY {index} WHERE {' AND '.join(where)}"
     return SqlQuery(source, tuple(values), ("v.created_at", "v.n"), counter)
 
@@ -155,24 +157,11 @@ def page_before(connection: apsw.Connection, asked: SqlQuery, limit: int, key: K
     return [(at, number) for at, number in rows]
 
 
-def _kinds(session: int, type: int | None) -> tuple[str, tuple[int, ...]]:
-    """Which counters add up to a count of nodes; a session is not one of its own."""
-    if type is not None:
-        return "kind = ?", (type,)
-    if session == WHOLE_TENANT:
-        return "kind < 100", ()
-    return "kind < 100 AND kind <> ?", (int(NodeType.SESSION),)
-
-
 def total(connection: apsw.Connection, asked: SqlQuery) -> int:
-    """How many nodes match."""
-    if asked.counter is None:
-        found = connection.execute(f"SELECT count(*) {asked.source}", asked.values).get
-    else:
+    """Return how many nodes match."""
+    if asked.counter is not None:
         tenant, session, type = asked.counter
-        kinds, values = _kinds(session, type)
-        found = connection.execute(
-            f"SELECT sum(count) FROM counts WHERE tenant = ? AND session = ? AND {kinds}", (tenant, session, *values)
-        ).get
-    assert found is None or isinstance(found, int)
-    return found or 0
+        return nodes_matching(counts.read(connection, tenant, session), type, in_session=session != WHOLE_TENANT)
+    count = connection.execute(f"SELECT count(*) {asked.source}", asked.values).get
+    assert isinstance(count, int)
+    return count

@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 
 from memory_graph.model.errors import NotFound
-from memory_graph.model.kinds import Direction, EdgeType, NodeType
+from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.mutations import Event
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.model.queries import (
@@ -28,8 +28,9 @@ from memory_graph.model.queries import (
 from memory_graph.store.commits import Commits
 from memory_graph.store.ids import to_bytes
 from memory_graph.store.rules.causality import ReplayEntry
-from memory_graph.store.sqlite import changes, commits, query, replay, walk
-from memory_graph.store.sqlite.counts import ACTIVE_SESSIONS, EDGES, WHOLE_TENANT
+from memory_graph.store.rules.counters import stats_of
+from memory_graph.store.sqlite import changes, commits, counts, query, replay, walk
+from memory_graph.store.sqlite.counts import WHOLE_TENANT
 from memory_graph.store.sqlite.query import Key
 from memory_graph.store.sqlite.rows import EDGE, NODE, SqliteRows
 from memory_graph.store.sqlite.view import SqliteView
@@ -42,7 +43,6 @@ _ENDS = "CROSS JOIN nodes a ON a.n = g.src CROSS JOIN nodes b ON b.n = g.dst"
 _EDGE_BY_ID = f"SELECT {EDGE} FROM edges g {_ENDS} WHERE g.tenant = ? AND g.id = ?"
 _OUT = f"SELECT {EDGE} FROM edges g INDEXED BY edges_out {_ENDS} WHERE g.tenant = ?1 AND g.src = ?2"
 _IN = f"SELECT {EDGE} FROM edges g INDEXED BY edges_in {_ENDS} WHERE g.tenant = ?1 AND g.dst = ?2"
-_COUNTS = "SELECT kind, count FROM counts WHERE tenant = (SELECT tenant FROM tenants WHERE name = ?) AND session = ?"
 _TOTALS = """SELECT c.kind, sum(c.count) FROM tenants t CROSS JOIN counts c ON c.tenant = t.tenant AND c.session = ?
 GROUP BY c.kind"""
 
@@ -153,11 +153,11 @@ class SqliteReader:
         return SqliteView(self.connection, self.rows, tenant, self.tenant(tenant) or 0, at)
 
     def stats(self, tenant: str) -> Stats:
-        return _stats(self.connection.execute(_COUNTS, (tenant, WHOLE_TENANT)))
+        return stats_of(counts.read(self.connection, self.tenant(tenant) or 0, WHOLE_TENANT))
 
     def totals(self) -> Stats:
         """The sums of the counts of all tenants."""
-        return _stats(self.connection.execute(_TOTALS, (WHOLE_TENANT,)))
+        return stats_of(counts.counters(self.connection.execute(_TOTALS, (WHOLE_TENANT,))))
 
     def changes(self, tenant: str, after: str | None, limit: int, session: str | None) -> list[Event]:
         with self.snapshot():
@@ -178,13 +178,3 @@ class SqliteReader:
 
     def close(self) -> None:
         self.connection.close()
-
-
-def _stats(rows: Iterable[Any]) -> Stats:
-    counts: dict[int, int] = dict(rows)
-    return Stats(
-        nodes=sum(count for kind, count in counts.items() if kind < EDGES),
-        edges=counts.get(EDGES, 0),
-        sessions=counts.get(NodeType.SESSION, 0),
-        active_sessions=counts.get(ACTIVE_SESSIONS, 0),
-    )
