@@ -1,4 +1,4 @@
-"""llm.memory.graph.v1.MemoryGraphService: every rpc reads as request → model → recorder or store → reply."""
+"""llm.memory.graph.v1.MemoryGraphService: every rpc reads as request → model → writer or store → reply."""
 
 from __future__ import annotations
 

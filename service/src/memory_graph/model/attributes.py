@@ -1,4 +1,4 @@
-"""What of a node can be filtered by, and what of it is found by full-text search. Pure functions of its data."""
+"""The filterable attributes and the searchable text of a node. Pure functions of its data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FILTER_PREFIXES = ("metadata.", "custom.")
 
 
 def attributes(data: NodeData) -> Iterator[tuple[str, str]]:
-    """Yields (filter key, value) for everything of a node that Query may filter by. Empty values are left out."""
+    """Yield (filter key, value) for each attribute that Query may filter by. Empty values are left out."""
     for name, value in _named(data):
         if value:
             yield name, value
@@ -54,7 +54,7 @@ def _named(data: NodeData) -> Iterator[tuple[str, str]]:
 
 
 def text(data: NodeData) -> str:
-    """The words full-text search finds a node by; empty for a node without any."""
+    """Return the text that full-text search finds a node by; empty if it has none."""
     match data:
         case PromptData() | ResponseData():
             return data.content

@@ -1,38 +1,38 @@
-"""What a write or a read can be refused for. One hierarchy; the edge (gRPC, REST, CLI) maps it to its own codes."""
+"""The errors of writes and reads, in one hierarchy; gRPC, REST and CLI map them to their own codes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 MAX_SENTENCE = 1_500
-"""Most characters of a sentence about one fault, whatever of a request it repeats."""
+"""Longest sentence about one error, in characters, with what it repeats of a request."""
 _MAX_FIELD = 200
 
 
-def shortened(text: str, most: int = MAX_SENTENCE) -> str:
-    """Text of at most about so many characters: what is too long loses its middle, since the way out is at the end."""
-    if len(text) <= most:
+def shortened(text: str, max_length: int = MAX_SENTENCE) -> str:
+    """Shorten text to about `max_length` characters. It loses its middle, since the way out is at the end."""
+    if len(text) <= max_length:
         return text
-    return f"{text[: most * 2 // 3]} … {text[len(text) - most // 3 :]}"
+    return f"{text[: max_length * 2 // 3]} … {text[len(text) - max_length // 3 :]}"
 
 
-def listed(parts: Iterable[str], most: int = MAX_SENTENCE, separator: str = ", ") -> str:
-    """The first parts as far as about so many characters have room for them, at least one, "and n more"."""
+def listed(parts: Iterable[str], max_length: int = MAX_SENTENCE, separator: str = ", ") -> str:
+    """Join the first parts that fit about `max_length` characters, at least one, and add "and n more"."""
     parts = list(parts)
     size = 0
-    for place, part in enumerate(parts):
+    for index, part in enumerate(parts):
         size += len(part) + len(separator)
-        if place and size > most:
-            return f"{separator.join(parts[:place])}{separator}and {len(parts) - place:,} more"
+        if index and size > max_length:
+            return f"{separator.join(parts[:index])}{separator}and {len(parts) - index:,} more"
     return separator.join(parts)
 
 
 class GraphError(Exception):
-    """Base of every error of the graph; its text is one sentence for the caller."""
+    """The base of every error of the graph; its text is one sentence for the caller."""
 
 
 class NotFound(GraphError):
-    """Something named by id does not exist for this tenant."""
+    """A node, edge or session with this id does not exist for this tenant."""
 
     def __init__(self, kind: str, id: str) -> None:
         super().__init__(f"{kind} {id} does not exist")
@@ -41,7 +41,7 @@ class NotFound(GraphError):
 
 
 class AlreadyExists(GraphError):
-    """The id is taken by something else."""
+    """The id belongs to something else."""
 
     def __init__(self, kind: str, id: str) -> None:
         super().__init__(f"{kind} {id} already exists with other content; use another id, or UpdateNode to change it")
@@ -58,7 +58,7 @@ class SessionClosed(GraphError):
 
 
 class Violation(Exception):
-    """One field that is wrong."""
+    """One wrong field."""
 
     def __init__(self, field: str, description: str) -> None:
         self.field = shortened(field, _MAX_FIELD)

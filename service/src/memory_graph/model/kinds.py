@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class NodeType(IntEnum):
-    """What a node stands for. The numbers are those of the wire contract and of the store."""
+    """The type of a node, with the number of the wire contract and of the store."""
 
     SESSION = 1
     PROMPT = 2
@@ -22,7 +22,7 @@ class NodeType(IntEnum):
 
 
 class EdgeType(IntEnum):
-    """What an edge says, read from its `from` node to its `to` node."""
+    """The type of an edge, read from its `from` node to its `to` node."""
 
     BELONGS_TO = 1
     RESPONDS_TO = 2
@@ -42,7 +42,7 @@ class EdgeType(IntEnum):
 
 
 class Direction(IntEnum):
-    """Which edges of a node: those that leave it, those that reach it, or both."""
+    """The direction of a node's edges: those that leave it, those that reach it, or both."""
 
     OUTGOING = 1
     INCOMING = 2
@@ -50,7 +50,7 @@ class Direction(IntEnum):
 
 
 class LineageDirection(IntEnum):
-    """UPSTREAM: what a node came from. DOWNSTREAM: what came of it."""
+    """The direction of a lineage. UPSTREAM: the causes of a node. DOWNSTREAM: its effects."""
 
     UPSTREAM = 1
     DOWNSTREAM = 2
@@ -58,7 +58,7 @@ class LineageDirection(IntEnum):
 
 
 class EventType(IntEnum):
-    """What a change feed event reports."""
+    """The type of a change feed event."""
 
     NODE_CREATED = 1
     NODE_UPDATED = 2

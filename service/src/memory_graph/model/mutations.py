@@ -1,4 +1,4 @@
-"""What can be done to a graph: every write, whatever its source, is a tuple of these in one `Write`.
+"""The mutations of a graph: every write, whatever its source, is a tuple of these in one `Write`.
 
 A `Write` is atomic: all of its mutations are committed, or none. The store applies them in order.
 """
@@ -20,15 +20,14 @@ class CreateNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     edges: from or to this node; `BELONGS_TO` among them.
     parent_id: the node whose session this node belongs to (the prompt of a response, the response of a tool
-    invocation); where
-        it is None, `node.session_id` says it. An unknown parent or session is `NotFound`; a closed session is
-        `SessionClosed`.
+        invocation); None: the session is `node.session_id`. An unknown parent or session is `NotFound`; a closed
+        session is `SessionClosed`.
     follows_edge_id: for prompts: the id for the FOLLOWS edge to the session's last prompt, if the session has one.
     counts_use_of: the template whose usage_count rises by one with this node.
-    observed: the node was seen happening elsewhere and is told of here, perhaps twice, late, or after what refers to
-    it. Then a node that exists is left as it is, whatever its data (its edges too), and yielded as stored; a stub
-    (`nodes.is_stub`) becomes this node instead, from its created_at on, with its type, session and edges, and is
-    reported as NODE_UPDATED; a closed session takes it in. `known_at` before that still sees the stub.
+    observed: the node comes from an event, perhaps twice, late, or after events that refer to it. Then a node that
+        exists stays as it is, whatever its data (its edges too), and is returned as stored. A stub (`nodes.is_stub`)
+        becomes this node, from its created_at on, with its type, session and edges, and is reported as NODE_UPDATED;
+        `known_at` before that still sees the stub. A closed session accepts the node.
     """
 
     node: Node
@@ -42,13 +41,11 @@ class CreateNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class UpdateNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Replaces the data of a node; the version before it stays readable by `as_of` and `known_at`.
 
-    id, type, session_id and created_at stay what they are; a template keeps its usage_count. Setting `is_active`
-    of a session to False
-    is what CloseSession does, and is reported as SESSION_CLOSED. An unknown id is `NotFound`.
+    id, type, session_id and created_at stay what they are; a template keeps its usage_count. CloseSession sets
+    `is_active` of a session to False, which is reported as SESSION_CLOSED. An unknown id is `NotFound`.
 
-    adds: what a session says already stands, and the metadata it does not have yet are added to it, whoever else adds
-    some at the same time; is_active False closes it, True does not open it again. Where that adds nothing, nothing
-    changes and nothing is reported.
+    adds: a session keeps its metadata and gets the keys that it does not have yet, also under concurrent additions;
+        is_active False closes it, True does not open it again. An addition without effect is not reported.
     """
 
     node: Node
@@ -58,9 +55,8 @@ class UpdateNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class DeleteNode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Ends a node and its edges, and for a session all of its nodes with theirs.
 
-    A prompt in the middle of a session's FOLLOWS chain is taken out of it: its successor follows its predecessor,
-    by an edge with the id
-    `relink_edge_id`. An unknown id is `NotFound`.
+    A prompt in the middle of a session's FOLLOWS chain is taken out of it: its successor follows its predecessor, by an
+    edge with the id `relink_edge_id`. An unknown id is `NotFound`.
     """
 
     node_id: str
@@ -108,9 +104,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a committed `Write` did: for each mutation the node or edge as it is stored now (None for a deletion).
+    """The result of a committed `Write`: for each mutation the node or edge as it is stored now (None for a deletion).
 
-    created: how many nodes and edges asked for were new (repeated creates do not count; derived edges neither).
+    created: the number of new nodes and edges among the mutations, without repeated creates and derived edges.
     """
 
     results: tuple[Node | Edge | None, ...]

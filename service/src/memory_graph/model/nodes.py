@@ -15,7 +15,7 @@ class _Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
 
 
 class TokenUsage(_Value, frozen=True, kw_only=True):
-    """Tokens a response cost."""
+    """The tokens of a response."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -23,7 +23,7 @@ class TokenUsage(_Value, frozen=True, kw_only=True):
 
 
 class PromptMetadata(_Value, frozen=True, kw_only=True):
-    """How a prompt was sent. `custom` may carry `agent_id` and `references`, from which edges are made."""
+    """The settings of a prompt. `custom` may carry `agent_id` and `references`, which become edges."""
 
     model: str = ""
     temperature: float = 0.0
@@ -33,7 +33,7 @@ class PromptMetadata(_Value, frozen=True, kw_only=True):
 
 
 class ResponseMetadata(_Value, frozen=True, kw_only=True):
-    """How a response ended. `custom` may carry `transfer_to_agent_id`, from which an edge is made."""
+    """The end of a response. `custom` may carry `transfer_to_agent_id`, which becomes an edge."""
 
     model: str = ""
     finish_reason: str = ""
@@ -71,7 +71,7 @@ class ResponseData(_Value, frozen=True, kw_only=True, tag=3):
 
 
 class ToolInvocationData(_Value, frozen=True, kw_only=True, tag=4):
-    """`parameters` and `result` are JSON text."""
+    """A tool call. `parameters` and `result` are JSON text."""
 
     response_id: str
     tool_name: str
@@ -93,7 +93,7 @@ class AgentData(_Value, frozen=True, kw_only=True, tag=5):
 
 
 class TemplateData(_Value, frozen=True, kw_only=True, tag=6):
-    """`usage_count` is kept by the store: what a writer puts there is ignored."""
+    """A template. The store counts `usage_count`; the value of a writer is ignored."""
 
     name: str
     template_text: str
@@ -163,15 +163,15 @@ DATA_TYPES: dict[NodeType, type[NodeData]] = {
     NodeType.PERFORMANCE_METRIC: MetricData,
     NodeType.ERROR: ErrorData,
 }
-"""Which data each node type carries."""
+"""The data of each node type."""
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A node as the graph holds it.
+    """A node of the graph.
 
-    created_at and updated_at: when the writer says it happened (valid time). recorded_at: when the store
-    learned of this version (0 until it is stored). session_id: the session a node belongs to, itself for a session,
-    None for nodes of no session (agents, templates, models).
+    created_at and updated_at: valid time, as the writer says. recorded_at: when the store learned of this version (0
+    until it is stored). session_id: the session of the node, itself for a session, None for nodes without session
+    (agents, templates, models).
     """
 
     id: str
@@ -196,15 +196,14 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 STUB = InvocationData(model_id="")
-"""The data of a node that is known only because another names it: an invocation of no model, which nobody can write
-otherwise."""
+"""The data of a node that only a reference to it has created: an invocation of no model, which nobody can write."""
 
 
 def is_stub(node: Node) -> bool:
-    """Whether a node stands for one that has not been told of yet. It belongs to no session."""
+    """Return whether a node stands for one that has not come yet. A stub belongs to no session."""
     return node.type is NodeType.INVOCATION and node.data == STUB
 
 
 def stub(id: str, at: int) -> Node:
-    """A node to point at until the one with this id is told of. at: when it was named, in nanoseconds."""
+    """Make a node to point at until the one with this id comes. at: time of the reference, in nanoseconds."""
     return Node(id=id, type=NodeType.INVOCATION, data=STUB, created_at=at, updated_at=at)

@@ -1,4 +1,4 @@
-"""Numbers in text that others write. Python's own `int` and `float` also take underscores, spaces and any digits."""
+"""Strict parsing of numbers. Python's own `int` and `float` also accept underscores, spaces and any digits."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import re
 
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 _NUMBER = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
-_MOST = 2**63 - 1
+_INT64_MAX = 2**63 - 1
 
 
 def whole(text: str) -> int | None:
-    """A whole number of decimal digits that fits 64 bits; None for other text."""
-    found = int(text) if _WHOLE.fullmatch(text) else None
-    return found if found is not None and -_MOST - 1 <= found <= _MOST else None
+    """Parse a whole number in decimal digits that fits 64 bits; None for other text."""
+    value = int(text) if _WHOLE.fullmatch(text) else None
+    return value if value is not None and -_INT64_MAX - 1 <= value <= _INT64_MAX else None
 
 
 def number(text: str) -> float | None:
-    """A finite number as JSON writes it; None for other text."""
-    found = float(text) if _NUMBER.fullmatch(text) else None
-    return found if found is not None and math.isfinite(found) else None
+    """Parse a finite number in the notation of JSON; None for other text."""
+    value = float(text) if _NUMBER.fullmatch(text) else None
+    return value if value is not None and math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""What can be asked of a graph."""
+"""The queries of a graph and their results."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ MAX_DEPTH = 10
 
 
 class NodeFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which nodes: every condition given must hold.
+    """The conditions of a query; every condition that is set must hold.
 
     session_id: nodes that belong to the session; the session itself is not among them.
     after, before: bounds of created_at, inclusive, in nanoseconds.
     attributes: exact values of indexed attributes by name, as `memory_graph.model.attributes` yields them.
-    text: words that all occur in the node's text.
+    text: words that must all occur in the node's text.
     """
 
     session_id: str | None = None
@@ -30,7 +30,7 @@ class NodeFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """A page of nodes, newest first, and how many there are without limit and offset."""
+    """A page of nodes, newest first, and the number of all without limit and offset."""
 
     nodes: list[Node]
     total_count: int
@@ -65,7 +65,7 @@ class Traversal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Path(msgspec.Struct, frozen=True):
-    """nodes has one element more than edges; edges[i] joins nodes[i] and nodes[i + 1], in either direction."""
+    """A path. nodes has one element more than edges; edges[i] joins nodes[i] and nodes[i + 1], in either direction."""
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
@@ -81,10 +81,10 @@ class LineageQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LineageStep(msgspec.Struct, frozen=True):
-    """A node of a lineage, by its shortest distance in edges: negative upstream, positive downstream, 0 the node
-    asked for.
+    """A node of a lineage with its shortest distance in edges: negative upstream, positive downstream, 0 for the
+    queried node.
 
-    edge: the one by which it was reached first, None at distance 0.
+    edge: the edge that reached it first, None at distance 0.
     """
 
     node: Node
@@ -100,7 +100,7 @@ class ReplayStep(msgspec.Struct, frozen=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """How much a tenant's graph holds now."""
+    """The current size of a tenant's graph."""
 
     nodes: int
     edges: int

@@ -8,5 +8,5 @@ the change feed, so what is deleted from it leaves no trace."""
 
 
 def is_ephemeral(tenant: str) -> bool:
-    """Whether a tenant's data is deleted without trace, and nobody is told of it."""
+    """Return whether a tenant's data is deleted without trace and reported to nobody."""
     return tenant == SMOKE_TEST_TENANT
