@@ -27,10 +27,10 @@ def leads(page: str, target: str) -> bool:
 
 def test_every_page_that_a_file_names_exists() -> None:
     """Docstrings, comments and messages name pages by their path: docs/how-to/…, docs/decisions/0004."""
-    found = subprocess.run(
+    output = subprocess.run(
         ["git", "grep", "-hoE", r"docs/[a-z][a-z0-9/-]*(\.md)?"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.split()
-    pages_named = {name for name in found if name.endswith(".md") or re.search(r"decisions/\d{4}", name)}
+    pages_named = {name for name in output if name.endswith(".md") or re.search(r"decisions/\d{4}", name)}
     assert pages_named
     missing = [name for name in pages_named if not list(ROOT.glob(name.removesuffix(".md") + "*.md"))]
     assert sorted(missing) == []

@@ -35,7 +35,7 @@ def _commands(command: click.Command, parent: click.Context | None, name: str) -
     yield name, listing(command.get_help(context).partition(_SETTINGS)[0])
     if isinstance(command, click.Group):
         for child in command.list_commands(context):
-            found = command.get_command(context, child)
-            assert found is not None
-            if not found.hidden:
-                yield from _commands(found, context, f"{name} {child}")
+            subcommand = command.get_command(context, child)
+            assert subcommand is not None
+            if not subcommand.hidden:
+                yield from _commands(subcommand, context, f"{name} {child}")

@@ -13,8 +13,8 @@ def document(title: str, source: str, *sections: str) -> str:
 
     source: what the page is generated from, in Markdown.
     """
-    note = paragraph(f"Generated from {source} by `make docs`: change it there.")
-    return "\n\n".join((f"# {title}", note, *sections)) + "\n"
+    origin = paragraph(f"Generated from {source} by `make docs`: change it there.")
+    return "\n\n".join((f"# {title}", origin, *sections)) + "\n"
 
 
 def paragraph(text: str) -> str:

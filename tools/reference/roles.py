@@ -37,19 +37,19 @@ def _sections(folder: Path) -> Iterator[str]:
         specs = yaml.safe_load((folder / name / "meta/argument_specs.yml").read_text())["argument_specs"]
         main, *others = sorted(specs.items(), key=lambda item: item[0] != "main")
         yield f"## {name}"
-        yield from _entry_point(main[1], known={})
+        yield from _entry_point(main[1], main_options={})
         for entry_point, spec in others:
             yield f"### {name}: {entry_point}"
-            yield from _entry_point(spec, known=main[1].get("options", {}))
+            yield from _entry_point(spec, main_options=main[1].get("options", {}))
 
 
-def _entry_point(spec: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[str]:
+def _entry_point(spec: Mapping[str, Any], main_options: Mapping[str, Any]) -> Iterator[str]:
     yield paragraph(_text(spec.get("description") or spec["short_description"]))
     options = spec.get("options", {})
-    own = {name: option for name, option in options.items() if known.get(name) != option}
-    if own:
-        yield table(("variable", "type", "default", "meaning"), _rows(own, ""))
-    if len(own) < len(options):
+    specific = {name: option for name, option in options.items() if main_options.get(name) != option}
+    if specific:
+        yield table(("variable", "type", "default", "meaning"), _rows(specific, ""))
+    if len(specific) < len(options):
         yield "It also takes the variables of the role."
 
 
@@ -70,8 +70,8 @@ def _default(option: Mapping[str, Any]) -> str:
     value = option.get("default")
     if value is None:
         return ""
-    shown = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else _yaml(value)
-    return code(shown) if shown else "empty"
+    rendered = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else _yaml(value)
+    return code(rendered) if rendered else "empty"
 
 
 def _yaml(value: object) -> str:

@@ -77,8 +77,8 @@ class _File:
             yield paragraph(self._comment(*path))
 
     def _methods(self, number: int) -> Iterator[list[str]]:
-        for place, method in enumerate(self._file.service[number].method):
-            comment = self._comment(_SERVICE, number, _METHOD, place)
+        for index, method in enumerate(self._file.service[number].method):
+            comment = self._comment(_SERVICE, number, _METHOD, index)
             assert comment, f"the rpc {method.name} has no comment"
             request = "stream " * method.client_streaming + self._link(method.input_type)
             response = "stream " * method.server_streaming + self._link(method.output_type)
@@ -86,12 +86,12 @@ class _File:
 
     def _fields(self, number: int) -> Iterator[list[str]]:
         message = self._file.message_type[number]
-        for place, field in enumerate(message.field):
+        for index, field in enumerate(message.field):
             yield [
                 str(field.number),
                 code(field.name),
                 self._type(message, field),
-                self._comment(_MESSAGE, number, _FIELD, place),
+                self._comment(_MESSAGE, number, _FIELD, index),
             ]
 
     def _type(self, message: pb.DescriptorProto, field: pb.FieldDescriptorProto) -> str:
@@ -115,5 +115,9 @@ class _File:
 
     def _link(self, name: str) -> str:
         short = name.rpartition(".")[2]
-        known = [message.name for message in self._file.message_type] + [enum.name for enum in self._file.enum_type]
-        return f"[{short}](#{short.lower()})" if short in known and self._file.package in name else name.lstrip(".")
+        local_names = [message.name for message in self._file.message_type] + [
+            enum.name for enum in self._file.enum_type
+        ]
+        return (
+            f"[{short}](#{short.lower()})" if short in local_names and self._file.package in name else name.lstrip(".")
+        )

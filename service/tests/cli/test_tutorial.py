@@ -77,10 +77,10 @@ def test_the_tutorial_does_what_it_shows(serve: Serve, tmp_path: Path) -> None:
         else:
             assert block.info in {"text", *NOT_RUN}, f"nobody runs a block of {block.info}"
     outputs = run(commands, tmp_path, serve())
-    for command, output, shown in zip(commands, outputs, expected, strict=True):
-        if shown is not None:
-            assert comparable(output) == comparable(shown), command
-    assert sum(shown is not None for shown in expected) == 6
+    for command, output, expected_output in zip(commands, outputs, expected, strict=True):
+        if expected_output is not None:
+            assert comparable(output) == comparable(expected_output), command
+    assert sum(expected_output is not None for expected_output in expected) == 6
 
 
 def test_the_program_of_the_readme_runs(serve: Serve, tmp_path: Path) -> None:

@@ -20,6 +20,6 @@ def test_every_metric_of_a_server_is_on_the_page(serve: Serve) -> None:
         for name, kind in (row.split("|")[1:3] for row in PAGE.read_text().splitlines() if row.startswith("| `"))
     }
     ours = [name for name in families if "memory_graph" in name or "circuit_breaker" in name]
-    shown = {(name, families[name]) for name in ours if not name.endswith("_created")}
-    assert len(shown) > 20
-    assert shown - listed == set()
+    reported = {(name, families[name]) for name in ours if not name.endswith("_created")}
+    assert len(reported) > 20
+    assert reported - listed == set()
