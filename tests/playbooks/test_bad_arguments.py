@@ -1,117 +1,67 @@
-"""What can be refused without asking a cluster: one sentence each, and nothing is written."""
+"""Arguments that are refused without asking a cluster, end to end; every sentence has a unit test in the collection."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAYBOOKS = ROOT / "playbooks"
 
 
-@pytest.mark.parametrize(
-    ("variables", "sentence"),
-    [
-        pytest.param(
-            {"memory_graph_replica": 1},
-            "memory_graph_replica is not a variable of role memory_graph; did you mean memory_graph_replicas?",
-            id="unknown-variable",
-        ),
-        pytest.param(
-            {"memory_graph_store": "sqlite3"},
-            "value of memory_graph_store must be one of: embedded, neo4j, got: sqlite3",
-            id="unknown-choice",
-        ),
-        pytest.param(
-            {"memory_graph_max_connections": "many"},
-            "memory_graph_max_connections is 'many': give a whole number",
-            id="mistyped",
-        ),
-        pytest.param(
-            {"memory_graph_resources": {"request": {"cpu": 1}}},
-            "memory_graph_resources.request. Supported parameters include: limits, requests",
-            id="unknown-key",
-        ),
-        pytest.param(
-            {"memory_graph_storage_size": "lots"},
-            "memory_graph_storage_size is 'lots', which is no quantity: write a number, with a unit of Kubernetes",
-            id="no-quantity",
-        ),
-        pytest.param(
-            {"memory_graph_resources": {"requests": {"cpu": "1OOm"}}, "memory_graph_quota": {"pods": -1}},
-            "memory_graph_resources.requests.cpu is '1OOm', which is no quantity: write a number, with a unit of"
-            " Kubernetes where it has one, as 10Gi, 500M, 250m or 2 — memory_graph_quota.pods is -1, which is negative",
-            id="no-quantity-below",
-        ),
-        pytest.param(
-            {"memory_graph_replicas": 3},
-            "memory_graph_replicas is 3, but the embedded store has one writer: set it to 1",
-            id="replicas",
-        ),
-        pytest.param({"memory_graph_image": "memory-graph"}, "does not say which version runs", id="image-without-tag"),
-        pytest.param(
-            {"memory_graph_image": "host.invalid:5000/memory-graph:latest"},
-            "does not say which version runs",
-            id="latest",
-        ),
-        pytest.param({"memory_graph_tls": True}, "nothing gives tls.crt, tls.key: set", id="tls-without-secret"),
-        pytest.param(
-            {"memory_graph_tls_client_auth": True},
-            "client certificates need TLS, set memory_graph_tls: true",
-            id="mtls",
-        ),
-        pytest.param(
-            {"memory_graph_plugins_source": "image"}, "memory_graph_plugins_image is empty", id="plugins-without-image"
-        ),
-        pytest.param(
-            {"memory_graph_kafka_bootstrap_servers": ["kafka:9092"]},
-            "memory_graph_store is embedded: workers write the graph too, and a file has one process; set"
-            " memory_graph_store: neo4j",
-            id="workers-beside-the-embedded-store",
-        ),
-        pytest.param(
-            {"memory_graph_store": "neo4j", "memory_graph_neo4j_uri": "neo4j://neo4j:secret@graph.example:7687"},
-            "memory_graph_neo4j_uri is neo4j://…@graph.example:7687: write it like neo4j://graph.example:7687",
-            id="neo4j-uri",
-        ),
-        pytest.param(
-            {"memory_graph_store": "neo4j", "memory_graph_neo4j_ca_secret": "graph-ca"},
-            "memory_graph_neo4j_uri bolt://neo4j:7687 checks no certificate: write it with +s",
-            id="ca-without-tls",
-        ),
-        pytest.param(
-            {"memory_graph_store": "neo4j", "memory_graph_replicas": 4, "memory_graph_replicas_max": 3},
-            "the most cannot be less than the least",
-            id="most-below-least",
-        ),
-        pytest.param(
-            {"memory_graph_store": "neo4j", "memory_graph_kafka_bootstrap_servers": ["kafka", "kafka-2:9092"]},
-            "memory_graph_kafka_bootstrap_servers has kafka: write each like kafka-1.example:9092",
-            id="broker-without-port",
-        ),
-        pytest.param(
-            {
-                "memory_graph_store": "neo4j",
-                "memory_graph_kafka_bootstrap_servers": ["kafka:9092"],
-                "memory_graph_kafka_ca_secret": "kafka-ca",
-            },
-            "memory_graph_kafka_security_protocol is PLAINTEXT, which checks no certificate",
-            id="kafka-ca-without-tls",
-        ),
-        pytest.param(
-            {"memory_graph_store": "neo4j", "memory_graph_worker_replicas": 0},
-            "there must be one worker at least",
-            id="no-workers",
-        ),
-        pytest.param(
-            {"memory_graph_drain_seconds": 60}, "a pod takes up to 60 seconds to stop", id="grace-shorter-than-drain"
-        ),
-    ],
-)
-def test_refused(playbooks, variables: dict[str, object], sentence: str) -> None:
-    assert sentence in playbooks.refused("render", memory_graph_render_directory="/nonexistent/never-made", **variables)
+def test_arguments_of_another_type_are_all_named_and_secrets_not_shown(playbooks) -> None:
+    refused = playbooks.refused(
+        "render",
+        memory_graph_render_directory="/nonexistent/never-made",
+        memory_graph_tolerations="graph",
+        memory_graph_replicas="1.5",
+        memory_graph_tls_key=["s3cret"],
+    )
+    for sentence in (
+        "memory_graph_tolerations is 'graph': give a list",
+        "memory_graph_replicas is '1.5': give a whole number",
+        "memory_graph_tls_key is of another type: give a text",
+    ):
+        assert sentence in refused
+    assert "s3cret" not in refused
 
 
 def test_a_quantity_that_is_none_is_refused_before_a_cluster_is_made(playbooks, tmp_path: Path) -> None:
     playbooks.environment = {"KUBECONFIG": str(tmp_path / "none"), "DOCKER_HOST": f"unix://{tmp_path}/no-docker"}
-    said = playbooks.refused("local", memory_graph_storage_size="lots")
-    assert "memory_graph_storage_size is 'lots', which is no quantity" in said
-    assert "no-docker" not in said
+    refused = playbooks.refused("local", memory_graph_storage_size="lots")
+    assert "memory_graph_storage_size is 'lots', which is no quantity" in refused
+    assert "no-docker" not in refused
+
+
+def test_more_workers_than_partitions_are_refused_before_anything_is_deployed(playbooks) -> None:
+    playbooks.inventory = "inventories/production"
+    variables = {"memory_graph_worker_replicas_max": 60, "memory_graph_kubeconfig": "/nonexistent/kubeconfig"}
+    refused = playbooks.refused("deploy", **variables)
+    sentence = "memory_graph_worker_replicas_max is 60, but the topics they read have 40 partitions together"
+    assert sentence in refused
+    assert refused.count("failed ") == 1
+    assert "nonexistent" not in refused
+
+
+@pytest.mark.parametrize("name", ["preflight", "diff", "deploy"])
+def test_a_playbook_checks_the_arguments_of_all_roles_first(name: str) -> None:
+    (play,) = yaml.safe_load((PLAYBOOKS / f"{name}.yml").read_text())
+    first = play["tasks"][0]
+    assert first["ansible.builtin.include_tasks"] == "tasks/check_arguments.yml"
+
+
+def test_the_permissions_of_the_brokers_are_derived_after_their_arguments_are_checked() -> None:
+    (play,) = yaml.safe_load((PLAYBOOKS / "permissions.yml").read_text())
+    roles = [task["ansible.builtin.include_role"]["name"].rpartition(".")[2] for task in play["tasks"]]
+    assert roles == ["neo4j", "kafka", "memory_graph"]
+
+
+def test_the_feed_has_one_name_for_brokers_and_workers(playbooks, tmp_path: Path) -> None:
+    playbooks.inventory = "inventories/production"
+    rendered = playbooks.run("render", memory_graph_render_directory=str(tmp_path), kafka_events_topic="acme.changes")
+    assert rendered.returncode == 0, rendered.stdout
+    objects = [yaml.safe_load(file.read_text()) for file in tmp_path.glob("*.yaml")]
+    (settings,) = (item["data"] for item in objects if item["kind"] == "ConfigMap")
+    assert settings["KAFKA_EVENTS_TOPIC"] == "acme.changes"

@@ -112,11 +112,14 @@ class Role:
         self.refuse(problems + wrong)
         self.arguments = arguments
         self.public_arguments = {
-            name.removeprefix(f"{self.spec.name}_"): value
-            for name, value in arguments.items()
-            if not options[name].get("no_log")
+            self._bare(name): value for name, value in arguments.items() if not options[name].get("no_log")
         }
         self.variables.update({name: value for name, value in arguments.items() if value is not None})
+        self.variables["role_arguments"] = {self._bare(name): value for name, value in arguments.items()}
+
+    def _bare(self, name: str) -> str:
+        """Return the name of an argument without the prefix of the role."""
+        return name.removeprefix(f"{self.spec.name}_")
 
     def describe(self, components: str) -> None:
         """Evaluate the results of other roles; all their objects are ``component_objects`` then."""
@@ -139,8 +142,9 @@ class Role:
         yield from role.value(f"__{name}_results").items()
 
     def _read(self, folder: str) -> dict[str, Any]:
-        """Read a file of variables, whose templates are trusted as the role's own are."""
-        file = self.path / folder / "main.yml"
-        if not file.exists():
-            return {}
-        return dict(self._loader.load_from_file(str(file), trusted_as_template=True) or {})
+        """Read ``main.yml`` or all files of ``main/``, whose templates are trusted as the role's own are."""
+        files = [*(self.path / folder).glob("main.yml"), *sorted((self.path / folder / "main").glob("*.yml"))]
+        variables: dict[str, Any] = {}
+        for file in files:
+            variables |= self._loader.load_from_file(str(file), trusted_as_template=True) or {}
+        return variables

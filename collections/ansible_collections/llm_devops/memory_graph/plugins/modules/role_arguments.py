@@ -33,7 +33,8 @@ options:
   problems:
     description:
       - Name of a variable that is a list of sentences about arguments that cannot work together; the task fails by any.
-      - It is evaluated with the converted arguments, like what follows.
+      - It is evaluated with the converted arguments, like what follows. They are the variable C(role_arguments) too, by
+        their names without the prefix of the role, so that a filter can have all of them.
     type: str
   quantities:
     description:
