@@ -30,4 +30,4 @@ def test_table_has_each_problem_with_its_way_out(
 
 def test_verbose_shows_what_passed(playbooks, image: str) -> None:
     shown = playbooks.run("preflight", "-v", memory_graph_image=image)
-    assert '"check": "pod-security"' in shown.stdout, shown.stdout
+    assert '"check": "admission"' in shown.stdout, shown.stdout

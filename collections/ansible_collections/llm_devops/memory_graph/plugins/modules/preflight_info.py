@@ -11,13 +11,17 @@ short_description: Find everything that would stop a release, before anything is
 version_added: 0.1.0
 description:
   - Checks the API server's version, the namespace, kinds, every permission the release needs, storage classes and
-    their access modes, metrics APIs, Pod Security, quotas, limit ranges, whether the nodes can take all pods, images,
-    and the objects that are referred to.
+    their access modes, metrics APIs, whether the API server admits the pods, quotas, limit ranges, whether there is a
+    node for the pods of each workload, images, and the objects that are referred to.
+  - Whether pods are admitted is the API server's answer to a dry run of one Pod for each workload, named after it with
+    C(-preflight). It knows Pod Security, limit ranges, service accounts, priority and runtime classes, webhooks and
+    policies. In a namespace that does not exist yet, and without the right to create that Pod, the most common rules
+    are computed instead.
   - All problems are reported at once, each with the way out. What may not be read is a note that says so.
 notes:
   - Whether a registry serves an image can only be known by pulling it. What is said is which nodes have it already.
-  - Room on the nodes is computed from requests, node selectors, required node affinity and taints, not from what
-    depends on other pods.
+  - Whether a pod finds a node is computed from what nodes have in all, node selectors, required node affinity and
+    taints. Room beside other pods is the scheduler's to find.
 extends_documentation_fragment: [llm_devops.memory_graph.auth]
 author: [llm-devops (@llm-devops)]
 options:
@@ -46,7 +50,7 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Reads only.
+    description: Writes nothing.
 """
 
 EXAMPLES = r"""

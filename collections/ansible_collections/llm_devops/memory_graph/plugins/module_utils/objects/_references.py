@@ -49,7 +49,11 @@ class Reference:
 
 def outside(objects: list[Object]) -> list[Reference]:
     """What the release names and does not bring, nor lets a controller make."""
-    brought = {(item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"]) for item in objects}
+    brought = {
+        (item["kind"], "" if item["kind"] in CLUSTER_SCOPED else item["metadata"].get("namespace", ""),
+         item["metadata"]["name"])
+        for item in objects
+    }  # fmt: skip
     brought |= {("Secret", item["metadata"].get("namespace", ""), made) for item in objects for made in _made(item)}
     found: dict[Reference, set[str]] = {}
     for one in _all(objects):

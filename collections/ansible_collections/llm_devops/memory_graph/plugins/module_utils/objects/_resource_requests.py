@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from .._json import integer, mapping, text
+from .._json import integer, mapping, mappings, text
 from ._manifest import Object
 from ._quantity import parse
 
@@ -19,18 +19,19 @@ COMPUTE = ("cpu", "memory", "ephemeral-storage")
 
 @dataclass(frozen=True)
 class Pods:
-    """The pods one workload wants. ``selector`` finds those it has; a DaemonSet's number is its nodes', here 0.
+    """The pods of one workload. A DaemonSet's number is its nodes', here 0.
 
-    ``surge`` more must run for a moment when a rolling update may not take one away first.
+    ``metadata`` is the template's, ``claims`` are the names of a StatefulSet's claim templates. ``surge`` more pods
+    must run for a moment when a rolling update may not take one away first.
     """
 
     owner: str
     namespace: str
     replicas: int
     spec: Object
-    labels: dict[str, str]
-    selector: dict[str, str]
+    metadata: Object
     surge: int = 0
+    claims: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -52,12 +53,12 @@ def pods(objects: Iterable[Object]) -> Iterator[Pods]:
             template = ((spec.get("jobTemplate") or {}).get("spec") or {}).get("template")
         if kind not in WORKLOADS or not template:
             continue
-        labels = (template.get("metadata") or {}).get("labels") or {}
         name, namespace = item["metadata"]["name"], item["metadata"].get("namespace", "")
         count = max(_count(kind, spec), least.get((namespace, kind, name), 0))
+        claim_names = tuple(text(claim, "metadata", "name") for claim in mappings(spec, "volumeClaimTemplates"))
         yield Pods(
-            f"{kind}/{name}", namespace, count, template.get("spec") or {}, labels,
-            (spec.get("selector") or {}).get("matchLabels") or {}, _surge(kind, spec, count),
+            f"{kind}/{name}", namespace, count, template.get("spec") or {}, template.get("metadata") or {},
+            _surge(kind, spec, count), claim_names,
         )  # fmt: skip
 
 
@@ -174,15 +175,3 @@ def _add_object(item: Object, add: Any) -> None:
         add("services.nodeports", ports)
         if spec["type"] == "LoadBalancer":
             add("services.loadbalancers", 1)
-
-
-def unstated(objects: Iterable[Object], namespace: str, resource: str,
-             defaults: Mapping[str, Mapping[str, str]]) -> list[str]:  # fmt: skip
-    """Owners with a container that says no ``resource``, such as ``limits.cpu``: a quota on it refuses their pods."""
-    here = (owner for owner in pods(objects) if owner.namespace == namespace)
-    wanted = f"requests.{resource}" if resource in COMPUTE else resource
-    found = (
-        owner.owner for owner in here
-        if any(wanted not in of_container(item, defaults) for item in containers(owner.spec))
-    )  # fmt: skip
-    return list(found) if wanted.startswith(("requests.", "limits.")) and wanted.partition(".")[2] in COMPUTE else []

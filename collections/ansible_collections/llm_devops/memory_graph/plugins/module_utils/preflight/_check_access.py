@@ -14,6 +14,7 @@ from ..objects._manifest import Object
 from ..objects._namespaces import absent_namespaces
 from . import _permissions
 from ._context import PreflightContext
+from ._dry_run_pod import POD_REFERENCES
 from ._permissions import RBAC, Need
 
 OLDEST = (1, 27)
@@ -124,6 +125,8 @@ def _few(names: list[str], most: int = 5) -> str:
 
 def references(context: PreflightContext) -> None:
     for one in _references.outside(context.objects):
+        if one.kind in POD_REFERENCES and one.owner not in context.not_asked:
+            continue  # the API server looked it up when it was asked about the pod
         there: Object | None = {}
         if one.namespace not in context.absent:
             there = context.read(one.path, f"whether {one.kind} {one.name!r} exists")

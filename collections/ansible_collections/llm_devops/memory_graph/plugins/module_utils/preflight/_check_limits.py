@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Preflight: what the namespace allows: Pod Security, ResourceQuota, LimitRange; and storage and metrics."""
+"""Preflight: ResourceQuota and LimitRange as the namespace will have them; storage classes and metrics APIs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from .._json import mapping, mappings
 from ..objects import _resource_requests
 from ..objects._manifest import Object
 from ..objects._quantity import parse, show
-from . import _pod_security, _storage_classes
+from ..objects._resource_requests import Pods
+from . import _storage_classes
 from ._context import PreflightContext
 
 
@@ -82,29 +83,6 @@ def metrics(context: PreflightContext) -> None:
             )
 
 
-def pod_security(context: PreflightContext) -> None:
-    for namespace in sorted({owner.namespace for owner in _resource_requests.pods(context.objects)}):
-        level = _enforced(context, namespace)
-        for owner in (one for one in _resource_requests.pods(context.objects) if one.namespace == namespace):
-            lacking = _pod_security.lacks(level, owner.spec)
-            if lacking:
-                context.add_problem(
-                    f"{owner.owner} does not meet the namespace's level {level}: {', '.join(lacking)}",
-                    "set it so in the pod's and its containers' securityContext",
-                )
-
-
-def _enforced(context: PreflightContext, namespace: str) -> str:
-    own = next((item for item in context.of_kind("Namespace") if item["metadata"]["name"] == namespace), {})
-    live = None
-    if namespace not in context.absent:
-        live = context.read(f"/api/v1/namespaces/{namespace}", "the Pod Security level")
-    labels: dict[str, Any] = {}
-    for item in (live or {}, own):
-        labels |= mapping(item, "metadata", "labels")
-    return str(labels.get(_pod_security.ENFORCE, "privileged"))
-
-
 def _both(context: PreflightContext, kind: str, plural: str) -> list[tuple[Object, Object]]:
     """``(as it will be, as it is)`` of the release's own and the namespace's other objects of a kind."""
     own = {
@@ -154,11 +132,6 @@ def quota(context: PreflightContext) -> None:
                 context.add_note(
                     f"a rolling update needs {resource} {most}, {leaves}: it stands still if the pods change"
                 )
-            for owner in _resource_requests.unstated(context.objects, context.namespace, resource, defaults):
-                context.add_problem(
-                    f"a container of {owner} says no {resource}, which ResourceQuota {name!r} then refuses",
-                    "set it in the container's resources, or give the namespace a LimitRange with defaults",
-                )
 
 
 def _running(context: PreflightContext) -> list[Object]:
@@ -181,25 +154,27 @@ def _running(context: PreflightContext) -> list[Object]:
 
 
 def limits(context: PreflightContext) -> None:
-    here = [owner for owner in _resource_requests.pods(context.objects) if owner.namespace == context.namespace]
+    """Claims within every LimitRange, and pods within those of the release, which the API server does not know yet."""
+    owners = [owner for owner in _resource_requests.pods(context.objects) if owner.namespace == context.namespace]
+    if not owners and not list(_resource_requests.claims(context.objects)):
+        return
+    planned = [item["metadata"]["name"] for item in context.of_kind("LimitRange")]
     for item, _live in _both(context, "LimitRange", "limitranges"):
         name = item["metadata"]["name"]
         for limit in mappings(item, "spec", "limits"):
-            kind = limit.get("type")
-            if kind == "PersistentVolumeClaim":
+            if limit.get("type") == "PersistentVolumeClaim":
                 _claims_within(context, limit, name)
-            for owner in here if kind == "Pod" else []:
-                _within(
-                    context,
-                    f"a pod of {owner.owner}",
-                    _resource_requests.of_pod(owner.spec, _defaults(context)),
-                    limit,
-                    name,
-                )
-            for owner in here if kind == "Container" else []:
-                for one in _resource_requests.containers(owner.spec):
-                    asked = _resource_requests.of_container(one, limit)
-                    _within(context, f"container {one['name']} of {owner.owner}", asked, limit, name)
+            for owner in owners if name in planned else []:
+                _pods_within(context, owner, limit, name)
+
+
+def _pods_within(context: PreflightContext, owner: Pods, limit: Object, name: str) -> None:
+    if limit.get("type") == "Pod":
+        requests = _resource_requests.of_pod(owner.spec, _defaults(context))
+        _within(context, f"a pod of {owner.owner}", requests, limit, name)
+    for item in _resource_requests.containers(owner.spec) if limit.get("type") == "Container" else []:
+        requests = _resource_requests.of_container(item, limit)
+        _within(context, f"container {item['name']} of {owner.owner}", requests, limit, name)
 
 
 def _claims_within(context: PreflightContext, limit: Object, name: str) -> None:

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Preflight: whether the nodes can take the pods, and which of them have the images already."""
+"""Preflight: whether there is a node for the pods of each workload, and which nodes have the images already."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..objects._manifest import Object
 from ..objects._quantity import show
 from ..objects._resource_requests import Pods
 from ._context import PreflightContext
-from ._scheduling import Node, nodes_of, occupy, place, requests, suitable
+from ._scheduling import nodes_of, requests, suitable
 
-MOST_IMAGES = 50
+MAX_IMAGES = 50
 """The kubelet names no more images of a node (nodeStatusMaxImages): with that many, absence proves nothing."""
 LATE = "nodes tell of a new image within a minute"
 """The kubelet lists images every 30 s and reports every 10 s, so one that was just loaded is there and not told yet."""
@@ -26,70 +26,41 @@ def _nodes(context: PreflightContext) -> list[Object] | None:
 
 
 def capacity(context: PreflightContext) -> None:
-    """Whether all requested replicas fit beside what runs, the release's own pods being replaced and not added."""
+    """Whether some node may take a pod of each workload, by the pod's rules and by what a node has in all.
+
+    Room beside the pods that run is the scheduler's to find: it changes, and it may evict pods to make some.
+    """
     listed, owners = _nodes(context), list(_resource_requests.pods(context.objects))
-    if listed is None or not owners:
+    if listed is None:
         return
-    nodes, whole = nodes_of(listed), nodes_of(listed)
-    running = context.read_list(
-        "/api/v1/pods", "what runs on the nodes", fields="status.phase!=Succeeded,status.phase!=Failed"
-    )
-    occupy(nodes, running or [], lambda pod: any(_is_of(pod, owner) for owner in owners))
-    growing = _grows(context) if running is not None else ""
-    for owner in sorted(owners, key=lambda one: requests(one.spec).get("memory", Decimal(0)), reverse=True):
-        able, why = suitable(owner.spec, nodes)
-        if not able:
-            context.add_problem(
-                f"{owner.owner} cannot be scheduled: {why}", "change the pod's rules, or label or untaint a node"
-            )
-        elif not _largest(context, owner, suitable(owner.spec, whole)[0]):
-            _room(context, owner, able, growing)
+    nodes = nodes_of(listed)
+    for owner in owners:
+        able, reason = suitable(owner.spec, nodes)
+        if reason:
+            way_out = "change the pod's rules, or label or untaint a node"
+            _report(context, f"{owner.owner} cannot be scheduled: {reason}", way_out)
+        for resource, value in requests(owner.spec).items() if able else ():
+            largest = max(node.allocatable.get(resource, Decimal(0)) for node in able)
+            if value > largest:
+                sentence = f"a pod of {owner.owner} requests {resource} {show(value, resource)}, the largest node that"
+                _report(
+                    context,
+                    f"{sentence} it may run on has {show(largest, resource)}",
+                    "lower the request, or add a larger node",
+                )
 
 
-def _is_of(pod: Object, owner: Pods) -> bool:
-    metadata = pod["metadata"]
-    selected = owner.selector and owner.selector.items() <= (metadata.get("labels") or {}).items()
-    named = owner.kind == "Pod" and metadata["name"] == owner.name
-    return metadata.get("namespace") == owner.namespace and bool(selected or named)
-
-
-def _largest(context: PreflightContext, owner: Pods, nodes: list[Node]) -> bool:
-    """Whether one pod asks for more than any suitable node has in all."""
-    found = False
-    for resource, value in requests(owner.spec).items():
-        most = max((node.free.get(resource, Decimal(0)) for node in nodes), default=Decimal(0))
-        if value > most:
-            found = True
-            context.add_problem(
-                f"a pod of {owner.owner} requests {resource} {show(value, resource)}, the largest node that it may "
-                f"run on has {show(most, resource)}",
-                "lower the request, or add a larger node",
-            )
-    return found
-
-
-def _room(context: PreflightContext, owner: Pods, nodes: list[Node], growing: str) -> None:
-    asked = {key: value for key, value in requests(owner.spec).items() if key != "pods" and value}
-    free = ", ".join(
-        f"{key} {show(sum((max(node.free.get(key, Decimal(0)), Decimal(0)) for node in nodes), Decimal(0)), key)}"
-        for key in asked
-    )
-    fit = place(owner, nodes)
-    if fit >= owner.replicas:
-        return
-    each = ", ".join(f"{key} {show(value, key)}" for key, value in asked.items()) or "a place"
-    count = f"{len(nodes)} {'node' if len(nodes) == 1 else 'nodes'}"
-    said = (
-        f"{fit} of {owner.replicas} pods of {owner.owner} fit: each requests {each}; {count} have {free or 'none'} free"
-    )
-    if growing:
-        context.add_note(f"{said}; {growing} may add nodes")
+def _report(context: PreflightContext, sentence: str, way_out: str) -> None:
+    """A problem, unless somebody adds nodes as pods need them."""
+    autoscaler = _autoscaler(context)
+    if autoscaler:
+        context.add_note(f"{sentence}; {autoscaler} may add one")
     else:
-        context.add_problem(said, "lower the requests or the replicas, or add nodes")
+        context.add_problem(sentence, way_out)
 
 
-def _grows(context: PreflightContext) -> str:
-    """Who adds nodes when pods do not fit, empty when nobody is known to."""
+def _autoscaler(context: PreflightContext) -> str:
+    """The controller that adds nodes when pods do not fit; empty when none is known."""
     if context.served("karpenter.sh/v1", "NodePool"):
         return "Karpenter"
     try:
@@ -130,7 +101,7 @@ def _on_nodes(context: PreflightContext, owner: Pods, item: Object, image: str, 
     able = {node.name for node in suitable(owner.spec, nodes_of(listed))[0]}
     nodes = [node for node in listed if node["metadata"]["name"] in able]
     having = [node for node in nodes if canonical(image) in _names(node)]
-    complete = all(len((node.get("status") or {}).get("images") or []) < MOST_IMAGES for node in nodes)
+    complete = all(len((node.get("status") or {}).get("images") or []) < MAX_IMAGES for node in nodes)
     policy = item.get("imagePullPolicy", "IfNotPresent")
     if policy == "Never" and not having and nodes and complete:
         context.add_problem(

@@ -24,7 +24,8 @@ Finding = dict[str, str]
 class PreflightContext:
     """A release about to be made, and the cluster it is made in; nothing here writes.
 
-    What may not be read is noted once and then counts as unknown: a check goes on with what it knows.
+    What may not be read is noted once and then counts as unknown: a check goes on with what it knows. ``absent`` are
+    namespaces that do not exist yet, ``not_asked`` the workloads whose pods the API server has not judged.
     """
 
     cluster: Cluster
@@ -36,6 +37,7 @@ class PreflightContext:
     problems: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
     absent: set[str] = field(default_factory=set)
+    not_asked: set[str] = field(default_factory=set)
     check: str = ""
     _lists: dict[str, list[Object] | None] = field(default_factory=dict)
 

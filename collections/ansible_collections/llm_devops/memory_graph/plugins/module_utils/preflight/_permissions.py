@@ -18,6 +18,7 @@ from ..objects import _references, _resource_requests
 from ..objects._manifest import Object, record_name
 from ..release import _prerequisites, _revisions
 from ..release._history import HISTORY_LIMIT
+from ._dry_run_pod import POD_REFERENCES, name_of
 
 RBAC = "rbac.authorization.k8s.io"
 POD_SECURITY = "restricted"
@@ -198,9 +199,13 @@ def _looks(plan: Plan) -> Iterator[Need]:
         yield from look("storage.k8s.io", "storageclasses", "get list", "check storage classes")
     for volume in sorted({text(spec, "volumeName") for spec in claims} - {""}):
         yield from look("", "persistentvolumes", "get", "see whether the volume of a claim is there", name=volume)
-    if list(_resource_requests.pods(plan.objects)):
-        yield from look("", "nodes", "list", "check capacity, node selectors and images")
-    for one in _references.outside(plan.objects):
+    workloads = list(_resource_requests.pods(plan.objects))
+    if workloads:
+        yield from look("", "nodes", "list", "check node selectors, sizes of nodes and images")
+    for workload in workloads:  # a dry run is authorised like a write
+        purpose = "ask whether its pods are admitted"
+        yield from look("", "pods", "create patch", purpose, workload.namespace, name_of(workload))
+    for one in (reference for reference in _references.outside(plan.objects) if reference.kind not in POD_REFERENCES):
         yield from look(
             one.group, one.plural, "get", f"see whether {one.kind} {one.name} is there", one.namespace, one.name
         )

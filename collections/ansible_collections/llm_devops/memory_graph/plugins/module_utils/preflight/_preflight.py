@@ -12,7 +12,7 @@ from ..cluster._cluster import Cluster
 from ..cluster._discovery import Discovery
 from ..objects._manifest import Object
 from ..release._history import HISTORY_LIMIT
-from . import _check_access, _check_limits, _check_nodes, _check_workloads
+from . import _check_access, _check_admission, _check_limits, _check_nodes, _check_workloads
 from ._context import Finding, PreflightContext
 
 CHECKS: tuple[tuple[str, Callable[[PreflightContext], None]], ...] = (
@@ -21,7 +21,7 @@ CHECKS: tuple[tuple[str, Callable[[PreflightContext], None]], ...] = (
     ("permissions", _check_access.permissions),
     ("storage", _check_limits.storage),
     ("metrics", _check_limits.metrics),
-    ("pod-security", _check_limits.pod_security),
+    ("admission", _check_admission.admission),
     ("quota", _check_limits.quota),
     ("limits", _check_limits.limits),
     ("capacity", _check_nodes.capacity),

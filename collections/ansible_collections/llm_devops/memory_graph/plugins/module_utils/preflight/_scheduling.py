@@ -1,9 +1,9 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which nodes a pod may run on and how many pods fit, by the scheduler's hard rules. Pure.
+"""The nodes that a pod may run on, by the scheduler's hard rules. Pure.
 
-Node selectors, required node affinity, taints, requests and the number of pods; not what depends on other pods
-(affinity between pods, topology spread) nor on volumes: what is said not to fit does not fit.
+Node selectors, required node affinity, taints and requests; not other pods, nor volumes. A pod without such a node
+cannot be scheduled, one that has some may be.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from .._json import at, mapping, mappings, text
+from .._json import at, mapping, mappings
 from ..objects._manifest import Object
 from ..objects._quantity import parse
-from ..objects._resource_requests import Pods, of_pod
+from ..objects._resource_requests import of_pod
 
 
 @dataclass
-class Node:
-    """A node and what is left of it; ``free`` by resource, ``pods`` among them."""
+class SchedulableNode:
+    """A node that takes pods, with the resources it has for all of them."""
 
     name: str
     labels: dict[str, str]
     taints: list[dict[str, str]]
-    free: dict[str, Decimal]
+    allocatable: dict[str, Decimal]
 
 
-def nodes_of(listed: Iterable[Object]) -> list[Node]:
+def nodes_of(listed: Iterable[Object]) -> list[SchedulableNode]:
     """Nodes that take pods at all; a cordoned one has the taint that says so."""
     return [
-        Node(
+        SchedulableNode(
             item["metadata"]["name"],
             mapping(item, "metadata", "labels"),
             [one for one in mappings(item, "spec", "taints") if one.get("effect") != "PreferNoSchedule"],
@@ -43,25 +43,15 @@ def nodes_of(listed: Iterable[Object]) -> list[Node]:
     ]
 
 
-def occupy(nodes: list[Node], running: Iterable[Object], spared: Callable[[Object], bool]) -> None:
-    """Take off what runs already, except finished pods and those ``spared``, which the release will replace."""
-    by_name = {node.name: node for node in nodes}
-    for pod in running:
-        node = by_name.get(text(pod, "spec", "nodeName"))
-        if node and text(pod, "status", "phase") not in ("Succeeded", "Failed") and not spared(pod):
-            _take(node, requests(pod["spec"]))
-
-
 def requests(spec: Object) -> dict[str, Decimal]:
-    """What one pod takes of a node."""
-    asked = {key.partition(".")[2]: value for key, value in of_pod(spec).items() if key.startswith("requests.")}
-    return {**asked, "pods": Decimal(1)}
+    """The resources that one pod requests of a node."""
+    return {key.partition(".")[2]: value for key, value in of_pod(spec).items() if key.startswith("requests.")}
 
 
-def suitable(spec: Object, nodes: Iterable[Node]) -> tuple[list[Node], str]:
+def suitable(spec: Object, nodes: Iterable[SchedulableNode]) -> tuple[list[SchedulableNode], str]:
     """Nodes whose labels and taints allow the pod; when there are none, which rule shut out the last."""
     left, why = list(nodes), "the cluster has no node that takes pods"
-    rules: list[tuple[str, Callable[[Node], bool]]] = [
+    rules: list[tuple[str, Callable[[SchedulableNode], bool]]] = [
         (f"node {spec['nodeName']}" if spec.get("nodeName") else "", lambda node: node.name == spec["nodeName"]),
         (_selector_text(spec), lambda node: (spec.get("nodeSelector") or {}).items() <= node.labels.items()),
         ("its required node affinity" if _terms(spec) else "", lambda node: _affine(_terms(spec), node)),
@@ -76,34 +66,13 @@ def suitable(spec: Object, nodes: Iterable[Node]) -> tuple[list[Node], str]:
     return left, "" if left else why
 
 
-def place(owner: Pods, nodes: list[Node]) -> int:
-    """How many of the owner's pods fit; what they take is taken. The emptiest node first, as the scheduler spreads."""
-    asked, placed = requests(owner.spec), 0
-    for _replica in range(owner.replicas):
-        fitting = [node for node in nodes if _fits(node, asked)]
-        if not fitting:
-            return placed
-        _take(max(fitting, key=lambda node: node.free.get("memory", Decimal(0))), asked)
-        placed += 1
-    return placed
-
-
-def _fits(node: Node, asked: dict[str, Decimal]) -> bool:
-    return all(value <= node.free.get(key, Decimal(0)) for key, value in asked.items() if value)
-
-
-def _take(node: Node, asked: dict[str, Decimal]) -> None:
-    for key, value in asked.items():
-        node.free[key] = node.free.get(key, Decimal(0)) - value
-
-
 def _terms(spec: Object) -> list[dict[str, Any]]:
     affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
     return list(required.get("nodeSelectorTerms") or [])
 
 
-def _affine(terms: list[dict[str, Any]], node: Node) -> bool:
+def _affine(terms: list[dict[str, Any]], node: SchedulableNode) -> bool:
     fields = {"metadata.name": node.name}
     return any(
         all(_expression(one, node.labels) for one in term.get("matchExpressions") or [])

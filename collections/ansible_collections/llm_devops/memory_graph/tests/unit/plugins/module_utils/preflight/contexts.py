@@ -17,6 +17,7 @@ class RecordedCluster:
 
     def __init__(self, answers):
         self.answers = answers
+        self.applied = []
 
     def request(self, _verb, path, **_more):
         answer = self.find(path)
@@ -32,6 +33,15 @@ class RecordedCluster:
 
     def list(self, path, selector="", fields=""):
         return self.find(path) or []
+
+    def apply(self, path, manifest, *, dry_run):
+        """The next of the recorded answers to a dry run; without any it is admitted."""
+        assert dry_run, "a preflight writes nothing"
+        self.applied.append(manifest)
+        answers = self.answers.get(path) or []
+        if answers:
+            raise answers.pop(0)
+        return manifest, True
 
 
 class RecordedDiscovery:

@@ -14,7 +14,6 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight 
     _check_access,
     _check_limits,
     _check_workloads,
-    _pod_security,
     _preflight,
     _storage_classes,
 )
@@ -107,16 +106,6 @@ def test_autoscalers_without_their_metrics_are_noted(types, served, missing):
     assert [message.split()[2].rstrip(":") for message in messages(context.notes)] == missing
 
 
-@pytest.mark.parametrize("own", [True, False])
-def test_pod_security_is_that_of_the_namespace_as_it_will_be(own):
-    labels = {_pod_security.ENFORCE: "restricted"}
-    live = {"metadata": {"name": "home", "labels": {} if own else labels}}
-    mine = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "home", "labels": labels if own else {}}}
-    context = context_of(mine, workload(), answers={"/api/v1/namespaces/home": live})
-    _check_limits.pod_security(context)
-    assert "Deployment/api does not meet the namespace's level restricted" in messages(context.problems)[0]
-
-
 def quota(name="team", used=None, **hard):
     named = {key.replace("_", "."): value for key, value in hard.items()}
     return {"metadata": {"name": name, "namespace": "home"}, "spec": {"hard": named}, "status": {"used": used or {}}}
@@ -152,13 +141,6 @@ QUOTA = [
         workload(replicas=2, resources=LIMITED),
         [],
         id="own-use-is-not-asked-for-again",
-    ),
-    pytest.param(
-        workload(resources=asking()),
-        quota(limits_memory="8Gi"),
-        None,
-        ["a container of Deployment/api says no limits.memory, which ResourceQuota 'team' then refuses"],
-        id="quota-wants-limits",
     ),
     pytest.param(
         workload(replicas=3), quota(pods="2"), None, ["pods would be 3, ResourceQuota 'team' leaves 2"], id="pods"
@@ -222,11 +204,19 @@ def test_quota_with_scopes_is_not_guessed():
         ),
     ],
 )
-def test_limit_ranges(limit, problem):
-    ranges = [{"metadata": {"name": "usual", "namespace": "home"}, "spec": {"limits": [limit]}}]
-    context = context_of(workload(resources=LIMITED), claim(), answers=quota_answers(ranges=ranges))
+def test_limit_ranges_of_the_release(limit, problem):
+    limit_range = {"kind": "LimitRange", "metadata": {"name": "usual"}, "spec": {"limits": [limit]}}
+    context = context_of(workload(resources=LIMITED), claim(), limit_range, answers=quota_answers())
     _check_limits.limits(context)
     assert [message[: len(problem)] for message in messages(context.problems)] == [problem]
+
+
+def test_limit_ranges_that_exist_judge_claims_and_the_dry_run_judges_pods():
+    limits = [{"type": "Container", "max": {"memory": "2Gi"}}, {"type": "PersistentVolumeClaim", "max": {"storage": 1}}]
+    ranges = [{"metadata": {"name": "usual", "namespace": "home"}, "spec": {"limits": limits}}]
+    context = context_of(workload(resources=LIMITED), claim(), answers=quota_answers(ranges=ranges))
+    _check_limits.limits(context)
+    assert messages(context.problems) == ["claim data asks for 1Gi, LimitRange 'usual' allows max 1"]
 
 
 @pytest.mark.parametrize("spec", [None, {}, {"limits": None}, {"hard": None}, {"limits": [{}]}])

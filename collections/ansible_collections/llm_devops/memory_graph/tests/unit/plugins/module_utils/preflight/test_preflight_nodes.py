@@ -1,11 +1,10 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Preflight's look at the nodes: how many pods fit, on which nodes, and who has the images."""
+"""Preflight's look at the nodes: whether there is one for each workload, and which have the images."""
 
 from __future__ import annotations
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight import _check_nodes, _scheduling
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.preflight.contexts import (
     asking,
@@ -23,78 +22,48 @@ def node(name="one", cpu="4", memory="8Gi", taints=(), images=(), labels=None):
     }
 
 
-def pod(name="other", on="one", labels=None, phase="Running", **resources):
-    return {
-        "metadata": {"name": name, "namespace": "home", "labels": labels or {}},
-        "status": {"phase": phase},
-        "spec": {"nodeName": on, "containers": [{"name": "main", "resources": {"requests": resources}}]},
-    }
-
-
 CAPACITY = [
-    pytest.param([node()], [], 4, None, id="fits"),
+    pytest.param([node()], 4, "", id="fits"),
+    pytest.param([node()], 400, "", id="room-beside-others-is-the-scheduler's-to-find"),
     pytest.param(
-        [node()],
-        [pod(cpu="2")],
-        4,
-        "2 of 4 pods of Deployment/api fit: each requests cpu 1, memory 1Gi; 1 node have cpu 2, memory 8Gi free",
-        id="beside-what-runs",
-    ),
-    pytest.param([node()], [pod(labels={"app": "api"}, cpu="2")], 4, None, id="own-pods-are-replaced"),
-    pytest.param([node()], [pod(phase="Succeeded", cpu="4")], 4, None, id="finished-pods-hold-nothing"),
-    pytest.param([node(cpu="1500m"), node("two", cpu="1500m")], [], 3, "2 of 3 pods", id="halves-do-not-add-up"),
-    pytest.param(
-        [node(), node("two", taints=[{"key": "gpu", "effect": "NoSchedule"}])],
-        [],
-        5,
-        "4 of 5 pods",
-        id="not-on-a-tainted-node",
+        [node(), node("two", cpu="500m", taints=[{"key": "gpu", "effect": "NoSchedule"}])], 1, "", id="one-is-enough"
     ),
     pytest.param(
-        [node(cpu="500m")],
-        [],
+        [node(cpu="500m"), node("two", taints=[{"key": "gpu", "effect": "NoSchedule"}])],
         1,
         "a pod of Deployment/api requests cpu 1, the largest node that it may run on has 500m",
         id="larger-than-any-node",
     ),
-    pytest.param(
-        [], [], 1, "Deployment/api cannot be scheduled: the cluster has no node that takes pods", id="no-node"
-    ),
+    pytest.param([], 1, "Deployment/api cannot be scheduled: the cluster has no node that takes pods", id="no-node"),
 ]
 
 
-@pytest.mark.parametrize(("nodes", "running", "replicas", "problem"), CAPACITY)
-def test_capacity_counts_how_many_pods_fit(nodes, running, replicas, problem):
-    context = context_of(
-        workload(replicas=replicas, resources=asking()), answers={"/api/v1/nodes": nodes, "/api/v1/pods": running}
-    )
+@pytest.mark.parametrize(("nodes", "replicas", "problem"), CAPACITY)
+def test_there_is_a_node_for_each_workload(nodes, replicas, problem):
+    context = context_of(workload(replicas=replicas, resources=asking()), answers={"/api/v1/nodes": nodes})
     _check_nodes.capacity(context)
     assert context.notes == []
-    said = [one.replace("1 node has", "1 node have") for one in messages(context.problems)]
-    assert [one[: len(problem)] for one in said] == [problem] if problem else said == []
+    assert messages(context.problems) == [problem] * bool(problem)
 
 
 def test_capacity_is_a_note_where_nodes_come_by_themselves():
     answers = {
-        "/api/v1/nodes": [node(cpu="1")],
-        "/api/v1/pods": [],
+        "/api/v1/nodes": [node(cpu="500m")],
         "/api/v1/namespaces/kube-system/configmaps/cluster-autoscaler-status": {"data": {}},
     }
-    context = context_of(workload(replicas=2, resources=asking()), answers=answers)
-    _check_nodes.capacity(context)
-    assert context.problems == []
-    assert messages(context.notes)[0].endswith("the cluster autoscaler may add nodes")
+    for objects in (workload(resources=asking()), workload(pod={"nodeSelector": {"disk": "ssd"}})):
+        context = context_of(objects, answers=answers)
+        _check_nodes.capacity(context)
+        assert context.problems == []
+        assert messages(context.notes)[0].endswith("; the cluster autoscaler may add one")
 
 
-def test_capacity_without_the_right_to_see_pods_says_so_and_counts_empty_nodes():
-    denied = ApiError(403, {}, "https://cluster.invalid: jane may not list pods at cluster scope")
-    answers = {"/api/v1/nodes": [node(cpu="1")], "/api/v1/pods": denied}
-    context = context_of(workload(replicas=2, resources=asking()), answers=answers)
+def test_an_extended_resource_that_no_node_has():
+    context = context_of(workload(resources={"limits": {"example.org/gpu": "1"}}), answers={"/api/v1/nodes": [node()]})
     _check_nodes.capacity(context)
-    assert messages(context.notes) == [
-        "what runs on the nodes could not be checked: you may not list pods at cluster scope"
+    assert messages(context.problems) == [
+        "a pod of Deployment/api requests example.org/gpu 1, the largest node that it may run on has 0"
     ]
-    assert messages(context.problems)[0].startswith("1 of 2 pods")
 
 
 TERM = {"key": "zone", "operator": "In", "values": ["a"]}
@@ -131,10 +100,9 @@ def test_scheduling_rules(spec, labels, taints, why):
 
 
 @pytest.mark.parametrize("odd", [None, {}, [], "x"])
-def test_nodes_and_pods_that_say_nothing_are_no_crash(odd):
+def test_nodes_that_say_nothing_are_no_crash(odd):
     bare = {"metadata": {"name": "one", "labels": odd}, "spec": odd, "status": odd}
     nodes = _scheduling.nodes_of([bare])
-    _scheduling.occupy(nodes, [bare, {"metadata": {"name": "p"}, "spec": odd, "status": odd}], lambda _pod: False)
     assert [one.name for one in nodes] == ["one"]
 
 
