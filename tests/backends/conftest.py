@@ -38,14 +38,14 @@ ssl.keystore.location={keystore}
 
 @pytest.fixture
 def module() -> Module:
-    """Runs a module with arguments; what it answers. `check` and `diff` as ansible-playbook has them."""
+    """A function that runs a module and returns its result. `check` and `diff` are as in ansible-playbook."""
 
     def run(name: str, /, *, check: bool = False, diff: bool = False, **arguments: Any) -> dict[str, Any]:
-        given = {**arguments, "_ansible_check_mode": check, "_ansible_diff": diff}
+        parameters = {**arguments, "_ansible_check_mode": check, "_ansible_diff": diff}
         done = subprocess.run(
             [sys.executable, "-m", f"ansible_collections.llm_devops.memory_graph.plugins.modules.{name}"],
-            input=json.dumps({"ANSIBLE_MODULE_ARGS": given}), capture_output=True, text=True, timeout=120, check=False,
-            env={**os.environ, "PYTHONPATH": str(ROOT / "collections")},
+            input=json.dumps({"ANSIBLE_MODULE_ARGS": parameters}), capture_output=True, text=True, timeout=120,
+            check=False, env={**os.environ, "PYTHONPATH": str(ROOT / "collections")},
         )  # fmt: skip
         assert done.stdout.lstrip().startswith("{"), done.stdout + done.stderr
         assert done.stderr == ""
@@ -62,14 +62,14 @@ def authority() -> Authority:
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[dict[str, str]]:
-    """A broker; its address in clear, and the one where user graph logs in over TLS with the password "right"."""
+    """The addresses of a broker: in clear, and over TLS, where user graph has the password "right"."""
     folder = tmp_path_factory.mktemp("kafka")
     cluster = KafkaCluster(folder / "broker")
-    (one,) = cluster.brokers
-    settings = one.home / "server.properties"
+    (server,) = cluster.brokers
+    settings = server.home / "server.properties"
     controller = settings.read_text().partition("CONTROLLER://127.0.0.1:")[2].partition("\n")[0]
     login, keystore = free_port(), authority.chain(folder)
-    text = LOGIN.format(port=one.port, controller=controller, login=login, keystore=keystore)
+    text = LOGIN.format(port=server.port, controller=controller, login=login, keystore=keystore)
     settings.write_text(settings.read_text() + text)
     cluster.start()
     yield {"clear": cluster.bootstrap, "login": f"localhost:{login}"}

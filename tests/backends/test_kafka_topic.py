@@ -14,21 +14,21 @@ WEEK_MS = 604_800_000
 
 @pytest.fixture
 def topic(module, broker):
-    """Makes a topic of this test's own so."""
+    """A function that changes a topic of this test, which `kafka_topic` creates."""
     return partial(module, "kafka_topic", bootstrap_servers=[broker["clear"]], name=f"topic-{uuid.uuid4().hex[:8]}")
 
 
 def test_a_topic_is_created_changed_and_deleted_and_each_is_done_once(topic) -> None:
-    wanted = {"partitions": 2, "replication_factor": 1, "configs": {"retention.ms": WEEK_MS, "preallocate": False}}
-    planned = topic(**wanted, check=True, diff=True)
+    desired = {"partitions": 2, "replication_factor": 1, "configs": {"retention.ms": WEEK_MS, "preallocate": False}}
+    planned = topic(**desired, check=True, diff=True)
     assert (planned["changed"], planned["action"]) == (True, "created")
     assert planned["diff"][0]["after"].startswith("partitions: 2\n")
-    created = topic(**wanted)
+    created = topic(**desired)
     assert (created["changed"], created["action"]) == (True, "created")
-    # the broker keeps what was asked for at the birth of a topic, also where it equals the default
-    own = {"retention.ms": str(WEEK_MS), "preallocate": "false"}
-    assert created["topic"] == {"partitions": 2, "replication_factor": 1, "configs": own}
-    assert topic(**wanted)["changed"] is False
+    # the broker keeps the configs of a topic's creation, also where they equal the defaults
+    configs = {"retention.ms": str(WEEK_MS), "preallocate": "false"}
+    assert created["topic"] == {"partitions": 2, "replication_factor": 1, "configs": configs}
+    assert topic(**desired)["changed"] is False
 
     more = {"partitions": 4, "configs": {"retention.ms": None, "cleanup.policy": "compact,delete"}}
     planned = topic(**more, check=True, diff=True)["diff"][0]
@@ -46,7 +46,7 @@ def test_a_topic_is_created_changed_and_deleted_and_each_is_done_once(topic) -> 
     assert topic(state="absent")["changed"] is False
 
 
-def test_a_topic_without_wishes_has_the_brokers_defaults_and_those_are_no_difference(topic) -> None:
+def test_a_topic_without_configs_has_the_defaults_of_the_broker(topic) -> None:
     assert topic()["topic"] == {"partitions": 1, "replication_factor": 1, "configs": {}}
     assert topic(configs={"retention.ms": WEEK_MS, "min.cleanable.dirty.ratio": "0.50"})["changed"] is False
 
@@ -65,7 +65,7 @@ def test_what_kafka_does_not_do_is_refused_and_nothing_is_done(topic) -> None:
 
 @pytest.mark.parametrize("check", [False, True])
 @pytest.mark.parametrize(
-    ("wanted", "reason"),
+    ("desired", "reason"),
     [
         ({"replication_factor": 3}, "InvalidReplicationFactorError"),
         ({"configs": {"retention.ms": "a week"}}, "a week"),
@@ -73,8 +73,8 @@ def test_what_kafka_does_not_do_is_refused_and_nothing_is_done(topic) -> None:
     ],
     ids=["too many copies", "a bad value", "no such setting"],
 )
-def test_what_the_broker_refuses_is_said_and_check_mode_knows_it_too(topic, wanted, reason, check) -> None:
-    refused = topic(**wanted, check=check)
+def test_what_the_broker_refuses_is_said_and_check_mode_knows_it_too(topic, desired, reason, check) -> None:
+    refused = topic(**desired, check=check)
     assert refused["failed"]
     assert reason in refused["msg"]
     assert refused["msg"].endswith("— correct what it names")
@@ -88,9 +88,9 @@ def test_over_tls_with_a_password_that_is_shown_nowhere(module, broker, authorit
         module, "kafka_topic", bootstrap_servers=[broker["login"]], name=f"topic-{uuid.uuid4().hex[:8]}",
         security_protocol="SASL_SSL", sasl_mechanism="PLAIN", sasl_username="graph", timeout=20,
     )  # fmt: skip
-    made = secure(sasl_password="right", kafka_ca_file=str(trusted))
-    assert made["action"] == "created"
-    assert "right" not in str(made)
+    created = secure(sasl_password="right", kafka_ca_file=str(trusted))
+    assert created["action"] == "created"
+    assert "right" not in str(created)
     wrong = secure(sasl_password="much-too-wrong", kafka_ca_file=str(trusted), timeout=6)
     # kafka-python does not always read the refusal before the broker ends the connection
     assert wrong["msg"].startswith(f"Kafka at {broker['login']} ")

@@ -23,7 +23,7 @@ def test_the_migrations_are_the_services() -> None:
 
 @pytest.fixture
 def apply(module, database):
-    """Brings the database, which is empty, to the newest schema."""
+    """A function that brings the database, emptied before, to the newest schema."""
     asked(database.uri, "MATCH (n) DETACH DELETE n")
     for (name,) in asked(database.uri, "SHOW CONSTRAINTS YIELD name RETURN name"):
         asked(database.uri, f"DROP CONSTRAINT {name}")
@@ -60,11 +60,11 @@ def test_a_database_gets_its_schema_once(apply, database) -> None:
 
 
 def test_several_may_do_it_at_once(apply, database) -> None:
-    """The server sends away those that wait for each other's locks: they try again, and the schema is there once."""
+    """The server refuses runs that wait for each other's locks: they try again, and the schema is there once."""
     with ThreadPoolExecutor(4) as pool:
-        applied = [run.result() for run in [pool.submit(apply, timeout=60) for _ in range(4)]]
-    assert [one.get("msg") for one in applied] == [None] * 4
-    assert {one["newest"] for one in applied} == {len(schema.MIGRATIONS)}
+        applied = [future.result() for future in [pool.submit(apply, timeout=60) for _ in range(4)]]
+    assert [result.get("msg") for result in applied] == [None] * 4
+    assert {result["newest"] for result in applied} == {len(schema.MIGRATIONS)}
     assert asked(database.uri, VERSIONS, name=schema.NAME) == [[len(schema.MIGRATIONS)]]
     assert asked(database.uri, "SHOW INDEXES YIELD state RETURN DISTINCT state") == [["ONLINE"]]
     assert apply(check=True)["pending"] == []

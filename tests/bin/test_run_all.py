@@ -71,7 +71,7 @@ def test_a_failure_hides_no_other_target(start: Start) -> None:
 
 
 def test_the_summary_names_each_test_that_failed_and_why(start: Start, tmp_path: Path) -> None:
-    """Where of a long output only the end is at hand; Molecule draws a bar before each line."""
+    """The summary is enough where only the end of a long output is at hand; Molecule draws a bar before each line."""
     (tmp_path / "test_of_the_day.py").write_text(
         "import pytest\n\n@pytest.fixture\ndef broken():\n    raise ValueError('no\\nfixture')\n\n"
         "def test_reads(broken):\n    pass\n\nclass TestSums:\n    def test_adds(self):\n        assert 1 + 1 == 3\n\n"
@@ -81,8 +81,8 @@ def test_the_summary_names_each_test_that_failed_and_why(start: Start, tmp_path:
     status, lines = ended(start(units=f"{pytest} | sed 's/^/  │ /'; exit 1", other="true"))
     assert status == 1
     summary = lines[lines.index("== summary") :]
-    told = summary[summary.index("== units: what failed") + 1 : -2]
-    assert told == [
+    failures = summary[summary.index("== units: what failed") + 1 : -2]
+    assert failures == [
         "ERROR at setup of test_reads", "    ValueError: no", "    fixture",
         "TestSums.test_adds", "    assert (1 + 1) == 3",
     ]  # fmt: skip

@@ -12,7 +12,7 @@ import yaml
 pytestmark = pytest.mark.xdist_group("documentation")
 GROUP = "llm_devops.memory_graph.all"
 OFFLINE = {"manifest_files", "role_arguments", "run_modules"}
-"""What has no option that the group could set: it talks to no cluster, or by other modules."""
+"""Modules without an option that the group could set: they talk to no cluster, or by other modules."""
 
 
 @pytest.fixture(scope="module")
@@ -31,53 +31,53 @@ def test_the_group_holds_every_module_that_talks_to_a_cluster(modules, runtime):
     assert sorted(group) == sorted(modules.keys() - OFFLINE)
 
 
-def test_those_modules_take_every_option_of_the_fragment_and_the_others_none(modules, auth_options):
-    for name, found in modules.items():
-        taken = auth_options & found["doc"]["options"].keys()
-        assert taken == (set() if name in OFFLINE else auth_options), name
+def test_modules_of_the_group_take_every_option_of_the_fragment(modules, auth_options):
+    for name, documentation in modules.items():
+        options = auth_options & documentation["doc"]["options"].keys()
+        assert options == (set() if name in OFFLINE else auth_options), name
 
 
 def test_the_readme_lists_every_plugin_and_role(plugins, collection):
     readme = (collection / "README.md").read_text()
     listed = set(re.findall(r"^\| `(\w+)`", readme, re.MULTILINE))
     roles = {folder.name for folder in (collection / "roles").iterdir()}
-    documented = {name.rpartition(".")[2] for kind, found in plugins.items() if kind != "role" for name in found}
+    documented = {name.rpartition(".")[2] for kind, docs in plugins.items() if kind != "role" for name in docs}
     assert listed == documented | roles
 
 
-def least_arguments(options: dict[str, Any]) -> dict[str, Any]:
-    """Arguments a module needs to come as far as connecting."""
+def minimal_arguments(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments that a module needs to reach its connection."""
     values = {"str": "x", "int": 1, "list": [], "dict": {}, "path": "x", "bool": True}
-    given = {name: values.get(option["type"]) for name, option in options.items() if option.get("required")}
+    arguments = {name: values.get(option["type"]) for name, option in options.items() if option.get("required")}
     if "port_forward" in options:
-        given |= {"namespace": "x", "port_forward": True}
+        arguments |= {"namespace": "x", "port_forward": True}
     if "credentials_secret" in options:
-        given |= {"namespace": "x", "credentials_secret": "x"}
+        arguments |= {"namespace": "x", "credentials_secret": "x"}
     if "label_selector" in options:
-        given |= {"namespace": "x", "label_selector": "x=y"}
+        arguments |= {"namespace": "x", "label_selector": "x=y"}
     if "objects" in options:
-        given["objects"] = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}]
-    return given
+        arguments["objects"] = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}]
+    return arguments
 
 
 def test_module_defaults_of_the_group_reach_every_module(modules, runtime, collection, tool, tmp_path):
-    """Each names the kubeconfig that only the group's defaults give, and that is not there."""
+    """Each message names the missing kubeconfig, which only the defaults of the group set."""
     nowhere = str(tmp_path / "from-module-defaults")
     names = runtime["action_groups"]["all"]
     tasks = [
         {
             "name": name,
-            f"llm_devops.memory_graph.{name}": least_arguments(modules[name]["doc"]["options"]),
+            f"llm_devops.memory_graph.{name}": minimal_arguments(modules[name]["doc"]["options"]),
             "register": f"result_{name}",
             "ignore_errors": True,
         }
         for name in names
     ]
-    shown = ", ".join(f"'{name}': result_{name}.msg" for name in names)
+    messages = ", ".join(f"'{name}': result_{name}.msg" for name in names)
     report = {
-        "name": "Say what each answered",
+        "name": "Write the message of each module",
         "ansible.builtin.copy": {
-            "dest": str(tmp_path / "answers.json"), "content": "{{ {" + shown + "} | to_json }}", "mode": "0600",
+            "dest": str(tmp_path / "answers.json"), "content": "{{ {" + messages + "} | to_json }}", "mode": "0600",
         },
     }  # fmt: skip
     play = {

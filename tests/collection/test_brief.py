@@ -1,4 +1,4 @@
-"""What the brief callback prints, word for word; a diff as the default callback prints it."""
+"""The output of the brief callback, word for word; a diff as by the default callback."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ all:
     here: {ansible_connection: local, ansible_python_interpreter: "{{ ansible_playbook_python }}"}
     away: {ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1}
 """
-PRINTED = {
+OUTPUT_BY_TAG = {
     "quiet": (0, []),
     "report": (0, ["verify      one", "            two", "said one", "said two"]),
     "diff": (
@@ -96,20 +96,20 @@ def run(collection: Path, folder: Path, tag: str, *arguments: str) -> subprocess
     (folder / "play.yml").write_text(PLAY)
     (folder / "inventory.yml").write_text(INVENTORY)
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-    ours = {
+    settings = {
         "ANSIBLE_COLLECTIONS_PATH": str(collection.parents[2]), "ANSIBLE_HOME": str(folder / ".ansible"),
         "ANSIBLE_NOCOLOR": "1", "ANSIBLE_STDOUT_CALLBACK": "llm_devops.memory_graph.brief",
     }  # fmt: skip
     command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventory.yml", "play.yml", "--tags", tag,
                "-e", f"folder={folder}", *arguments]  # fmt: skip
-    return subprocess.run(command, cwd=folder, env=inherited | ours, check=False, text=True, timeout=200,
+    return subprocess.run(command, cwd=folder, env=inherited | settings, check=False, text=True, timeout=200,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)  # fmt: skip
 
 
-@pytest.mark.parametrize("tag", PRINTED)
+@pytest.mark.parametrize("tag", OUTPUT_BY_TAG)
 def test_it_prints_what_matters_and_nothing_else(collection, tmp_path, tag):
     done = run(collection, tmp_path, tag, *(["--diff"] if tag == "diff" else []))
-    code, lines = PRINTED[tag]
+    code, lines = OUTPUT_BY_TAG[tag]
     assert (done.returncode, done.stdout.splitlines()) == (code, [line.format(folder=tmp_path) for line in lines])
 
 

@@ -1,4 +1,4 @@
-"""A deployment from the installed tarball alone: nothing of the checkout is on any path."""
+"""A deployment from the installed tarball alone: no path of the checkout is used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SITE = """
     - role: llm_devops.memory_graph.memory_graph
 """
 TEARDOWN = """
-- name: Take away
+- name: Tear down
   hosts: memory_graph
   gather_facts: false
   tasks:
@@ -47,27 +47,27 @@ def site(installed: Path, namespace: str, image: str) -> Path:
     return installed
 
 
-def changed(output: str) -> int:
-    """Number of changed tasks of the one host, from the recap."""
+def count_changed(output: str) -> int:
+    """Return the number of changed tasks of the only host, from the recap."""
     (count,) = re.findall(r"^local\s.*changed=(\d+)", output, re.MULTILINE)
     return int(count)
 
 
 def test_it_deploys_says_unchanged_the_second_time_and_goes(site, cluster, namespace, collection, tool):
-    known = tool(site, "ansible-galaxy", "collection", "list", "--format", "json")
-    found = [
-        path for path, names in json.loads(known[known.index("{") :]).items() if "llm_devops.memory_graph" in names
+    listing = tool(site, "ansible-galaxy", "collection", "list", "--format", "json")
+    paths = [
+        path for path, names in json.loads(listing[listing.index("{") :]).items() if "llm_devops.memory_graph" in names
     ]
-    assert found == [str(site / "collections/ansible_collections")]
+    assert paths == [str(site / "collections/ansible_collections")]
 
     play = ("ansible-playbook", "-i", "inventory.yml", "-e", "@variables.yml")
     first = tool(site, *play, "site.yml", "-v")
-    assert changed(first) > 0
+    assert count_changed(first) > 0
     assert str(collection.parents[3]) not in first.replace(str(collection.parents[3] / ".venv"), "")
     pods = cluster.list(f"/api/v1/namespaces/{namespace}/pods")
     assert [pod["metadata"]["name"] for pod in pods] == ["elsewhere-0"]
 
-    assert changed(tool(site, *play, "site.yml")) == 0
+    assert count_changed(tool(site, *play, "site.yml")) == 0
 
-    assert changed(tool(site, *play, "teardown.yml")) > 0
-    assert namespace not in {found["metadata"]["name"] for found in cluster.list("/api/v1/namespaces")}
+    assert count_changed(tool(site, *play, "teardown.yml")) > 0
+    assert namespace not in {item["metadata"]["name"] for item in cluster.list("/api/v1/namespaces")}

@@ -1,4 +1,4 @@
-"""What the tarball holds."""
+"""The contents of the collection's tarball."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def test_nothing_in_it_is_a_link(members):
 
 
 def test_every_plugin_of_the_checkout_is_in_it(members, collection):
-    ours = {str(file.relative_to(collection)) for file in (collection / "plugins").rglob("*.py")}
-    assert ours
-    assert ours <= members.keys()
+    plugins = {str(file.relative_to(collection)) for file in (collection / "plugins").rglob("*.py")}
+    assert plugins
+    assert plugins <= members.keys()
 
 
 def test_two_builds_hold_the_same(tarball, contents, collection, tool, tmp_path):

@@ -1,4 +1,4 @@
-"""What is rendered, put before a real API server as a dry run in a namespace that enforces the restricted standard."""
+"""The rendered pods, admitted by a real API server: a dry run in a namespace that enforces the restricted standard."""
 
 from __future__ import annotations
 

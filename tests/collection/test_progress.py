@@ -72,7 +72,7 @@ HELD = """
     - name: Hold
       llm_devops.memory_graph.release: {name: held, hold: true}
 """
-SHOWN = ["plain", "check", "one", "two", "delegated", "another"]
+PROGRESS_NAMES = ["plain", "check", "one", "two", "delegated", "another"]
 
 
 @pytest.fixture(scope="module")
@@ -94,21 +94,21 @@ def playground(collection: Path, tmp_path_factory) -> Path:
 
 
 class Terminal:
-    """A playbook run on a pseudo-terminal, and what appears there."""
+    """A playbook run on a pseudo-terminal, and the text that appears there."""
 
     def __init__(self, command: list[str], folder: Path, environment: dict[str, str]) -> None:
-        self._ours, theirs = pty.openpty()
+        self._master, replica = pty.openpty()
         self.text = ""
         self.process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+            command, cwd=folder, env=environment, stdin=replica, stdout=replica, stderr=replica, start_new_session=True
         )
-        os.close(theirs)
+        os.close(replica)
 
-    def read_until(self, found: Callable[[str], bool] = lambda text: False) -> str:
-        """What appeared until the condition holds, or until everybody has closed the terminal."""
-        while not found(self.text):
+    def read_until(self, condition: Callable[[str], bool] = lambda text: False) -> str:
+        """Return the text of the terminal once the condition holds, or once every process has closed it."""
+        while not condition(self.text):
             try:
-                added = os.read(self._ours, 65536)
+                added = os.read(self._master, 65536)
             except OSError:  # how Linux says that the other end is closed
                 added = b""
             if not added:
@@ -118,8 +118,8 @@ class Terminal:
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_") and key != "JOB_ID"}
-    return kept | {
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_") and key != "JOB_ID"}
+    return inherited | {
         "ANSIBLE_COLLECTIONS_PATH": str(folder / "collections"), "ANSIBLE_HOME": str(folder / ".ansible"),
         "ANSIBLE_NOCOLOR": "1", "ANSIBLE_STDOUT_CALLBACK": "llm_devops.memory_graph.brief", "TERM": "xterm",
         "ANSIBLE_LOCALHOST_WARNING": "0", "ANSIBLE_ASYNC_DIR": str(folder / "async"), **more,
@@ -130,10 +130,10 @@ def command(playbook: str, *arguments: str) -> list[str]:
     return [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", playbook, *arguments]
 
 
-def came(text: str) -> list[str]:
-    """Names in the lines of progress, in their order."""
-    words = [line.split() for line in text.replace("\r\033[K", "\n").splitlines()]  # a cleared line begins anew
-    return [line[1] for line in words if len(line) == 3 and line[0] == "wait" and line[2] == "came"]
+def progress_names(text: str) -> list[str]:
+    """Return the names in the lines of progress, in their order."""
+    lines = [line.split() for line in text.replace("\r\033[K", "\n").splitlines()]  # a cleared line begins anew
+    return [line[1] for line in lines if len(line) == 3 and line[0] == "wait" and line[2] == "came"]
 
 
 @pytest.mark.parametrize("strategy", ["linear", "free"])
@@ -141,8 +141,8 @@ def test_a_terminal_sees_each_line_once(playground, strategy):
     terminal = Terminal(command("play.yml", "-e", f"strategy={strategy}"), playground, environment(playground))
     text = terminal.read_until()
     assert terminal.process.wait(60) == 0, text
-    assert came(text) == SHOWN
-    assert "background done" in text  # what ran out of sight reports in the end
+    assert progress_names(text) == PROGRESS_NAMES
+    assert "background done" in text  # a task in the background reports at its end
     assert "plain done" not in text
 
 
@@ -150,18 +150,18 @@ def test_awx_with_a_terminal_of_its_own_stays_quiet(playground):
     terminal = Terminal(command("play.yml", "-e", "strategy=linear"), playground, environment(playground, JOB_ID="7"))
     text = terminal.read_until()
     assert terminal.process.wait(60) == 0, text
-    assert came(text) == []
+    assert progress_names(text) == []
     assert "plain done" in text
 
 
-@pytest.mark.parametrize(("arguments", "lines"), [((), []), (("-v",), SHOWN)], ids=["quiet", "-v"])
+@pytest.mark.parametrize(("arguments", "lines"), [((), []), (("-v",), PROGRESS_NAMES)], ids=["quiet", "-v"])
 def test_a_pipe_sees_progress_only_when_asked_for(playground, arguments, lines):
     done = subprocess.run(
         command("play.yml", "-e", "strategy=linear", *arguments), cwd=playground, env=environment(playground),
         check=False, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert came(done.stdout) == lines
+    assert progress_names(done.stdout) == lines
     assert ("plain done" in done.stdout) or arguments
 
 
@@ -171,7 +171,7 @@ def test_a_pipe_sees_progress_only_when_asked_for(playground, arguments, lines):
 def test_an_interrupt_ends_a_run_that_shows_progress(playground, python):
     arguments = ["-e", f"ansible_python_interpreter={python}"]
     terminal = Terminal(command("held.yml", *arguments), playground, environment(playground))
-    assert "held" in came(terminal.read_until(lambda text: bool(came(text))))
+    assert "held" in progress_names(terminal.read_until(lambda text: bool(progress_names(text))))
     os.killpg(terminal.process.pid, signal.SIGINT)
     text = terminal.read_until()
     assert terminal.process.wait(60) != 0

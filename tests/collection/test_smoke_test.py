@@ -1,4 +1,4 @@
-"""What the collection's smoke test says to the service is what the service understands."""
+"""The collection's smoke test speaks to the service in the calls that the service understands."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def service(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def rows(file: Path) -> dict[str, list[str]]:
-    """What the store holds, but for the name of the smoke test's tenant and numbers that only rise."""
+    """Return the rows of the store, except the tenant's name of the smoke test and numbers that only rise."""
     connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
     tables = ("nodes", "node_history", "edges", "edge_history", "sessions", "counts", "attributes", "changes")
-    found = {name: sorted(map(repr, connection.execute(f"SELECT * FROM {name}"))) for name in tables}
+    rows_by_table = {name: sorted(map(repr, connection.execute(f"SELECT * FROM {name}"))) for name in tables}
     connection.close()
-    return found
+    return rows_by_table
 
 
-def counted(port: str) -> int:
+def count_writes(port: str) -> int:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=LIMIT_S) as answer:
-        found = WRITES.search(answer.read().decode())
-    return int(float(found[1])) if found else 0
+        counter = WRITES.search(answer.read().decode())
+    return int(float(counter[1])) if counter else 0
 
 
 def test_a_smoke_test_of_the_service_is_counted_and_leaves_nothing(service, tmp_path) -> None:
@@ -57,5 +57,5 @@ def test_a_smoke_test_of_the_service_is_counted_and_leaves_nothing(service, tmp_
         with connected(f"127.0.0.1:{service['grpc_port']}", None, LIMIT_S) as channel:
             measured = smoke_test(channel, LIMIT_S)
         assert measured.pod == socket.gethostname()
-        assert counted(service["metrics_port"]) == done
+        assert count_writes(service["metrics_port"]) == done
     assert rows(tmp_path / "memory-graph.db") == before
