@@ -1,11 +1,11 @@
 # ruff: noqa: E402 - the tests' servers and the other benches are found after their folders are
-"""Telemetry at a steady rate from every source, and a spike: what memory does, and whether each event is accounted for.
+"""Telemetry at a steady rate from every source, and a spike: memory over time, and an account of every event.
 
     python service/benches/endurance_bench.py [--minutes 15] [--spike-seconds 30] [--only steady|spike]
 
 Steady: 5,000 events/s; half by five streams, a fifth by REST into the same server, the rest by Kafka into a worker with
 a store of its own. Spike: 1,000 events/s by stream the whole time, and for a while REST batches that raise what is
-offered to 20,000, sent when they are due whatever became of those before. Every load is in this process.
+offered to 20,000, sent when they are due, whatever the result of those before. Every load is in this process.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ _HEAD = (
     b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 )
 _LIMIT_S = 120
-_SAMPLE_S = 5.0
+_SAMPLE_INTERVAL_S = 5.0
 _CALM_S = 60.0
-"""How long acknowledgements may take to be as quick as before, after a spike."""
+"""The time after a spike within which acknowledgements have to be as quick as before."""
 _ENOUGH_MS = 1_000.0
 
 
-class Stream:
+class PacedStream:
     """A stream that is sent a message whenever one is due."""
 
     def __init__(self, channel: grpc.aio.Channel, messages_per_s: float) -> None:
@@ -63,7 +63,7 @@ class Stream:
         self._rate = messages_per_s
         self._sent: list[float] = []
         self.took: list[tuple[float, float]] = []
-        """When a message was acknowledged, and how long that took."""
+        """The time of each acknowledgement, and the seconds it took."""
         self.acked = 0
 
     async def run(self, seconds: float) -> None:
@@ -88,8 +88,8 @@ class Stream:
         await self._call.done_writing()
 
 
-class Rest:
-    """Batches that are posted when they are due, however many are under way, each event with an id of its own."""
+class RestLoad:
+    """Batches that are posted when they are due, however many are open, each event with an id of its own."""
 
     def __init__(self, port: int, first: int) -> None:
         self._port = port
@@ -104,10 +104,10 @@ class Rest:
                 under_way.create_task(self._post(self._first + number * SIZE))
 
     async def _post(self, first: int) -> None:
-        body = b'{"events":[' + b",".join(made for _, made in quick_records(range(first, first + SIZE))) + b"]}"
+        body = b'{"events":[' + b",".join(record for _, record in quick_records(range(first, first + SIZE))) + b"]}"
         self.offered += SIZE
         try:
-            status, answer = await asyncio.wait_for(posted(self._port, body), _LIMIT_S)
+            status, answer = await asyncio.wait_for(post(self._port, body), _LIMIT_S)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             self.unknown += SIZE
             return
@@ -116,8 +116,8 @@ class Rest:
         self.refused += SIZE - accepted
 
 
-async def posted(port: int, body: bytes) -> tuple[int, bytes]:
-    """Status and body of the answer to a batch, over a connection of its own."""
+async def post(port: int, body: bytes) -> tuple[int, bytes]:
+    """Post a batch over a connection of its own; return status and body of the response."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(_HEAD % len(body) + body)
@@ -127,35 +127,35 @@ async def posted(port: int, body: bytes) -> tuple[int, bytes]:
         writer.close()
 
 
-class Memory(threading.Thread):
-    """The resident memory of processes, MiB, every few seconds."""
+class MemorySampler(threading.Thread):
+    """A thread that samples the resident memory of processes, MiB, every few seconds."""
 
     def __init__(self, **processes: ServerProcess) -> None:
         super().__init__(daemon=True)
-        self._processes = {name: psutil.Process(one.process.pid) for name, one in processes.items()}
+        self._processes = {name: psutil.Process(server.process.pid) for name, server in processes.items()}
         self._ended = threading.Event()
-        self.seen: dict[str, list[float]] = {name: [] for name in processes}
+        self.samples: dict[str, list[float]] = {name: [] for name in processes}
         self.start()
 
     def run(self) -> None:
-        while not self._ended.wait(_SAMPLE_S):
+        while not self._ended.wait(_SAMPLE_INTERVAL_S):
             for name, process in self._processes.items():
-                self.seen[name].append(process.memory_info().rss / 2**20)
+                self.samples[name].append(process.memory_info().rss / 2**20)
 
     def end(self) -> dict[str, float]:
-        """Of each process: in the second tenth of the time, and in the last."""
+        """Stop, and return the median of each process in the second tenth of the time and in the last."""
         self._ended.set()
         self.join()
-        found = {}
-        for name, seen in self.seen.items():
-            tenth = max(1, len(seen) // 10)
-            found[f"{name}_early_mib"] = statistics.median(seen[tenth : 2 * tenth] or seen)
-            found[f"{name}_late_mib"] = statistics.median(seen[-tenth:])
-        return found
+        figures = {}
+        for name, samples in self.samples.items():
+            tenth = max(1, len(samples) // 10)
+            figures[f"{name}_early_mib"] = statistics.median(samples[tenth : 2 * tenth] or samples)
+            figures[f"{name}_late_mib"] = statistics.median(samples[-tenth:])
+        return figures
 
 
-def produced(bootstrap: str, topic: str, rate: float, seconds: float) -> int:
-    """Writes records at a rate; yields how many."""
+def produce(bootstrap: str, topic: str, rate: float, seconds: float) -> int:
+    """Produce records at a rate; return how many."""
     producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 20})
     began, sent = time.monotonic(), 0
     while (passed := time.monotonic() - began) < seconds:
@@ -182,7 +182,7 @@ def p95(times: list[float]) -> float:
 
 
 def steady(folder: Path, seconds: float) -> dict[str, float]:
-    """5,000 events/s from every source."""
+    """Measure 5,000 events/s from every source."""
     kafka = KafkaCluster(folder / "kafka")
     kafka.start()
     topic = new_topic(kafka.bootstrap, partitions=12)
@@ -193,29 +193,30 @@ def steady(folder: Path, seconds: float) -> dict[str, float]:
     worker = WorkerProcess(folder / "worker", settings).wait_ready()
     try:
         with serving(folder / "server") as server:
-            memory = Memory(server=server, worker=worker)
-            found, acked = asyncio.run(_mixed(server, kafka.bootstrap, topic, seconds))
-            sent = int(found["kafka_events"])
+            memory = MemorySampler(server=server, worker=worker)
+            figures, acked = asyncio.run(_mixed(server, kafka.bootstrap, topic, seconds))
+            sent = int(figures["kafka_events"])
             until(lambda: worker.processed() >= sent, 120)
-            found |= memory.end()
+            figures |= memory.end()
     finally:
         worker.stop()
         kafka.stop()
-    found["acknowledged"] = acked
-    found["missing"] = acked - len(Stored(folder / "server").events) + sent - len(set(Stored(folder / "worker").events))
-    return found
+    figures["acknowledged"] = acked
+    served, consumed = Stored(folder / "server").events, set(Stored(folder / "worker").events)
+    figures["missing"] = acked - len(served) + sent - len(consumed)
+    return figures
 
 
 async def _mixed(server: ServerProcess, bootstrap: str, topic: str, seconds: float) -> tuple[dict[str, float], int]:
     async with grpc.aio.insecure_channel(server.address) as channel:
-        streams, rest = [Stream(channel, 5.0) for _ in range(5)], Rest(server.rest_port, 10**9)
+        streams, rest = [PacedStream(channel, 5.0) for _ in range(5)], RestLoad(server.rest_port, 10**9)
         *_, sent = await asyncio.gather(
-            *(one.run(seconds) for one in streams),
+            *(stream.run(seconds) for stream in streams),
             rest.run(10, seconds),
-            asyncio.to_thread(produced, bootstrap, topic, 1_500, seconds),
+            asyncio.to_thread(produce, bootstrap, topic, 1_500, seconds),
         )
-    acked = sum(one.acked for one in streams) + rest.accepted
-    took = [took for one in streams for _, took in one.took]
+    acked = sum(stream.acked for stream in streams) + rest.accepted
+    took = [took for stream in streams for _, took in stream.took]
     figures = {
         "seconds": seconds, "events_per_s": (acked + sent) / seconds, "stream_p95_ack_ms": p95(took),
         "rest_refused": rest.refused + rest.unknown, "kafka_events": sent,
@@ -224,22 +225,22 @@ async def _mixed(server: ServerProcess, bootstrap: str, topic: str, seconds: flo
 
 
 def spike(folder: Path, seconds: float) -> dict[str, float]:
-    """From 1,000 to 20,000 events/s offered and back."""
+    """Measure a rise from 1,000 to 20,000 offered events/s and back."""
     with serving(folder / "spike") as server:
-        memory = Memory(server=server)
-        found, acked = asyncio.run(_spiked(server, seconds))
-        found |= memory.end()
-        found["buffer_percent_after"] = metric(
+        memory = MemorySampler(server=server)
+        figures, acked = asyncio.run(_spiked(server, seconds))
+        figures |= memory.end()
+        figures["buffer_percent_after"] = metric(
             server, 'llm_memory_graph_buffer_utilization_percent{consumer_id="telemetry"}'
         )
-    found["missing"] = acked - len(Stored(folder / "spike").events)
-    return found
+    figures["missing"] = acked - len(Stored(folder / "spike").events)
+    return figures
 
 
 async def _spiked(server: ServerProcess, seconds: float) -> tuple[dict[str, float], int]:
     before, after = 20.0, _CALM_S
     async with grpc.aio.insecure_channel(server.address) as channel:
-        stream, rest = Stream(channel, 10.0), Rest(server.rest_port, 10**9)
+        stream, rest = PacedStream(channel, 10.0), RestLoad(server.rest_port, 10**9)
         running = asyncio.create_task(stream.run(before + seconds + after))
         await asyncio.sleep(before)
         rising = time.monotonic()
@@ -258,20 +259,20 @@ async def _spiked(server: ServerProcess, seconds: float) -> tuple[dict[str, floa
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    arguments.add_argument("--minutes", type=float, default=15, help="length of the steady run (default: 15)")
-    arguments.add_argument("--spike-seconds", type=float, default=30, help="length of the spike (default: 30)")
-    arguments.add_argument("--only", choices=["steady", "spike"], help="one of the two")
-    given = arguments.parse_args()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--minutes", type=float, default=15, help="length of the steady run (default: 15)")
+    parser.add_argument("--spike-seconds", type=float, default=30, help="length of the spike (default: 30)")
+    parser.add_argument("--only", choices=["steady", "spike"], help="one of the two")
+    arguments = parser.parse_args()
     tune_gc()
-    found = {}
+    figures = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if given.only != "spike":
-            found["5,000 events/s from every source"] = steady(folder, given.minutes * 60)
-        if given.only != "steady":
-            found["20,000 events/s offered"] = spike(folder, given.spike_seconds)
-    print(json.dumps(found, indent=2))
+        if arguments.only != "spike":
+            figures["5,000 events/s from every source"] = steady(folder, arguments.minutes * 60)
+        if arguments.only != "steady":
+            figures["20,000 events/s offered"] = spike(folder, arguments.spike_seconds)
+    print(json.dumps(figures, indent=2))
 
 
 if __name__ == "__main__":

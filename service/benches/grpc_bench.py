@@ -37,10 +37,10 @@ IN_FLIGHT = 64
 
 
 def ghz() -> str:
-    """The tool on PATH, or built once into the user's cache."""
-    found = shutil.which("ghz")
-    if found:
-        return found
+    """Return ghz from the PATH, or build it once into the user's cache."""
+    installed = shutil.which("ghz")
+    if installed:
+        return installed
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "memory-graph" / "bin"
     if not (cache / "ghz").exists():
         print("building ghz, once …", file=sys.stderr)
@@ -48,7 +48,7 @@ def ghz() -> str:
     return str(cache / "ghz")
 
 
-class Server:
+class BenchServer:
     """`memory-graph serve` in a process of its own."""
 
     def __init__(self, folder: Path) -> None:
@@ -74,8 +74,11 @@ class Server:
         self.process.wait()
 
 
-def load(tool: str, address: str, method: str, request: dict[str, Any], *options: str) -> dict[str, float]:
-    """One run of ghz: requests/s and latencies in milliseconds. Fails when any call failed."""
+def run_ghz(tool: str, address: str, method: str, request: dict[str, Any], *options: str) -> dict[str, float]:
+    """Run ghz and return requests/s and latencies in milliseconds.
+
+    :raises RuntimeError: when any call failed.
+    """
     command = [tool, "--insecure", "--proto", "llm/memory/graph/v1/memory_graph.proto", "--import-paths", str(PROTO)]
     command += ["--call", f"{SERVICE}/{method}", "--data", json.dumps(request), "--format", "json", *options, address]
     report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -86,14 +89,14 @@ def load(tool: str, address: str, method: str, request: dict[str, Any], *options
     return {"rps": report["rps"], "p50_ms": latencies[50], "p95_ms": latencies[95]}
 
 
-def against_empty(tool: str, server: Server, session: str, requests: int) -> dict[str, float]:
-    """AddPrompt, durable, against Health, at 64 in flight: pairs, in turn."""
+def against_empty(tool: str, server: BenchServer, session: str, requests: int) -> dict[str, float]:
+    """Measure AddPrompt, durable, against Health, at 64 in flight: pairs, in turn."""
     options = ("--concurrency", str(IN_FLIGHT), "--connections", "4", "--total", str(requests))
     prompt = {"session_id": session, "content": CONTENT, "metadata": {"model": "large", "temperature": 0.2}}
     empty, ours = [], []
     for _ in range(ROUNDS + 1):
-        empty.append(load(tool, server.address, "Health", {}, *options))
-        ours.append(load(tool, server.address, "AddPrompt", prompt, *options))
+        empty.append(run_ghz(tool, server.address, "Health", {}, *options))
+        ours.append(run_ghz(tool, server.address, "AddPrompt", prompt, *options))
     ratios = [mine["rps"] / nothing["rps"] for mine, nothing in zip(ours[1:], empty[1:], strict=True)]
     return {
         "empty_rps": statistics.median(run["rps"] for run in empty[1:]),
@@ -103,15 +106,15 @@ def against_empty(tool: str, server: Server, session: str, requests: int) -> dic
     }
 
 
-def at_rate(tool: str, server: Server, session: str, rate: int) -> dict[str, float]:
-    """AddPrompt at a fixed rate for ten seconds."""
+def at_rate(tool: str, server: BenchServer, session: str, rate: int) -> dict[str, float]:
+    """Measure AddPrompt at a fixed rate for ten seconds."""
     options = ("--rps", str(rate), "--concurrency", "100", "--connections", "4", "--total", str(rate * 10))
     prompt = {"session_id": session, "content": CONTENT, "metadata": {"model": "large"}}
-    return load(tool, server.address, "AddPrompt", prompt, *options)
+    return run_ghz(tool, server.address, "AddPrompt", prompt, *options)
 
 
-def batches(server: Server, session: str) -> dict[str, float]:
-    """BatchCreateNodes of 1,000 prompts, one call at a time."""
+def batches(server: BenchServer, session: str) -> dict[str, float]:
+    """Measure BatchCreateNodes of 1,000 prompts, one call at a time."""
     node = pb.Node(type=pb.NODE_TYPE_PROMPT, prompt=pb.PromptNode(session_id=session, content=CONTENT))
     request = pb.BatchCreateNodesRequest(nodes=[node] * 1_000)
     took = []
@@ -122,36 +125,36 @@ def batches(server: Server, session: str) -> dict[str, float]:
     return {"nodes_per_s": 1_000 / statistics.median(took[2:])}
 
 
-def pages(tool: str, server: Server, session: str) -> dict[str, float]:
-    """Query, 100 nodes a page, eight callers."""
+def pages(tool: str, server: BenchServer, session: str) -> dict[str, float]:
+    """Measure Query, 100 nodes a page, with eight callers."""
     request = {"session_id": session, "node_type": "NODE_TYPE_PROMPT", "limit": 100}
-    return load(tool, server.address, "Query", request, "--concurrency", "8", "--total", "2000")
+    return run_ghz(tool, server.address, "Query", request, "--concurrency", "8", "--total", "2000")
 
 
 def run(requests: int) -> dict[str, dict[str, float]]:
     tool = ghz()
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder))
+        server = BenchServer(Path(folder))
         try:
             session = server.graph.CreateSession(pb.CreateSessionRequest(), wait_for_ready=True).id
             idle = server.rss_mib()
-            found = {"AddPrompt against an empty rpc, 64 in flight": against_empty(tool, server, session, requests)}
+            figures = {"AddPrompt against an empty rpc, 64 in flight": against_empty(tool, server, session, requests)}
             for rate in (500, 1_000):
-                found[f"AddPrompt at {rate:,}/s"] = at_rate(tool, server, session, rate)
-            found["BatchCreateNodes of 1,000"] = batches(server, session)
-            found["Query, 100 a page"] = pages(tool, server, session)
-            found["memory"] = {"idle_rss_mib": idle, "loaded_rss_mib": server.rss_mib()}
+                figures[f"AddPrompt at {rate:,}/s"] = at_rate(tool, server, session, rate)
+            figures["BatchCreateNodes of 1,000"] = batches(server, session)
+            figures["Query, 100 a page"] = pages(tool, server, session)
+            figures["memory"] = {"idle_rss_mib": idle, "loaded_rss_mib": server.rss_mib()}
         finally:
             server.stop()
-    return found
+    return figures
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=re.split(r"\n\n", __doc__ or "")[0])
-    arguments.add_argument("--requests", type=int, default=20_000, help="calls a round (default: 20000)")
-    given = arguments.parse_args()
-    found = run(given.requests)
-    print(json.dumps(found, indent=2))
+    parser = argparse.ArgumentParser(description=re.split(r"\n\n", __doc__ or "")[0])
+    parser.add_argument("--requests", type=int, default=20_000, help="calls a round (default: 20000)")
+    arguments = parser.parse_args()
+    figures = run(arguments.requests)
+    print(json.dumps(figures, indent=2))
 
 
 if __name__ == "__main__":

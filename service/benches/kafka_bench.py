@@ -30,7 +30,7 @@ from neo4j import GraphDatabase, ManagedTransaction
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "tests")]
 
 from neo4j_bench import PLAIN
-from stream_bench import raw
+from stream_bench import rewrite_rows
 
 from memory_graph.config import Settings
 from memory_graph.ingest.planning import plan_write
@@ -49,8 +49,8 @@ from support.neo4j_server import PASSWORD, USERNAME, Neo4jServer, settings, wipe
 from support.worker import WorkerProcess
 
 PARTITIONS = 12
-TAKE = 500
-EVENTS_A_COMMIT = 500
+BATCH_SIZE = 500
+EVENTS_PER_COMMIT = 500
 LIMIT_S = 900
 """No run may take longer."""
 _SCRAPE_S = 0.25
@@ -62,8 +62,8 @@ def client(bootstrap: str, topic: str) -> Settings:
     )
 
 
-def bare(bootstrap: str, topic: str, events: int) -> dict[str, float]:
-    """Takes of 500, the offsets of each committed, as the worker does it; nothing else."""
+def bare_consumer(bootstrap: str, topic: str, events: int) -> dict[str, float]:
+    """Measure a consumer that reads batches of 500 and commits their offsets, as the worker does, and nothing else."""
     consumer = Consumer(consumer_settings(client(bootstrap, topic)))
     consumer.subscribe([topic])
     seen = 0
@@ -74,23 +74,24 @@ def bare(bootstrap: str, topic: str, events: int) -> dict[str, float]:
             continue
         if not began:
             began, cpu = time.perf_counter(), time.process_time()
-        taken = [first, *consumer.consume(TAKE - 1, 0)]
-        following = {}
-        for message in taken:
+        batch = [first, *consumer.consume(BATCH_SIZE - 1, 0)]
+        next_offsets = {}
+        for message in batch:
             assert message.error() is None, message.error()
             message.value()
-            following[message.topic(), message.partition()] = message.offset() + 1
+            next_offsets[message.topic(), message.partition()] = message.offset() + 1
         consumer.commit(
-            offsets=[TopicPartition(*place, offset) for place, offset in following.items()], asynchronous=True
+            offsets=[TopicPartition(*partition, offset) for partition, offset in next_offsets.items()],
+            asynchronous=True,
         )
-        seen += len(taken)
+        seen += len(batch)
     took, busy = time.perf_counter() - began, time.process_time() - cpu
     consumer.close()
     return {"events_per_s": seen / took, "cpu_us_an_event": 1e6 * busy / seen}
 
 
 def kafka_python(bootstrap: str, topic: str, events: int) -> dict[str, float]:
-    """The same with kafka-python."""
+    """Measure the same with kafka-python."""
     from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor  # noqa: PLC0415
     from kafka.structs import OffsetAndMetadata  # noqa: PLC0415
 
@@ -98,30 +99,30 @@ def kafka_python(bootstrap: str, topic: str, events: int) -> dict[str, float]:
 
     consumer = KafkaConsumer(
         topic, bootstrap_servers=bootstrap.split(","), group_id=uuid.uuid4().hex, enable_auto_commit=False,
-        auto_offset_reset="earliest", max_poll_records=TAKE,
+        auto_offset_reset="earliest", max_poll_records=BATCH_SIZE,
         partition_assignment_strategy=[CooperativeStickyAssignor],
     )  # fmt: skip
     seen = 0
     began = cpu = 0.0
     while seen < events:
-        taken = consumer.poll(timeout_ms=200, max_records=TAKE)
-        if taken and not began:
+        batch = consumer.poll(timeout_ms=200, max_records=BATCH_SIZE)
+        if batch and not began:
             began, cpu = time.perf_counter(), time.process_time()
-        following = {}
-        for place, messages in taken.items():
+        next_offsets = {}
+        for partition, messages in batch.items():
             for message in messages:
                 assert message.value
-            following[place] = OffsetAndMetadata(messages[-1].offset + 1, "", -1)
+            next_offsets[partition] = OffsetAndMetadata(messages[-1].offset + 1, "", -1)
             seen += len(messages)
-        if following:
-            consumer.commit_async(following)
+        if next_offsets:
+            consumer.commit_async(next_offsets)
     took, busy = time.perf_counter() - began, time.process_time() - cpu
     consumer.close()
     return {"events_per_s": seen / took, "cpu_us_an_event": 1e6 * busy / seen}
 
 
-def worked(bootstrap: str, topic: str, folder: Path, events: int, **store: str) -> dict[str, float]:
-    """One worker, from nothing to all."""
+def measure_worker(bootstrap: str, topic: str, folder: Path, events: int, **store: str) -> dict[str, float]:
+    """Measure a worker over all events of a topic."""
     worker = WorkerProcess(
         folder,
         {
@@ -134,12 +135,12 @@ def worked(bootstrap: str, topic: str, folder: Path, events: int, **store: str) 
     ).wait_ready()
     assert isinstance(worker, WorkerProcess)
     try:
-        limit = time.perf_counter() + LIMIT_S
+        deadline = time.perf_counter() + LIMIT_S
         while not (before := worker.processed()):
             time.sleep(_SCRAPE_S)
         began, cpu = time.perf_counter(), _cpu_s(worker.process.pid)
         while (now := worker.processed()) < events:
-            assert time.perf_counter() < limit, f"{now:,.0f} of {events:,} events after {LIMIT_S} s"
+            assert time.perf_counter() < deadline, f"{now:,.0f} of {events:,} events after {LIMIT_S} s"
             time.sleep(_SCRAPE_S)
         took, busy = time.perf_counter() - began, _cpu_s(worker.process.pid) - cpu
         resident = int(Path(f"/proc/{worker.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -155,25 +156,25 @@ def _cpu_s(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def unwound(uri: str, events: int) -> float:
-    """Events/s of their nodes and relationships in UNWIND batches of the plain driver, made ready before."""
+def write_plain_batches(uri: str, events: int) -> float:
+    """Return the events/s of UNWIND batches of the plain driver with the same nodes and relationships, built before."""
     decode = DECODERS[TELEMETRY]
     rows = Neo4jRows(PlainCodec())
     batches = []
-    numbers = list(quick_records(range(events)))
-    made: set[str] = set()
+    records = list(quick_records(range(events)))
+    node_ids: set[str] = set()
     n = time.time_ns()
-    for begin in range(0, events, EVENTS_A_COMMIT):
-        found = [event for _, body in numbers[begin : begin + EVENTS_A_COMMIT] for event in decode(body, "")]
-        creations = [each for each in plan_write(found, new_id).creations if each.node.id not in made]
-        made.update(each.node.id for each in creations)
+    for begin in range(0, events, EVENTS_PER_COMMIT):
+        decoded = [event for _, body in records[begin : begin + EVENTS_PER_COMMIT] for event in decode(body, "")]
+        creations = [creation for creation in plan_write(decoded, new_id).creations if creation.node.id not in node_ids]
+        node_ids.update(creation.node.id for creation in creations)
         nodes = []
         edges: dict[str, list[Any]] = {}
-        for each in creations:
-            n += 1 + len(each.edges)
-            nodes.append({"p": rows.new_node("plain", each.node, n)})
-            for place, edge in enumerate(each.edges, 1):
-                row = {"a": edge.from_id, "b": edge.to_id, "p": rows.new_edge("plain", edge, n + place)}
+        for creation in creations:
+            n += 1 + len(creation.edges)
+            nodes.append({"p": rows.new_node("plain", creation.node, n)})
+            for position, edge in enumerate(creation.edges, 1):
+                row = {"a": edge.from_id, "b": edge.to_id, "p": rows.new_edge("plain", edge, n + position)}
                 edges.setdefault(edge.type.name, []).append(row)
         batches.append((nodes, edges))
     insert_nodes, insert_edges = PLAIN["merge"]
@@ -192,12 +193,12 @@ def unwound(uri: str, events: int) -> float:
 
 @contextmanager
 def database(folder: Path) -> Iterator[str]:
-    """A Neo4j with our schema, warmed up by both sides' statements."""
+    """A Neo4j with our schema, warmed up by the statements of both sides."""
     server = Neo4jServer(folder)
     server.start()
     try:
         asyncio.run(_make_schema(server.uri))
-        unwound(server.uri, 5_000)
+        write_plain_batches(server.uri, 5_000)
         yield server.uri
     finally:
         server.stop()
@@ -205,18 +206,18 @@ def database(folder: Path) -> Iterator[str]:
 
 async def _make_schema(uri: str) -> None:
     store = open_store(**settings(uri))
-    made = False
-    while not made:
+    ready = False
+    while not ready:
         try:
             await store.ping()
-            made = True
+            ready = True
         except StoreUnavailable:
             await asyncio.sleep(_SCRAPE_S)
     await store.close()
 
 
 def run(events: int, stores: list[str], *, clients: bool) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
+    figures: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cluster = KafkaCluster(folder / "kafka")
@@ -224,34 +225,34 @@ def run(events: int, stores: list[str], *, clients: bool) -> dict[str, dict[str,
         try:
             topic = new_topic(cluster.bootstrap, partitions=PARTITIONS)
             produce(cluster.bootstrap, topic, quick_records(range(events)))
-            nothing = apart("bare", cluster.bootstrap, topic, events)
-            found["a consumer that does nothing"] = nothing
+            nothing = run_in_process("bare", cluster.bootstrap, topic, events)
+            figures["a consumer that does nothing"] = nothing
             if clients:
-                found["the same with kafka-python"] = apart("kafka_python", cluster.bootstrap, topic, events)
+                figures["the same with kafka-python"] = run_in_process("kafka_python", cluster.bootstrap, topic, events)
             if "embedded" in stores:
-                ours = worked(cluster.bootstrap, topic, folder / "data", events)
-                rows = raw(folder / "data" / "memory-graph.db", folder)
-                found["worker into the embedded store"] = _beside(ours, nothing, rows)
+                ours = measure_worker(cluster.bootstrap, topic, folder / "data", events)
+                rows = rewrite_rows(folder / "data" / "memory-graph.db", folder)
+                figures["worker into the embedded store"] = _beside(ours, nothing, rows)
             if "neo4j" in stores:
-                found["worker into Neo4j"] = into_neo4j(cluster.bootstrap, topic, folder, events, nothing)
+                figures["worker into Neo4j"] = into_neo4j(cluster.bootstrap, topic, folder, events, nothing)
         finally:
             cluster.stop()
-    return found
+    return figures
 
 
 def into_neo4j(bootstrap: str, topic: str, folder: Path, events: int, nothing: dict[str, float]) -> dict[str, float]:
-    """The plain batches are written before and after the worker's, each into an empty database: it warms up."""
+    """Measure a worker between two runs of plain batches, each into an empty database: it warms up."""
     with database(folder / "neo4j") as uri:
         sides = []
         wipe(uri)
-        sides.append(unwound(uri, events))
+        sides.append(write_plain_batches(uri, events))
         wipe(uri)
-        ours = worked(
+        ours = measure_worker(
             bootstrap, topic, folder / "none", events, STORE="neo4j", NEO4J_URI=uri, NEO4J_USERNAME=USERNAME,
             NEO4J_PASSWORD=PASSWORD,
         )  # fmt: skip
         wipe(uri)
-        sides.append(unwound(uri, events))
+        sides.append(write_plain_batches(uri, events))
     return _beside(ours, nothing, sum(sides) / len(sides))
 
 
@@ -264,26 +265,28 @@ def _beside(ours: dict[str, float], nothing: dict[str, float], rows: float) -> d
     }
 
 
-def apart(side: str, bootstrap: str, topic: str, events: int) -> dict[str, float]:
-    """In a process of its own: a client library leaves threads behind."""
+def run_in_process(side: str, bootstrap: str, topic: str, events: int) -> dict[str, float]:
+    """Run a side in a process of its own: a client library leaves threads behind."""
     command = [sys.executable, __file__, "--side", side, bootstrap, topic, "--events", str(events)]
-    found: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    return found
+    figures: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return figures
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    arguments.add_argument("--events", type=int, default=60_000, help="events in the topic (default: 60000)")
-    arguments.add_argument("--stores", default="embedded,neo4j", help="default: embedded,neo4j")
-    arguments.add_argument("--clients", action="store_true", help="kafka-python too, beside confluent-kafka")
-    arguments.add_argument("--side", nargs=3, help=argparse.SUPPRESS)
-    given = arguments.parse_args()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--events", type=int, default=60_000, help="events in the topic (default: 60000)")
+    parser.add_argument("--stores", default="embedded,neo4j", help="default: embedded,neo4j")
+    parser.add_argument("--clients", action="store_true", help="kafka-python too, beside confluent-kafka")
+    parser.add_argument("--side", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
     tune_gc()
-    if given.side:
-        side, bootstrap, topic = given.side
-        print(json.dumps({"bare": bare, "kafka_python": kafka_python}[side](bootstrap, topic, given.events)))
+    if arguments.side:
+        side, bootstrap, topic = arguments.side
+        print(
+            json.dumps({"bare": bare_consumer, "kafka_python": kafka_python}[side](bootstrap, topic, arguments.events))
+        )
         return
-    print(json.dumps(run(given.events, given.stores.split(","), clients=given.clients), indent=2))
+    print(json.dumps(run(arguments.events, arguments.stores.split(","), clients=arguments.clients), indent=2))
 
 
 if __name__ == "__main__":

@@ -52,17 +52,17 @@ PLAIN = {
         f"UNWIND $rows AS row {_ENDS} {_MERGE_EDGE}, r.created_at = {_AT}",
     ),
 }
-"""The plain driver's statements for nodes and for edges: blindly, and so that a repeat changes nothing."""
+"""The statements of the plain driver for nodes and for edges: CREATE, and MERGE, which a repeat does not change."""
 
 
-class Raw:
-    """The same nodes and relationships, made ready before the clock starts, in a tenant of their own."""
+class PlainDriverBaseline:
+    """Batches of the same nodes and relationships by the plain driver, prepared before they are timed."""
 
-    def __init__(self, driver: AsyncDriver, how: str) -> None:
+    def __init__(self, driver: AsyncDriver, kind: str) -> None:
         self._driver = driver
-        self._tenant = how
-        self._statements = PLAIN[how]
-        self.here: list[str] = []
+        self._tenant = kind
+        self._statements = PLAIN[kind]
+        self.session_ids: list[str] = []
         self._rows = Neo4jRows(PlainCodec())
         self._last: dict[str, str] = {}
         self._n = time.time_ns()
@@ -72,16 +72,16 @@ class Raw:
         edges: dict[EdgeType, list[Any]] = {EdgeType.BELONGS_TO: [], EdgeType.FOLLOWS: []}
         for create in creates:
             self._n += 3
-            node, here = create.node, str(create.node.session_id)
+            node, session_id = create.node, str(create.node.session_id)
             nodes.append({"p": self._rows.new_node(self._tenant, node, self._n)})
             edges[EdgeType.BELONGS_TO].append(self._edge(create.edges[0], self._n + 1))
-            if here in self._last:
+            if session_id in self._last:
                 follows = Edge(
-                    id=str(create.follows_edge_id), type=EdgeType.FOLLOWS, from_id=node.id, to_id=self._last[here],
-                    created_at=node.created_at,
+                    id=str(create.follows_edge_id), type=EdgeType.FOLLOWS, from_id=node.id,
+                    to_id=self._last[session_id], created_at=node.created_at,
                 )  # fmt: skip
                 edges[EdgeType.FOLLOWS].append(self._edge(follows, self._n + 2))
-            self._last[here] = node.id
+            self._last[session_id] = node.id
         return nodes, edges
 
     def _edge(self, edge: Edge, n: int) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Raw:
 
     async def open_sessions(self) -> None:
         creates = [session() for _ in range(SESSIONS)]
-        self.here = [create.node.id for create in creates]
+        self.session_ids = [create.node.id for create in creates]
         rows = [self._rows.new_node(self._tenant, create.node, self._n) for create in creates]
         await self._driver.execute_query("UNWIND $rows AS row CREATE (n:Node:Session) SET n = row", rows=rows)
 
@@ -106,16 +106,21 @@ class Raw:
         return time.perf_counter() - began
 
 
-async def batch_against_raw(store: Neo4jStore, raws: dict[str, Raw], mine: list[str], rounds: int) -> dict[str, float]:
-    """1,000 prompts a write, in 20 sessions, each with two edges. The first rounds warm all up."""
-    took: dict[str, list[float]] = {"ours": [], **{how: [] for how in raws}}
+async def batch_against_raw(
+    store: Neo4jStore, baselines: dict[str, PlainDriverBaseline], session_ids: list[str], rounds: int
+) -> dict[str, float]:
+    """Measure writes of 1,000 prompts with two edges each, in 20 sessions. The first rounds warm all up."""
+    took: dict[str, list[float]] = {"ours": [], **{kind: [] for kind in baselines}}
     for turn in range(rounds + 4):
-        creates = tuple(prompt(mine[i % SESSIONS]) for i in range(BATCH))
-        ready = {how: raw.prepare([prompt(raw.here[i % SESSIONS]) for i in range(BATCH)]) for how, raw in raws.items()}
+        creates = tuple(prompt(session_ids[i % SESSIONS]) for i in range(BATCH))
+        ready = {
+            kind: baseline.prepare([prompt(baseline.session_ids[i % SESSIONS]) for i in range(BATCH)])
+            for kind, baseline in baselines.items()
+        }
         sides = list(took)
         for side in sides[turn % 3 :] + sides[: turn % 3]:
             if side != "ours":
-                took[side].append(await raws[side].insert(*ready[side]))
+                took[side].append(await baselines[side].insert(*ready[side]))
                 continue
             began = time.perf_counter()
             await store.apply(Write(tenant=TENANT, mutations=creates))
@@ -123,13 +128,13 @@ async def batch_against_raw(store: Neo4jStore, raws: dict[str, Raw], mine: list[
     median = {side: statistics.median(times[4:]) for side, times in took.items()}
     return {
         "nodes_per_s": BATCH / median["ours"],
-        **{f"plain_{how}_nodes_per_s": BATCH / median[how] for how in raws},
-        **{f"ratio_to_plain_{how}": median[how] / median["ours"] for how in raws},
+        **{f"plain_{kind}_nodes_per_s": BATCH / median[kind] for kind in baselines},
+        **{f"ratio_to_plain_{kind}": median[kind] / median["ours"] for kind in baselines},
     }
 
 
 async def in_flight(store: Neo4jStore, sessions: list[str], writes: int = 6_400) -> dict[str, float]:
-    """AddPrompt with 64 callers, each durable before the next."""
+    """Measure AddPrompt with 64 callers, each call durable before the next."""
     latencies: list[float] = []
 
     async def caller(number: int) -> None:
@@ -145,17 +150,17 @@ async def in_flight(store: Neo4jStore, sessions: list[str], writes: int = 6_400)
 
 
 async def reads(store: Neo4jStore, sessions: list[str], rounds: int = 300) -> dict[str, float]:
-    """One at a time: a node by id, a page of 100 of a session, paths of three edges."""
+    """Measure reads, one at a time: a node by id, a page of 100 of a session, paths of three edges."""
     took: dict[str, list[float]] = {"node_p95_ms": [], "page_p95_ms": [], "walk_p95_ms": []}
-    asked = NodeFilter(session_id=sessions[0], type=NodeType.PROMPT)
-    page = await store.query(TENANT, asked, 100, 0)
+    condition = NodeFilter(session_id=sessions[0], type=NodeType.PROMPT)
+    page = await store.query(TENANT, condition, 100, 0)
     for turn in range(rounds):
         id = page.nodes[turn % 100].id
         began = time.perf_counter()
         await store.get_nodes(TENANT, [id])
         took["node_p95_ms"].append(time.perf_counter() - began)
         began = time.perf_counter()
-        await store.query(TENANT, asked, 100, turn)
+        await store.query(TENANT, condition, 100, turn)
         took["page_p95_ms"].append(time.perf_counter() - began)
         began = time.perf_counter()
         walk = Traversal(start=(id,), edge_types=frozenset({EdgeType.FOLLOWS}), direction=Direction.BOTH, depth=3)
@@ -167,34 +172,34 @@ async def reads(store: Neo4jStore, sessions: list[str], rounds: int = 300) -> di
 async def run(uri: str, rounds: int) -> dict[str, dict[str, float]]:
     store = open_store(**settings(uri))
     async with AsyncGraphDatabase.driver(uri, auth=(USERNAME, PASSWORD)) as driver:
-        raws = {how: Raw(driver, how) for how in PLAIN}
-        mine = [await new_session(store) for _ in range(SESSIONS)]
-        for raw in raws.values():
-            await raw.open_sessions()
-        found = {
-            f"writes of {BATCH:,} prompts": await batch_against_raw(store, raws, mine, rounds),
-            "AddPrompt, 64 in flight": await in_flight(store, mine),
-            "reads": await reads(store, mine),
+        baselines = {kind: PlainDriverBaseline(driver, kind) for kind in PLAIN}
+        session_ids = [await new_session(store) for _ in range(SESSIONS)]
+        for baseline in baselines.values():
+            await baseline.open_sessions()
+        figures = {
+            f"writes of {BATCH:,} prompts": await batch_against_raw(store, baselines, session_ids, rounds),
+            "AddPrompt, 64 in flight": await in_flight(store, session_ids),
+            "reads": await reads(store, session_ids),
         }
     await store.close()
-    return found
+    return figures
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    arguments.add_argument("--uri", help="a running server of the tests' password, which is emptied")
-    arguments.add_argument("--rounds", type=int, default=12, help="measured batches a side (default: 12)")
-    given = arguments.parse_args()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--uri", help="a running server of the tests' password, which is emptied")
+    parser.add_argument("--rounds", type=int, default=12, help="measured batches a side (default: 12)")
+    arguments = parser.parse_args()
     tune_gc()
-    if given.uri:
-        wipe(given.uri)
-        print(json.dumps(asyncio.run(run(given.uri, given.rounds)), indent=2))
+    if arguments.uri:
+        wipe(arguments.uri)
+        print(json.dumps(asyncio.run(run(arguments.uri, arguments.rounds)), indent=2))
         return
     with tempfile.TemporaryDirectory() as folder:
         server = Neo4jServer(Path(folder))
         server.start()
         try:
-            print(json.dumps(asyncio.run(run(server.uri, given.rounds)), indent=2))
+            print(json.dumps(asyncio.run(run(server.uri, arguments.rounds)), indent=2))
         finally:
             server.stop()
 

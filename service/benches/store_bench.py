@@ -1,4 +1,4 @@
-"""The embedded store by itself: writes against raw inserts of the same rows, and what stays flat as a session grows.
+"""The embedded store by itself: writes against raw inserts of the same rows, and latencies as a session grows.
 
     python service/benches/store_bench.py [--folder DIR] [--session 100000]
 
@@ -41,7 +41,7 @@ def session() -> CreateNode:
 
 
 def prompt(session_id: str) -> CreateNode:
-    """What AddPrompt writes: a node with BELONGS_TO and FOLLOWS, one indexed attribute, its words."""
+    """Return the creation of an AddPrompt: a node with BELONGS_TO and FOLLOWS, an indexed attribute and its text."""
     id, now = new_id(), time.time_ns()
     data = PromptData(session_id=session_id, content=CONTENT, metadata=PromptMetadata(model="large", temperature=0.2))
     return CreateNode(
@@ -57,7 +57,7 @@ async def new_session(store: SqliteStore) -> str:
     return create.node.id
 
 
-class Raw:
+class RawInsertBaseline:
     """A file of the same schema, filled with `executemany` in one transaction per batch."""
 
     def __init__(self, path: Path) -> None:
@@ -68,43 +68,43 @@ class Raw:
             for table, width in (("nodes", 11), ("edges", 10), ("attributes", 5), ("changes", 5))
         }
 
-    def insert(self, rows: dict[str, list[tuple[Any, ...]]], words: list[tuple[int, str, str]]) -> float:
+    def insert(self, rows: dict[str, list[tuple[Any, ...]]], texts: list[tuple[int, str, str]]) -> float:
         began = time.perf_counter()
         with self._connection:
             for table, statement in self._statements.items():
                 self._connection.executemany(statement, rows[table])
-            self._connection.executemany("INSERT INTO texts (rowid, scope, text) VALUES (?, ?, ?)", words)
+            self._connection.executemany("INSERT INTO texts (rowid, scope, text) VALUES (?, ?, ?)", texts)
         return time.perf_counter() - began
 
 
 async def batch_against_raw(store: SqliteStore, folder: Path, rounds: int = 12) -> dict[str, float]:
-    """1,000 nodes a write against the very rows it made, inserted raw. The first rounds warm both up."""
-    raw = Raw(folder / "raw.db")
+    """Measure writes of 1,000 nodes against raw inserts of the same rows. The first rounds warm both up."""
+    raw = RawInsertBaseline(folder / "raw.db")
     reading = apsw.Connection(str(folder / "graph.db"), flags=apsw.SQLITE_OPEN_READONLY)
-    here = await new_session(store)
-    seen = {"nodes": 0, "edges": 0, "changes": 0}
-    ours, theirs = [], []
+    session_id = await new_session(store)
+    last_ids = {"nodes": 0, "edges": 0, "changes": 0}
+    store_times, raw_times = [], []
     for _ in range(rounds):
         for table, key in (("nodes", "n"), ("edges", "e"), ("changes", "seq")):
-            seen[table] = reading.execute(f"SELECT coalesce(max({key}), 0) FROM {table}").get
-        creates = tuple(prompt(here) for _ in range(1_000))
+            last_ids[table] = reading.execute(f"SELECT coalesce(max({key}), 0) FROM {table}").get
+        creates = tuple(prompt(session_id) for _ in range(1_000))
         began = time.perf_counter()
         await store.apply(Write(tenant=TENANT, mutations=creates))
-        ours.append(time.perf_counter() - began)
+        store_times.append(time.perf_counter() - began)
         rows = {
-            "nodes": reading.execute("SELECT * FROM nodes WHERE n > ?", (seen["nodes"],)).fetchall(),
-            "edges": reading.execute("SELECT * FROM edges WHERE e > ?", (seen["edges"],)).fetchall(),
-            "changes": reading.execute("SELECT * FROM changes WHERE seq > ?", (seen["changes"],)).fetchall(),
-            "attributes": reading.execute("SELECT * FROM attributes WHERE n > ?", (seen["nodes"],)).fetchall(),
+            "nodes": reading.execute("SELECT * FROM nodes WHERE n > ?", (last_ids["nodes"],)).fetchall(),
+            "edges": reading.execute("SELECT * FROM edges WHERE e > ?", (last_ids["edges"],)).fetchall(),
+            "changes": reading.execute("SELECT * FROM changes WHERE seq > ?", (last_ids["changes"],)).fetchall(),
+            "attributes": reading.execute("SELECT * FROM attributes WHERE n > ?", (last_ids["nodes"],)).fetchall(),
         }
-        words = [(row[0], "t1 s1", text(create.node.data)) for row, create in zip(rows["nodes"], creates, strict=True)]
-        theirs.append(raw.insert(rows, words))
-    mine, plain = statistics.median(ours[2:]), statistics.median(theirs[2:])
-    return {"nodes_per_s": 1_000 / mine, "raw_nodes_per_s": 1_000 / plain, "ratio_to_raw": plain / mine}
+        texts = [(row[0], "t1 s1", text(create.node.data)) for row, create in zip(rows["nodes"], creates, strict=True)]
+        raw_times.append(raw.insert(rows, texts))
+    store_s, raw_s = statistics.median(store_times[2:]), statistics.median(raw_times[2:])
+    return {"nodes_per_s": 1_000 / store_s, "raw_nodes_per_s": 1_000 / raw_s, "ratio_to_raw": raw_s / store_s}
 
 
 async def in_flight(store: SqliteStore, sessions: list[str], writes: int = 12_000) -> dict[str, float]:
-    """AddPrompt with 64 callers."""
+    """Measure AddPrompt with 64 callers."""
     latencies: list[float] = []
 
     async def caller(number: int) -> None:
@@ -122,7 +122,7 @@ async def in_flight(store: SqliteStore, sessions: list[str], writes: int = 12_00
 
 
 async def long_against_short(store: SqliteStore, long: str, rounds: int = 1_500) -> dict[str, float]:
-    """AddPrompt one at a time into a long session and into new ones."""
+    """Measure AddPrompt, one at a time, into a long session and into new ones."""
     took: dict[bool, list[float]] = {True: [], False: []}
     for turn in range(rounds):
         short = await new_session(store)
@@ -131,12 +131,12 @@ async def long_against_short(store: SqliteStore, long: str, rounds: int = 1_500)
             began = time.perf_counter()
             await store.apply(Write(tenant=TENANT, mutations=(create,)))
             took[is_long].append(time.perf_counter() - began)
-    slow, quick = statistics.median(took[True]), statistics.median(took[False])
-    return {"long_us": slow * 1e6, "short_us": quick * 1e6, "ratio_to_short": slow / quick}
+    long_s, short_s = statistics.median(took[True]), statistics.median(took[False])
+    return {"long_us": long_s * 1e6, "short_us": short_s * 1e6, "ratio_to_short": long_s / short_s}
 
 
 async def pages(store: SqliteStore, long: str, reads: int = 400) -> dict[str, float]:
-    """Query with 100 nodes a page, near and far into the session; and point reads."""
+    """Measure Query with 100 nodes a page, near and far into the session, and point reads."""
     condition = NodeFilter(session_id=long, type=NodeType.PROMPT)
     timed: dict[str, list[float]] = {"near": [], "far": [], "node": []}
     page = await store.query(TENANT, condition, 100, 0)
@@ -157,29 +157,29 @@ def p95(times: list[float]) -> float:
 
 async def run(folder: Path, length: int) -> dict[str, dict[str, float]]:
     store = open_store(folder / "graph.db")
-    found = {"batch of 1,000": await batch_against_raw(store, folder)}
-    found["AddPrompt, 64 in flight, 64 sessions"] = await in_flight(
+    figures = {"batch of 1,000": await batch_against_raw(store, folder)}
+    figures["AddPrompt, 64 in flight, 64 sessions"] = await in_flight(
         store, [await new_session(store) for _ in range(IN_FLIGHT)]
     )
-    found["AddPrompt, 64 in flight, 1 session"] = await in_flight(store, [await new_session(store)])
+    figures["AddPrompt, 64 in flight, 1 session"] = await in_flight(store, [await new_session(store)])
     long = await new_session(store)
     for _ in range(length // 1_000):
         await store.apply(Write(tenant=TENANT, mutations=tuple(prompt(long) for _ in range(1_000))))
-    found[f"AddPrompt into {length:,} prompts"] = await long_against_short(store, long)
-    found[f"Query in {length:,} prompts"] = await pages(store, long)
+    figures[f"AddPrompt into {length:,} prompts"] = await long_against_short(store, long)
+    figures[f"Query in {length:,} prompts"] = await pages(store, long)
     await store.close()
-    return found
+    return figures
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    arguments.add_argument("--folder", type=Path, help="where the files go (default: a temporary folder)")
-    arguments.add_argument("--session", type=int, default=100_000, help="prompts of the long session")
-    given = arguments.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--folder", type=Path, help="where the files go (default: a temporary folder)")
+    parser.add_argument("--session", type=int, default=100_000, help="prompts of the long session")
+    arguments = parser.parse_args()
     tune_gc()
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        found = asyncio.run(run(Path(folder), given.session))
-    print(json.dumps(found, indent=2))
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        figures = asyncio.run(run(Path(folder), arguments.session))
+    print(json.dumps(figures, indent=2))
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ CASES = {
 """Streams, events a message, messages ahead of their acknowledgements, events/s offered by all (0: all they can)."""
 CONNECTIONS = 4
 TABLES = {"nodes": 11, "edges": 10, "attributes": 5, "changes": 5}
-EVENTS_A_COMMIT = 500
+EVENTS_PER_COMMIT = 500
 
 
 def event(number: int) -> pb.Event:
@@ -66,8 +66,8 @@ def event(number: int) -> pb.Event:
     )
 
 
-class Server:
-    """A server in a process of its own. do_nothing: one that acknowledges what it has not looked at."""
+class StreamServer:
+    """A server in a process of its own. With do_nothing it acknowledges events without decoding them."""
 
     def __init__(self, folder: Path, *, do_nothing: bool) -> None:
         settings = {
@@ -91,7 +91,7 @@ class Server:
 
 
 async def echo() -> None:
-    """Acknowledges a message's events as often as its first byte's event count says, without decoding it."""
+    """Serve acknowledgements: one for each event type in the bytes of a message, which is not decoded."""
     ack = pb.EventResponse(ack_id=new_id(), success=True).SerializeToString()
 
     async def acknowledge(requests: object, _: object) -> object:
@@ -109,8 +109,8 @@ async def echo() -> None:
     await server.wait_for_termination()
 
 
-class Load:
-    """A client's streams. Messages are made before the clock starts."""
+class StreamLoadClient:
+    """The streams of a client. Messages are built before they are timed."""
 
     def __init__(self, address: str, streams: int, size: int, ahead: int, rate: int, seconds: float) -> None:
         self._options = [("grpc.use_local_subchannel_pool", 1)]
@@ -119,13 +119,13 @@ class Load:
         self._took: list[float] = []
 
     async def run(self) -> dict[str, float]:
-        made = [
+        messages = [
             pb.EventRequest(events=[event(n * self._size + i) for i in range(self._size)]).SerializeToString()
             for n in range(min(int(self._seconds * 40_000 / self._size), int(self._seconds * 8_000)))
         ]
         channels = [grpc.aio.insecure_channel(self._address, options=self._options) for _ in range(CONNECTIONS)]
         began = time.perf_counter()
-        shares = [made[k :: self._streams] for k in range(self._streams)]
+        shares = [messages[k :: self._streams] for k in range(self._streams)]
         acked = await asyncio.gather(
             *(
                 self._stream(channels[k % CONNECTIONS], shares[k], self._interval * k / self._streams)
@@ -140,7 +140,7 @@ class Load:
 
     async def _stream(self, channel: grpc.aio.Channel, messages: list[bytes], later: float) -> int:
         call = channel.stream_stream(METHOD)()
-        room = asyncio.Semaphore(self._ahead)
+        window = asyncio.Semaphore(self._ahead)
         sent: list[float] = []
         began = time.perf_counter()
         stop = began + self._seconds
@@ -148,7 +148,7 @@ class Load:
         async def write() -> None:
             for number, message in enumerate(messages):
                 await asyncio.sleep(max(0.0, began + later + number * self._interval - time.perf_counter()))
-                await room.acquire()
+                await window.acquire()
                 if time.perf_counter() > stop:
                     break
                 sent.append(time.perf_counter())
@@ -161,20 +161,20 @@ class Load:
             acks += 1
             if acks % self._size == 0:
                 self._took.append(time.perf_counter() - sent[acks // self._size - 1])
-                room.release()
+                window.release()
         await writing
         return acks
 
 
-def measured(address: str, case: tuple[int, int, int, int], seconds: float) -> dict[str, float]:
-    """One run of a client in a process of its own."""
+def measure_client(address: str, case: tuple[int, int, int, int], seconds: float) -> dict[str, float]:
+    """Run a client in a process of its own and return its figures."""
     arguments = [sys.executable, __file__, "--load", address, *map(str, case), "--seconds", str(seconds)]
-    found: dict[str, float] = json.loads(subprocess.run(arguments, check=True, stdout=subprocess.PIPE).stdout)
-    return found
+    figures: dict[str, float] = json.loads(subprocess.run(arguments, check=True, stdout=subprocess.PIPE).stdout)
+    return figures
 
 
-async def piped(folder: Path, messages: int) -> float:
-    """Events/s of messages of 500 events through decoding and the pipeline alone: what a source in the process gets."""
+async def measure_pipeline(folder: Path, count: int) -> float:
+    """Return the events/s of messages of 500 events through decoding and the pipeline alone, in this process."""
     store = open_store(folder / "piped.db")
     pipeline = Pipeline(
         store,
@@ -184,34 +184,33 @@ async def piped(folder: Path, messages: int) -> float:
         patience_s=60,
         draining=asyncio.Event(),
     )
-    made = [
-        pb.EventRequest(events=[event(n * 500 + i) for i in range(500)]).SerializeToString() for n in range(messages)
+    messages = [
+        pb.EventRequest(events=[event(n * 500 + i) for i in range(500)]).SerializeToString() for n in range(count)
     ]
     began = time.perf_counter()
     answers = []
-    for message in made:
+    for message in messages:
         size = held_bytes(len(message))
         await pipeline.reserve(size)
-        decoded = [from_message(sent) for sent in pb.EventRequest.FromString(message).events]
+        decoded = [from_message(event) for event in pb.EventRequest.FromString(message).events]
         answers.append(pipeline.submit("default", decoded, size))
         await asyncio.sleep(0)
     await asyncio.gather(*answers)
     took = time.perf_counter() - began
     await pipeline.close()
     await store.close()
-    return 500 * messages / took
+    return 500 * count / took
 
 
-def raw(written: Path, folder: Path) -> float:
-    """Events/s of writing again the rows that the service wrote, by executemany, as durable, to a file of the same
-    schema."""
+def rewrite_rows(written: Path, folder: Path) -> float:
+    """Return the events/s of writing the service's rows again: by executemany, as durable, to a file of that schema."""
     source = apsw.Connection(str(written), flags=apsw.SQLITE_OPEN_READONLY)
     rows = {table: list(source.execute(f"SELECT * FROM {table}")) for table in TABLES}
     source.close()
     target = open_writer(folder / "raw.db")
     migrate(target)
     events = len(rows["nodes"])
-    commits = -(-events // EVENTS_A_COMMIT)
+    commits = -(-events // EVENTS_PER_COMMIT)
     began = time.perf_counter()
     for commit in range(commits):
         with target:
@@ -228,15 +227,15 @@ def _part(rows: list[tuple[object, ...]], commit: int, commits: int) -> list[tup
 
 
 def run(seconds: float) -> dict[str, dict[str, float]]:
-    """Every case against a new store, each beside a server that does nothing."""
-    found: dict[str, dict[str, float]] = {}
+    """Run every case against a new store, each beside a server that does nothing."""
+    figures: dict[str, dict[str, float]] = {}
     configure_logging("warning", sys.stderr)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tune_gc()
-        events = asyncio.run(piped(folder, int(seconds * 20)))
-        rows = raw(folder / "piped.db", folder)
-        found["the pipeline alone"] = {
+        events = asyncio.run(measure_pipeline(folder, int(seconds * 20)))
+        rows = rewrite_rows(folder / "piped.db", folder)
+        figures["the pipeline alone"] = {
             "events_per_s": events,
             "raw_rows_events_per_s": rows,
             "ratio_to_raw_rows": events / rows,
@@ -244,14 +243,14 @@ def run(seconds: float) -> dict[str, dict[str, float]]:
         for number, (case, shape) in enumerate(CASES.items()):
             results = []
             for do_nothing in (True, False):
-                server = Server(folder / str(number), do_nothing=do_nothing)
+                server = StreamServer(folder / str(number), do_nothing=do_nothing)
                 try:
-                    results.append(measured(server.address, shape, seconds))
+                    results.append(measure_client(server.address, shape, seconds))
                 finally:
                     server.stop()
             nothing, ours = results
-            rows = raw(folder / str(number) / "memory-graph.db", folder / str(number))
-            found[case] = {
+            rows = rewrite_rows(folder / str(number) / "memory-graph.db", folder / str(number))
+            figures[case] = {
                 "events_per_s": ours["events_per_s"],
                 "p95_ack_ms": ours["p95_ack_ms"],
                 "raw_rows_events_per_s": rows,
@@ -259,22 +258,22 @@ def run(seconds: float) -> dict[str, dict[str, float]]:
                 "acks_only_per_s": nothing["events_per_s"],
                 "ratio_to_acks_only": ours["events_per_s"] / nothing["events_per_s"],
             }
-    return found
+    return figures
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    arguments.add_argument("--seconds", type=float, default=6, help="length of a run (default: 6)")
-    arguments.add_argument("--echo", action="store_true", help=argparse.SUPPRESS)
-    arguments.add_argument("--load", nargs=5, help=argparse.SUPPRESS)
-    given = arguments.parse_args()
-    if given.echo:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--seconds", type=float, default=6, help="length of a run (default: 6)")
+    parser.add_argument("--echo", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--load", nargs=5, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.echo:
         asyncio.run(echo())
-    elif given.load:
-        address, *shape = given.load
-        print(json.dumps(asyncio.run(Load(address, *map(int, shape), given.seconds).run())))
+    elif arguments.load:
+        address, *shape = arguments.load
+        print(json.dumps(asyncio.run(StreamLoadClient(address, *map(int, shape), arguments.seconds).run())))
     else:
-        print(json.dumps(run(given.seconds), indent=2))
+        print(json.dumps(run(arguments.seconds), indent=2))
 
 
 if __name__ == "__main__":

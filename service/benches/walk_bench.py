@@ -37,7 +37,7 @@ from memory_graph.store.neo4j.connection import Database
 from memory_graph.store.protocol import GraphStore
 from support.neo4j_server import PASSWORD, USERNAME, Neo4jServer, settings, wipe
 
-TURNS = 10
+TURNS_PER_SESSION = 10
 BATCH = 1_000
 WALKS = 300
 PAGE = 5_000
@@ -63,25 +63,26 @@ def call(response_id: str) -> CreateNode:
     )
 
 
-def sessions(nodes: int, chance: random.Random, prompts: list[str]) -> Iterator[CreateNode]:
-    """Creations of about so many nodes; ids of prompts are added to `prompts`."""
-    for _ in range(nodes // (1 + 3 * TURNS)):
-        opened = session()
-        yield opened
-        for _ in range(TURNS):
-            asked = prompt(opened.node.id)
-            if prompts and chance.random() < 0.3:
+def sessions(nodes: int, rng: random.Random, prompts: list[str]) -> Iterator[CreateNode]:
+    """Yield the creations of about that many nodes; the ids of prompts are added to `prompts`."""
+    for _ in range(nodes // (1 + 3 * TURNS_PER_SESSION)):
+        opening = session()
+        yield opening
+        for _ in range(TURNS_PER_SESSION):
+            creation = prompt(opening.node.id)
+            if prompts and rng.random() < 0.3:
                 refers = Edge(
-                    id=new_id(), type=EdgeType.REFERENCES, from_id=asked.node.id, to_id=chance.choice(prompts),
-                    created_at=asked.node.created_at,
+                    id=new_id(), type=EdgeType.REFERENCES, from_id=creation.node.id, to_id=rng.choice(prompts),
+                    created_at=creation.node.created_at,
                 )  # fmt: skip
-                asked = CreateNode(node=asked.node, edges=(*asked.edges, refers), follows_edge_id=asked.follows_edge_id)
-            told = answer(asked.node.id)
-            yield from (asked, told, call(told.node.id))
-            prompts.append(asked.node.id)
+                edges = (*creation.edges, refers)
+                creation = CreateNode(node=creation.node, edges=edges, follows_edge_id=creation.follows_edge_id)
+            response = answer(creation.node.id)
+            yield from (creation, response, call(response.node.id))
+            prompts.append(creation.node.id)
 
 
-async def built(path: Path, nodes: int) -> tuple[list[str], dict[str, float]]:
+async def build_graph(path: Path, nodes: int) -> tuple[list[str], dict[str, float]]:
     store, prompts, batch = sqlite.open_store(path), [], []  # type: ignore[var-annotated]
     began = time.perf_counter()
     for create in sessions(nodes, random.Random(1), prompts):
@@ -96,22 +97,22 @@ async def built(path: Path, nodes: int) -> tuple[list[str], dict[str, float]]:
     return prompts, {"nodes": stats.nodes, "edges": stats.edges, "nodes_per_s": stats.nodes / took}
 
 
-async def walked(store: GraphStore, prompts: list[str]) -> dict[str, float]:
-    chance, walks, lines, found = random.Random(2), [], [], 0
+async def measure_walks(store: GraphStore, prompts: list[str]) -> dict[str, float]:
+    rng, walks, lines, path_count = random.Random(2), [], [], 0
     for _ in range(WALKS):
-        start = chance.choice(prompts)
+        start = rng.choice(prompts)
         began = time.perf_counter()
         async for _path in store.traverse(
             TENANT, Traversal(start=(start,), direction=Direction.BOTH, depth=3, limit=1_000)
         ):
-            found += 1
+            path_count += 1
         walks.append(time.perf_counter() - began)
         began = time.perf_counter()
         await store.lineage(TENANT, LineageQuery(node_id=start, direction=LineageDirection.BOTH))
         lines.append(time.perf_counter() - began)
     return {
         "depth_3_p50_ms": sorted(walks)[WALKS // 2] * 1e3, "depth_3_p95_ms": p95(walks) * 1e3,
-        "paths_a_walk": found / WALKS, "lineage_p50_ms": sorted(lines)[WALKS // 2] * 1e3,
+        "paths_a_walk": path_count / WALKS, "lineage_p50_ms": sorted(lines)[WALKS // 2] * 1e3,
         "lineage_p95_ms": p95(lines) * 1e3,
     }  # fmt: skip
 
@@ -123,51 +124,52 @@ class _Silent:
     def advance(self, rows: int) -> None: ...
 
 
-async def moved(path: Path, uri: str) -> dict[str, float]:
+async def migrate(path: Path, uri: str) -> dict[str, float]:
     target = MigrationTarget(Database(uri, username=USERNAME, password=PASSWORD, database="neo4j", max_connections=2))
     began = time.perf_counter()
     with MigrationSource(path) as source:
         compared = await migrate_graph(source, target, _Silent(), page=PAGE)
     await target.close()
-    assert all(one.same for one in compared)
+    assert all(comparison.same for comparison in compared)
     took = time.perf_counter() - began
-    rows = sum(one.source.rows for one in compared)
+    rows = sum(comparison.source.rows for comparison in compared)
     return {"rows": rows, "seconds": took, "rows_per_s": rows / took}
 
 
 async def run(folder: Path, uri: str, nodes: int) -> dict[str, dict[str, float]]:
     path = folder / "graph.db"
-    prompts, size = await built(path, nodes)
-    found = {f"{nodes:,} nodes, embedded": size}
+    prompts, size = await build_graph(path, nodes)
+    figures = {f"{nodes:,} nodes, embedded": size}
     store: GraphStore = sqlite.open_store(path)
-    found["walks, embedded"] = await walked(store, prompts)
+    figures["walks, embedded"] = await measure_walks(store, prompts)
     await store.close()
     wipe(uri)
-    found["moved to Neo4j and compared"] = await moved(path, uri)
+    figures["moved to Neo4j and compared"] = await migrate(path, uri)
     store = neo4j.open_store(**settings(uri))
-    found["walks, Neo4j"] = await walked(store, prompts)
+    figures["walks, Neo4j"] = await measure_walks(store, prompts)
     await store.close()
-    return found
+    return figures
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    arguments.add_argument("--folder", type=Path, help="where the files go (default: a temporary folder)")
-    arguments.add_argument("--nodes", type=int, default=1_000_000, help="size of the graph (default: 1,000,000)")
-    arguments.add_argument("--uri", help="a running server, whose graph is deleted (default: one is started)")
-    given = arguments.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--folder", type=Path, help="where the files go (default: a temporary folder)")
+    parser.add_argument("--nodes", type=int, default=1_000_000, help="size of the graph (default: 1,000,000)")
+    parser.add_argument("--uri", help="a running server, whose graph is deleted (default: one is started)")
+    arguments = parser.parse_args()
     tune_gc()
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         server = None
-        if not given.uri:
+        if not arguments.uri:
             server = Neo4jServer(Path(folder) / "neo4j")
             server.start()
         try:
-            found = asyncio.run(run(Path(folder), given.uri or server.uri, given.nodes))  # type: ignore[union-attr]
+            uri = arguments.uri or server.uri  # type: ignore[union-attr]
+            figures = asyncio.run(run(Path(folder), uri, arguments.nodes))
         finally:
             if server is not None:
                 server.stop()
-    print(json.dumps(found, indent=2))
+    print(json.dumps(figures, indent=2))
 
 
 if __name__ == "__main__":
