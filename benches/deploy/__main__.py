@@ -73,7 +73,7 @@ def _sizes(text: str) -> list[int]:
 
 
 def _community() -> dict[str, str]:
-    """Versions of what the bench's virtual environment compares with."""
+    """Return the versions of the community collection and of its ansible-core."""
     (manifest,) = COMMUNITY_VENV.glob("lib/python*/site-packages/ansible_collections/kubernetes/core/MANIFEST.json")
     (core,) = COMMUNITY_VENV.glob("lib/python*/site-packages/ansible_core-*.dist-info")
     collection = json.loads(manifest.read_text())["collection_info"]["version"]

@@ -44,11 +44,11 @@ class KubectlCluster:
         self.run("create", "namespace", namespace)
 
     def delete(self, namespaces: list[str]) -> None:
-        """Deletes namespaces with all they hold, and waits until they are gone."""
+        """Delete namespaces with their objects, and wait until they are deleted."""
         self.run("delete", "namespace", *namespaces, "--ignore-not-found", "--wait", "--timeout=900s")
 
     def settle(self, namespace: str) -> None:
-        """Waits until the controllers have seen every workload, so that no run competes with them.
+        """Wait until the controllers have seen every workload: no run must compete with them.
 
         :raises RuntimeError: when they have not after two minutes.
         """

@@ -1,10 +1,10 @@
 # ruff: noqa: E402 - the tests' servers and the other benches are found after their folders are
-"""The Kafka worker: durable events/s into each store, beside a consumer that does nothing with what it reads and beside
-the same rows written without a worker.
+"""The Kafka worker: durable events/s into each store, beside a consumer that ignores its records and beside the same
+rows written without a worker.
 
     python service/benches/kafka_bench.py [--events 60000] [--stores embedded,neo4j] [--clients]
 
-One broker, one worker, and whoever measures share the machine. A rate is counted from the first scrape that shows
+One broker, one worker and the bench share the machine. A rate is counted from the first scrape that shows
 events to the one that shows all.
 """
 

@@ -33,14 +33,14 @@ def start(tmp_path: Path) -> Start:
     return run
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, list[str]]:
-    """Its exit code and what it printed."""
+def wait_for(process: subprocess.Popen[str]) -> tuple[int, list[str]]:
+    """Return the exit code of the script and the lines of its output."""
     output, _ = process.communicate(timeout=LIMIT_S)
     return process.returncode, output.splitlines()
 
 
 def test_the_last_line_adds_up_what_test_runners_closed_with(start: Start) -> None:
-    status, lines = ended(
+    status, lines = wait_for(
         start(
             units="echo '=== 3 passed, 1 skipped, 2 warnings in 62.17s (0:01:02) ==='",
             quiet="echo '5 passed in 0.10s'",
@@ -54,7 +54,7 @@ def test_the_last_line_adds_up_what_test_runners_closed_with(start: Start) -> No
 
 
 def test_a_failure_hides_no_other_target(start: Start) -> None:
-    status, lines = ended(
+    status, lines = wait_for(
         start(
             first="echo '=== 1 failed, 2 passed, 1 error in 0.10s ==='; exit 1",
             broken="echo no test ran; exit 2",
@@ -78,7 +78,7 @@ def test_the_summary_names_each_test_that_failed_and_why(start: Start, tmp_path:
         "def test_holds():\n    print('E   not a failure')\n"
     )
     pytest = f"{sys.executable} -m pytest -p no:cacheprovider --color=yes"
-    status, lines = ended(start(units=f"{pytest} | sed 's/^/  │ /'; exit 1", other="true"))
+    status, lines = wait_for(start(units=f"{pytest} | sed 's/^/  │ /'; exit 1", other="true"))
     assert status == 1
     summary = lines[lines.index("== summary") :]
     failures = summary[summary.index("== units: what failed") + 1 : -2]
@@ -92,7 +92,8 @@ def test_the_summary_names_each_test_that_failed_and_why(start: Start, tmp_path:
 def test_outputs_of_targets_beside_each_other_are_kept_apart(start: Start, tmp_path: Path) -> None:
     """Each waits for the other, so they do run at the same time."""
     meet = "echo {0} one; touch {0}.up; until test -e {1}.up; do sleep 0.05; done; echo {0} two"
-    status, lines = ended(start("--jobs", "2", left=meet.format("left", "right"), right=meet.format("right", "left")))
+    targets = {"left": meet.format("left", "right"), "right": meet.format("right", "left")}
+    status, lines = wait_for(start("--jobs", "2", **targets))
     assert status == 0, lines
     for name in ("left", "right"):
         assert lines[lines.index(f"{name} one") + 1] == f"{name} two"
@@ -106,7 +107,7 @@ def test_an_interrupt_ends_what_runs_and_starts_nothing_more(start: Start, tmp_p
         assert time.monotonic() < limit
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    status, lines = ended(process)
+    status, lines = wait_for(process)
     assert status == 130
     assert not (tmp_path / "ran").exists()
     assert any(line.split() == ["never", "not", "run"] for line in lines)
