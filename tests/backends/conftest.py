@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "collections"))
 sys.path.append(str(ROOT / "collections/ansible_collections/llm_devops/memory_graph/tests/integration"))
 
-from certificates import Authority  # noqa: E402
+from certificates import LoopbackAuthority  # noqa: E402
 
 Module = Callable[..., dict[str, Any]]
 LOGIN = """
@@ -56,12 +56,12 @@ def module() -> Module:
 
 
 @pytest.fixture(scope="session")
-def authority() -> Authority:
-    return Authority()
+def authority() -> LoopbackAuthority:
+    return LoopbackAuthority()
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[dict[str, str]]:
+def broker(tmp_path_factory: pytest.TempPathFactory, authority: LoopbackAuthority) -> Iterator[dict[str, str]]:
     """The addresses of a broker: in clear, and over TLS, where user graph has the password "right"."""
     folder = tmp_path_factory.mktemp("kafka")
     cluster = KafkaCluster(folder / "broker")

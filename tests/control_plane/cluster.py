@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from .credentials import Authority, key_pair
+from .credentials import ClusterAuthority, key_pair
 from .kubectl import KubectlRunner
 from .processes import SupervisedProgram
 from .programs import link
@@ -36,7 +36,7 @@ class LocalControlPlane:
 
     def _etcd(self) -> SupervisedProgram:
         client, peer = (f"https://127.0.0.1:{next(self._ports)}" for _use in range(2))
-        authority = Authority(self.folder, "etcd-ca")
+        authority = ClusterAuthority(self.folder, "etcd-ca")
         server, self._etcd_client = authority.issue("etcd", "etcd"), authority.issue("etcd-client", "kube-apiserver")
         self._etcd_url = client
         trust = [f"--{side}trusted-ca-file={authority.certificate}" for side in ("", "peer-")]
@@ -50,8 +50,8 @@ class LocalControlPlane:
 
     def _api_server(self) -> SupervisedProgram:
         port = next(self._ports)
-        self._authority = Authority(self.folder, "ca")
-        front = Authority(self.folder, "front-proxy-ca")
+        self._authority = ClusterAuthority(self.folder, "ca")
+        front = ClusterAuthority(self.folder, "front-proxy-ca")
         self._server = f"https://127.0.0.1:{port}"
         self.kubeconfig = self._authority.kubeconfig(self._server, "kubernetes-admin", "system:masters")
         self._signing, verifying = key_pair(self.folder, "service-accounts")

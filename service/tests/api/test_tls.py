@@ -14,7 +14,7 @@ import pytest
 from google.protobuf.empty_pb2 import Empty
 
 from memory_graph.gen.llm.memory.graph.v1.memory_graph_pb2_grpc import MemoryGraphServiceStub
-from support.authority import Authority, Issued
+from support.authority import Issued, LocalhostAuthority
 from support.server import Serve, ServerProcess
 
 
@@ -55,7 +55,7 @@ REFUSED = (grpc.RpcError, OSError, http.client.HTTPException)
 
 @either
 def test_certificates_are_read_again_when_they_change(serve: Serve, tmp_path: Path, ask: Ask) -> None:
-    old, new = Authority("old"), Authority("new")
+    old, new = LocalhostAuthority(), LocalhostAuthority()
     files = write(tmp_path / "tls", old.issue("one"), old.pem)
     server = serve(**files)
     ask(server, old.pem)
@@ -73,7 +73,7 @@ def test_certificates_are_read_again_when_they_change(serve: Serve, tmp_path: Pa
 def test_the_cas_of_clients_are_read_again_and_those_taken_out_are_trusted_no_more(
     serve: Serve, tmp_path: Path, ask: Ask
 ) -> None:
-    ours, old, new = Authority("ours"), Authority("old"), Authority("new")
+    ours, old, new = LocalhostAuthority(), LocalhostAuthority(), LocalhostAuthority()
     issued = ours.issue("server")
     files = write(tmp_path / "tls", issued, old.pem)
     server = serve(**files, TLS_CLIENT_CA_FILE=str(tmp_path / "tls" / "ca.crt"))
@@ -90,7 +90,7 @@ def test_the_cas_of_clients_are_read_again_and_those_taken_out_are_trusted_no_mo
 def test_files_that_cannot_be_used_leave_those_before_in_use_until_they_can(
     serve: Serve, tmp_path: Path, ask: Ask, wrong: str
 ) -> None:
-    old, new = Authority("old"), Authority("new")
+    old, new = LocalhostAuthority(), LocalhostAuthority()
     folder = tmp_path / "tls"
     files = write(folder, old.issue("one"), old.pem)
     server = serve(**files, TLS_CLIENT_CA_FILE=str(folder / "ca.crt"))
@@ -113,7 +113,7 @@ def test_files_that_cannot_be_used_leave_those_before_in_use_until_they_can(
 
 
 def test_client_cas_that_are_none_are_named(serve: Serve, tmp_path: Path) -> None:
-    authority = Authority("one")
+    authority = LocalhostAuthority()
     files = write(tmp_path / "tls", authority.issue("localhost"), b"nonsense")
     server = serve(ready=False, **files, TLS_CLIENT_CA_FILE=str(tmp_path / "tls" / "ca.crt"))
     assert server.wait() == 1
@@ -126,7 +126,7 @@ def test_client_cas_that_are_none_are_named(serve: Serve, tmp_path: Path) -> Non
     ("cert", "key"), [("nonsense", None), (None, "nonsense"), (None, "of another")], ids=["cert", "key", "pair"]
 )
 def test_a_certificate_that_is_none_or_anothers_is_named(serve: Serve, tmp_path: Path, cert, key) -> None:
-    authority = Authority("one")
+    authority = LocalhostAuthority()
     good, other = authority.issue("localhost"), authority.issue("localhost")
     keys = {None: good.key, "nonsense": b"nonsense", "of another": other.key}
     files = write(tmp_path / "tls", Issued(cert.encode() if cert else good.cert, keys[key]), authority.pem)
@@ -140,7 +140,7 @@ def test_a_certificate_that_is_none_or_anothers_is_named(serve: Serve, tmp_path:
 
 @either
 def test_mtls_wants_a_certificate_of_the_clients_ca(serve: Serve, tmp_path: Path, ask: Ask) -> None:
-    ours, foreign = Authority("ours"), Authority("foreign")
+    ours, foreign = LocalhostAuthority(), LocalhostAuthority()
     files = write(tmp_path / "tls", ours.issue("server"), ours.pem)
     server = serve(**files, TLS_CLIENT_CA_FILE=str(tmp_path / "tls" / "ca.crt"))
     ask(server, ours.pem, ours.issue("client"))
@@ -151,7 +151,7 @@ def test_mtls_wants_a_certificate_of_the_clients_ca(serve: Serve, tmp_path: Path
 
 
 def test_a_plain_client_gets_nothing_from_a_tls_server(serve: Serve, tmp_path: Path) -> None:
-    authority = Authority("ours")
+    authority = LocalhostAuthority()
     server = serve(**write(tmp_path / "tls", authority.issue("server"), authority.pem))
     with grpc.insecure_channel(server.address) as channel, pytest.raises(grpc.RpcError):
         MemoryGraphServiceStub(channel).Health(Empty(), timeout=30)

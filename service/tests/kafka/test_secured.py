@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.authority import Authority
+from support.authority import LocalhostAuthority
 from support.cli import run_cli
 from support.kafka_events import event_id, quick_records
 from support.kafka_security import PASSWORD, USER, Security
@@ -125,7 +125,7 @@ def refused(brokers: str) -> re.Pattern[str]:
 @pytest.mark.parametrize("given", [True, False])
 def test_a_certificate_of_an_unknown_authority_is_refused(secured: Secured, tmp_path: Path, given: bool) -> None:
     other = tmp_path / "other.pem"
-    other.write_bytes(Authority("others").pem)
+    other.write_bytes(LocalhostAuthority().pem)
     settings = secured.settings("SASL_SSL") | {"KAFKA_CA_FILE": str(other) if given else ""}
     found = run_cli("worker", "status", **settings)
     trusted = f"KAFKA_CA_FILE={other}" if given else "this system"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from support.authority import Authority
+from support.authority import LocalhostAuthority
 from support.processes import free_ports
 
 USER, PASSWORD = "memory-graph", 'no one\'s "guess"'
@@ -30,7 +30,7 @@ class Security:
         plain, tls = free_ports(2)
         self.sasl_plaintext, self.sasl_ssl = f"localhost:{plain}", f"localhost:{tls}"
         self._ports = {"plain": plain, "tls": tls}
-        authority = Authority("brokers")
+        authority = LocalhostAuthority()
         issued = authority.issue("broker")
         self.ca = home / "ca.pem"
         self.ca.write_bytes(authority.pem)

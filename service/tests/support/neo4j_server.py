@@ -9,7 +9,7 @@ from typing import Any
 
 from neo4j import GraphDatabase
 
-from support.authority import Authority
+from support.authority import LocalhostAuthority
 from support.maven import SHORT_LIVED, JarSet, jars, program
 from support.processes import Server, free_port
 
@@ -49,7 +49,7 @@ class Neo4jServer:
         for folder in _FOLDERS:
             (home / folder).mkdir(parents=True, exist_ok=True)
         (home / "conf" / "neo4j.conf").write_text(_CONFIGURATION.format(port=self.port))
-        authority = Authority("neo4j")
+        authority = LocalhostAuthority()
         issued = authority.issue("localhost")
         for name, content in (("ca.crt", authority.pem), ("public.crt", issued.cert), ("private.key", issued.key)):
             (home / "certificates" / name).write_bytes(content)

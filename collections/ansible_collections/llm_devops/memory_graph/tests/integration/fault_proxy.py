@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-from ansible_collections.llm_devops.memory_graph.tests.integration.certificates import Authority
+from ansible_collections.llm_devops.memory_graph.tests.integration.certificates import LoopbackAuthority
 
 HOP_BY_HOP = ("connection", "transfer-encoding", "host", "content-length", "keep-alive")
 
@@ -47,7 +47,7 @@ class FaultProxy:
         self._cluster = cluster
         self._tried = {}
         self._lock = threading.Lock()
-        self._authority = Authority()
+        self._authority = LoopbackAuthority()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
         self._server.daemon_threads = True
         self._server.handle_error = lambda *_ignored: None

@@ -25,7 +25,10 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors im
 )
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster import _identity
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
-from ansible_collections.llm_devops.memory_graph.tests.integration.certificates import Authority, signing_request
+from ansible_collections.llm_devops.memory_graph.tests.integration.certificates import (
+    LoopbackAuthority,
+    signing_request,
+)
 from ansible_collections.llm_devops.memory_graph.tests.integration.pod_python import run_in_pod
 from ansible_collections.llm_devops.memory_graph.tests.integration.whoami import account, user, whoami
 
@@ -154,7 +157,7 @@ def test_exec_plugin_with_a_token(config, token, namespace, tmp_path, version):
 
 def test_exec_plugin_with_a_client_certificate_that_is_renewed(config, token, certificate, tmp_path):
     key, cert = (part.decode() for part in certificate)
-    stale = Authority().issued("jane")
+    stale = LoopbackAuthority().issue_client("jane")
     command = plugin(tmp_path, clientCertificateData=stale[1].decode(), clientKeyData=stale[0].decode())
     cluster = connect({"kubeconfig": config(exec=command)})
     (tmp_path / "status").write_text(json.dumps({"clientCertificateData": cert, "clientKeyData": key}))
@@ -226,7 +229,7 @@ def test_the_certificate_of_the_api_server(admin, token, namespace, ca_file, tmp
         user(bearer)
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))  # the bundle an execution environment brings
     assert user(bearer) == account(namespace)
-    (tmp_path / "other.pem").write_bytes(Authority().certificate)
+    (tmp_path / "other.pem").write_bytes(LoopbackAuthority().certificate)
     with pytest.raises(ClusterError, match="another CA than the one of option host signed it"):
         user({**bearer, "ca_cert": str(tmp_path / "other.pem")})
     (tmp_path / "other.pem").write_text("nothing")

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError, ConfigError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._port_forward import PortForward
-from ansible_collections.llm_devops.memory_graph.tests.integration.certificates import Authority
+from ansible_collections.llm_devops.memory_graph.tests.integration.certificates import LoopbackAuthority
 from ansible_collections.llm_devops.memory_graph.tests.integration.connect_proxy import ConnectProxy
 from ansible_collections.llm_devops.memory_graph.tests.integration.whoami import account, user
 
@@ -72,7 +72,7 @@ def test_a_proxy_that_refuses_and_one_that_is_not_there(admin, config, token):
 
 
 def test_a_proxy_that_speaks_tls(admin, config, token, namespace, tmp_path, monkeypatch):
-    authority = Authority()
+    authority = LoopbackAuthority()
     (tmp_path / "proxy-ca.pem").write_bytes(authority.certificate)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "proxy-ca.pem"))
     with ConnectProxy(*address(admin), chain=authority.chain(tmp_path)) as proxy:
