@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benches", add_help=False, allow_abbrev=False)
     parser.add_argument("--beside", type=Path)
     parser.add_argument("--pairs", type=int, default=2)
-    own, options = parser.parse_known_args(arguments[first_option:])
+    paired, options = parser.parse_known_args(arguments[first_option:])
     unknown = sorted(set(names) - set(BENCHES))
     if unknown:
         sys.exit(f"benches: {', '.join(unknown)}: no such bench; there are {', '.join(BENCHES)}")
@@ -57,7 +57,7 @@ def main() -> None:
     if {"-h", "--help"} & set(options):
         sys.exit(subprocess.call([sys.executable, *BENCHES[names[0]], *options], cwd=ROOT))
     names = names or [name for name in BENCHES if name not in BY_NAME]
-    failed = run_beside(names, options, own.beside, own.pairs) if own.beside else run(names, options)
+    failed = run_beside(names, options, paired.beside, paired.pairs) if paired.beside else run(names, options)
     if failed:
         sys.exit(f"benches: failed: {', '.join(failed)}")
 

@@ -21,7 +21,7 @@ Key = tuple[str, ...]
 Figures = dict[Key, float]
 
 
-class Comparison(NamedTuple):
+class FigureComparison(NamedTuple):
     """One figure of both checkouts: their medians, and new / old in each pair of runs."""
 
     case: str
@@ -31,7 +31,7 @@ class Comparison(NamedTuple):
     ratios: list[float]
 
 
-def compare(command: list[str], other: Path, pairs: int) -> list[Comparison]:
+def compare(command: list[str], other: Path, pairs: int) -> list[FigureComparison]:
     """Run one bench ``pairs`` times in ``other`` ("old") and in this checkout ("new"), and compare their figures.
 
     :raises RuntimeError: when the other checkout has no virtual environment, or a run failed.
@@ -71,13 +71,13 @@ def flattened(figures: Mapping[str, Any], path: Key = ()) -> Iterator[tuple[Key,
             yield (*path, key), value
 
 
-def comparisons(old: list[Figures], new: list[Figures]) -> Iterator[Comparison]:
+def comparisons(old: list[Figures], new: list[Figures]) -> Iterator[FigureComparison]:
     """Yield a comparison of each figure that all runs have, in the order of the bench."""
     for key in old[0]:
         if all(key in run for run in [*old, *new]):
             pairs = [(before[key], after[key]) for before, after in zip(old, new, strict=True)]
             olds, news = zip(*pairs, strict=True)
-            yield Comparison(
+            yield FigureComparison(
                 ", ".join(key[:-1]), key[-1], median(olds), median(news), [_ratio(*pair) for pair in pairs]
             )
 
@@ -88,7 +88,7 @@ def _ratio(old: float, new: float) -> float:
     return float("inf") if new else 1.0
 
 
-def lines(bench: str, compared: list[Comparison]) -> Iterator[str]:
+def lines(bench: str, compared: list[FigureComparison]) -> Iterator[str]:
     """Yield a table: old, new, new / old (median of the pairs), and the least and the most of the pairs."""
     yield f"{bench:<72}{'old':>14}{'new':>14}{'new / old':>11}   least to most"
     for case, figure, old, new, ratios in compared:
