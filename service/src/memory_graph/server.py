@@ -148,11 +148,11 @@ async def _dead_letters(
     if not settings.kafka_bootstrap_servers:
         yield counted
         return
-    from memory_graph.kafka.rejections import Rejections  # noqa: PLC0415 - a server without Kafka has no use for it
+    from memory_graph.kafka.dead_letter_spool import DeadLetterSpool  # noqa: PLC0415 - not without Kafka
 
-    async with Rejections(settings, counted, DEFAULT_TENANT) as rejections:
-        runtime.supervisor.adopt(rejections.task)
-        yield rejections.take
+    async with DeadLetterSpool(settings, counted, DEFAULT_TENANT) as spool:
+        runtime.supervisor.adopt(spool.task)
+        yield spool.add
 
 
 def _change_feed(settings: Settings, runtime: Runtime) -> AbstractAsyncContextManager[None]:

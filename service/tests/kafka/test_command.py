@@ -15,8 +15,8 @@ from support.processes import free_port
 from support.worker import Work, until
 
 
-def run(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "memory_graph.cli", *words]
+def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "memory_graph.cli", *arguments]
     return subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -35,12 +35,12 @@ def test_status_shows_each_partition_its_lag_and_who_reads_it(kafka: str, work: 
     worker = work(kafka, topic)
     until(lambda: worker.processed() == 40)
     until(lambda: json.loads(run("worker", "status", "--json", **settings).stdout)["lag"] == 0)
-    found = run("worker", "status", **settings, METRICS_PORT=str(worker.metrics_port))
-    assert found.returncode == 0
-    head, pace, own, _, columns, empty, full = found.stdout.splitlines()
+    ended = run("worker", "status", **settings, METRICS_PORT=str(worker.metrics_port))
+    assert ended.returncode == 0
+    head, rate, local, _, columns, empty, full = ended.stdout.splitlines()
     assert head == f"group {group}   stable   members 1   lag 0"
-    assert pace == f"topic {topic}   lag 0 (=)   0 ev/s   dead-lettered 0"
-    assert own == "this worker   buffer 0 %   breaker embedded closed"
+    assert rate == f"topic {topic}   lag 0 (=)   0 ev/s   dead-lettered 0"
+    assert local == "this worker   buffer 0 %   breaker embedded closed"
     assert columns.split() == ["TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "CONSUMER"]
     assert empty.split()[:5] == [topic, "0", "-", "0", "0"]
     assert full.split() == [topic, "1", "40", "40", "0", "memory-graph", "127.0.0.1"]
@@ -50,13 +50,13 @@ def test_status_shows_each_partition_its_lag_and_who_reads_it(kafka: str, work: 
 @pytest.mark.xdist_group("kafka")
 @pytest.mark.parametrize("command", [("worker",), ("worker", "status")])
 def test_a_topic_that_is_not_there_is_named(kafka: str, command: tuple[str, ...], tmp_path) -> None:
-    there = new_topic(kafka)
-    found = run(
-        *command, KAFKA_BOOTSTRAP_SERVERS=kafka, KAFKA_TOPICS=f"{there}=llm.prompts.v1,gone=llm.prompts.v1",
+    existing = new_topic(kafka)
+    ended = run(
+        *command, KAFKA_BOOTSTRAP_SERVERS=kafka, KAFKA_TOPICS=f"{existing}=llm.prompts.v1,gone=llm.prompts.v1",
         DB_PATH=str(tmp_path), METRICS_PORT="0",
     )  # fmt: skip
-    assert found.returncode == 1
-    assert found.stderr == (
+    assert ended.returncode == 1
+    assert ended.stderr == (
         f"memory-graph: there is no topic gone at {kafka}: make it, or name others with KAFKA_TOPICS\n"
     )
 
@@ -64,10 +64,10 @@ def test_a_topic_that_is_not_there_is_named(kafka: str, command: tuple[str, ...]
 @pytest.mark.parametrize("command", [("worker",), ("worker", "status", "--timeout", "1")])
 def test_brokers_that_do_not_answer_are_one_sentence(command: tuple[str, ...], tmp_path) -> None:
     address = f"127.0.0.1:{free_port()}"
-    found = run(*command, KAFKA_BOOTSTRAP_SERVERS=address, DB_PATH=str(tmp_path), METRICS_PORT="0")
-    assert found.returncode == 4
-    assert found.stderr.startswith(f"memory-graph: no Kafka broker answers at {address} (")
-    assert found.stderr.endswith("set KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL to one that does\n")
+    ended = run(*command, KAFKA_BOOTSTRAP_SERVERS=address, DB_PATH=str(tmp_path), METRICS_PORT="0")
+    assert ended.returncode == 4
+    assert ended.stderr.startswith(f"memory-graph: no Kafka broker answers at {address} (")
+    assert ended.stderr.endswith("set KAFKA_BOOTSTRAP_SERVERS and KAFKA_SECURITY_PROTOCOL to one that does\n")
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,6 @@ def test_brokers_that_do_not_answer_are_one_sentence(command: tuple[str, ...], t
 )
 def test_wrong_settings_are_one_sentence(settings: dict[str, str], sentence: str, tmp_path) -> None:
     servers = "127.0.0.1:1" if settings else ""
-    found = run("worker", **{"KAFKA_BOOTSTRAP_SERVERS": servers, "DB_PATH": str(tmp_path), **settings})
-    assert found.returncode == 2
-    assert sentence in found.stderr
+    ended = run("worker", **{"KAFKA_BOOTSTRAP_SERVERS": servers, "DB_PATH": str(tmp_path), **settings})
+    assert ended.returncode == 2
+    assert sentence in ended.stderr

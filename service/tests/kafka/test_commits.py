@@ -7,12 +7,13 @@ from confluent_kafka import KafkaError
 
 from memory_graph.worker.commits import COMMIT_INTERVAL_S, OffsetCommits
 from memory_graph.worker.offsets import Offsets
+from support.fake_clock import FakeClock
 
 A, B = ("topic", 0), ("topic", 1)
 
 
-class Clock:
-    now = 0.0
+class AdvancingClock(FakeClock):
+    """Advances by the commit interval at each call."""
 
     def __call__(self) -> float:
         self.now += COMMIT_INTERVAL_S
@@ -26,7 +27,7 @@ def offsets() -> Offsets:
 
 @pytest.fixture
 def commits(offsets: Offsets) -> OffsetCommits:
-    return OffsetCommits(offsets, Clock())
+    return OffsetCommits(offsets, AdvancingClock())
 
 
 def test_none_is_made_while_another_is_under_way(commits, offsets):
@@ -34,7 +35,7 @@ def test_none_is_made_while_another_is_under_way(commits, offsets):
     assert commits.due() == {A: 10}
     offsets.end(offsets.begin(A, 20))
     offsets.end(offsets.begin(B, 5))
-    assert (commits.under_way, commits.due()) == (True, {})
+    assert (commits.in_flight, commits.due()) == (True, {})
     commits.answered(None)
     assert commits.due() == {A: 20, B: 5}
 
@@ -60,13 +61,13 @@ def test_what_is_refused_is_committed_again_though_nothing_comes(commits, offset
 
 
 def test_they_are_made_at_intervals(offsets):
-    now = [0.0]
-    commits = OffsetCommits(offsets, lambda: now[0])
+    clock = FakeClock()
+    commits = OffsetCommits(offsets, clock)
     for number in (1, 2):
         offsets.end(offsets.begin(A, number))
         assert commits.due() == {A: number}
         commits.answered(None)
         offsets.end(offsets.begin(A, number))
-        now[0] += COMMIT_INTERVAL_S / 2
+        clock.now += COMMIT_INTERVAL_S / 2
         assert commits.due() == {}
-        now[0] += COMMIT_INTERVAL_S / 2
+        clock.now += COMMIT_INTERVAL_S / 2

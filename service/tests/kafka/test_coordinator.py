@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError
 
 from memory_graph.config import Settings
 from memory_graph.worker.consumer import GroupMember
-from memory_graph.worker.received import Received
+from memory_graph.worker.consumer_record import ConsumerRecord
 from support.kafka_events import quick_records
 from support.kafka_mock import OFFSET_COMMIT, OFFSET_FETCH, MockBroker
 from support.kafka_topics import committed, produce
@@ -23,7 +23,7 @@ LAG = f'llm_memory_graph_kafka_lag_messages{{partition="0",topic="{TOPIC}"}}'
 ANSWERED_LATE_MS = 2_000
 """An answer that comes after a later commit was taken."""
 NEVER_MS = 3_600_000
-GIVEN_UP_S = 40.0
+STOP_TIMEOUT_S = 40.0
 """Less than what the client library waits for a commit of its own accord."""
 
 
@@ -34,16 +34,16 @@ def broker() -> Iterator[MockBroker]:
         yield broker
 
 
-class Durable:
-    """An intake whose records are durable at once."""
+class DurableProcessor:
+    """A record processor whose records are durable at once."""
 
-    under_way = bytes = count = 0
+    in_flight = bytes = count = 0
 
-    def put(self, records: Sequence[Received], done: Callable[[float], None]) -> None:
+    def put(self, records: Sequence[ConsumerRecord], done: Callable[[float], None]) -> None:
         self.count += len(records)
         done(0.0)
 
-    async def until(self, condition: Callable[[], bool], _: float) -> bool:
+    async def wait_until(self, condition: Callable[[], bool], _: float) -> bool:
         return condition()
 
 
@@ -52,15 +52,15 @@ async def test_a_commit_that_is_made_again_does_not_put_the_group_back(
     broker: MockBroker, group: str, code: int
 ) -> None:
     settings = Settings(kafka_bootstrap_servers=broker.bootstrap, kafka_group=group, kafka_topics={TOPIC: TOPIC})
-    intake, stopping = Durable(), asyncio.Event()
-    member = GroupMember(settings, intake)
+    processor, stopping = DurableProcessor(), asyncio.Event()
+    member = GroupMember(settings, processor)
     await member.join()
     running = asyncio.create_task(member.run(stopping))
     broker.refuse(OFFSET_COMMIT, [code], after_ms=ANSWERED_LATE_MS)
     await asyncio.to_thread(produce, broker.bootstrap, TOPIC, quick_records(range(10)))
     await asyncio.to_thread(until, lambda: not broker.unrefused(OFFSET_COMMIT))
     await asyncio.to_thread(produce, broker.bootstrap, TOPIC, quick_records(range(10, 20)))
-    await asyncio.to_thread(until, lambda: intake.count == 20)
+    await asyncio.to_thread(until, lambda: processor.count == 20)
     stopping.set()
     await running
     await member.leave(10)
@@ -100,6 +100,6 @@ def test_a_commit_that_is_not_answered_holds_up_neither_records_nor_the_end(brok
     until(lambda: worker.processed() == 20)
     began = time.monotonic()
     assert worker.stop() == 0
-    assert time.monotonic() - began < GIVEN_UP_S
+    assert time.monotonic() - began < STOP_TIMEOUT_S
     (line,) = worker.said("the last offsets are not committed: their records are read again")
     assert line["reason"] == "Kafka does not answer"

@@ -9,8 +9,8 @@ from confluent_kafka import KafkaError, KafkaException
 from prometheus_client import CollectorRegistry
 
 from memory_graph.config import Settings, SettingsError
-from memory_graph.kafka.progress import Progress
-from memory_graph.kafka.reach import KafkaUnreachable
+from memory_graph.kafka.connectivity import KafkaUnreachable
+from memory_graph.kafka.group_offsets import PartitionOffsets
 from memory_graph.worker import lag as module
 from memory_graph.worker.lag import LagGauge
 
@@ -21,7 +21,7 @@ def gauge() -> LagGauge:
     return LagGauge(settings, SimpleNamespace(assigned={("topic", 0)}), CollectorRegistry())
 
 
-@pytest.mark.parametrize("where", ["reached", "progress"])
+@pytest.mark.parametrize("where", ["cluster_metadata", "group_offsets"])
 @pytest.mark.parametrize(
     "error",
     [KafkaUnreachable("no broker answers"), KafkaException(KafkaError(KafkaError._TIMED_OUT)),
@@ -31,24 +31,24 @@ def gauge() -> LagGauge:
 async def test_brokers_that_cannot_be_asked_turn_readiness_until_they_can(gauge, monkeypatch, where, error):
     breaks = iter([error])
 
-    def ask(*_: object) -> list[Progress]:
+    def ask(*_: object) -> list[PartitionOffsets]:
         for problem in breaks:
             raise problem
-        return [Progress("topic", 0, 0, 5, 9)]
+        return [PartitionOffsets("topic", 0, 0, 5, 9)]
 
-    monkeypatch.setattr(module, "reached", lambda *_: None)
-    monkeypatch.setattr(module, "progress", lambda *_: [])
+    monkeypatch.setattr(module, "cluster_metadata", lambda *_: None)
+    monkeypatch.setattr(module, "group_offsets", lambda *_: [])
     monkeypatch.setattr(module, where, ask)
-    await gauge.look()
-    assert not gauge.reached
-    await gauge.look()
-    assert gauge.reached
+    await gauge.update()
+    assert not gauge.reachable
+    await gauge.update()
+    assert gauge.reachable
 
 
 async def test_a_mistake_of_ours_is_raised_for_whoever_supervises_it(gauge, monkeypatch):
     def broken(*_: object) -> None:
         raise LookupError("a mistake of ours")
 
-    monkeypatch.setattr(module, "reached", broken)
+    monkeypatch.setattr(module, "cluster_metadata", broken)
     with pytest.raises(LookupError):
-        await gauge.watch()
+        await gauge.update_loop()

@@ -17,7 +17,7 @@ from memory_graph.kafka.dead_letters import DeadLetterQueue
 from memory_graph.store.sqlite import open_store
 from memory_graph.telemetry.ingestion import IngestionMetrics
 from memory_graph.worker.consumer import GroupMember
-from memory_graph.worker.intake import Intake
+from memory_graph.worker.record_processor import RecordProcessor
 from support.kafka_events import plain, quick_records
 from support.kafka_topics import committed, new_topic, produce
 from support.worker import Stored, until
@@ -28,30 +28,32 @@ COUNT = 12_000
 LIMIT_S = 120
 
 
-class Members:
-    """Members with an intake each, over one store: what workers with a database between them are."""
+class GroupMembers:
+    """Group members, each with a record processor, over one store, like workers that share a database."""
 
-    def __init__(self, settings: Settings, pipeline: Pipeline, metrics: IngestionMetrics, letters: DeadLetterQueue):
-        self._settings, self._pipeline, self._metrics, self._letters = settings, pipeline, metrics, letters
-        self._running: list[tuple[GroupMember, Intake, asyncio.Event, asyncio.Task[None]]] = []
+    def __init__(
+        self, settings: Settings, pipeline: Pipeline, metrics: IngestionMetrics, dead_letters: DeadLetterQueue
+    ):
+        self._settings, self._pipeline, self._metrics, self._dead_letters = settings, pipeline, metrics, dead_letters
+        self._running: list[tuple[GroupMember, RecordProcessor, asyncio.Event, asyncio.Task[None]]] = []
 
     async def join(self) -> None:
         """Returns once the newcomer has partitions."""
         decoders = dict.fromkeys(self._settings.kafka_topics, DECODERS["llm-telemetry-events"])
-        intake = Intake(self._pipeline, self._metrics, self._letters, decoders, tenant="default")
-        member = GroupMember(self._settings, intake)
+        processor = RecordProcessor(self._pipeline, self._metrics, self._dead_letters, decoders, tenant="default")
+        member = GroupMember(self._settings, processor)
         await member.join()
         stopping = asyncio.Event()
-        self._running.append((member, intake, stopping, asyncio.create_task(member.run(stopping))))
+        self._running.append((member, processor, stopping, asyncio.create_task(member.run(stopping))))
         await asyncio.to_thread(until, lambda: bool(member.assigned), LIMIT_S)
 
     async def leave(self) -> None:
         """The oldest goes."""
-        member, intake, stopping, running = self._running.pop(0)
+        member, processor, stopping, running = self._running.pop(0)
         stopping.set()
         await running
         await member.leave(10)
-        await intake.close()
+        await processor.close()
         assert not member.assigned
 
 
@@ -62,8 +64,8 @@ async def test_a_storm_of_rebalances(kafka: str, group: str, tmp_path: Path) -> 
     metrics = IngestionMetrics(CollectorRegistry())
     producing = asyncio.create_task(asyncio.to_thread(produce, kafka, topic, slowly(quick_records(range(COUNT)))))
     pipeline = Pipeline(store, metrics, lambda _: None, max_bytes=8 << 20, patience_s=60, draining=asyncio.Event())
-    async with DeadLetterQueue(settings) as letters:
-        members = Members(settings, pipeline, metrics, letters)
+    async with DeadLetterQueue(settings) as dead_letters:
+        members = GroupMembers(settings, pipeline, metrics, dead_letters)
         await members.join()
         for _ in range(ROUNDS):
             await members.join()

@@ -20,7 +20,7 @@ from support.worker import Stored, Work, until
 pytestmark = pytest.mark.xdist_group("kafka-secured")
 
 
-class Secured:
+class SecuredBroker:
     """A broker. clear: where a test itself may speak to it."""
 
     def __init__(self, clear: str, security: Security) -> None:
@@ -28,29 +28,29 @@ class Secured:
         self._security = security
 
     def settings(self, protocol: str, mechanism: str = "SCRAM-SHA-512") -> dict[str, str]:
-        """What an operator sets."""
-        found = {
+        """Return the settings of an operator."""
+        settings = {
             "KAFKA_BOOTSTRAP_SERVERS": getattr(self._security, protocol.lower()),
             "KAFKA_SECURITY_PROTOCOL": protocol,
             "KAFKA_SASL_MECHANISM": mechanism,
             "KAFKA_SASL_USERNAME": USER,
             "KAFKA_SASL_PASSWORD": PASSWORD,
         }
-        return found | ({"KAFKA_CA_FILE": str(self._security.ca)} if protocol.endswith("SSL") else {})
+        return settings | ({"KAFKA_CA_FILE": str(self._security.ca)} if protocol.endswith("SSL") else {})
 
 
 @pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
     home = tmp_path_factory.mktemp("secured")
     security = Security(home / "security")
     cluster = KafkaCluster(home / "cluster", security=security)
     cluster.start()
-    yield Secured(cluster.bootstrap, security)
+    yield SecuredBroker(cluster.bootstrap, security)
     cluster.stop()
 
 
 def test_a_worker_reads_stores_gives_up_publishes_and_is_looked_at(
-    secured: Secured, work: Work, group: str, tmp_path: Path
+    secured: SecuredBroker, work: Work, group: str, tmp_path: Path
 ) -> None:
     topic = new_topic(secured.clear, partitions=2)
     new_topic(secured.clear, f"{topic}-dlq", partitions=1)
@@ -69,10 +69,15 @@ def test_a_worker_reads_stores_gives_up_publishes_and_is_looked_at(
     until(lambda: run_cli("worker", "status", "--json", **settings).json["lag"] == 0)
     status = run_cli("worker", "status", "--json", **settings).json
     assert (status["state"], status["members"], status["dead_lettered"]) == ("stable", 1, {topic: 1})
-    (letter,) = run_cli("dlq", "list", "--json", **settings).json["letters"]
-    assert letter["reason"].startswith("undecodable")
+    (dead_letter,) = run_cli("dlq", "list", "--json", **settings).json["letters"]
+    assert dead_letter["reason"].startswith("undecodable")
     assert run_cli("dlq", "redrive", "--all", **settings).code == 0
-    until(lambda: [one["retries"] for one in run_cli("dlq", "list", "--json", **settings).json["letters"]] == [1])
+    until(
+        lambda: (
+            [dead_letter["retries"] for dead_letter in run_cli("dlq", "list", "--json", **settings).json["letters"]]
+            == [1]
+        )
+    )
     until(lambda: any(event_id(0).encode() in message.value() for message in read_all(secured.clear, feed)))
     assert worker.stop() == 0
     assert len(Stored(worker.data).events) == 50
@@ -80,7 +85,7 @@ def test_a_worker_reads_stores_gives_up_publishes_and_is_looked_at(
 
 
 @pytest.mark.parametrize(("protocol", "mechanism"), [("SASL_PLAINTEXT", "SCRAM-SHA-512"), ("SASL_SSL", "PLAIN")])
-def test_other_ways_to_say_who_one_is(secured: Secured, protocol: str, mechanism: str) -> None:
+def test_other_ways_to_say_who_one_is(secured: SecuredBroker, protocol: str, mechanism: str) -> None:
     topic = new_topic(secured.clear, partitions=1)
     settings = secured.settings(protocol, mechanism) | {"KAFKA_TOPICS": f"{topic}=llm-telemetry-events"}
     assert run_cli("worker", "status", "--json", **settings).json["lag"] == 0
@@ -95,18 +100,18 @@ def test_other_ways_to_say_who_one_is(secured: Secured, protocol: str, mechanism
     ],
 )
 def test_who_is_refused_is_told_which_user_and_which_settings(
-    secured: Secured, mechanism: str, password: str, reason: str
+    secured: SecuredBroker, mechanism: str, password: str, reason: str
 ) -> None:
     settings = secured.settings("SASL_SSL", mechanism) | {"KAFKA_SASL_PASSWORD": password}
-    found = run_cli("worker", "status", **settings)
-    assert found.code == 4
-    sentence = refused(settings["KAFKA_BOOTSTRAP_SERVERS"]).fullmatch(found.err)
+    ended = run_cli("worker", "status", **settings)
+    assert ended.code == 4
+    sentence = refused(settings["KAFKA_BOOTSTRAP_SERVERS"]).fullmatch(ended.err)
     assert sentence
     assert reason in sentence[1]
-    assert password not in found.err
+    assert password not in ended.err
 
 
-def test_a_worker_that_is_refused_says_so_and_ends(secured: Secured, work: Work) -> None:
+def test_a_worker_that_is_refused_says_so_and_ends(secured: SecuredBroker, work: Work) -> None:
     settings = secured.settings("SASL_SSL") | {"KAFKA_SASL_PASSWORD": "guessed"}
     brokers = settings["KAFKA_BOOTSTRAP_SERVERS"]
     worker = work(brokers, "some", ready=False, **settings)
@@ -122,15 +127,17 @@ def refused(brokers: str) -> re.Pattern[str]:
     )
 
 
-@pytest.mark.parametrize("given", [True, False])
-def test_a_certificate_of_an_unknown_authority_is_refused(secured: Secured, tmp_path: Path, given: bool) -> None:
+@pytest.mark.parametrize("has_ca_file", [True, False])
+def test_a_certificate_of_an_unknown_authority_is_refused(
+    secured: SecuredBroker, tmp_path: Path, has_ca_file: bool
+) -> None:
     other = tmp_path / "other.pem"
     other.write_bytes(LocalhostAuthority().pem)
-    settings = secured.settings("SASL_SSL") | {"KAFKA_CA_FILE": str(other) if given else ""}
-    found = run_cli("worker", "status", **settings)
-    trusted = f"KAFKA_CA_FILE={other}" if given else "this system"
-    assert found.code == 4
-    assert found.err == (
+    settings = secured.settings("SASL_SSL") | {"KAFKA_CA_FILE": str(other) if has_ca_file else ""}
+    ended = run_cli("worker", "status", **settings)
+    trusted = f"KAFKA_CA_FILE={other}" if has_ca_file else "this system"
+    assert ended.code == 4
+    assert ended.err == (
         f"memory-graph: the certificate of the Kafka brokers {settings['KAFKA_BOOTSTRAP_SERVERS']} is of no CA that"
         f" {trusted} trusts, or for other names: set KAFKA_CA_FILE to their CAs, and KAFKA_BOOTSTRAP_SERVERS to names"
         " in their certificates\n"
@@ -154,8 +161,8 @@ def test_what_cannot_be_right_is_not_tried(tmp_path: Path, serve: Serve, setting
         "KAFKA_SASL_PASSWORD": PASSWORD if setting == "KAFKA_CA_FILE" else "",
         setting: str(empty),
     }
-    looked = run_cli("worker", "status", **settings)
-    assert (looked.code, looked.err) == (2, f"memory-graph: {sentence.format(empty)}\n")
+    status = run_cli("worker", "status", **settings)
+    assert (status.code, status.err) == (2, f"memory-graph: {sentence.format(empty)}\n")
     server = serve(ready=False, **settings)
     assert server.wait() == 2
     assert server.output == [f"memory-graph: {sentence.format(empty)}\n"]

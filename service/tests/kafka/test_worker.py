@@ -69,19 +69,19 @@ def test_events_of_a_key_are_stored_in_the_order_they_came(kafka: str, work: Wor
 def test_prompts_of_a_session_follow_one_another_as_they_were_sent(kafka: str, work: Work) -> None:
     count, sessions = 1_500, 3
     topic = new_topic(kafka, partitions=2)
-    made = prompt_body("EVENT", "SESSION")
+    template = prompt_body("EVENT", "SESSION")
     produce(
         kafka,
         topic,
         (
-            (key(n % sessions), made.replace(b"EVENT", event_id(n).encode()).replace(b"SESSION", key(n % sessions)))
+            (key(n % sessions), template.replace(b"EVENT", event_id(n).encode()).replace(b"SESSION", key(n % sessions)))
             for n in range(count)
         ),
     )
     worker = work(kafka, f"{topic}=llm.prompts.v1")
     until(lambda: worker.processed("llm.prompt") == count)
     assert worker.stop() == 0
-    follows = {int(one, 16) - int(before, 16) for one, before in links(worker.data, EdgeType.FOLLOWS)}
+    follows = {int(node, 16) - int(before, 16) for node, before in links(worker.data, EdgeType.FOLLOWS)}
     assert follows == {sessions}
 
 
@@ -118,19 +118,19 @@ def test_poison_goes_to_the_dead_letters_whole_and_the_rest_is_stored(kafka: str
     until(lambda: len(read_all(kafka, f"{topic}-dlq")) == len(poison) + 2)
     assert worker.stop() == 0
     assert sum(committed(kafka, group, topic).values()) == 200 + len(poison) + 2
-    letters = read_all(kafka, f"{topic}-dlq")
-    assert sorted((letter.key() or b"", letter.value() or b"") for letter in letters) == sorted(
+    dead_letters = read_all(kafka, f"{topic}-dlq")
+    assert sorted((dead_letter.key() or b"", dead_letter.value() or b"") for dead_letter in dead_letters) == sorted(
         [*((k or b"", v) for k, v in poison), (b"e", b"\x0f\xff"), (b"f", record(900)[1])]
     )
     origins = {(message.partition(), message.offset()): message.value() for message in read_all(kafka, topic)}
-    for letter in letters:
-        headers = dict(letter.headers())
-        place = int(headers["x-original-partition"]), int(headers["x-original-offset"])
+    for dead_letter in dead_letters:
+        headers = dict(dead_letter.headers())
+        position = int(headers["x-original-partition"]), int(headers["x-original-offset"])
         assert headers["x-original-topic"] == topic.encode()
-        assert origins[place] == (letter.value() or b"")
+        assert origins[position] == (dead_letter.value() or b"")
         assert headers["x-failure-reason"]
         assert headers["x-retry-count"] == b"0"
-        if letter.key() not in (b"e", b"f"):
+        if dead_letter.key() not in (b"e", b"f"):
             assert headers["x-trace"] == b"kept"
     assert len(Stored(worker.data).events) == 200
 
@@ -146,7 +146,7 @@ def test_a_dead_letter_without_a_topic_holds_its_partition_until_there_is_one(
     assert committed(kafka, group, topic) == {}, "and read again, should this process end now"
     new_topic(kafka, f"{topic}-dlq", partitions=1)
     until(lambda: committed(kafka, group, topic) == {0: 3})
-    assert [letter.value() for letter in read_all(kafka, f"{topic}-dlq")] == [b"poison"]
+    assert [dead_letter.value() for dead_letter in read_all(kafka, f"{topic}-dlq")] == [b"poison"]
     assert worker.stop() == 0
 
 

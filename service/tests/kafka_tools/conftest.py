@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from memory_graph.config import Settings
-from memory_graph.kafka import letter_log
+from memory_graph.kafka import dlq_reader
 from memory_graph.worker import status
 from support.cli import Cli, Ended, run_cli
 from support.kafka_topics import new_topic
@@ -39,7 +39,7 @@ def settings(kafka: str, topic: str, group: str) -> Settings:
 def redrive_group(monkeypatch: pytest.MonkeyPatch) -> str:
     """A group that no other test moves."""
     name = f"redrive-{uuid.uuid4().hex[:12]}"
-    for module in (letter_log, status):
+    for module in (dlq_reader, status):
         monkeypatch.setattr(module, "REDRIVE_GROUP", name)
     return name
 

@@ -17,19 +17,19 @@ from memory_graph.kafka import outbox
 from memory_graph.store.protocol import spawn_unwatched
 from memory_graph.store.sqlite import open_store
 
-outbox.MOST_EVENTS = 10
+outbox.MAX_BATCH_EVENTS = 10
 
 
 async def main(path: str, bootstrap: str, topic: str, batches: int) -> None:
     store = open_store(path)
     move = store.move_cursor
-    left = batches
+    remaining = batches
 
     async def killed(reader: str, holder: str, seq: int) -> bool:
-        nonlocal left
-        if not left:
+        nonlocal remaining
+        if not remaining:
             os.kill(os.getpid(), signal.SIGKILL)
-        left -= 1
+        remaining -= 1
         return await move(reader, holder, seq)
 
     store.move_cursor = killed

@@ -20,7 +20,7 @@ from google.protobuf.empty_pb2 import Empty
 from memory_graph.config import Settings
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2_grpc as rpc
-from memory_graph.kafka.producer import AckedProducer, Record
+from memory_graph.kafka.producer import AckedProducer, ProducerRecord
 from memory_graph.store.sqlite import open_store
 from store.graphs import prompt, session, write
 from support.kafka_topics import new_topic, read_all
@@ -34,15 +34,15 @@ def events_in(bootstrap: str, topic: str) -> list[pb.Event]:
     return [json_format.Parse(message.value(), pb.Event()) for message in read_all(bootstrap, topic)]
 
 
-def arrived(bootstrap: str, topic: str, wanted: set[str]) -> list[pb.Event]:
+def arrived(bootstrap: str, topic: str, event_ids: set[str]) -> list[pb.Event]:
     """Reads until all events with these ids are there."""
     while True:
         try:
-            found = events_in(bootstrap, topic)
+            events = events_in(bootstrap, topic)
         except KafkaException:
             continue  # a topic that was just made, or whose broker was, has no leader yet
-        if wanted <= {event.id for event in found}:
-            return found
+        if event_ids <= {event.id for event in events}:
+            return events
 
 
 def position(event_id: str) -> tuple[int, ...]:
@@ -63,9 +63,9 @@ def feed_of(data: Path) -> list[str]:
 
     async def read() -> list[str]:
         store = open_store(data / "memory-graph.db")
-        found = await store.commits(0, 1_000_000)
+        batch = await store.commits(0, 1_000_000)
         await store.close()
-        return [event.id for commit in found.commits for event in commit.events]
+        return [event.id for commit in batch.commits for event in commit.events]
 
     return asyncio.run(read())
 
@@ -73,12 +73,12 @@ def feed_of(data: Path) -> list[str]:
 def test_a_server_with_kafka_publishes_what_it_commits(serve, kafka, topic):
     server = serve(KAFKA_BOOTSTRAP_SERVERS=kafka, KAFKA_EVENTS_TOPIC=topic)
     session_id = add_prompts(server.address, 20)
-    wanted = {f"{seq}.0" for seq in range(1, 22)}
-    arrived(kafka, topic, wanted)
+    event_ids = {f"{seq}.0" for seq in range(1, 22)}
+    arrived(kafka, topic, event_ids)
     assert server.stop() == 0
     messages = read_all(kafka, topic)
-    found = [json_format.Parse(message.value(), pb.Event()) for message in messages]
-    assert [event.id for event in found] == feed_of(server.data)  # one session: one partition, in commit order
+    events = [json_format.Parse(message.value(), pb.Event()) for message in messages]
+    assert [event.id for event in events] == feed_of(server.data)  # one session: one partition, in commit order
     assert {message.key() for message in messages} == {session_id.encode()}
     assert dict(messages[0].headers())["tenant-id"] == b"default"
 
@@ -115,13 +115,13 @@ def test_killed_between_the_records_and_the_cursor_nothing_is_lost(kafka, topic,
     server = serve(path.parent, KAFKA_BOOTSTRAP_SERVERS=kafka, KAFKA_EVENTS_TOPIC=topic)
     arrived(kafka, topic, {f"{seq}.0" for seq in range(1, 32)})
     assert server.stop() == 0
-    found = events_in(kafka, topic)
-    times = Counter(event.id for event in found)
+    events = events_in(kafka, topic)
+    times = Counter(event.id for event in events)
     assert times.keys() == set(feed_of(path.parent))
     twice = [id for id, count in times.items() if count > 1]
     assert twice, "the batch under way when it died is written again"
     assert set(twice) <= set(before)
-    once = list(dict.fromkeys(event.id for event in found))
+    once = list(dict.fromkeys(event.id for event in events))
     assert once == sorted(once, key=position)
 
 
@@ -167,7 +167,7 @@ async def test_events_of_one_key_are_where_java_would_put_them(kafka, topic, tmp
     """Java's default partitioner: murmur2 of the key. The figures are those of Kafka's own test of it."""
     producer = AckedProducer(Settings(kafka_bootstrap_servers=kafka))
     hashes = {b"21": -973932308, b"foobar": -790332482, b"a-little-bit-long-string": -985981536}
-    assert await producer.send([Record(topic, key, b"") for key in hashes]) == {}
+    assert await producer.send([ProducerRecord(topic, key, b"") for key in hashes]) == {}
     await producer.close()
-    found = {message.key(): message.partition() for message in read_all(kafka, topic)}
-    assert found == {key: (hash & 0x7FFFFFFF) % 4 for key, hash in hashes.items()}
+    partitions = {message.key(): message.partition() for message in read_all(kafka, topic)}
+    assert partitions == {key: (hash & 0x7FFFFFFF) % 4 for key, hash in hashes.items()}

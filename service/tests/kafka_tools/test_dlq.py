@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from ingest.samples import body
 from memory_graph.kafka import redrive
-from memory_graph.kafka.dead_letters import DeadLetter, DeadLetterQueue
+from memory_graph.kafka.dead_letters import DeadLetterQueue, RejectedRecord
 from memory_graph.kafka.producer import AckedProducer
 from support.kafka_events import event_id, key
 from support.kafka_topics import committed, produce, read_all
@@ -22,33 +22,36 @@ pytestmark = pytest.mark.xdist_group("kafka")
 
 def give_up(settings, topic: str, *reasons: str, **fields) -> None:
     """A letter for each reason."""
-    letters = [
-        DeadLetter(
+    records = [
+        RejectedRecord(
             **{
                 "topic": topic,
-                "partition": place % 4,
-                "offset": place,
-                "key": b"key-%d" % place,
-                "body": b'{"event_id": "e-%d"}' % place,
+                "partition": index % 4,
+                "offset": index,
+                "key": b"key-%d" % index,
+                "body": b'{"event_id": "e-%d"}' % index,
                 "headers": (("traceparent", b"00-aa"),),
                 "reason": reason,
-                "sentence": f"letter {place}",
+                "sentence": f"letter {index}",
                 **fields,
             }
         )
-        for place, reason in enumerate(reasons)
+        for index, reason in enumerate(reasons)
     ]
 
     async def send() -> None:
         async with DeadLetterQueue(settings) as queue:
-            await queue.send(letters)
+            await queue.send(records)
 
     asyncio.run(send())
 
 
 def listed(cli, *options: str) -> dict[str, dict]:
     """By what their sentence says."""
-    return {one["failure"].partition(": ")[2]: one for one in cli("dlq", "list", "--json", *options).json["letters"]}
+    return {
+        dead_letter["failure"].partition(": ")[2]: dead_letter
+        for dead_letter in cli("dlq", "list", "--json", *options).json["letters"]
+    }
 
 
 def test_what_waits_is_listed_newest_first_with_its_reason(cli, settings, topic):
@@ -68,8 +71,8 @@ def test_what_waits_is_listed_newest_first_with_its_reason(cli, settings, topic)
 def test_since_leaves_out_what_was_given_up_before(cli, settings, topic):
     give_up(settings, topic, "invalid")
     give_up(settings, topic, "refused")
-    times = sorted(one["given_up_at"] for one in cli("dlq", "list", "--json").json["letters"])
-    assert [one["reason"] for one in listed(cli, "--since", times[-1]).values()] == ["refused"]
+    times = sorted(dead_letter["given_up_at"] for dead_letter in cli("dlq", "list", "--json").json["letters"])
+    assert [dead_letter["reason"] for dead_letter in listed(cli, "--since", times[-1]).values()] == ["refused"]
     assert cli("dlq", "list", "--since", "1h", "--json").json["waiting"] == 2
     wrong = cli("dlq", "list", "--since", "yesterday")
     assert wrong.code == 2
@@ -78,10 +81,10 @@ def test_since_leaves_out_what_was_given_up_before(cli, settings, topic):
 
 def test_a_letter_is_shown_whole(cli, settings, topic):
     give_up(settings, topic, "invalid")
-    (name,) = (one["letter"] for one in listed(cli).values())
-    shown = cli("dlq", "show", name)
+    (name,) = (dead_letter["letter"] for dead_letter in listed(cli).values())
+    ended = cli("dlq", "show", name)
     for text in ("invalid: letter 0", f"{topic}/0/0", "traceparent: 00-aa", "key-0", '"event_id": "e-0"', "waits"):
-        assert text in shown.out
+        assert text in ended.out
     document = cli("dlq", "show", name, "--json").json
     assert document["body"] == {"event_id": "e-0"}
     assert document["headers"] == {"traceparent": "00-aa"}
@@ -89,18 +92,18 @@ def test_a_letter_is_shown_whole(cli, settings, topic):
 
 
 @pytest.mark.parametrize(
-    ("content", "shown"),
+    ("body", "content"),
     [
         (b"\x00\xff", {"body_base64": "AP8="}),
         (b"not \x1b[31m JSON", {"body_text": "not \x1b[31m JSON"}),
         (b"", {"body_text": ""}),
     ],
 )
-def test_a_body_that_is_no_json_is_shown_too(cli, settings, topic, content, shown):
-    give_up(settings, topic, "undecodable", body=content)
-    (name,) = (one["letter"] for one in listed(cli).values())
+def test_a_body_that_is_no_json_is_shown_too(cli, settings, topic, body, content):
+    give_up(settings, topic, "undecodable", body=body)
+    (name,) = (dead_letter["letter"] for dead_letter in listed(cli).values())
     document = cli("dlq", "show", name, "--json").json
-    assert {name: value for name, value in document.items() if name.startswith("body")} == shown
+    assert {name: value for name, value in document.items() if name.startswith("body")} == content
     assert "\x1b" not in cli("dlq", "show", name).out
 
 
@@ -115,7 +118,7 @@ def test_a_chosen_letter_goes_back_where_it_came_from_and_waits_no_more(cli, kaf
     (back,) = read_all(kafka, topic)
     assert (back.partition(), back.key(), back.value()) == (3, b"key-3", b'{"event_id": "e-3"}')
     assert back.headers() == [("traceparent", b"00-aa"), ("x-retry-count", b"1")]
-    assert sorted(listed(cli)) == [f"letter {place}" for place in (0, 1, 2, 4, 5)]
+    assert sorted(listed(cli)) == [f"letter {index}" for index in (0, 1, 2, 4, 5)]
     again = cli("dlq", "redrive", name)
     assert again.code == 3
     assert "does not wait" in again.err
@@ -164,7 +167,7 @@ def test_a_redrive_that_is_interrupted_leaves_nothing_out(cli, kafka, settings, 
 
 
 def test_a_letter_that_goes_back_in_many_pieces(cli, kafka, settings, topic, monkeypatch):
-    monkeypatch.setattr(redrive, "_AT_ONCE", 7)
+    monkeypatch.setattr(redrive, "_BATCH_SIZE", 7)
     give_up(settings, topic, *["invalid"] * 40)
     assert len(cli("dlq", "redrive", "--all", "--json").json["redriven"]) == 40
     assert {message.value() for message in read_all(kafka, topic)} == {b'{"event_id": "e-%d"}' % n for n in range(40)}
@@ -192,7 +195,7 @@ def test_a_letter_whose_topic_is_gone_stays(cli, kafka, settings, topic):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "sentence"),
     [
         (["dlq", "redrive"], 2, "name letters, or give --reason or --all"),
         (["dlq", "redrive", "--all", "--reason", "invalid"], 2, "one of the three"),
@@ -201,10 +204,10 @@ def test_a_letter_whose_topic_is_gone_stays(cli, kafka, settings, topic):
         (["dlq", "list", "--topic", "nothing"], 3, "there is no topic nothing-dlq"),
     ],
 )
-def test_wrong_use_is_said_in_one_sentence(cli, arguments, code, said):
+def test_wrong_use_is_said_in_one_sentence(cli, arguments, code, sentence):
     ended = cli(*arguments)
     assert ended.code == code
-    assert said in ended.err
+    assert sentence in ended.err
     assert ended.out == ""
 
 

@@ -17,7 +17,7 @@ from memory_graph.config import SettingsError
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.kafka import outbox
 from memory_graph.kafka.outbox import READER, OutboxMetrics, Publisher
-from memory_graph.kafka.producer import Record
+from memory_graph.kafka.producer import ProducerRecord
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
 from memory_graph.store.sqlite import open_store
 from store.graphs import agent, prompt, session, write
@@ -25,20 +25,20 @@ from store.graphs import agent, prompt, session, write
 TOPIC = "events"
 
 
-class Broker:
+class FakeBroker:
     """Takes records; refuses the first `refusals` batches."""
 
     def __init__(self, refusals: int = 0) -> None:
-        self.batches: list[list[Record]] = []
+        self.batches: list[list[ProducerRecord]] = []
         self.refusals = refusals
-        self.taking = asyncio.Event()
-        self.taking.set()
-        self.asked = asyncio.Event()
+        self.accepting = asyncio.Event()
+        self.accepting.set()
+        self.requested = asyncio.Event()
 
-    async def send(self, records: Iterable[Record]) -> dict[int, KafkaError]:
+    async def send(self, records: Iterable[ProducerRecord]) -> dict[int, KafkaError]:
         batch = list(records)
-        self.asked.set()
-        await self.taking.wait()
+        self.requested.set()
+        await self.accepting.wait()
         if self.refusals:
             self.refusals -= 1
             return {0: KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)}
@@ -54,7 +54,7 @@ class Broker:
 def quick(monkeypatch):
     monkeypatch.setattr(outbox, "POLL_S", 0.01)
     monkeypatch.setattr(outbox, "RENEW_S", 0.05)
-    monkeypatch.setattr(outbox, "_FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(outbox, "_MIN_BACKOFF_S", 0.01)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ async def store(tmp_path):
 
 
 @asynccontextmanager
-async def publishing(store, broker: Broker):
+async def publishing(store, broker: FakeBroker):
     metrics = OutboxMetrics(CollectorRegistry())
     task = asyncio.create_task(Publisher(store, broker.send, TOPIC, metrics).run())
     yield metrics
@@ -92,14 +92,14 @@ async def published(store, seq: int) -> None:
 async def test_what_is_committed_goes_out_in_order_as_the_feed_tells_it(store):
     opened = session()
     writes = [write(opened), write(prompt(opened.node.id)), write(agent("a")), write(agent("b"), tenant="other")]
-    broker = Broker()
+    broker = FakeBroker()
     async with publishing(store, broker):
-        applied = [await store.apply(one) for one in writes]
+        applied = [await store.apply(item) for item in writes]
         await published(store, 4)
-    assert broker.events == [event_to_wire(event) for one in applied for event in one.events]
+    assert broker.events == [event_to_wire(event) for item in applied for event in item.events]
     records = [record for batch in broker.batches for record in batch]
-    here = opened.node.id.encode()
-    assert [record.key for record in records[:3]] == [here, here, here]
+    session_key = opened.node.id.encode()
+    assert [record.key for record in records[:3]] == [session_key, session_key, session_key]
     assert records[-1].key == applied[-1].events[0].subject_id.encode()
     assert [dict(record.headers)["tenant-id"] for record in records] == [b"default"] * (len(records) - 1) + [b"other"]
     assert dict(records[0].headers) == {
@@ -112,7 +112,7 @@ async def test_what_is_committed_goes_out_in_order_as_the_feed_tells_it(store):
 
 async def test_a_publisher_goes_on_where_the_last_one_was(store):
     await store.apply(write(agent("a")))
-    first, second = Broker(), Broker()
+    first, second = FakeBroker(), FakeBroker()
     async with publishing(store, first):
         await published(store, 1)
     await store.apply(write(agent("b")))
@@ -123,18 +123,18 @@ async def test_a_publisher_goes_on_where_the_last_one_was(store):
 
 
 async def test_the_cursor_waits_for_the_acknowledgements(store):
-    broker = Broker()
-    broker.taking.clear()
+    broker = FakeBroker()
+    broker.accepting.clear()
     async with publishing(store, broker):
         await store.apply(write(agent("a")))
-        await broker.asked.wait()
+        await broker.requested.wait()
         assert await cursor(store) == 0
-        broker.taking.set()
+        broker.accepting.set()
         await published(store, 1)
 
 
 async def test_what_the_brokers_refuse_is_written_again_and_said(store):
-    broker = Broker(refusals=2)
+    broker = FakeBroker(refusals=2)
     with capture_logs() as logs:
         async with publishing(store, broker):
             await store.apply(write(agent("a")))
@@ -144,48 +144,51 @@ async def test_what_the_brokers_refuse_is_written_again_and_said(store):
 
 
 async def test_commits_that_were_dropped_unpublished_are_told_of_loudly(store):
-    broker = Broker()
+    broker = FakeBroker()
     async with publishing(store, broker):
         await store.apply(write(agent("first")))
         await published(store, 1)
     for i in range(50):
         await store.apply(write(agent(str(i))))
-    kept = (await store.commits(0, 1_000)).commits
+    remaining = (await store.commits(0, 1_000)).commits
     with capture_logs() as logs:
         async with publishing(store, broker) as metrics:
             await published(store, 51)
-    lost = kept[0].seq - 2
+    lost = remaining[0].seq - 2
     assert lost > 0
-    assert [event.id for event in broker.events] == ["1.0", *(event.id for commit in kept for event in commit.events)]
+    assert [event.id for event in broker.events] == [
+        "1.0",
+        *(event.id for commit in remaining for event in commit.events),
+    ]
     (line,) = [line for line in logs if line["log_level"] == "error"]
-    assert (line["commits"], line["first"], line["last"]) == (lost, 2, kept[0].seq - 1)
+    assert (line["commits"], line["first"], line["last"]) == (lost, 2, remaining[0].seq - 1)
     assert metrics.lost._value.get() == lost
 
 
 async def test_a_store_that_was_never_published_begins_with_what_it_keeps(store):
     for i in range(50):
         await store.apply(write(agent(str(i))))
-    kept = (await store.commits(0, 1_000)).commits
-    broker = Broker()
+    remaining = (await store.commits(0, 1_000)).commits
+    broker = FakeBroker()
     with capture_logs() as logs:
         async with publishing(store, broker) as metrics:
             await published(store, 50)
-    assert broker.events[0].id == kept[0].events[0].id
+    assert broker.events[0].id == remaining[0].events[0].id
     assert not [line for line in logs if line["log_level"] == "error"]
     assert metrics.lost._value.get() == 0
 
 
 async def test_lag_is_what_is_not_written_yet(store):
-    broker = Broker()
-    broker.taking.clear()
+    broker = FakeBroker()
+    broker.accepting.clear()
     for i in range(3):
         await store.apply(write(agent(str(i))))
     async with publishing(store, broker) as metrics:
-        await broker.asked.wait()
+        await broker.requested.wait()
         assert metrics.lag._value.get() == 3
         await store.apply(write(agent("meanwhile")))
         await until(lambda: metrics.lag._value.get() == 4)
-        broker.taking.set()
+        broker.accepting.set()
         await until(lambda: metrics.lag._value.get() == 0)
         assert metrics.published._value.get() == 4
 
@@ -198,7 +201,7 @@ async def test_lag_is_what_is_not_written_yet(store):
 )  # fmt: skip
 @pytest.mark.parametrize("where", ["store", "broker"])
 async def test_what_passes_is_waited_for(store, monkeypatch, error, where):
-    broker = Broker()
+    broker = FakeBroker()
     breaks = iter([error, error])
 
     async def broken(*arguments):
@@ -220,4 +223,4 @@ async def test_a_mistake_of_ours_ends_the_publisher_for_whoever_supervises_it(st
 
     monkeypatch.setattr(store, "commits", broken)
     with pytest.raises(LookupError):
-        await asyncio.wait_for(Publisher(store, Broker().send, TOPIC, OutboxMetrics(CollectorRegistry())).run(), 20)
+        await asyncio.wait_for(Publisher(store, FakeBroker().send, TOPIC, OutboxMetrics(CollectorRegistry())).run(), 20)

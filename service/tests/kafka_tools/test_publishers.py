@@ -34,7 +34,7 @@ def publishers(empty_neo4j, tmp_path) -> Iterator[dict[Path, subprocess.Popen]]:
         process.wait()
 
 
-def told(file: Path) -> list[str]:
+def published_ids(file: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
@@ -49,13 +49,15 @@ async def test_one_publishes_and_where_it_is_killed_the_other_goes_on(publishers
 async def _publish_and_kill(publishers: dict[Path, subprocess.Popen], store) -> None:
     before = [event.id for i in range(20) for event in (await store.apply(write(agent(str(i))))).events]
     until(
-        lambda: sum(len(told(file)) for file in publishers) >= len(before), seconds=120, why="to publish what is there"
+        lambda: sum(len(published_ids(file)) for file in publishers) >= len(before),
+        seconds=120,
+        why="to publish what is there",
     )
-    (active,) = [file for file in publishers if told(file)]
-    (waiting,) = [file for file in publishers if not told(file)]
-    assert told(active) == before
+    (active,) = [file for file in publishers if published_ids(file)]
+    (waiting,) = [file for file in publishers if not published_ids(file)]
+    assert published_ids(active) == before
     publishers[active].kill()
     after = [event.id for i in range(20) for event in (await store.apply(write(agent(f"later {i}")))).events]
-    until(lambda: told(waiting)[-1:] == after[-1:], seconds=120, why="to go on in another process")
-    assert told(waiting)[-len(after) :] == after
-    assert set(told(active)) | set(told(waiting)) == {*before, *after}
+    until(lambda: published_ids(waiting)[-1:] == after[-1:], seconds=120, why="to go on in another process")
+    assert published_ids(waiting)[-len(after) :] == after
+    assert set(published_ids(active)) | set(published_ids(waiting)) == {*before, *after}

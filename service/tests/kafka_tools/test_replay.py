@@ -27,9 +27,9 @@ def test_workers_read_a_topic_again_and_the_graph_stays_as_it_is(cli, kafka, top
     assert worker.stop() == 0
 
     before = committed(kafka, group, topic)
-    shown = cli("replay", "--topic", topic, "--from", "0")
-    assert shown.code == 0
-    assert "would read 30 records again. --execute does it" in shown.out
+    dry_run = cli("replay", "--topic", topic, "--from", "0")
+    assert dry_run.code == 0
+    assert "would read 30 records again. --execute does it" in dry_run.out
     assert committed(kafka, group, topic) == before
 
     done = cli("replay", "--topic", topic, "--from", "0", "--execute", "--json").json
@@ -67,7 +67,7 @@ def test_what_cannot_be_read_again_is_said(cli, topic):
     assert unknown.code == 3
     assert "there is no topic nothing" in unknown.err
     never = cli("replay", "--topic", topic, "--from", "0", "--json").json
-    assert {one["target"] for one in never["partitions"]} == {None}
+    assert {partition["target"] for partition in never["partitions"]} == {None}
 
 
 def test_times_as_people_give_them():

@@ -33,6 +33,6 @@ def record(number: int) -> tuple[bytes, bytes]:
 
 def quick_records(numbers: Iterable[int]) -> Iterator[tuple[bytes, bytes]]:
     """The same for many, without making each anew."""
-    made = body("EVENT", metadata={"session_id": "SESSION"})
+    template = body("EVENT", metadata={"session_id": "SESSION"})
     for number in numbers:
-        yield key(number), made.replace(b"EVENT", event_id(number).encode(), 1).replace(b"SESSION", key(number), 1)
+        yield key(number), template.replace(b"EVENT", event_id(number).encode(), 1).replace(b"SESSION", key(number), 1)

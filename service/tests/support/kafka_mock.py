@@ -45,7 +45,7 @@ class MockBroker:
                    ctypes.c_size_t(len(codes)), *answers)  # fmt: skip
 
     def unrefused(self, request: int) -> int:
-        """How many of those have not come yet."""
+        """Return how many of the refusals are not used yet."""
         count = ctypes.c_size_t()
         self._call("rd_kafka_mock_broker_error_stack_cnt", self._cluster, _BROKER, request, ctypes.byref(count))
         return count.value
@@ -57,6 +57,6 @@ class MockBroker:
 
 
 def _loaded_library() -> str:
-    """Where the library is that this process has loaded."""
+    """Return the path of the library that this process has loaded."""
     mapped = (line.split() for line in Path("/proc/self/maps").read_text().splitlines())
     return next(fields[-1] for fields in mapped if "librdkafka" in fields[-1])

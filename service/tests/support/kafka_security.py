@@ -39,19 +39,17 @@ class Security:
 
     @property
     def credentials(self) -> Sequence[str]:
-        """What the storage tool is told besides."""
+        """Arguments of the storage tool that add the user."""
         return "--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"
 
     def configuration(self, listeners: str) -> str:
-        """What a broker with these listeners is told besides."""
-        found = _LISTENERS.format(listeners=listeners, keystore=self._keystore, **self._ports)
+        """Return the security settings of a broker with these listeners."""
+        text = _LISTENERS.format(listeners=listeners, keystore=self._keystore, **self._ports)
         password = PASSWORD.replace('"', '\\\\"')
         for listener in ("sasl_plaintext", "sasl_ssl"):
-            found += _JAAS.format(
+            text += _JAAS.format(
                 listener=listener, mechanism="scram-sha-512", module="scram.ScramLoginModule", options=""
             )
             options = f' user_{USER}="{password}"'
-            found += _JAAS.format(
-                listener=listener, mechanism="plain", module="plain.PlainLoginModule", options=options
-            )
-        return found
+            text += _JAAS.format(listener=listener, mechanism="plain", module="plain.PlainLoginModule", options=options)
+        return text

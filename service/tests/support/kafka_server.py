@@ -140,6 +140,6 @@ class KafkaCluster:
             broker.wait_ready()
 
     def stop(self) -> None:
-        """Where there are several, at once: the last ones, without a majority, could not shut down in order."""
+        """Stop all brokers. Several are killed: without a majority the last ones could not shut down in order."""
         for broker in self.brokers:
             broker.stop(0 if len(self.brokers) > 1 else 60)

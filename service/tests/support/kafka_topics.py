@@ -8,15 +8,15 @@ from collections.abc import Iterable, Mapping
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from memory_graph.kafka import reach
-from memory_graph.kafka.progress import described
+from memory_graph.kafka import connectivity
+from memory_graph.kafka.group_offsets import describe_group
 
 _LIMIT_S = 60.0
 
 
 def await_coordinator(bootstrap: str) -> None:
-    """Returns once a group is answered: the first question makes the topic of offsets, which may take long."""
-    described(AdminClient({"bootstrap.servers": bootstrap}), "any", _LIMIT_S)
+    """Wait until a group has a coordinator: the first request creates the topic of offsets, which may take long."""
+    describe_group(AdminClient({"bootstrap.servers": bootstrap}), "any", _LIMIT_S)
 
 
 def new_topic(
@@ -27,11 +27,11 @@ def new_topic(
     copies: int = 1,
     config: Mapping[str, str] | None = None,
 ) -> str:
-    """Makes a topic, by a name that no other test uses unless one is given; yields the name once it can be used."""
+    """Create a topic, under a name that no other test uses unless one is given; returns the name."""
     topic = name or f"topic-{uuid.uuid4().hex[:12]}"
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    made = admin.create_topics([NewTopic(topic, partitions, copies, config=dict(config or {}))])
-    made[topic].result(_LIMIT_S)
+    created = admin.create_topics([NewTopic(topic, partitions, copies, config=dict(config or {}))])
+    created[topic].result(_LIMIT_S)
     return topic
 
 
@@ -43,10 +43,10 @@ def produce(
     headers: Mapping[str, bytes] | None = None,
     partition: int = -1,
 ) -> int:
-    """Writes keys and bodies, as durable as the topic is. Yields how many."""
+    """Write keys and bodies, and return how many."""
     refused: list[str] = []
 
-    def told(error: object, _: Message) -> None:
+    def on_delivery(error: object, _: Message) -> None:
         if error is not None:
             refused.append(str(error))
 
@@ -56,7 +56,7 @@ def produce(
         while True:
             try:
                 producer.produce(
-                    topic, body, key, partition, on_delivery=told, headers=list((headers or {}).items()) or None
+                    topic, body, key, partition, on_delivery=on_delivery, headers=list((headers or {}).items()) or None
                 )
                 break
             except BufferError:
@@ -68,23 +68,23 @@ def produce(
 
 
 def read_all(bootstrap: str, topic: str) -> list[Message]:
-    """Everything in a topic now, partition by partition."""
+    """Return all records of a topic, partition by partition."""
     consumer = Consumer(
         {"bootstrap.servers": bootstrap, "group.id": f"reads-{uuid.uuid4().hex}", "enable.auto.commit": False}
     )
     try:
-        known = consumer.list_topics(topic, timeout=_LIMIT_S).topics[topic].partitions
-        found: list[Message] = []
-        for partition in sorted(known):
+        partitions = consumer.list_topics(topic, timeout=_LIMIT_S).topics[topic].partitions
+        messages: list[Message] = []
+        for partition in sorted(partitions):
             first, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_LIMIT_S)
             consumer.assign([TopicPartition(topic, partition, first)])
             position = first
             while position < end:
                 for message in consumer.consume(500, 0.1):
                     assert message.error() is None, message.error()
-                    found.append(message)
+                    messages.append(message)
                     position = message.offset() + 1
-        return found
+        return messages
     finally:
         consumer.close()
 
@@ -94,9 +94,9 @@ def committed(bootstrap: str, group: str, topic: str) -> dict[int, int]:
     the group where the one that did is gone."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False})
     try:
-        known = consumer.list_topics(topic, timeout=_LIMIT_S).topics[topic].partitions
-        asked = [TopicPartition(topic, partition) for partition in known]
-        found = reach.of_group(lambda: consumer.committed(asked, _LIMIT_S), _LIMIT_S)
-        return {one.partition: one.offset for one in found if one.offset >= 0}
+        metadata = consumer.list_topics(topic, timeout=_LIMIT_S).topics[topic]
+        partitions = [TopicPartition(topic, partition) for partition in metadata.partitions]
+        offsets = connectivity.retry_while_moving(lambda: consumer.committed(partitions, _LIMIT_S), _LIMIT_S)
+        return {partition.partition: partition.offset for partition in offsets if partition.offset >= 0}
     finally:
         consumer.close()

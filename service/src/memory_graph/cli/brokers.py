@@ -17,7 +17,7 @@ EPILOG = (
 @contextmanager
 def brokers() -> Iterator[config.Settings]:
     """The settings. Turns what goes wrong inside the block into `Failure`."""
-    from memory_graph.kafka.reach import KafkaUnreachable, UnknownTopic  # noqa: PLC0415 - for those who run it
+    from memory_graph.kafka.connectivity import KafkaUnreachable, UnknownTopic  # noqa: PLC0415 - for those who run it
 
     try:
         yield config.load()

@@ -13,7 +13,7 @@ from memory_graph.cli.moment import milliseconds
 from memory_graph.model.numbers import whole
 
 if TYPE_CHECKING:
-    from memory_graph.kafka.rewind import Plan
+    from memory_graph.kafka.reset_offsets import ResetPlan
 
 
 @click.command("replay", epilog=EPILOG)
@@ -30,24 +30,28 @@ def replay(topic: str, begin: str, execute: bool, as_json: bool) -> None:
     Their group is put back, as kafka-consumer-groups --reset-offsets does, and only back: so nothing is skipped, and
     what is in the graph already stays as it is. The workers must be stopped meanwhile: a group with members cannot be
     moved. Because it concerns all of them, it only shows what it would do until --execute is given."""
-    from memory_graph.kafka.rewind import GroupActive, plan, rewind  # noqa: PLC0415 - for those who run it
+    from memory_graph.kafka.reset_offsets import (  # noqa: PLC0415 - imported when the command runs
+        GroupActive,
+        plan_reset,
+        reset_offsets,
+    )
 
     at, offset = _from(begin)
     with brokers() as settings:
-        planned = plan(settings, topic, at=at, offset=offset)
+        plan = plan_reset(settings, topic, at=at, offset=offset)
         try:
             if execute:
-                rewind(settings, planned)
+                reset_offsets(settings, plan)
         except GroupActive:
             raise Failure(
-                f"group {planned.group} has members, nothing was moved: stop the workers first"
+                f"group {plan.group} has members, nothing was moved: stop the workers first"
                 " (kubectl scale deployment memory-graph-worker --replicas=0, or end them), and wait until"
                 " `memory-graph worker status` says empty"
             ) from None
     if as_json:
-        click.echo(json.dumps(_document(planned, done=execute), ensure_ascii=False))
+        click.echo(json.dumps(_document(plan, done=execute), ensure_ascii=False))
     else:
-        _print(planned, done=execute)
+        _print(plan, done=execute)
 
 
 def _from(text: str) -> tuple[int | None, int | None]:
@@ -66,40 +70,40 @@ def _from(text: str) -> tuple[int | None, int | None]:
         ) from None
 
 
-def _document(planned: Plan, *, done: bool) -> dict[str, object]:
+def _document(plan: ResetPlan, *, done: bool) -> dict[str, object]:
     return {
-        "group": planned.group,
+        "group": plan.group,
         "done": done,
-        "records": sum(one.again for one in planned.partitions),
+        "records": sum(partition.records for partition in plan.partitions),
         "partitions": [
             {
-                "topic": one.now.topic,
-                "partition": one.now.partition,
-                "committed": one.now.committed,
-                "target": one.now.committed if one.target is None else one.target,
-                "records": one.again,
+                "topic": partition.current.topic,
+                "partition": partition.current.partition,
+                "committed": partition.current.committed,
+                "target": partition.current.committed if partition.target is None else partition.target,
+                "records": partition.records,
             }
-            for one in planned.partitions
+            for partition in plan.partitions
         ],
     }
 
 
-def _print(planned: Plan, *, done: bool) -> None:
+def _print(plan: ResetPlan, *, done: bool) -> None:
     from memory_graph.cli.screen import print_table  # noqa: PLC0415 - rich is slow to import
 
     rows = [
         (
-            str(one.now.partition),
-            "-" if one.now.committed is None else f"{one.now.committed:,}",
-            "stays" if one.target is None else f"{one.target:,}",
-            f"{one.again:,}",
+            str(partition.current.partition),
+            "-" if partition.current.committed is None else f"{partition.current.committed:,}",
+            "stays" if partition.target is None else f"{partition.target:,}",
+            f"{partition.records:,}",
         )
-        for one in planned.partitions
+        for partition in plan.partitions
     ]
     print_table(("PARTITION", "COMMITTED", "GOES BACK TO", "READ AGAIN"), rows)
-    records = sum(one.again for one in planned.partitions)
+    records = sum(partition.records for partition in plan.partitions)
     if done:
-        click.echo(f"group {planned.group} reads {records:,} records again when its workers start")
+        click.echo(f"group {plan.group} reads {records:,} records again when its workers start")
         return
-    members = f"; it has {planned.members} members, which must be stopped before" if planned.members else ""
-    click.echo(f"group {planned.group} would read {records:,} records again{members}. --execute does it")
+    members = f"; it has {plan.members} members, which must be stopped before" if plan.members else ""
+    click.echo(f"group {plan.group} would read {records:,} records again{members}. --execute does it")

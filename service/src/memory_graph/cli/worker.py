@@ -15,11 +15,11 @@ from memory_graph.cli.failure import TASK_FAILED, UNREACHABLE, WRONG_INPUT, Fail
 from memory_graph.cli.settings_help import SettingsHelp
 
 if TYPE_CHECKING:
-    from memory_graph.worker.own import Own
-    from memory_graph.worker.status import GroupStatus, TopicPace
+    from memory_graph.worker.local_status import LocalStatus
+    from memory_graph.worker.status import GroupStatus, TopicRate
 
 
-_BETWEEN_LOOKS_S = 2.0
+_SAMPLE_INTERVAL_S = 2.0
 """Workers commit offsets twice a second."""
 
 
@@ -49,34 +49,34 @@ def worker(ctx: click.Context) -> None:
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="answer in JSON")
 def status(timeout: float, as_json: bool) -> None:
-    """How far the workers are in each topic and partition, how fast, and which of them reads it: two looks at the
-    brokers of the settings, two seconds apart. Beside a worker, as in its pod, also what that one says of its buffer
-    and its store."""
-    from memory_graph.kafka.reach import KafkaUnreachable, UnknownTopic  # noqa: PLC0415 - for those who run it
-    from memory_graph.worker.own import own  # noqa: PLC0415
-    from memory_graph.worker.status import group_progress, group_status, paces  # noqa: PLC0415
+    """Shows how far the workers are in each topic and partition, how fast, and which of them reads it, from two samples
+    of the brokers of the settings, two seconds apart. On the host of a worker, as in its pod, also its buffer and its
+    circuit breaker."""
+    from memory_graph.kafka.connectivity import KafkaUnreachable, UnknownTopic  # noqa: PLC0415 - for those who run it
+    from memory_graph.worker.local_status import local_status  # noqa: PLC0415
+    from memory_graph.worker.status import group_status, topic_rates, worker_offsets  # noqa: PLC0415
 
     try:
         settings = _settings()
-        first, began = group_progress(settings, timeout), time.monotonic()
-        time.sleep(_BETWEEN_LOOKS_S)
-        found, seconds = group_status(settings, timeout), time.monotonic() - began
+        first, began = worker_offsets(settings, timeout), time.monotonic()
+        time.sleep(_SAMPLE_INTERVAL_S)
+        group, seconds = group_status(settings, timeout), time.monotonic() - began
     except config.SettingsError as error:
         raise Failure(str(error), WRONG_INPUT) from None
     except UnknownTopic as error:
         raise Failure(str(error)) from None
     except KafkaUnreachable as error:
         raise Failure(str(error), UNREACHABLE) from None
-    topics = paces(first, [one.progress for one in found.partitions], seconds)
-    mine = own(settings)
+    topics = topic_rates(first, [partition.offsets for partition in group.partitions], seconds)
+    local = local_status(settings)
     if as_json:
-        click.echo(json.dumps(_document(found, topics, mine), ensure_ascii=False))
+        click.echo(json.dumps(_document(group, topics, local), ensure_ascii=False))
     else:
-        _print(found, topics, mine, settings.store)
+        _print(group, topics, local, settings.store)
 
 
 def _work() -> None:
-    from memory_graph.kafka.reach import KafkaUnreachable, UnknownTopic  # noqa: PLC0415 - `--help` answers at once
+    from memory_graph.kafka.connectivity import KafkaUnreachable, UnknownTopic  # noqa: PLC0415 - `--help` is quick
     from memory_graph.model.errors import StoreCorrupt, StoreUnavailable  # noqa: PLC0415
     from memory_graph.plugins import PluginLoadError  # noqa: PLC0415
     from memory_graph.runtime.opening import StartError  # noqa: PLC0415
@@ -105,51 +105,51 @@ def _settings() -> config.Settings:
         raise Failure(str(error), WRONG_INPUT) from None
 
 
-def _document(found: GroupStatus, topics: list[TopicPace], mine: Own | None) -> dict[str, object]:
+def _document(status: GroupStatus, topics: list[TopicRate], local: LocalStatus | None) -> dict[str, object]:
     return {
-        "group": found.group,
-        "state": found.state,
-        "members": found.members,
-        "lag": found.lag,
-        "dead_lettered": found.dead_lettered,
-        "topics": [msgspec.to_builtins(one) for one in topics],
-        "this_worker": msgspec.to_builtins(mine),
+        "group": status.group,
+        "state": status.state,
+        "members": status.members,
+        "lag": status.lag,
+        "dead_lettered": status.dead_lettered,
+        "topics": [msgspec.to_builtins(topic) for topic in topics],
+        "this_worker": msgspec.to_builtins(local),
         "partitions": [
             {
-                "topic": one.progress.topic,
-                "partition": one.progress.partition,
-                "committed": one.progress.committed,
-                "end": one.progress.end,
-                "lag": one.progress.lag,
-                "consumer": one.consumer,
+                "topic": partition.offsets.topic,
+                "partition": partition.offsets.partition,
+                "committed": partition.offsets.committed,
+                "end": partition.offsets.end,
+                "lag": partition.offsets.lag,
+                "consumer": partition.consumer,
             }
-            for one in found.partitions
+            for partition in status.partitions
         ],
     }
 
 
-def _print(found: GroupStatus, topics: list[TopicPace], mine: Own | None, store: str) -> None:
+def _print(status: GroupStatus, topics: list[TopicRate], local: LocalStatus | None, store: str) -> None:
     from memory_graph.cli.screen import clean, print_table  # noqa: PLC0415 - rich is slow to import
 
-    click.echo(f"group {found.group}   {found.state}   members {found.members}   lag {found.lag:,}")
-    width = max(len(one.topic) for one in topics)
-    for one in topics:
-        way = "↑" if one.lag_change > 0 else "↓" if one.lag_change < 0 else "="
-        letters = found.dead_lettered.get(one.topic, 0)
-        pace = f"lag {one.lag:,} ({way})   {one.per_second:,.0f} ev/s   dead-lettered {letters:,}"
-        click.echo(f"topic {one.topic:<{width}}   {pace}{' (memory-graph dlq list)' if letters else ''}")
-    if mine:
-        click.echo(f"this worker   buffer {mine.buffer_percent:.0f} %   breaker {store} {mine.breaker}")
+    click.echo(f"group {status.group}   {status.state}   members {status.members}   lag {status.lag:,}")
+    width = max(len(topic.topic) for topic in topics)
+    for topic in topics:
+        trend = "↑" if topic.lag_change > 0 else "↓" if topic.lag_change < 0 else "="
+        count = status.dead_lettered.get(topic.topic, 0)
+        rate = f"lag {topic.lag:,} ({trend})   {topic.per_second:,.0f} ev/s   dead-lettered {count:,}"
+        click.echo(f"topic {topic.topic:<{width}}   {rate}{' (memory-graph dlq list)' if count else ''}")
+    if local:
+        click.echo(f"this worker   buffer {local.buffer_percent:.0f} %   breaker {store} {local.breaker}")
     click.echo()
     rows = [
         (
-            one.progress.topic,
-            str(one.progress.partition),
-            "-" if one.progress.committed is None else f"{one.progress.committed:,}",
-            f"{one.progress.end:,}",
-            f"{one.progress.lag:,}",
-            clean(one.consumer or "-"),
+            partition.offsets.topic,
+            str(partition.offsets.partition),
+            "-" if partition.offsets.committed is None else f"{partition.offsets.committed:,}",
+            f"{partition.offsets.end:,}",
+            f"{partition.offsets.lag:,}",
+            clean(partition.consumer or "-"),
         )
-        for one in found.partitions
+        for partition in status.partitions
     ]
     print_table(("TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "CONSUMER"), rows)

@@ -1,1 +1,1 @@
-"""Kafka: how its brokers are reached, by whatever reads, writes or administers them."""
+"""Kafka: clients for whatever reads, writes or administers its brokers."""

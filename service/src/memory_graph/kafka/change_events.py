@@ -1,4 +1,4 @@
-"""Commits as records of the change feed. Pure.
+"""Records of the change feed, made from commits. Pure.
 
 A body is the JSON form of the contract's Event (contract §1; protobuf's JSON mapping), so both a JSON reader and one
 that parses it into the message understand it. The key keeps what belongs to a session in one partition, in order.
@@ -12,7 +12,7 @@ from functools import cache
 
 import msgspec
 
-from memory_graph.kafka.producer import Headers, Record
+from memory_graph.kafka.producer import Headers, ProducerRecord
 from memory_graph.model.kinds import EventType
 from memory_graph.store.commits import Commit
 
@@ -28,7 +28,7 @@ class _Payload(msgspec.Struct):
     session_id: str | None
 
 
-class _Body(msgspec.Struct):
+class _EventBody(msgspec.Struct):
     id: str
     type: str
     timestamp: str
@@ -38,15 +38,15 @@ class _Body(msgspec.Struct):
 _encode = msgspec.json.Encoder().encode
 
 
-def records_of(commits: Sequence[Commit], topic: str) -> Iterator[Record]:
-    """The events of commits, in order, each under the id it has in every change feed."""
+def records_of(commits: Sequence[Commit], topic: str) -> Iterator[ProducerRecord]:
+    """Yield a record for each event of the commits, in order, with the id that the event has in every change feed."""
     for commit in commits:
         headers = _headers(commit.tenant)
         for event in commit.events:
             payload = _encode(_Payload(event.subject_id, event.kind, event.session_id)).decode()
-            body = _Body(event.id, _TYPES[event.type], _time(event.at), payload)
+            body = _EventBody(event.id, _TYPES[event.type], _time(event.at), payload)
             key = event.session_id or event.subject_id
-            yield Record(topic, key.encode(), _encode(body), headers)
+            yield ProducerRecord(topic, key.encode(), _encode(body), headers)
 
 
 @cache
@@ -60,5 +60,5 @@ def _headers(tenant: str) -> Headers:
 
 
 def _time(ns: int) -> str:
-    seconds, rest = divmod(ns, _NS)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    seconds, fraction = divmod(ns, _NS)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"

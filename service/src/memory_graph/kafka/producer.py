@@ -1,4 +1,4 @@
-"""Writing records: done when every replica in sync has them, however long the brokers are away meanwhile."""
+"""A producer that returns when every replica in sync has the records, however long the brokers are away meanwhile."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from memory_graph.config import Settings
 from memory_graph.kafka.settings import producer_settings
 
-LARGEST_BYTES = 16 * 1024 * 1024
-"""What this side lets pass; the topic's own limit decides."""
-_TICK_S = 0.2
-_QUIET_S = 5.0
+MAX_RECORD_BYTES = 16 * 1024 * 1024
+"""Limit of this client; the topic's own limit decides."""
+_POLL_TIMEOUT_S = 0.2
+_WAIT_NOTICE_AFTER_S = 5.0
 """How long brokers may take before a log line says that they are waited for."""
 _log = structlog.get_logger(__name__)
 
 Headers = Sequence[tuple[str, bytes | None]]
 
 
-class Record(msgspec.Struct, frozen=True, gc=False):
-    """What is written. partition: -1 lets the key choose, as Java's clients do (murmur2)."""
+class ProducerRecord(msgspec.Struct, frozen=True, gc=False):
+    """A record to be written. partition: -1 derives it from the key, as Java's clients do (murmur2)."""
 
     topic: str
     key: bytes | None
@@ -46,20 +46,21 @@ class AckedProducer:
     def __init__(self, settings: Settings) -> None:
         self._settings = producer_settings(settings) | {
             "partitioner": "murmur2_random",
-            "message.max.bytes": LARGEST_BYTES,
-            "message.timeout.ms": 0,  # brokers that are away are waited for: a gap in the order would be worse
-            "topic.metadata.propagation.max.ms": 5_000,  # then a topic that is not there is said to be missing
+            "message.max.bytes": MAX_RECORD_BYTES,
+            "message.timeout.ms": 0,  # waits for brokers that are away: a gap in the order would be worse
+            "topic.metadata.propagation.max.ms": 5_000,  # after this time a missing topic is an error
             "delivery.report.only.error": True,
-            "error_cb": self._heard,
+            "error_cb": self._on_error,
         }
         self._producer: Producer | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-producer")
         self._closing = threading.Event()
-        self._trouble = ""
+        self._last_error = ""
 
-    async def send(self, records: Iterable[Record]) -> Mapping[int, KafkaError]:
-        """Returns once all is written, with those that the brokers refuse, by place. While no broker answers it waits;
-        cancelled, it forgets what was not written yet. The records are made one by one on its thread.
+    async def send(self, records: Iterable[ProducerRecord]) -> Mapping[int, KafkaError]:
+        """Write records, and return the errors of those that the brokers refuse, by index. Waits while no broker
+        answers; cancelled, it discards the records that are not written yet. The iterable is consumed on the producer's
+        thread.
 
         Raises `Closed`.
         """
@@ -71,21 +72,21 @@ class AckedProducer:
             raise
 
     async def close(self) -> None:
-        """Ends at once; what is not written by now is not. Idempotent."""
+        """Close at once and discard the records that are not written yet. Idempotent."""
         self._closing.set()
         await asyncio.to_thread(self._thread.shutdown)
         self._producer = None
 
-    def _send(self, records: Iterable[Record], abandoned: threading.Event) -> Mapping[int, KafkaError]:
+    def _send(self, records: Iterable[ProducerRecord], abandoned: threading.Event) -> Mapping[int, KafkaError]:
         if self._producer is None:
             self._producer = Producer(self._settings)
         refused: dict[int, KafkaError] = {}
-        waiting = _Waiting()
-        for place, record in enumerate(records):
-            self._enqueue(self._producer, record, place, refused, abandoned, waiting)
-        while self._producer.flush(_TICK_S):
-            self._go_on(abandoned, waiting)
-        waiting.over()
+        notice = _WaitNotice()
+        for index, record in enumerate(records):
+            self._enqueue(self._producer, record, index, refused, abandoned, notice)
+        while self._producer.flush(_POLL_TIMEOUT_S):
+            self._check_closed(abandoned, notice)
+        notice.end()
         if any(error.fatal() or error.code() == KafkaError._FATAL for error in refused.values()):
             self._producer = None
         return refused
@@ -93,11 +94,11 @@ class AckedProducer:
     def _enqueue(
         self,
         producer: Producer,
-        record: Record,
-        place: int,
+        record: ProducerRecord,
+        index: int,
         refused: dict[int, KafkaError],
         abandoned: threading.Event,
-        waiting: _Waiting,
+        notice: _WaitNotice,
     ) -> None:
         while True:
             try:
@@ -106,48 +107,50 @@ class AckedProducer:
                     record.body,
                     record.key,
                     record.partition,
-                    on_delivery=partial(_told, refused, place),
+                    on_delivery=partial(_on_delivery, refused, index),
                     headers=list(record.headers),
                 )
             except BufferError:
-                producer.poll(_TICK_S)
-                self._go_on(abandoned, waiting)
+                producer.poll(_POLL_TIMEOUT_S)
+                self._check_closed(abandoned, notice)
             except KafkaException as error:
-                refused[place] = error.args[0]
+                refused[index] = error.args[0]
                 return
             else:
                 return
 
-    def _go_on(self, abandoned: threading.Event, waiting: _Waiting) -> None:
+    def _check_closed(self, abandoned: threading.Event, notice: _WaitNotice) -> None:
         if self._closing.is_set() or abandoned.is_set():
             assert self._producer is not None
             self._producer.purge()
             self._producer = None  # a purged idempotent producer has lost count of its records
             raise Closed("the producer was closed before the brokers had everything")
-        waiting.tell(self._trouble)
+        notice.log_once(self._last_error)
 
-    def _heard(self, error: KafkaError) -> None:
-        if error.code() != KafkaError._ALL_BROKERS_DOWN or not self._trouble:  # which says less than what it follows
-            self._trouble = error.str()
+    def _on_error(self, error: KafkaError) -> None:
+        if (
+            error.code() != KafkaError._ALL_BROKERS_DOWN or not self._last_error
+        ):  # that one says less than the error before it
+            self._last_error = error.str()
 
 
-class _Waiting:
-    """Tells once of brokers that are waited for, and once of their return."""
+class _WaitNotice:
+    """Logs once that brokers are waited for, and once that they are back."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()
-        self._told = False
+        self._is_logged = False
 
-    def tell(self, trouble: str) -> None:
-        if not self._told and time.monotonic() - self._since > _QUIET_S:
-            self._told = True
-            _log.warning("waiting for Kafka to take records", reason=trouble)
+    def log_once(self, error: str) -> None:
+        if not self._is_logged and time.monotonic() - self._since > _WAIT_NOTICE_AFTER_S:
+            self._is_logged = True
+            _log.warning("waiting for Kafka to take records", reason=error)
 
-    def over(self) -> None:
-        if self._told:
+    def end(self) -> None:
+        if self._is_logged:
             _log.info("Kafka takes records again", seconds=round(time.monotonic() - self._since, 1))
 
 
-def _told(refused: dict[int, KafkaError], place: int, error: KafkaError | None, _: object) -> None:
+def _on_delivery(refused: dict[int, KafkaError], index: int, error: KafkaError | None, _: object) -> None:
     if error is not None:
-        refused[place] = error
+        refused[index] = error

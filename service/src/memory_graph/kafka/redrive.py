@@ -1,5 +1,5 @@
-"""Dead letters back to where they came from: written there, then noted as sent back, so that a redrive that is
-interrupted sends some of them twice and none of them never. A repeated event changes nothing in the graph."""
+"""Sending dead letters back to their topics. Each is written there, and marked afterwards: a redrive that is
+interrupted sends some of them twice and leaves none out. A repeated event changes nothing in the graph."""
 
 from __future__ import annotations
 
@@ -11,122 +11,131 @@ import msgspec
 from confluent_kafka import KafkaError, Message
 
 from memory_graph.config import Settings
-from memory_graph.kafka.dead_letters import OURS, RETRY_COUNT
-from memory_graph.kafka.letter_log import Letter, LetterLog, Place, Span, Waiting, headers_of, letter_of, note_of
-from memory_graph.kafka.producer import AckedProducer, Record
+from memory_graph.kafka.dead_letters import DLQ_HEADERS, RETRY_COUNT
+from memory_graph.kafka.dlq_reader import (
+    Backlog,
+    DeadLetter,
+    DeadLetterReader,
+    OffsetRange,
+    RecordId,
+    message_headers,
+    parse_dead_letter,
+    redrive_marker,
+)
+from memory_graph.kafka.producer import AckedProducer, ProducerRecord
 
-_AT_ONCE = 500
+_BATCH_SIZE = 500
 
 
-class SentBack(msgspec.Struct, frozen=True):
-    """What became of a letter. problem: why it is still where it was; None: it has been sent back."""
+class RedriveResult(msgspec.Struct, frozen=True):
+    """The result of a redrive for one dead letter. problem: why it waits as before; None: it has been sent back."""
 
-    letter: Letter
+    dead_letter: DeadLetter
     retries: int
     problem: str | None = None
 
 
 def redrive(
-    log: LetterLog,
+    reader: DeadLetterReader,
     settings: Settings,
-    waiting: Waiting,
-    chosen: Collection[Place],
-    told: Callable[[SentBack], None],
+    backlog: Backlog,
+    selected: Collection[RecordId],
+    on_result: Callable[[RedriveResult], None],
 ) -> int:
-    """Sends the chosen letters back, telling of each; yields how many went. Blocks until the brokers have all.
+    """Send the selected dead letters back, and return how many were. Blocks until the brokers have all of them.
 
     Raises:
-        KafkaUnreachable: the brokers stop to answer while letters are read.
+        KafkaUnreachable: the brokers stop to answer while dead letters are read.
     """
-    wanted = frozenset(chosen)
-    spans = _spans_of(wanted)
-    return asyncio.run(_redrive(log, settings, waiting, wanted, spans, told))
+    return asyncio.run(_redrive(reader, settings, backlog, frozenset(selected), on_result))
 
 
 async def _redrive(
-    log: LetterLog,
+    reader: DeadLetterReader,
     settings: Settings,
-    waiting: Waiting,
-    wanted: frozenset[Place],
-    spans: Sequence[Span],
-    told: Callable[[SentBack], None],
+    backlog: Backlog,
+    selected: frozenset[RecordId],
+    on_result: Callable[[RedriveResult], None],
 ) -> int:
     producer = AckedProducer(settings)
-    done: set[Place] = set()
+    redriven: set[RecordId] = set()
     try:
-        letters = ((letter_of(message), message) for message in log.read(spans))
-        chosen = ((letter, message) for letter, message in letters if letter.place in wanted)
-        while some := list(islice(chosen, _AT_ONCE)):
-            for one in await _send(producer, some):
-                if one.problem is None:
-                    done.add(one.letter.place)
-                told(one)
+        read = ((parse_dead_letter(message), message) for message in reader.read(_ranges_of(selected)))
+        pairs = ((dead_letter, message) for dead_letter, message in read if dead_letter.record_id in selected)
+        while batch := list(islice(pairs, _BATCH_SIZE)):
+            for result in await _send(producer, batch):
+                if result.problem is None:
+                    redriven.add(result.dead_letter.record_id)
+                on_result(result)
     finally:
         await producer.close()
-        _move(log, waiting, done)
-    return len(done)
+        _move_group(reader, backlog, redriven)
+    return len(redriven)
 
 
-async def _send(producer: AckedProducer, some: Sequence[tuple[Letter, Message]]) -> list[SentBack]:
-    sendable = [(letter, message) for letter, message in some if letter.is_whole]
-    refused = await producer.send(_sent_back(letter, message) for letter, message in sendable)
-    gone = [letter for place, (letter, _) in enumerate(sendable) if place not in refused]
-    unsaid = await producer.send(note_of(letter.place) for letter in gone)
-    problems = {sendable[place][0].place: error for place, error in refused.items()}
-    problems |= {gone[place].place: error for place, error in unsaid.items()}
-    return [SentBack(letter, letter.retries + 1, _problem(letter, problems.get(letter.place))) for letter, _ in some]
+async def _send(producer: AckedProducer, batch: Sequence[tuple[DeadLetter, Message]]) -> list[RedriveResult]:
+    sendable = [(dead_letter, message) for dead_letter, message in batch if dead_letter.is_whole]
+    refused = await producer.send(_original_record(dead_letter, message) for dead_letter, message in sendable)
+    written = [dead_letter for index, (dead_letter, _) in enumerate(sendable) if index not in refused]
+    unmarked = await producer.send(redrive_marker(dead_letter.record_id) for dead_letter in written)
+    errors = {sendable[index][0].record_id: error for index, error in refused.items()}
+    errors |= {written[index].record_id: error for index, error in unmarked.items()}
+    return [
+        RedriveResult(dead_letter, dead_letter.retries + 1, _problem(dead_letter, errors.get(dead_letter.record_id)))
+        for dead_letter, _ in batch
+    ]
 
 
-def _problem(letter: Letter, error: KafkaError | None) -> str | None:
-    if not letter.is_whole:
-        origin = f"{letter.original_topic}/{letter.original_partition}/{letter.original_offset}"
+def _problem(dead_letter: DeadLetter, error: KafkaError | None) -> str | None:
+    if not dead_letter.is_whole:
+        origin = f"{dead_letter.original_topic}/{dead_letter.original_partition}/{dead_letter.original_offset}"
         return f"its body did not fit here; it is at {origin} while that is kept"
     return None if error is None else error.str()
 
 
-def _sent_back(letter: Letter, message: Message) -> Record:
-    theirs = [(name, value) for name, value in headers_of(message) if name not in OURS]
+def _original_record(dead_letter: DeadLetter, message: Message) -> ProducerRecord:
+    headers = [(name, value) for name, value in message_headers(message) if name not in DLQ_HEADERS]
     body = message.value()
-    return Record(
-        letter.original_topic,
-        letter.key,
+    return ProducerRecord(
+        dead_letter.original_topic,
+        dead_letter.key,
         body if isinstance(body, bytes) else None,
-        (*theirs, (RETRY_COUNT, b"%d" % (letter.retries + 1))),
-        letter.original_partition,
+        (*headers, (RETRY_COUNT, b"%d" % (dead_letter.retries + 1))),
+        dead_letter.original_partition,
     )
 
 
-def _spans_of(places: Collection[Place]) -> list[Span]:
-    """The least that must be read to have them all."""
-    found: dict[tuple[str, int], tuple[int, int]] = {}
-    for topic, partition, offset in places:
-        first, last = found.get((topic, partition), (offset, offset))
-        found[topic, partition] = min(first, offset), max(last, offset)
-    return [Span(*key, first, last + 1) for key, (first, last) in sorted(found.items())]
+def _ranges_of(record_ids: Collection[RecordId]) -> list[OffsetRange]:
+    """Return the smallest ranges that hold all of the records."""
+    bounds: dict[tuple[str, int], tuple[int, int]] = {}
+    for topic, partition, offset in record_ids:
+        first, last = bounds.get((topic, partition), (offset, offset))
+        bounds[topic, partition] = min(first, offset), max(last, offset)
+    return [OffsetRange(*key, first, last + 1) for key, (first, last) in sorted(bounds.items())]
 
 
-def _move(log: LetterLog, waiting: Waiting, done: Collection[Place]) -> None:
-    """Puts the group before the first letter that waits; where none did, behind the notes that were written since."""
+def _move_group(reader: DeadLetterReader, backlog: Backlog, redriven: Collection[RecordId]) -> None:
+    """Move the group to the first dead letter that still waits; where none does, behind the markers written since."""
     begins: dict[tuple[str, int], int] = {}
-    for letter in reversed(waiting.letters):
-        if letter.place not in done:
-            begins[letter.topic, letter.partition] = letter.offset
-    through = {(span.topic, span.partition): span.end for span in waiting.spans}
-    since = log.waiting(
+    for dead_letter in reversed(backlog.dead_letters):
+        if dead_letter.record_id not in redriven:
+            begins[dead_letter.topic, dead_letter.partition] = dead_letter.offset
+    read_until = {(range.topic, range.partition): range.end for range in backlog.ranges}
+    since = reader.backlog(
         [
-            msgspec.structs.replace(span, begin=through[span.topic, span.partition])
-            for span in log.spans({topic for topic, _ in through})
-            if (span.topic, span.partition) in through.keys() - begins.keys()
+            msgspec.structs.replace(range, begin=read_until[range.topic, range.partition])
+            for range in reader.ranges({topic for topic, _ in read_until})
+            if (range.topic, range.partition) in read_until.keys() - begins.keys()
         ]
     )
-    begins |= {(span.topic, span.partition): span.end for span in since.spans}
-    for letter in reversed(since.letters):
-        begins[letter.topic, letter.partition] = letter.offset
-    log.move(begins)
+    begins |= {(range.topic, range.partition): range.end for range in since.ranges}
+    for dead_letter in reversed(since.dead_letters):
+        begins[dead_letter.topic, dead_letter.partition] = dead_letter.offset
+    reader.move_group(begins)
 
 
-def chosen_of(waiting: Waiting, places: Collection[Place], reason: str | None) -> Iterator[Letter]:
-    """The waiting letters that are named, or have the reason, or, where neither is given, all."""
-    for letter in waiting.letters:
-        if (not places or letter.place in places) and reason in (None, letter.reason):
-            yield letter
+def select(backlog: Backlog, record_ids: Collection[RecordId], reason: str | None) -> Iterator[DeadLetter]:
+    """Yield the dead letters of the backlog that are named, or have the reason; where neither is given, all."""
+    for dead_letter in backlog.dead_letters:
+        if (not record_ids or dead_letter.record_id in record_ids) and reason in (None, dead_letter.reason):
+            yield dead_letter

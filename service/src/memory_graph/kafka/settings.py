@@ -1,4 +1,4 @@
-"""The settings of this process as those of the Kafka client library (librdkafka)."""
+"""The settings of this process, translated for the Kafka client library (librdkafka)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from memory_graph.config import Settings, SettingsError
 CLIENT_ID = "memory-graph"
 _FETCH_AHEAD_KIB = 32 * 1024
 _CRITICAL = 2
-"""Of syslog: what is an error is told to `error_cb` or raised; as a log line it comes twenty times a second."""
+"""The level of syslog: errors are raised or passed to `error_cb`; as log lines they would come twenty times a
+second."""
 _log = logging.getLogger(__name__)
 
 
 def client_settings(settings: Settings) -> dict[str, Any]:
-    """What every client needs: where the brokers are and how one proves who one is.
+    """Return the settings of every client: the brokers' addresses, encryption and credentials.
 
     Raises:
-        SettingsError: no brokers are named, the password is empty, or what holds the CAs has none.
+        SettingsError: no brokers are named, the password is empty, or the file of CAs holds none.
     """
     if not settings.kafka_bootstrap_servers:
         raise SettingsError("KAFKA_BOOTSTRAP_SERVERS is not set: name the brokers, like kafka-1.example:9092")
-    found: dict[str, Any] = {
+    config: dict[str, Any] = {
         "bootstrap.servers": settings.kafka_bootstrap_servers,
         "client.id": CLIENT_ID,
         "security.protocol": settings.kafka_security_protocol,
@@ -36,15 +37,15 @@ def client_settings(settings: Settings) -> dict[str, Any]:
     if settings.kafka_security_protocol.startswith("SASL"):
         if not settings.kafka_secret:
             raise SettingsError(f"KAFKA_SASL_PASSWORD_FILE={settings.kafka_sasl_password_file} is empty")
-        found |= {
+        config |= {
             "sasl.mechanism": settings.kafka_sasl_mechanism,
             "sasl.username": settings.kafka_sasl_username,
             "sasl.password": settings.kafka_secret,
         }
     if settings.kafka_ca_file and settings.kafka_security_protocol.endswith("SSL"):
         _check_authorities(settings.kafka_ca_file)
-        found["ssl.ca.location"] = str(settings.kafka_ca_file)
-    return found
+        config["ssl.ca.location"] = str(settings.kafka_ca_file)
+    return config
 
 
 def _check_authorities(file: Path) -> None:
@@ -55,12 +56,12 @@ def _check_authorities(file: Path) -> None:
 
 
 def consumer_settings(settings: Settings) -> dict[str, Any]:
-    """A member of the workers' group: cooperative rebalancing, from the beginning, offsets committed by hand
-    (contract §3). What it fetches ahead is bounded, also while it is paused."""
+    """Return the settings of a member of the workers' group: cooperative rebalancing, from the beginning, offsets
+    committed by hand (contract §3). Its prefetched bytes are bounded, also while it is paused."""
     return client_settings(settings) | {
         "group.id": settings.kafka_group,
         "partition.assignment.strategy": "cooperative-sticky",
-        "heartbeat.interval.ms": 1_000,  # a heartbeat's answer is how a member learns that others came or went
+        "heartbeat.interval.ms": 1_000,  # its response tells a member of a rebalance
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
@@ -70,7 +71,7 @@ def consumer_settings(settings: Settings) -> dict[str, Any]:
 
 
 def producer_settings(settings: Settings) -> dict[str, Any]:
-    """A producer that is told of a record once all replicas in sync have it, and writes none twice (contract §3)."""
+    """Return the settings of an idempotent producer with acks from all replicas in sync (contract §3)."""
     return client_settings(settings) | {
         "acks": "all",
         "enable.idempotence": True,

@@ -1,7 +1,7 @@
-"""The commits of a member of the consumer group, each made after the one before it was answered. Pure.
+"""The commits of a group member, one at a time: each begins after the answer to the one before. Pure.
 
-While its coordinator moves, the client library makes a commit again that was not taken. Were a later one under way
-meanwhile, it would be answered first, and the earlier one would put the group back, with no error to tell of it.
+While the coordinator moves, the client library repeats a commit that failed. If a later commit were in flight
+meanwhile, it would be answered first, and the earlier one would then set the group back without any error.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from confluent_kafka import KafkaError
 from memory_graph.worker.offsets import Offsets, Partition
 
 COMMIT_INTERVAL_S = 0.5
-"""How often offsets are committed: what a process that is killed leaves behind is read again, and changes nothing."""
+"""How often offsets are committed. Records that a killed process has not committed are read again, and change
+nothing."""
 _log = structlog.get_logger(__name__)
 
 
 class OffsetCommits:
-    """Says what to commit, and when. clock: monotonic, in seconds.
+    """Decides which offsets are committed, and when. clock: monotonic, in seconds.
 
-    refusal: why the last commit that was answered was refused.
+    refusal: the error of the last commit that was answered; None where it succeeded.
     """
 
     def __init__(self, offsets: Offsets, clock: Callable[[], float]) -> None:
@@ -32,24 +33,24 @@ class OffsetCommits:
         self.refusal: KafkaError | None = None
 
     @property
-    def under_way(self) -> bool:
-        """Whether a commit was begun and is not answered."""
+    def in_flight(self) -> bool:
+        """Whether a commit is not answered yet."""
         return bool(self._sent)
 
     def due(self) -> Mapping[Partition, int]:
-        """As `begin`; nothing while a commit is under way, or was begun just now."""
-        if self.under_way or self._clock() < self._due_at:
+        """Like `begin`, but empty while a commit is in flight, or was begun less than COMMIT_INTERVAL_S ago."""
+        if self.in_flight or self._clock() < self._due_at:
             return {}
         self._due_at = self._clock() + COMMIT_INTERVAL_S
         return self.begin()
 
     def begin(self) -> Mapping[Partition, int]:
-        """The offsets that have moved. They are to be sent at once, and `answered` called then."""
+        """Return the offsets that have moved. The caller commits them at once, and calls `answered` with the result."""
         self._sent = self._offsets.committable()
         return self._sent
 
     def answered(self, error: KafkaError | None) -> None:
-        """The commit under way was taken, or refused: then its offsets are committed again."""
+        """End the commit in flight. Where it was refused, its offsets are committed again."""
         if error is not None:
             self._offsets.refused(self._sent)
             if self.refusal is None:

@@ -1,7 +1,7 @@
-"""The member of the consumer group: takes records while there is room for them, pauses its partitions while there is
-none, and stays in the group all the while. Offsets are committed after the store's commit.
+"""A member of the consumer group: it reads records while there is room for them, pauses its partitions while there is
+none, and stays in the group meanwhile. Offsets are committed after the store's commit.
 
-The client library is called by one thread; what is known of offsets belongs to the event loop.
+One thread calls the client library; the state of the offsets belongs to the event loop.
 """
 
 from __future__ import annotations
@@ -16,84 +16,108 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from memory_graph.config import Settings
-from memory_graph.kafka.reach import known
+from memory_graph.kafka.connectivity import topic_metadata
 from memory_graph.kafka.settings import consumer_settings
 from memory_graph.worker.commits import OffsetCommits
-from memory_graph.worker.intake import Intake
-from memory_graph.worker.offsets import Offsets, Partition, Span
-from memory_graph.worker.pace import Pace
-from memory_graph.worker.received import received
+from memory_graph.worker.consumer_record import parse_record
+from memory_graph.worker.offsets import InFlightRange, Offsets, Partition
+from memory_graph.worker.record_processor import RecordProcessor
 from memory_graph.worker.thread import ClientThread
 
-TAKES_UNDER_WAY = 4
-"""Full takes between Kafka and the store: one is committed, one is made, and there is something left meanwhile."""
-BYTES_UNDER_WAY = 16 * 1024 * 1024
-"""Of bodies as they were read: where these hold more, nothing is taken. One take may go beyond it."""
+MAX_BATCHES_IN_FLIGHT = 4
+"""Full batches between Kafka and the store: one is committed, one is written, and others wait for their turn."""
+MAX_BYTES_IN_FLIGHT = 16 * 1024 * 1024
+"""Bound of the bodies of records in flight: at more, no batch is read. One batch may exceed it."""
 _POLL_S = 0.2
-_PATIENCE_S = 1.0
-"""How long there may be no room until partitions are paused: a pause throws away what was fetched ahead."""
-_HAND_OVER_S = 5.0
-"""How long a partition that goes to another process waits for its records under way: it needs not do them again."""
-_FAREWELL_S = 5.0
-"""How long brokers may take for the last commit and the goodbye."""
+_PAUSE_AFTER_S = 1.0
+"""How long there may be no room until partitions are paused: a pause discards the prefetched records."""
+_DRAIN_TIMEOUT_S = 5.0
+"""How long a revocation waits for the records in flight, so that the new owner need not process them again."""
+_LEAVE_TIMEOUT_S = 5.0
+"""How long brokers may take for the last commit and for leaving the group."""
 _NO_ANSWER = "Kafka does not answer"
 _log = structlog.get_logger(__name__)
 
 
+MIN_BATCH_SIZE = 50
+"""Smaller batches are not worth a round trip."""
+_QUICK_S, _SLOW_S = 0.5, 2.0
+_GROWTH = 1.25
+
+
 class ConsumerFailed(Exception):
-    """The client library has given up; the text says why."""
+    """The client library has failed for good; the text says why."""
+
+
+class AdaptiveBatchSize:
+    """The number of records of a batch: as many as the store takes within about a second (contract §3, adaptive). It
+    halves after a batch that was slow, and grows by a quarter after one that was full and quick.
+
+    limit: the setting KAFKA_MAX_POLL_RECORDS, the size at the start and the largest one.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.records = limit
+
+    def observe(self, records: int, seconds: float) -> None:
+        """Adjust the size to a batch whose records were durable after so many seconds."""
+        if seconds > _SLOW_S:
+            self.records = max(self.records // 2, min(MIN_BATCH_SIZE, self._limit))
+        elif seconds < _QUICK_S and records >= self.records:
+            self.records = min(int(self.records * _GROWTH) + 1, self._limit)
 
 
 class GroupMember:
-    """Reads the topics of the settings until it is told to stop. Made on the event loop that it is used on.
+    """Reads the topics of the settings until it is stopped. Created on the event loop that it is used on.
 
-    paused: whether it takes nothing for want of room. assigned: the partitions it has. joined: whether the group has
-    given it any, or said that there are none for it.
+    paused: whether it reads nothing because there is no room. assigned: its partitions. joined: whether the group has
+    assigned partitions to it, or none, as yet.
     """
 
-    def __init__(self, settings: Settings, intake: Intake) -> None:
+    def __init__(self, settings: Settings, processor: RecordProcessor) -> None:
         self._settings = settings
-        self._intake = intake
+        self._processor = processor
         self._offsets = Offsets()
-        self._pace = Pace(settings.kafka_max_poll_records)
+        self._batch_size = AdaptiveBatchSize(settings.kafka_max_poll_records)
         self._loop = asyncio.get_running_loop()
         self._thread = ClientThread("kafka-consumer")
         self._commits = OffsetCommits(self._offsets, self._loop.time)
         self._consumer = Consumer(
-            consumer_settings(settings) | {"error_cb": self._heard, "on_commit": self._commit_answered}
+            consumer_settings(settings) | {"error_cb": self._on_error, "on_commit": self._commit_answered}
         )
         self.paused = False
-        self._told: set[int] = set()
+        self._reported_errors: set[int] = set()
         self.assigned: frozenset[Partition] = frozenset()
         self.joined = False
 
     async def join(self) -> None:
-        """Raises `KafkaUnreachable` or `UnknownTopic`."""
+        """Join the group. Raises `KafkaUnreachable` or `UnknownTopic`."""
         topics = list(self._settings.kafka_topics)
-        await self._thread.call(lambda: known(self._consumer, self._settings, topics))
+        await self._thread.call(lambda: topic_metadata(self._consumer, self._settings, topics))
         await self._thread.call(
             lambda: self._consumer.subscribe(topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
         )
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Takes records until `stopping` is set. Raises `ConsumerFailed`."""
+        """Read records until `stopping` is set. Raises `ConsumerFailed`."""
         while not stopping.is_set():
-            if not self.paused and not await self._intake.until(self._has_room, _PATIENCE_S):
+            if not self.paused and not await self._processor.wait_until(self._has_room, _PAUSE_AFTER_S):
                 await self._thread.call(self._pause)
             if self.paused and self._has_room(share=2):
                 await self._thread.call(self._resume)
-            self._put(await self._thread.call(partial(self._take, self._commits.due())))
+            self._submit(await self._thread.call(partial(self._poll_batch, self._commits.due())))
 
     async def leave(self, seconds: float) -> None:
-        """Waits for what is under way, for at most so many seconds, commits it and leaves the group."""
-        if not await self._intake.until(lambda: not self._intake.under_way, seconds):
-            _log.warning("records are left to be read again", count=self._intake.under_way)
-        limit, reason = self._loop.time() + _FAREWELL_S, _NO_ANSWER
+        """Wait for the records in flight, for at most so many seconds, commit their offsets and leave the group."""
+        if not await self._processor.wait_until(lambda: not self._processor.in_flight, seconds):
+            _log.warning("records are left to be read again", count=self._processor.in_flight)
+        limit, reason = self._loop.time() + _LEAVE_TIMEOUT_S, _NO_ANSWER
         with suppress(TimeoutError):
             async with asyncio.timeout_at(limit):
                 reason = await self._commit_last()
         try:
-            async with asyncio.timeout_at(limit):  # begun in any case: one that nobody closes holds up the process
+            async with asyncio.timeout_at(limit):  # in any case: a consumer that is not closed holds up the process
                 await self._thread.call(self._consumer.close)
         except TimeoutError:
             reason = reason or _NO_ANSWER
@@ -102,40 +126,41 @@ class GroupMember:
         self._thread.end()
 
     async def _commit_last(self) -> str:
-        """Yields why the last offsets are refused; empty where they are not."""
+        """Commit the last offsets; returns the reason of a refusal, or an empty text."""
         await self._until_answered()
-        await self._thread.call(partial(self._commit_soon, self._commits.begin()))
+        await self._thread.call(partial(self._commit_async, self._commits.begin()))
         await self._until_answered()
         return "" if self._commits.refusal is None else self._commits.refusal.str()
 
     async def _until_answered(self) -> None:
-        while self._commits.under_way:
-            await self._thread.call(lambda: self._consumer.poll(_POLL_S))  # a record it gives is read again
+        while self._commits.in_flight:
+            await self._thread.call(lambda: self._consumer.poll(_POLL_S))  # records that it returns are read again
 
     def _has_room(self, share: int = 1) -> bool:
-        """Whether another take fits into the bounds, or into such a share of them."""
-        records = self._intake.under_way + self._pace.records <= TAKES_UNDER_WAY * self._pace.records // share
-        return records and self._intake.bytes <= BYTES_UNDER_WAY // share
+        """Whether another batch fits into the bounds divided by `share`."""
+        size = self._batch_size.records
+        fits = self._processor.in_flight + size <= MAX_BATCHES_IN_FLIGHT * size // share
+        return fits and self._processor.bytes <= MAX_BYTES_IN_FLIGHT // share
 
-    def _put(self, messages: Sequence[Message]) -> None:
-        taken = [received(message) for message in messages if not self._is_error(message)]
-        # Of a partition given up in the middle of the take the records are its new owner's: counted here, they would be
-        # committed past what is still under way of takes before.
-        records = [record for record in taken if record.place in self.assigned]
+    def _submit(self, messages: Sequence[Message]) -> None:
+        batch = [parse_record(message) for message in messages if not self._is_error(message)]
+        # Records of a partition that was revoked during the poll are its new owner's: their offsets, committed here,
+        # would be past those of earlier batches in flight.
+        records = [record for record in batch if record.partition_key in self.assigned]
         if not records:
             return
-        self._told.clear()
-        following: dict[Partition, int] = defaultdict(int)
+        self._reported_errors.clear()
+        next_offsets: dict[Partition, int] = defaultdict(int)
         for record in records:
-            following[record.place] = record.offset + 1
-        spans = [self._offsets.begin(partition, offset) for partition, offset in following.items()]
-        self._intake.put(records, self._ender(spans, len(records)))
+            next_offsets[record.partition_key] = record.offset + 1
+        ranges = [self._offsets.begin(partition, offset) for partition, offset in next_offsets.items()]
+        self._processor.put(records, self._completion_callback(ranges, len(records)))
 
-    def _ender(self, spans: Sequence[Span], count: int) -> Callable[[float], None]:
+    def _completion_callback(self, ranges: Sequence[InFlightRange], count: int) -> Callable[[float], None]:
         def done(seconds: float) -> None:
-            for span in spans:
-                self._offsets.end(span)
-            self._pace.learn(count, seconds)
+            for in_flight in ranges:
+                self._offsets.end(in_flight)
+            self._batch_size.observe(count, seconds)
 
         return done
 
@@ -148,45 +173,45 @@ class GroupMember:
         _log.warning("Kafka says", reason=error.str(), topic=message.topic(), partition=message.partition())
         return True
 
-    # What follows is called by the thread: from the loop, a commit would wait for a rebalance that waits for the loop.
+    # Called by the thread: on the loop, a commit would wait for a rebalance that waits for the loop.
 
-    def _take(self, offsets: Mapping[Partition, int]) -> list[Message]:
-        self._commit_soon(offsets)
+    def _poll_batch(self, offsets: Mapping[Partition, int]) -> list[Message]:
+        self._commit_async(offsets)
         first = self._consumer.poll(_POLL_S)
         if first is None:
             return []
-        more = self._pace.records - 1
+        more = self._batch_size.records - 1
         return [first, *self._consumer.consume(more, 0)] if more else [first]
 
     def _pause(self) -> None:
         self.paused = True
         self._consumer.pause(self._consumer.assignment())
-        _log.warning("paused: there is no room for more", under_way=self._intake.under_way)
+        _log.warning("paused: there is no room for more", under_way=self._processor.in_flight)
 
     def _resume(self) -> None:
         self.paused = False
         self._consumer.resume(self._consumer.assignment())
         _log.info("resumed")
 
-    def _commit_soon(self, offsets: Mapping[Partition, int]) -> None:
-        """Polls bring the answer. A commit that waited for it here, or in another thread, would hold up all polls."""
+    def _commit_async(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit offsets; a later poll brings the answer. A commit that waited for it would hold up all polls."""
         if not offsets:
             return
         try:
-            self._consumer.commit(offsets=_wire(offsets), asynchronous=True)
+            self._consumer.commit(offsets=_topic_partitions(offsets), asynchronous=True)
         except KafkaException as raised:
             self._commit_answered(raised.args[0], ())
 
     def _commit_answered(self, error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
-        errors = (one for one in (error, *(partition.error for partition in partitions)) if one is not None)
+        errors = (error for error in (error, *(partition.error for partition in partitions)) if error is not None)
         self._loop.call_soon_threadsafe(self._commits.answered, next(errors, None))
 
-    def _commit_given_up(self, offsets: Mapping[Partition, int]) -> None:
-        """Of partitions that go to another process: their new owner is to go on where this one ends."""
+    def _commit_revoked(self, offsets: Mapping[Partition, int]) -> None:
+        """Commit the offsets of revoked partitions, so that their new owner goes on from there."""
         if not offsets:
             return
         try:
-            self._consumer.commit(offsets=_wire(offsets), asynchronous=False)
+            self._consumer.commit(offsets=_topic_partitions(offsets), asynchronous=False)
         except KafkaException as raised:
             reason = raised.args[0].str()
             _log.warning("partitions go without their last offsets: their records are read again", reason=reason)
@@ -195,48 +220,48 @@ class GroupMember:
         consumer.incremental_assign(partitions)
         if self.paused and partitions:
             consumer.pause(partitions)
-        self._loop.call_soon_threadsafe(self._has, frozenset(map(_place, partitions)))
+        self._loop.call_soon_threadsafe(self._on_assigned, frozenset(map(_partition, partitions)))
 
     def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        going = frozenset(map(_place, partitions))
-        self._commit_given_up(asyncio.run_coroutine_threadsafe(self._hand_over(going), self._loop).result())
+        revoked = frozenset(map(_partition, partitions))
+        self._commit_revoked(asyncio.run_coroutine_threadsafe(self._drain_revoked(revoked), self._loop).result())
         consumer.incremental_unassign(partitions)
 
     def _lose(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_unassign(partitions)
-        self._loop.call_soon_threadsafe(self._has_lost, frozenset(map(_place, partitions)))
+        self._loop.call_soon_threadsafe(self._on_revoked, frozenset(map(_partition, partitions)))
 
-    def _heard(self, error: KafkaError) -> None:
-        if error.code() not in self._told:
-            self._told.add(error.code())
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() not in self._reported_errors:
+            self._reported_errors.add(error.code())
             _log.warning("Kafka says", reason=error.str())
 
-    # And this by the loop, for the thread.
+    # Called by the loop, on behalf of the thread.
 
-    def _has(self, partitions: frozenset[Partition]) -> None:
+    def _on_assigned(self, partitions: frozenset[Partition]) -> None:
         self.joined = True
         self.assigned |= partitions
         _log.info("partitions assigned", got=len(partitions), now=len(self.assigned))
 
-    def _has_lost(self, partitions: frozenset[Partition]) -> None:
+    def _on_revoked(self, partitions: frozenset[Partition]) -> None:
         self._offsets.forget(partitions)
         self.assigned -= partitions
         _log.info("partitions given up", lost=len(partitions), now=len(self.assigned))
 
-    async def _hand_over(self, partitions: frozenset[Partition]) -> dict[Partition, int]:
+    async def _drain_revoked(self, partitions: frozenset[Partition]) -> dict[Partition, int]:
         def at_rest() -> bool:
-            """Also where what was taken has been left: then its spans stay open."""
-            return not self._intake.under_way or not self._offsets.under_way(partitions)
+            """Also when the processor has abandoned its records: their ranges never end."""
+            return not self._processor.in_flight or not self._offsets.in_flight(partitions)
 
-        await self._intake.until(at_rest, _HAND_OVER_S)
-        done = self._offsets.committable(partitions)
-        self._has_lost(partitions)
-        return done
+        await self._processor.wait_until(at_rest, _DRAIN_TIMEOUT_S)
+        offsets = self._offsets.committable(partitions)
+        self._on_revoked(partitions)
+        return offsets
 
 
-def _place(partition: TopicPartition) -> Partition:
+def _partition(partition: TopicPartition) -> Partition:
     return partition.topic, partition.partition
 
 
-def _wire(offsets: Mapping[Partition, int]) -> list[TopicPartition]:
+def _topic_partitions(offsets: Mapping[Partition, int]) -> list[TopicPartition]:
     return [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]

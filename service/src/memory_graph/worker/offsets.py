@@ -1,4 +1,4 @@
-"""How far each partition is done: everything before an offset that may be committed is durable. Pure."""
+"""The offsets that may be committed: every record before them is durable. Pure."""
 
 from __future__ import annotations
 
@@ -9,40 +9,43 @@ Partition = tuple[str, int]
 """Topic and number."""
 
 
-class Span:
-    """Records of one partition that were taken together. following: the offset after the last of them."""
+class InFlightRange:
+    """Records of one partition from one batch. next_offset: the offset after the last of them. done: whether all of
+    them are durable."""
 
-    __slots__ = ("done", "following", "partition")
+    __slots__ = ("done", "next_offset", "partition")
 
-    def __init__(self, partition: Partition, following: int) -> None:
+    def __init__(self, partition: Partition, next_offset: int) -> None:
         self.partition = partition
-        self.following = following
+        self.next_offset = next_offset
         self.done = False
 
 
 class Offsets:
-    """The spans of the partitions this process has. What ends out of order waits for what was taken before it."""
+    """The ranges in flight of the partitions of this process. A range that ends out of order waits for those before
+    it."""
 
     def __init__(self) -> None:
-        self._spans: dict[Partition, deque[Span]] = {}
+        self._ranges: dict[Partition, deque[InFlightRange]] = {}
         self._done: dict[Partition, int] = {}
         self._committed: dict[Partition, int] = {}
 
-    def begin(self, partition: Partition, following: int) -> Span:
-        """Records up to `following` were taken."""
-        span = Span(partition, following)
-        self._spans.setdefault(partition, deque()).append(span)
-        return span
+    def begin(self, partition: Partition, next_offset: int) -> InFlightRange:
+        """Begin a range that ends before `next_offset`."""
+        in_flight = InFlightRange(partition, next_offset)
+        self._ranges.setdefault(partition, deque()).append(in_flight)
+        return in_flight
 
-    def end(self, span: Span) -> None:
-        """All of its records are durable or with the dead letters. Of a partition given up meanwhile: nothing."""
-        span.done = True
-        waiting = self._spans.get(span.partition)
+    def end(self, in_flight: InFlightRange) -> None:
+        """Mark a range as durable or in the dead letters. Of a partition that was revoked meanwhile it has no
+        effect."""
+        in_flight.done = True
+        waiting = self._ranges.get(in_flight.partition)
         while waiting and waiting[0].done:
-            self._done[span.partition] = waiting.popleft().following
+            self._done[in_flight.partition] = waiting.popleft().next_offset
 
     def committable(self, partitions: Collection[Partition] | None = None) -> dict[Partition, int]:
-        """The offsets to commit, of all partitions or those named, where they have moved; they count as committed."""
+        """Return the offsets that have moved, of all partitions or of those named, and count them as committed."""
         moved = {
             partition: offset
             for partition, offset in self._done.items()
@@ -52,17 +55,17 @@ class Offsets:
         return moved
 
     def refused(self, partitions: Collection[Partition]) -> None:
-        """Their last commit failed: they are to be committed again."""
+        """Commit the offsets of partitions again: their last commit failed."""
         for partition in partitions:
             self._committed.pop(partition, None)
 
-    def under_way(self, partitions: Collection[Partition]) -> bool:
-        """Whether something of them was taken and is not done."""
-        return any(self._spans.get(partition) for partition in partitions)
+    def in_flight(self, partitions: Collection[Partition]) -> bool:
+        """Whether records of the partitions are not durable yet."""
+        return any(self._ranges.get(partition) for partition in partitions)
 
     def forget(self, partitions: Collection[Partition]) -> None:
         """They belong to another process now, or to this one anew: what is still under way changes nothing here."""
         for partition in partitions:
-            self._spans.pop(partition, None)
+            self._ranges.pop(partition, None)
             self._done.pop(partition, None)
             self._committed.pop(partition, None)

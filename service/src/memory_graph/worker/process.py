@@ -1,4 +1,4 @@
-"""One worker process: joined, reading until SIGTERM or SIGINT, then drained, its offsets committed, the group left."""
+"""One worker process: it joins the group, reads until SIGTERM or SIGINT, drains, commits its offsets, and leaves."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from memory_graph.ingest.telemetry.dead_letters import count_and_log
 from memory_graph.ingest.telemetry.pipeline import Pipeline
 from memory_graph.ingest.topics import DECODERS, Decoder
 from memory_graph.kafka import outbox
+from memory_graph.kafka.dead_letter_spool import expired
 from memory_graph.kafka.dead_letters import DeadLetterQueue
-from memory_graph.kafka.rejections import given_up
 from memory_graph.runtime.opening import Runtime, expose, run_process, waiting_limits
 from memory_graph.runtime.probe import StoreProbe
 from memory_graph.worker.consumer import GroupMember
-from memory_graph.worker.intake import Intake
 from memory_graph.worker.lag import LagGauge
+from memory_graph.worker.record_processor import RecordProcessor
 
 _log = structlog.get_logger(__name__)
 
 
 def run(settings: Settings) -> None:
-    """Works until SIGTERM or SIGINT; returns once what it had taken is durable and its offsets are committed.
+    """Work until SIGTERM or SIGINT; returns once the records it had read are durable and their offsets committed.
 
     Raises:
-        KafkaUnreachable: no broker answers at the start. Later ones are waited for.
-        UnknownTopic: a topic of the settings is not there.
-        SettingsError: no brokers are named, or a topic whose bodies it cannot read.
+        KafkaUnreachable: no broker answers at the start. Later on the worker waits for them.
+        UnknownTopic: a topic of the settings does not exist.
+        SettingsError: no brokers are named, or the format of a topic's bodies is unknown.
         StartError: a port or a directory cannot be used.
         StoreUnavailable: the embedded store's file has another owner.
         StoreCorrupt: the store cannot be used.
@@ -45,23 +45,23 @@ def run(settings: Settings) -> None:
 async def _work(settings: Settings, decoders: dict[str, Decoder], runtime: Runtime, stack: AsyncExitStack) -> None:
     draining = asyncio.Event()
     supervisor, metrics = runtime.supervisor, runtime.metrics
-    intake = await _open_intake(stack, settings, runtime, decoders, draining)
-    member = GroupMember(settings, intake)
+    processor = await _open_processor(stack, settings, runtime, decoders, draining)
+    member = GroupMember(settings, processor)
     await member.join()
     lag = LagGauge(settings, member, metrics.registry)
     probe = StoreProbe(runtime.measured, metrics)
 
     def ready() -> bool:
-        return probe.serving and member.joined and lag.reached and not supervisor.stopping.is_set()
+        return probe.serving and member.joined and lag.reachable and not supervisor.stopping.is_set()
 
     exposition = expose(settings, metrics, ready)
     stack.callback(exposition.close)
     await stack.enter_async_context(outbox.running(runtime.store, settings, metrics.registry, supervisor.start))
     watching = [
-        supervisor.start(lag.watch(), "kafka-lag"),
+        supervisor.start(lag.update_loop(), "kafka-lag"),
         supervisor.start(probe.health_loop(), "health"),
     ]
-    supervisor.watch(intake.failed, "kafka-records")
+    supervisor.watch(processor.failed, "kafka-records")
     consuming = supervisor.start(member.run(supervisor.stopping), "kafka-consumer")
     _log.info(
         "working",
@@ -79,13 +79,13 @@ async def _work(settings: Settings, decoders: dict[str, Decoder], runtime: Runti
     await member.leave(settings.drain_seconds)
 
 
-async def _open_intake(
+async def _open_processor(
     stack: AsyncExitStack,
     settings: Settings,
     runtime: Runtime,
     decoders: dict[str, Decoder],
     draining: asyncio.Event,
-) -> Intake:
+) -> RecordProcessor:
     dead_letters = await stack.enter_async_context(DeadLetterQueue(settings))
     counted = count_and_log(runtime.ingestion)
     pipeline = Pipeline(
@@ -95,7 +95,7 @@ async def _open_intake(
         max_bytes=settings.telemetry_buffer_bytes,
         patience_s=math.inf,
         draining=draining,
-        on_expired=given_up(dead_letters, settings, counted),
+        on_expired=expired(dead_letters, settings, counted),
         plugins=runtime.plugins,
         waiting=waiting_limits(settings),
     )
@@ -103,11 +103,11 @@ async def _open_intake(
     for task in pipeline.tasks:
         runtime.supervisor.adopt(task)
     runtime.supervisor.watch(pipeline.failed, "telemetry-writes")
-    intake = Intake(
+    processor = RecordProcessor(
         pipeline, runtime.ingestion, dead_letters, decoders, tenant=settings.kafka_tenant, tracing=runtime.tracing
     )
-    stack.push_async_callback(intake.close)
-    return intake
+    stack.push_async_callback(processor.close)
+    return processor
 
 
 def _decoders(settings: Settings) -> dict[str, Decoder]:

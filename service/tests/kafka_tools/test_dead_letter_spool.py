@@ -1,4 +1,4 @@
-"""What other sources reject goes to the dead letters too, and comes back by Kafka."""
+"""Events that other sources reject become dead letters too, and come back by Kafka."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
 from memory_graph.ingest.bodies import encode_body
 from memory_graph.ingest.telemetry.decode import from_json, from_message
 from memory_graph.ingest.telemetry.events import Rejected
-from memory_graph.kafka import rejections
-from memory_graph.kafka.dead_letters import DeadLetter, DeadLetterQueue
-from memory_graph.kafka.rejections import Rejections, given_up
+from memory_graph.kafka import dead_letter_spool
+from memory_graph.kafka.dead_letter_spool import DeadLetterSpool, expired
+from memory_graph.kafka.dead_letters import DeadLetterQueue, RejectedRecord
 from support.kafka_topics import read_all
 from support.telemetry import Sender
 
@@ -36,10 +36,10 @@ def test_an_event_of_a_stream_that_is_refused_is_a_dead_letter(serve, cli, kafka
         sender.end()
         assert [ack.success for ack in sender.acks] == [True, False]
     assert server.stop() == 0  # and what was rejected is written by then
-    (found,) = read_all(kafka, f"{topic}-dlq")
-    assert pb.Event.FromString(found.value()) == unknown
-    assert found.key() == b"e-1"
-    headers = dict(found.headers())
+    (record,) = read_all(kafka, f"{topic}-dlq")
+    assert pb.Event.FromString(record.value()) == unknown
+    assert record.key() == b"e-1"
+    headers = dict(record.headers())
     assert headers["content-type"] == b"application/x-protobuf"
     assert headers["tenant-id"] == b"default"
     assert headers["x-original-offset"] == b"-1"
@@ -56,35 +56,35 @@ def test_an_event_that_was_checked_has_a_body_that_decodes_to_it():
 
 
 async def test_while_kafka_is_away_a_bounded_part_is_kept(settings, monkeypatch):
-    gone = settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
-    monkeypatch.setattr(rejections, "MOST_BYTES", 50_000)
-    monkeypatch.setattr(rejections, "_LAST_S", 0.1)
+    unreachable = settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
+    monkeypatch.setattr(dead_letter_spool, "MAX_SPOOL_BYTES", 50_000)
+    monkeypatch.setattr(dead_letter_spool, "_FLUSH_TIMEOUT_S", 0.1)
     counted: list[Rejected] = []
     with capture_logs() as logs:
-        async with Rejections(gone, counted.extend, "default") as kept:
-            for place in range(100):
-                kept.take([Rejected(f"e-{place}", "", "invalid", "no", body=bytes(1_000))])
+        async with DeadLetterSpool(unreachable, counted.extend, "default") as spool:
+            for number in range(100):
+                spool.add([Rejected(f"e-{number}", "", "invalid", "no", body=bytes(1_000))])
                 await asyncio.sleep(0)
-            assert kept._bytes <= 50_000
+            assert spool._bytes <= 50_000
     assert len(counted) == 100
     assert sum(line["event"].startswith("rejected events are not kept") for line in logs) == 1
 
 
-class Queue:
+class BreakingDeadLetterQueue:
     """Stands for the dead letters' queue: holds back, takes, or fails."""
 
-    def __init__(self, fails: Callable[[DeadLetter], bool]) -> None:
+    def __init__(self, fails: Callable[[RejectedRecord], bool]) -> None:
         self.fails = fails
         self.sent: list[str] = []
         self.open = asyncio.Event()
         self.open.set()
 
-    async def send(self, letters: Sequence[DeadLetter]) -> None:
+    async def send(self, records: Sequence[RejectedRecord]) -> None:
         await self.open.wait()
-        for letter in letters:
-            if self.fails(letter):
+        for rejected in records:
+            if self.fails(rejected):
                 raise ValueError("a mistake")
-        self.sent += [(letter.key or b"").decode() for letter in letters]
+        self.sent += [(rejected.key or b"").decode() for rejected in records]
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,13 +94,15 @@ class Queue:
 
 
 @pytest.fixture
-def spool(monkeypatch):
-    def made(fails: Callable[[DeadLetter], bool] = lambda _: False) -> tuple[Rejections, Queue]:
-        queue = Queue(fails)
-        monkeypatch.setattr(rejections, "DeadLetterQueue", lambda _: queue)
-        return Rejections(Settings(), lambda _: None, "default"), queue
+def make_spool(monkeypatch):
+    def make(
+        fails: Callable[[RejectedRecord], bool] = lambda _: False,
+    ) -> tuple[DeadLetterSpool, BreakingDeadLetterQueue]:
+        queue = BreakingDeadLetterQueue(fails)
+        monkeypatch.setattr(dead_letter_spool, "DeadLetterQueue", lambda _: queue)
+        return DeadLetterSpool(Settings(), lambda _: None, "default"), queue
 
-    return made
+    return make
 
 
 def _rejected(name: str, size: int = 10) -> Rejected:
@@ -113,31 +115,31 @@ async def _until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-async def test_what_fits_is_kept_and_written_at_once_whatever_does_not_fit(spool, monkeypatch):
-    monkeypatch.setattr(rejections, "MOST_BYTES", 10_000)
-    kept, queue = spool()
-    async with kept:
-        kept.take([_rejected("small"), _rejected("large", 20_000), _rejected("smaller")])
+async def test_what_fits_is_kept_and_written_at_once_whatever_does_not_fit(make_spool, monkeypatch):
+    monkeypatch.setattr(dead_letter_spool, "MAX_SPOOL_BYTES", 10_000)
+    spool, queue = make_spool()
+    async with spool:
+        spool.add([_rejected("small"), _rejected("large", 20_000), _rejected("smaller")])
         await _until(lambda: queue.sent == ["small", "smaller"])
-    assert kept._bytes == 0
+    assert spool._bytes == 0
 
 
-async def test_a_letter_that_cannot_be_written_ends_nothing_and_holds_no_bytes(spool):
-    kept, queue = spool(lambda letter: letter.key == b"poison")
-    async with kept:
-        kept.take([_rejected("a"), _rejected("poison"), _rejected("b")])
+async def test_a_letter_that_cannot_be_written_ends_nothing_and_holds_no_bytes(make_spool):
+    spool, queue = make_spool(lambda rejected: rejected.key == b"poison")
+    async with spool:
+        spool.add([_rejected("a"), _rejected("poison"), _rejected("b")])
         await _until(lambda: queue.sent == ["a", "b"])
-        kept.take([_rejected("c")])
+        spool.add([_rejected("c")])
         await _until(lambda: queue.sent == ["a", "b", "c"])
-        assert kept._bytes == 0
+        assert spool._bytes == 0
 
 
 async def test_what_was_acknowledged_and_is_given_up_is_kept_before_it_is_counted(settings, kafka, topic):
     counted: list[Rejected] = []
-    one = Rejected("e-1", "", "expired", "no prompt came", body=b'{"eventId": "e-1"}')
+    event = Rejected("e-1", "", "expired", "no prompt came", body=b'{"eventId": "e-1"}')
     async with DeadLetterQueue(settings) as queue:
-        await given_up(queue, settings, counted.extend)("acme", [one])
-    (found,) = read_all(kafka, f"{topic}-dlq")
-    assert msgspec.json.decode(found.value()) == {"eventId": "e-1"}
-    assert dict(found.headers())["tenant-id"] == b"acme"
-    assert counted == [one]
+        await expired(queue, settings, counted.extend)("acme", [event])
+    (record,) = read_all(kafka, f"{topic}-dlq")
+    assert msgspec.json.decode(record.value()) == {"eventId": "e-1"}
+    assert dict(record.headers())["tenant-id"] == b"acme"
+    assert counted == [event]

@@ -1,32 +1,32 @@
-"""What is asked about a group while another broker takes it over."""
+"""Requests about a group whose coordinator moves to another broker."""
 
 from __future__ import annotations
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from memory_graph.kafka.reach import of_group
+from memory_graph.kafka.connectivity import retry_while_moving
 
 
 def brokers(*codes: int):
     """Refuses with one code after another, then answers."""
-    left = list(codes)
+    remaining = list(codes)
 
-    def ask() -> str:
-        if left:
-            raise KafkaException(KafkaError(left.pop(0)))
+    def request() -> str:
+        if remaining:
+            raise KafkaException(KafkaError(remaining.pop(0)))
         return "answer"
 
-    return ask
+    return request
 
 
 def test_a_group_that_is_being_taken_over_is_asked_for_again():
     codes = (KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
-    assert of_group(brokers(*codes), 60) == "answer"
+    assert retry_while_moving(brokers(*codes), 60) == "answer"
 
 
 @pytest.mark.parametrize(("code", "seconds"), [(KafkaError.NOT_COORDINATOR, -1), (KafkaError._TRANSPORT, 60)])
 def test_but_not_for_ever_and_not_after_another_error(code: int, seconds: float):
     with pytest.raises(KafkaException) as raised:
-        of_group(brokers(code), seconds)
+        retry_while_moving(brokers(code), seconds)
     assert raised.value.args[0].code() == code

@@ -1,4 +1,4 @@
-"""A record as it was read, and what its headers say (contract §3). Pure."""
+"""Consumed records and their headers (contract §3). Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from confluent_kafka import Message
 
 from memory_graph.ingest.telemetry.events import Rejected
-from memory_graph.kafka.dead_letters import DeadLetter
+from memory_graph.kafka.dead_letters import RejectedRecord
 from memory_graph.worker.offsets import Partition
 
 CONTENT_TYPE, TENANT, TRACEPARENT = "content-type", "tenant-id", "traceparent"
@@ -21,8 +21,8 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-
 Headers = Sequence[tuple[str, bytes | None]]
 
 
-class Received(msgspec.Struct, frozen=True, gc=False):
-    """A record. Where a header is given more than once the last counts."""
+class ConsumerRecord(msgspec.Struct, frozen=True, gc=False):
+    """A consumed record. Of a header that is repeated, the last value counts."""
 
     topic: str
     partition: int
@@ -32,31 +32,31 @@ class Received(msgspec.Struct, frozen=True, gc=False):
     headers: Headers
 
     @property
-    def place(self) -> Partition:
+    def partition_key(self) -> Partition:
         return self.topic, self.partition
 
     @property
     def content_type(self) -> str:
-        """Empty where it is not told."""
+        """The value of the header; empty without one."""
         return self._text(CONTENT_TYPE)
 
-    def tenant(self, otherwise: str) -> str:
-        """Whose it is. Raises `Rejected` for a name that is none."""
+    def tenant(self, default: str) -> str:
+        """Return the tenant that the header names, or the default. Raises `Rejected` for an invalid name."""
         name = self._text(TENANT)
         if len(name) > MAX_TENANT or not (name.isprintable() and name == name.strip()):
             sentence = f"the header {TENANT} is no name of up to {MAX_TENANT} printable characters"
             raise Rejected("", "", "invalid", sentence)
-        return name or otherwise
+        return name or default
 
     @property
     def trace(self) -> tuple[str, str] | None:
-        """Trace id and span id of W3C trace context, where there is one that is valid."""
-        found = _TRACEPARENT.fullmatch(self._text(TRACEPARENT))
-        return (found[1], found[2]) if found else None
+        """Trace id and span id of a valid W3C trace context; None without one."""
+        match = _TRACEPARENT.fullmatch(self._text(TRACEPARENT))
+        return (match[1], match[2]) if match else None
 
-    def given_up(self, problem: Rejected) -> DeadLetter:
-        """What goes to the dead letters of its topic."""
-        return DeadLetter(
+    def rejected(self, problem: Rejected) -> RejectedRecord:
+        """Make the record for the dead letters of its topic."""
+        return RejectedRecord(
             topic=self.topic,
             partition=self.partition,
             offset=self.offset,
@@ -68,21 +68,21 @@ class Received(msgspec.Struct, frozen=True, gc=False):
         )
 
     def _text(self, name: str) -> str:
-        for given, value in reversed(self.headers):
-            if given.lower() == name and value is not None:
+        for header, value in reversed(self.headers):
+            if header.lower() == name and value is not None:
                 return value.decode("utf-8", "replace")
         return ""
 
 
-def received(message: Message) -> Received:
-    """A message of the client library. One without a body counts as empty."""
+def parse_record(message: Message) -> ConsumerRecord:
+    """Make a record of a message of the client library. A missing body becomes an empty one."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     assert topic is not None
     assert partition is not None
     assert offset is not None
     key, body = message.key(), message.value()
     headers: Any = message.headers()  # a list of pairs, whatever was given to the producer
-    return Received(
+    return ConsumerRecord(
         topic,
         partition,
         offset,

@@ -1,4 +1,4 @@
-"""How much a member takes while nothing goes on into the store, and that it is still a member then."""
+"""A member bounds the records in flight while the store takes none, and stays in its group."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from memory_graph.ingest.event import Event
 from memory_graph.ingest.telemetry.pipeline import Outcome
 from memory_graph.ingest.topics import DECODERS, TELEMETRY
 from memory_graph.telemetry.ingestion import IngestionMetrics
-from memory_graph.worker.consumer import BYTES_UNDER_WAY, TAKES_UNDER_WAY, GroupMember
-from memory_graph.worker.intake import Intake
+from memory_graph.worker.consumer import MAX_BATCHES_IN_FLIGHT, MAX_BYTES_IN_FLIGHT, GroupMember
+from memory_graph.worker.record_processor import RecordProcessor
 from memory_graph.worker.status import group_status
 from support.kafka_events import quick_records
 from support.kafka_topics import committed, new_topic, produce
@@ -26,8 +26,8 @@ FETCHED_AHEAD = 32 << 20
 """One take is at most what the client library holds."""
 
 
-class Shut:
-    """A pipeline that takes nothing until it is opened."""
+class BlockedPipeline:
+    """A pipeline that accepts nothing until it is opened."""
 
     def __init__(self) -> None:
         self.opened = asyncio.Event()
@@ -44,12 +44,12 @@ class Shut:
 async def test_what_was_taken_of_a_partition_given_up_meanwhile_is_its_new_owners(kafka: str, group: str) -> None:
     settings = Settings(kafka_bootstrap_servers=kafka, kafka_group=group, kafka_topics={"t": TELEMETRY})
     metrics = IngestionMetrics(CollectorRegistry())
-    intake = Intake(Shut(), metrics, None, {"t": DECODERS[TELEMETRY]}, tenant="default")
-    member = GroupMember(settings, intake)
+    processor = RecordProcessor(BlockedPipeline(), metrics, None, {"t": DECODERS[TELEMETRY]}, tenant="default")
+    member = GroupMember(settings, processor)
     member.assigned = frozenset({("t", 1)})
-    member._put([Message(topic="t", partition=number, offset=7, value=b"{}") for number in range(3)])
-    assert intake.under_way == 1
-    await intake.close()
+    member._submit([Message(topic="t", partition=number, offset=7, value=b"{}") for number in range(3)])
+    assert processor.in_flight == 1
+    await processor.close()
 
 
 @pytest.mark.parametrize(("count", "filling"), [(8_000, 0), (200, 400_000)], ids=["many", "large"])
@@ -58,23 +58,23 @@ async def test_what_is_taken_is_bounded_and_the_member_stays(kafka: str, group: 
     filled = b'"metadata": {"filling": "' + b"x" * filling + b'", '
     produce(kafka, topic, ((k, body.replace(b'"metadata": {', filled)) for k, body in quick_records(range(count))))
     settings = Settings(kafka_bootstrap_servers=kafka, kafka_group=group, kafka_topics={topic: TELEMETRY})
-    pipeline = Shut()
-    intake = Intake(
+    pipeline = BlockedPipeline()
+    processor = RecordProcessor(
         pipeline, IngestionMetrics(CollectorRegistry()), None, {topic: DECODERS[TELEMETRY]}, tenant="default"
     )
-    member = GroupMember(settings, intake)
+    member = GroupMember(settings, processor)
     await member.join()
     stopping = asyncio.Event()
     running = asyncio.create_task(member.run(stopping))
     await asyncio.to_thread(until, lambda: member.paused)
-    assert 0 < intake.under_way <= TAKES_UNDER_WAY * settings.kafka_max_poll_records
-    assert intake.bytes <= BYTES_UNDER_WAY + FETCHED_AHEAD
-    found = await asyncio.to_thread(group_status, settings)
-    assert (found.state, found.members, found.lag) == ("stable", 1, count)
+    assert 0 < processor.in_flight <= MAX_BATCHES_IN_FLIGHT * settings.kafka_max_poll_records
+    assert processor.bytes <= MAX_BYTES_IN_FLIGHT + FETCHED_AHEAD
+    status = await asyncio.to_thread(group_status, settings)
+    assert (status.state, status.members, status.lag) == ("stable", 1, count)
     pipeline.opened.set()
     await asyncio.to_thread(until, lambda: sum(committed(kafka, group, topic).values()) == count)
     assert not member.paused
     stopping.set()
     await running
     await member.leave(10)
-    await intake.close()
+    await processor.close()
