@@ -162,7 +162,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._kafka_topic import (
     Plan,
     Topic,
-    Wish,
+    TopicSpec,
     absent,
     present,
     shown,
@@ -228,7 +228,7 @@ def make(module: ClusterModule) -> tuple[Plan, Topic | None]:
     """Makes the topic so; what had to be done, and the topic as brokers show it then."""
     params = module.params
     configs = {key: text(value) for key, value in params["configs"].items()}
-    wish = Wish(params["name"], params["partitions"], params["replication_factor"], configs)
+    topic_spec = TopicSpec(params["name"], params["partitions"], params["replication_factor"], configs)
     how = login(module)
     proxy = PodProxy(module.connect(), params["namespace"]) if params["port_forward"] else None
     try:
@@ -236,14 +236,14 @@ def make(module: ClusterModule) -> tuple[Plan, Topic | None]:
             proxy or nullcontext() as url,
             connected(params["bootstrap_servers"], how, params["timeout"], url) as topics,
         ):
-            missing = partial(present, wish) if params["state"] == "present" else absent
-            live = topics.find(wish.name)
+            missing = partial(present, topic_spec) if params["state"] == "present" else absent
+            live = topics.find(topic_spec.name)
             plan = missing(live)
-            topics.carry_out(wish, plan, check=module.check_mode)
+            topics.carry_out(topic_spec, plan, check=module.check_mode)
             if plan.changed and not module.check_mode:
-                live, rest = shown(lambda: topics.find(wish.name), missing, params["timeout"])
+                live, rest = shown(lambda: topics.find(topic_spec.name), missing, params["timeout"])
                 if rest.changed:
-                    module.warn(f"the brokers took the change of topic {wish.name} and do not show it all yet")
+                    module.warn(f"the brokers took the change of topic {topic_spec.name} and do not show it all yet")
             return plan, live
     except NoAnswer as error:
         if proxy and proxy.error:

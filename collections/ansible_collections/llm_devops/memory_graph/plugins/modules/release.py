@@ -193,12 +193,16 @@ from typing import Any
 
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._progress import writer
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Outcome, Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import (
+    Outcome,
+    Release,
+    ReleaseParams,
+)
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._result import (
     changed_lines,
     entries,
     failure_text,
+    progress_writer,
     result,
     unified,
 )
@@ -220,19 +224,21 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "rollback_command": {"type": "str"},
     "progress_file": {"type": "path"},
 }
-LEAST = {"revision": 0, "history_limit": 1, "lock_timeout": 0, "wait_timeout": 0, "parallelism": 1}
-WISHES = ("name", "namespace", "objects", "wait", "wait_timeout", "force_conflicts", "parallelism", "delete_data",
-          "revision", "history_limit", "lock_timeout")  # fmt: skip
+MINIMUMS = {"revision": 0, "history_limit": 1, "lock_timeout": 0, "wait_timeout": 0, "parallelism": 1}
+RELEASE_OPTIONS = (
+    "name", "namespace", "objects", "wait", "wait_timeout", "force_conflicts", "parallelism", "delete_data", "revision",
+    "history_limit", "lock_timeout",
+)  # fmt: skip
 
 
 def run(module: ClusterModule, release: Release) -> Outcome:
-    """Do what was asked for. Ends the module when that is not possible, or when it is told to stop."""
+    """Deploy or remove the release. End the module when that is not possible, or on a signal."""
     try:
         with interruptible():
             return release.present() if module.params["state"] == "present" else release.absent()
     except Interrupted as stopped:
-        said = ClusterError(f"stopped by {stopped}. {release.outcome.standing}", "run again: it goes on from here")
-        module.refuse(said, **result(release.outcome, release.cluster, check=module.check_mode))
+        stop = ClusterError(f"stopped by {stopped}. {release.outcome.status}", "run again: it goes on from here")
+        module.refuse(stop, **result(release.outcome, release.cluster, check=module.check_mode))
     except ClusterError as error:
         module.refuse(error, report=release.outcome.report)
 
@@ -245,16 +251,16 @@ def main() -> None:
         required_if=[("state", "present", ["objects", "revision"], True)],
         mutually_exclusive=[("objects", "revision")],
     )
-    for option, least in LEAST.items():
-        if module.params[option] is not None and module.params[option] < least:
-            module.refuse(ClusterError(f"{option} is {module.params[option]}", f"give {least} or more"))
-    wish = Wish(
+    for option, minimum in MINIMUMS.items():
+        if module.params[option] is not None and module.params[option] < minimum:
+            module.refuse(ClusterError(f"{option} is {module.params[option]}", f"give {minimum} or more"))
+    release_params = ReleaseParams(
         check=module.check_mode,
         rollback_command=module.params["rollback_command"] or "",
-        **{key: module.params[key] for key in WISHES},
+        **{key: module.params[key] for key in RELEASE_OPTIONS},
     )
     try:
-        release = Release(module.connect(), wish, writer(module.params["progress_file"]))
+        release = Release(module.connect(), release_params, progress_writer(module.params["progress_file"]))
     except ClusterError as error:
         module.refuse(error)
     outcome = run(module, release)

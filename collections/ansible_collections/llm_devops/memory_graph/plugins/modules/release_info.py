@@ -151,7 +151,7 @@ def standing(cluster: Cluster, discovery: Discovery, member: _history.Member) ->
     return {**member.as_dict(), "state": verdict.state, "reason": verdict.reason}
 
 
-def drifted(cluster: Cluster, discovery: Discovery, record: _history.Record) -> dict[str, Any]:
+def drifted(cluster: Cluster, discovery: Discovery, record: _history.ReleaseRecord) -> dict[str, Any]:
     """What is not as the current revision says."""
     answer: dict[str, Any] = {"drift": [], "drift_unknown": "", "orphans": []}
     if not record.revision or record.state == "uninstalled":
@@ -161,7 +161,7 @@ def drifted(cluster: Cluster, discovery: Discovery, record: _history.Record) -> 
         answer["drift_unknown"] = f"the objects of revision {record.revision} were not kept; deploy once more"
     else:
         now = dt.datetime.now(dt.UTC)
-        found = _drift.found(cluster, discovery, record, kept, PARALLELISM)
+        found = _drift.find_drift(cluster, discovery, record, kept, PARALLELISM)
         answer["drift"] = [one.as_dict(now) for one in found]
     left = _drift.orphans(cluster, discovery, record, PARALLELISM)
     answer["orphans"] = [{"kind": one.kind, "namespace": one.namespace, "name": one.name} for one in left]
@@ -199,7 +199,7 @@ def main() -> None:
         module.refuse(error)
     module.done(
         changed=False, exists=record.revision > 0, revision=record.revision, state=record.state, when=record.when,
-        who=record.who, note=record.note, digest=record.digest, objects=objects, lock=held,
+        who=record.deployed_by, note=record.description, digest=record.digest, objects=objects, lock=held,
         history=[shown(entry) for entry in record.history], api_calls=cluster.api_calls, **answer,
     )  # fmt: skip
 

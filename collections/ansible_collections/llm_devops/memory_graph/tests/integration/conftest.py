@@ -11,7 +11,7 @@ import uuid
 
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, ReleaseParams
 
 GONE_SECONDS = 60
 CONTAINERS = "containers: needs containers that really run: their exit codes, output, probes or answers"
@@ -51,7 +51,9 @@ class Place:
         """A release that was not started yet; with ``revision`` a rollback."""
         given = {} if "revision" in wish else {"objects": [self.namespace, *objects]}
         options = {"wait_timeout": 60, **given, **wish}
-        return Release(connect({}), Wish("demo", self.name, **options), lambda *line: self.said.append(" ".join(line)))
+        return Release(
+            connect({}), ReleaseParams("demo", self.name, **options), lambda *line: self.said.append(" ".join(line))
+        )
 
     def release(self, *objects, **wish):
         return self.run(*objects, **wish).present()

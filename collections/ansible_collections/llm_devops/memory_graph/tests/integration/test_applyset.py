@@ -84,7 +84,7 @@ def hint(place):
 
 
 def actions(outcome):
-    return {str(one.member.ref): one.action for one in outcome.leaving}
+    return {str(one.member.ref): one.action for one in outcome.prune_candidates}
 
 
 def test_kubectl_reads_our_set_and_leaves_it_to_us(place, kubectl, foreign):

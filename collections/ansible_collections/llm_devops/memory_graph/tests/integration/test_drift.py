@@ -31,7 +31,7 @@ def deployment(place):
 def drift(place):
     record = _history.read(place.cluster, "demo", place.name)
     kept = _revisions.read(place.cluster, record, record.entry())
-    found = _drift.found(place.cluster, Discovery(place.cluster), record, kept, 4)
+    found = _drift.find_drift(place.cluster, Discovery(place.cluster), record, kept, 4)
     return [one.text(dt.datetime.now(dt.UTC)).rsplit(" by ", 1)[0] for one in found], found
 
 

@@ -10,7 +10,7 @@ import time
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, ReleaseParams
 
 COUNT = 30
 
@@ -23,7 +23,7 @@ def there(place):
 
 
 def first_run(there, objects, cluster=None):
-    wish = Wish("demo", there.name, objects=objects, wait=False)
+    wish = ReleaseParams("demo", there.name, objects=objects, wait=False)
     release = Release(cluster or connect({}), wish, lambda *_line: None)
     return release.present(), release.cluster.api_calls
 
@@ -157,7 +157,9 @@ def test_a_rule_of_a_custom_kind_is_asked_about_for_each_object(there):
            "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version]}}  # fmt: skip
     path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.{group}"
     try:
-        Release(connect({}), Wish("kinds", there.name, objects=[crd], wait_timeout=30), lambda *_line: None).present()
+        Release(
+            connect({}), ReleaseParams("kinds", there.name, objects=[crd], wait_timeout=30), lambda *_line: None
+        ).present()
         widgets = [
             {"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": {"name": f"w-{size}"}, "spec": {"size": size}}
             for size in range(COUNT)

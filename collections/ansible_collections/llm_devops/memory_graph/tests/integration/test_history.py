@@ -12,7 +12,7 @@ import zlib
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, ReleaseParams
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._result import failure_text
 
 SECRET = "correct-horse-battery-staple"
@@ -46,7 +46,11 @@ def test_a_rollback_brings_objects_back_as_a_new_revision(place):
     assert place.get("configmaps/settings")["data"] == {"a": "1"}
     assert place.get("configmaps/gone")["data"] == {"x": "1"}
     assert place.get("configmaps/new") is None
-    assert (outcome.record.revision, outcome.record.state, outcome.record.note) == (3, "deployed", "rollback to 1")
+    assert (outcome.record.revision, outcome.record.state, outcome.record.description) == (
+        3,
+        "deployed",
+        "rollback to 1",
+    )
     assert [(item["revision"], item["note"]) for item in outcome.record.revisions] == [
         (1, ""), (2, ""), (3, "rollback to 1"),
     ]  # fmt: skip
@@ -55,7 +59,7 @@ def test_a_rollback_brings_objects_back_as_a_new_revision(place):
 
 
 def test_a_revision_says_who_made_it(place):
-    who = place.release(place.config()).record.who
+    who = place.release(place.config()).record.deployed_by
     review = place.cluster.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", None, {
         "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"})  # fmt: skip
     assert who.startswith(review["status"]["userInfo"]["username"] + " from ")
@@ -68,7 +72,7 @@ def test_without_a_number_it_goes_to_the_last_deployed_revision_before_this_one(
     broken = place.release(place.config(a="3"), workload(replicas=1))
     assert "Rollback: the release module with revision: 2" in failure_text(broken)
     outcome = place.release(revision=0)
-    assert outcome.record.note == "rollback to 2"
+    assert outcome.record.description == "rollback to 2"
     assert place.get("configmaps/settings")["data"] == {"a": "2"}
     assert place.cluster.find(f"/apis/apps/v1/namespaces/{place.name}/deployments/demo") is None
 
@@ -221,9 +225,9 @@ def test_a_revision_that_cannot_be_kept_does_not_fail_the_deployment(place):
 def test_teardown_takes_the_history_with_the_record(place):
     place.cluster.request("POST", "/api/v1/namespaces", None, place.namespace)
     for number in "12":
-        Release(connect({}), Wish("demo", place.name, [place.config(a=number)]), lambda *_line: None).present()
+        Release(connect({}), ReleaseParams("demo", place.name, [place.config(a=number)]), lambda *_line: None).present()
     assert kept(place) == ["demo-release.slot1", "demo-release.slot2"]
-    Release(connect({}), Wish("demo", place.name), lambda *_line: None).absent()
+    Release(connect({}), ReleaseParams("demo", place.name), lambda *_line: None).absent()
     assert [name for name in place.names("secrets") if name.startswith("demo-release")] == []
 
 

@@ -164,7 +164,7 @@ def test_a_run_that_is_killed_leaves_a_lock_that_ends_and_the_next_goes_on(place
         assert (told["revision"], told["state"]) == (2, "pending")
         assert {"old-a", "old-b"} <= {item["name"] for item in told["objects"]}
         assert [item["revision"] for item in told["history"]] == [1]
-    with pytest.raises(_lease.Held, match=f"process {process.pid} "):
+    with pytest.raises(_lease.LeaseHeld, match=f"process {process.pid} "):
         place.release(*second(place))
     if point != "while objects are applied":  # once the whole time, else a time that is over sooner
         place.edit(_lease.path("demo", place.name), {"spec": {"leaseDurationSeconds": 1}})
@@ -264,7 +264,7 @@ def test_a_playbook_that_is_killed_leaves_a_module_that_ends_its_work(place, gat
     process = play(place, gate, tmp_path)
     process.kill()
     process.wait(timeout=SECONDS)
-    with pytest.raises(_lease.Held):
+    with pytest.raises(_lease.LeaseHeld):
         place.release(*second(place))
     gate.open()
     await_no_lease(place)

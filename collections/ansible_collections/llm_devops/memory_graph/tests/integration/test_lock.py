@@ -46,7 +46,7 @@ def test_a_second_deployment_is_refused_at_once_with_who_holds_it(place):
     place.release(place.config(a="1"))
     held(place)
     for start in (lambda: place.release(place.config(a="2")), lambda: place.release(revision=1), place.run().absent):
-        with pytest.raises(_lease.Held) as refused:
+        with pytest.raises(_lease.LeaseHeld) as refused:
             start()
         assert f"bob@laptop process 7 (cafe) is deploying demo in {place.name} since 2031-01-01T00:00:00Z" in str(
             refused.value
@@ -94,7 +94,7 @@ def test_a_renewal_moves_the_time_the_server_wrote(place):
         while _lease.renewed(lease(place)) == first:
             ours._renew()
         assert not _lease.expired(lease(place), ours._now(lease(place)))
-        assert _lease.expired(lease(place), ours._now(lease(place)) + dt.timedelta(seconds=_lease.DURATION + 1))
+        assert _lease.expired(lease(place), ours._now(lease(place)) + dt.timedelta(seconds=_lease.LEASE_DURATION_S + 1))
 
 
 def test_a_run_that_lost_its_lock_stops_before_its_next_write(place, monkeypatch):

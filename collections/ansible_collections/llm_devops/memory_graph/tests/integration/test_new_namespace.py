@@ -55,7 +55,7 @@ def test_what_is_wrong_is_told_and_leaves_no_namespace(place, what):
     outcome = place.release(place.config(), odd, wait=False)
     assert [failure["name"] for failure in outcome.failures] == [odd["metadata"]["name"]]
     assert said in outcome.failures[0]["message"]
-    assert outcome.standing.startswith("Nothing was written")
+    assert outcome.status.startswith("Nothing was written")
     assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
 
 
@@ -117,7 +117,7 @@ def test_a_kind_that_a_policy_looks_at_is_not_asked_about(place):
         outcome = place.release(place.config(), service(), check=True)
     finally:
         place.cluster.delete(f"{group}/{place.name}-policy")
-    notes = {str(step.ref): step.note for step in outcome.steps}
+    notes = {str(step.ref): step.remark for step in outcome.steps}
     assert notes["ConfigMap/settings"] == f"not validated: namespace {place.name} does not exist yet"
     assert notes["Service/demo"] == ""
 

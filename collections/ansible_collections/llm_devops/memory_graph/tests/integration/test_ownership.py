@@ -9,7 +9,7 @@ import re
 
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, ReleaseParams
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._result import changed_lines, failure_text
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -168,7 +168,7 @@ def test_another_s_unchangeable_object_is_told_in_one_sentence(place):
                 "spec": {"suspend": True, "template": {"spec": pod}}}  # fmt: skip
 
     place.release(job("a"), wait=False)
-    theirs = Release(connect({}), Wish("other", place.name, [job("b")]), lambda *_line: None).present()
+    theirs = Release(connect({}), ReleaseParams("other", place.name, [job("b")]), lambda *_line: None).present()
     assert "Job/migrate in" in failure_text(theirs)
     assert "belongs to another release, 'demo' (" in failure_text(theirs)
     ours = place.release(job("b"), wait=False)

@@ -19,7 +19,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight 
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._context import PreflightContext
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._permissions import Plan, manifest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._preflight import Preflight
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, ReleaseParams
 
 SECONDS = 60
 """How long the API server's authoriser may take to hear of a changed Role; usually milliseconds."""
@@ -88,7 +88,9 @@ class Deployer:
         self.place.cluster.request("PATCH", path, how, item, "application/apply-patch+yaml")
 
     def release(self, *given, **wish):
-        return Release(connect(self.options), Wish("demo", self.place.name, list(given), **wish), lambda *_line: None)
+        return Release(
+            connect(self.options), ReleaseParams("demo", self.place.name, list(given), **wish), lambda *_line: None
+        )
 
     def lacking(self):
         """What preflight says it may not do."""
@@ -124,7 +126,7 @@ def test_manifest_suffices_from_the_first_release_to_its_end(deployer, place):
     assert (third.failures, third.pruned) == ([], 1)
     gone = deployer.release(wait_timeout=30).absent()
     assert gone.failures == []
-    assert {str(one.member.ref) for one in gone.leaving if one.action == "kept"} == {
+    assert {str(one.member.ref) for one in gone.prune_candidates if one.action == "kept"} == {
         f"Namespace/{place.name}",
         "PersistentVolumeClaim/data",
     }

@@ -14,7 +14,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors im
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import prepared
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._preflight import Preflight
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, ReleaseParams
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._result import (
     changed_lines,
     entries,
@@ -40,7 +40,7 @@ class Place:
         return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name}}
 
     def wish(self, *objects, **options):
-        return Wish("demo", self.name, [self.namespace, *objects], **{"wait_timeout": 120, **options})
+        return ReleaseParams("demo", self.name, [self.namespace, *objects], **{"wait_timeout": 120, **options})
 
     def release(self, *objects, options=None, **wish):
         return Release(connect(options or {}), self.wish(*objects, **wish), silent).present()
@@ -168,7 +168,7 @@ def test_check_before_the_namespace_exists_says_what_it_could_not_validate(place
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"containers": [{"name": "x"}]}}
     outcome = place.release(config(), pod, check=True)
     assert set(actions(outcome).values()) == {"created"}
-    assert [step.note for step in outcome.steps[1:]] == [
+    assert [step.remark for step in outcome.steps[1:]] == [
         "",
         f"not validated: namespace {place.name} does not exist yet",
     ]
@@ -188,7 +188,7 @@ def test_prune_deletes_what_left_and_keeps_data_and_foreign_objects(place):
     patch = {"metadata": {"labels": {"applyset.kubernetes.io/part-of": None}}}
     place.act("PATCH", "configmaps/given-away", patch, "application/merge-patch+json")
     outcome = place.release(config())
-    assert {str(one.member.ref): one.action for one in outcome.leaving} == {
+    assert {str(one.member.ref): one.action for one in outcome.prune_candidates} == {
         "ConfigMap/old": "pruned",
         "ConfigMap/given-away": "foreign",
         "PersistentVolumeClaim/data": "kept",
@@ -217,7 +217,7 @@ def test_absent_keeps_data_and_knows_it_when_told_to_delete_it(place):
     assert place.cluster.find(f"/api/v1/namespaces/{place.name}")["status"]["phase"] == "Active"
     again = absent(place)
     assert not again.differs
-    assert {str(one.member.ref): one.action for one in again.leaving} == {
+    assert {str(one.member.ref): one.action for one in again.prune_candidates} == {
         f"Namespace/{place.name}": "kept",
         "PersistentVolumeClaim/data": "kept",
     }
@@ -227,7 +227,7 @@ def test_absent_keeps_data_and_knows_it_when_told_to_delete_it(place):
 
 def test_absent_deletes_the_record_with_the_last_member(place):
     place.cluster.request("POST", "/api/v1/namespaces", None, place.namespace)
-    Release(connect({}), Wish("demo", place.name, [config(), claim()]), silent).present()
+    Release(connect({}), ReleaseParams("demo", place.name, [config(), claim()]), silent).present()
     absent(place)
     assert place.get("secrets/demo-release")
     absent(place, delete_data=True)
@@ -400,7 +400,7 @@ def test_a_terminating_namespace_is_seen_before_anything_is_written(place):
 
 def test_another_release_s_object_is_left_alone(place):
     place.release(config())
-    other = Release(connect({}), Wish("other", place.name, [config()]), silent).present()
+    other = Release(connect({}), ReleaseParams("other", place.name, [config()]), silent).present()
     assert "belongs to another release" in failure_text(other)
 
 

@@ -17,7 +17,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster im
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import Cluster, connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import access
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._retry import RetryWindow
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, ReleaseParams
 from ansible_collections.llm_devops.memory_graph.tests.integration.fault_proxy import Fault, FaultProxy
 
 FINALIZER = "example.com/keep"
@@ -50,7 +50,7 @@ def proxy(real, tmp_path):
 def release(cluster, namespace, objects, say=silent, **wish):
     home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     options = {"wait_timeout": 180, **wish}
-    return Release(cluster, Wish("demo", namespace, [home, *objects], **options), say).present()
+    return Release(cluster, ReleaseParams("demo", namespace, [home, *objects], **options), say).present()
 
 
 def configs(count, text="1"):
@@ -146,7 +146,7 @@ def test_a_teardown_whose_watches_break_ends_well(real, proxy, namespace, fault)
     proxy.fault = replace(fault, matches=lambda _verb, path: "watch=1" in path)
     freed = threading.Thread(target=free_once_watched, args=(real, proxy, namespace))
     freed.start()
-    outcome = Release(connect(proxy.options()), Wish("demo", namespace, [], wait_timeout=120), silent).absent()
+    outcome = Release(connect(proxy.options()), ReleaseParams("demo", namespace, [], wait_timeout=120), silent).absent()
     freed.join()
     assert proxy.hits > 0
     assert not outcome.failures
@@ -305,11 +305,11 @@ def test_an_object_held_by_a_finalizer_is_named_and_the_next_run_goes_on(real, n
 def test_a_teardown_held_by_a_finalizer_is_named_and_the_next_run_goes_on(real, namespace):
     release(real, namespace, configs(2))
     hold(real, namespace, "settings-1", [FINALIZER])
-    stuck = Release(connect({}), Wish("demo", namespace, [], wait_timeout=2), silent).absent()
+    stuck = Release(connect({}), ReleaseParams("demo", namespace, [], wait_timeout=2), silent).absent()
     (failure,) = stuck.failures
     assert f"(finalizers: {FINALIZER} (set by someone))" in failure["message"]
     hold(real, namespace, "settings-1", [])
-    assert not Release(connect({}), Wish("demo", namespace, [], wait_timeout=30), silent).absent().failures
+    assert not Release(connect({}), ReleaseParams("demo", namespace, [], wait_timeout=30), silent).absent().failures
     assert not list(real.list(f"/api/v1/namespaces/{namespace}/configmaps", "applyset.kubernetes.io/part-of"))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import ClusterError
-from ._kafka_topic import Plan, Setting, Topic, Wish
+from ._kafka_topic import Plan, Setting, Topic, TopicSpec
 
 try:
     from kafka.admin import ConfigResource, KafkaAdminClient
@@ -158,25 +158,25 @@ class Topics:
         copies = {len(partition["replica_nodes"]) for partition in found["partitions"]}
         return Topic(len(found["partitions"]), max(copies), {key: _setting(value) for key, value in settings.items()})
 
-    def carry_out(self, wish: Wish, plan: Plan, *, check: bool) -> None:
+    def carry_out(self, spec: TopicSpec, plan: Plan, *, check: bool) -> None:
         """Does what the plan says, or in check mode asks the broker whether it would."""
         if plan.create:
             wanted: dict[str, Any] = {
-                "num_partitions": wish.partitions, "replication_factor": wish.replication_factor,
-                "configs": {key: value for key, value in wish.configs.items() if value is not None},
+                "num_partitions": spec.partitions, "replication_factor": spec.replication_factor,
+                "configs": {key: value for key, value in spec.configs.items() if value is not None},
             }  # fmt: skip
             wanted = {key: value for key, value in wanted.items() if value is not None}
             self._client.create_topics(
-                {wish.name: wanted}, timeout_ms=self._timeout_ms, validate_only=check, wait_for_metadata=not check
+                {spec.name: wanted}, timeout_ms=self._timeout_ms, validate_only=check, wait_for_metadata=not check
             )
         if plan.delete and not check:
-            self._client.delete_topics([wish.name], timeout_ms=self._timeout_ms)
+            self._client.delete_topics([spec.name], timeout_ms=self._timeout_ms)
         if plan.partitions is not None:
             self._client.create_partitions(
-                {wish.name: plan.partitions}, timeout_ms=self._timeout_ms, validate_only=check
+                {spec.name: plan.partitions}, timeout_ms=self._timeout_ms, validate_only=check
             )
         if plan.configs:
-            self._configure(wish.name, plan.configs, check=check)
+            self._configure(spec.name, plan.configs, check=check)
 
     def _configure(self, name: str, configs: Mapping[str, str | None], *, check: bool) -> None:
         changes = {key: (DEFAULT, None) if value is None else value for key, value in configs.items()}

@@ -31,7 +31,7 @@ class Topic:
 
 
 @dataclass(frozen=True)
-class Wish:
+class TopicSpec:
     """What a topic should be; None is the broker's default. A setting that is None is no setting of the topic's own."""
 
     name: str
@@ -84,7 +84,7 @@ def same(setting: Setting, wanted: str) -> bool:
         return False
 
 
-def present(wish: Wish, live: Topic | None) -> Plan:
+def present(spec: TopicSpec, live: Topic | None) -> Plan:
     """What makes the topic as it should be.
 
     Raises:
@@ -92,19 +92,19 @@ def present(wish: Wish, live: Topic | None) -> Plan:
     """
     if live is None:
         after = {
-            "partitions": wish.partitions, "replication_factor": wish.replication_factor,
-            "configs": {key: value for key, value in wish.configs.items() if value is not None},
+            "partitions": spec.partitions, "replication_factor": spec.replication_factor,
+            "configs": {key: value for key, value in spec.configs.items() if value is not None},
         }  # fmt: skip
         return Plan(create=True, after={key: value for key, value in after.items() if value})
-    _refuse(wish, live)
-    grows = wish.partitions is not None and wish.partitions > live.partitions
-    differs = {key: value for key, value in wish.configs.items() if _differs(live.settings.get(key), value)}
+    _refuse(spec, live)
+    grows = spec.partitions is not None and spec.partitions > live.partitions
+    differs = {key: value for key, value in spec.configs.items() if _differs(live.settings.get(key), value)}
     before: dict[str, Any] = {"partitions": live.partitions} if grows else {}
-    after = {"partitions": wish.partitions} if grows else {}
+    after = {"partitions": spec.partitions} if grows else {}
     if differs:
         before["configs"] = {key: _shown(live.settings.get(key)) for key in differs}
         after["configs"] = {key: "(the broker's default)" if value is None else value for key, value in differs.items()}
-    return Plan(partitions=wish.partitions if grows else None, configs=differs, before=before, after=after)
+    return Plan(partitions=spec.partitions if grows else None, configs=differs, before=before, after=after)
 
 
 def absent(live: Topic | None) -> Plan:
@@ -145,16 +145,16 @@ def _shown(setting: Setting | None) -> str | None:
     return setting.value if setting.own else f"{setting.value} (the broker's default)"
 
 
-def _refuse(wish: Wish, live: Topic) -> None:
-    if wish.partitions is not None and wish.partitions < live.partitions:
+def _refuse(spec: TopicSpec, live: Topic) -> None:
+    if spec.partitions is not None and spec.partitions < live.partitions:
         raise ClusterError(
-            f"topic {wish.name} has {live.partitions} partitions and {wish.partitions} are asked for: Kafka takes none "
+            f"topic {spec.name} has {live.partitions} partitions and {spec.partitions} are asked for: Kafka takes none "
             "away",
             f"ask for {live.partitions}, or delete the topic with its records (state: absent) and create it again",
         )
-    if wish.replication_factor is not None and wish.replication_factor != live.replication_factor:
+    if spec.replication_factor is not None and spec.replication_factor != live.replication_factor:
         raise ClusterError(
-            f"topic {wish.name} has replication factor {live.replication_factor} and {wish.replication_factor} is "
+            f"topic {spec.name} has replication factor {live.replication_factor} and {spec.replication_factor} is "
             "asked for: changing it moves records between brokers, which this module does not do",
             f"ask for {live.replication_factor}, or move the replicas with kafka-reassign-partitions.sh",
         )

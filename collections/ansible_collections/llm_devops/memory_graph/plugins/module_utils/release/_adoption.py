@@ -1,10 +1,10 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Fields that stay when an object is adopted: somebody set them with kubectl, and the manifest leaves them out. Pure.
+"""The adoption of an object: fields that somebody set with kubectl and that the manifest leaves out stay. Pure.
 
 Server-side apply leaves alone what another manager owns. That is right where the manager is a controller, and a
-surprise where ``kubectl create`` made the object. What the API server adds by itself is owned by whoever wrote last, so
-known defaults are not told; nor is what an operator's schema may have added to a custom resource.
+surprise where ``kubectl create`` made the object. Fields that the API server adds by itself are owned by whoever wrote
+last, so known defaults are not reported; nor are those that an operator's schema may have added to a custom resource.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..objects._manifest import PART_OF
 from ._step import Step
 
 HANDS = "kubectl"
-"""How the managers of kubectl's commands begin: ``kubectl-create``, ``kubectl-edit``."""
+"""The prefix of the managers of kubectl's commands: ``kubectl-create``, ``kubectl-edit``."""
 MAX_PATHS = 5
 
 _POLICIES = (
@@ -63,18 +63,18 @@ _ASSIGNED = _server_owned.ANNOTATIONS | {
 """Fields and items to which the API server gives a value of the object's or the cluster's own."""
 
 
-def note(step: Step, applyset: str) -> str:
-    """What stays of an object that is not the release's yet, owned by whom, and the way out; else nothing."""
+def adoption_note(step: Step, applyset: str) -> str:
+    """Return a note on the fields that stay of an object that is not ours yet, with their owners and the way out."""
     if step.error or not step.live or mapping(step.live, "metadata", "labels").get(PART_OF) == applyset:
         return ""
-    ours, told = _fields.owned(step.after, FIELD_MANAGER), dict[str, list[str]]()
+    own_fields, paths_by_manager = _fields.owned(step.after, FIELD_MANAGER), dict[str, list[str]]()
     for entry in _ownership.others(step.live, step.inherits):
         manager = text(entry, "manager")
         if manager.startswith(HANDS) and not entry.get("subresource"):
             fields = {name: below for name, below in mapping(entry, "fieldsV1").items()
                       if name == "f:metadata" or not step.ref.custom}  # fmt: skip
-            told.setdefault(manager, []).extend(sorted(left_out(fields, ours, step.live)))
-    owned = "; ".join(f"{_some(paths)} of {manager}" for manager, paths in sorted(told.items()) if paths)
+            paths_by_manager.setdefault(manager, []).extend(sorted(left_out(fields, own_fields, step.live)))
+    owned = "; ".join(f"{_some(paths)} of {manager}" for manager, paths in sorted(paths_by_manager.items()) if paths)
     way_out = "take this into the manifest, or remove it with kubectl edit"
     return f"{step.ref} was there, and what the manifest leaves out of it stays: {owned} — {way_out}" if owned else ""
 
@@ -85,14 +85,14 @@ def _some(paths: list[str]) -> str:
 
 
 def left_out(fields: _fields.Fields, ours: _fields.Fields, value: Any, path: str = "") -> Iterator[str]:
-    """Paths of ``fields`` that are neither ours nor defaults; an item of a list that is not ours is one path."""
-    for name, below in fields.items():
-        item, held, inner = _fields.picked(value, name), ours.get(name), set(below) - {"."}
-        if name == "." or item is None or (held is not None and not (held and inner)):
+    """Yield the paths of ``fields`` that are neither ours nor defaults; a foreign item of a list is one path."""
+    for name, inner_fields in fields.items():
+        item, own, inner = _fields.picked(value, name), ours.get(name), set(inner_fields) - {"."}
+        if name == "." or item is None or (own is not None and not (own and inner)):
             continue
         deeper = _fields.step(path, name)
-        if inner and (held is not None or name.startswith("f:")):
-            yield from left_out(below, held or {}, item, deeper)
+        if inner and (own is not None or name.startswith("f:")):
+            yield from left_out(inner_fields, own or {}, item, deeper)
         elif not _of_the_server(name, item, value):
             yield deeper
 

@@ -16,7 +16,7 @@ __all__ = ["Hints", "group_kind", "hints", "members"]
 
 
 def group_kind(ref: Ref) -> str:
-    """``Deployment.apps``, ``ConfigMap``: the form of the hint."""
+    """Return ``Deployment.apps`` or ``ConfigMap``: the form of the hint."""
     return _group_kind(ref.group, ref.kind)
 
 
@@ -32,7 +32,7 @@ def _parted(group_kind: str) -> tuple[str, str]:
 def members(cluster: Cluster, discovery: Discovery, applyset: str, group_kinds: Iterable[str],
             namespaces: Iterable[str], *, group_resources: Iterable[str] = (), parallelism: int = 8,
             except_in: frozenset[tuple[str, str]] = frozenset(), lenient: bool = False) -> list[Object]:  # fmt: skip
-    """Every object that carries the set's label, ``apiVersion`` and ``kind`` filled in, whatever a record says.
+    """Return every object that carries the set's label, with ``apiVersion`` and ``kind``, whatever a record says.
 
     Any served version of a kind reaches its objects. Kinds of which none is served are passed over.
 
@@ -43,19 +43,30 @@ def members(cluster: Cluster, discovery: Discovery, applyset: str, group_kinds: 
     """
     resources = {discovery.reach(*_parted(kind)) for kind in set(group_kinds)}
     resources |= {discovery.named(name) for name in set(group_resources)}
-    known = sorted((one for one in resources if one and "list" in one.verbs), key=lambda one: (one.group, one.kind))
-    homes = sorted(set(namespaces))
-    places = [(one, home) for one in known for home in (homes if one.namespaced else [""])]
-    places = [(one, home) for one, home in places if (_group_kind(one.group, one.kind), home) not in except_in]
+    listable = sorted(
+        (resource for resource in resources if resource and "list" in resource.verbs),
+        key=lambda resource: (resource.group, resource.kind),
+    )
+    all_namespaces = sorted(set(namespaces))
+    collections = [
+        (resource, namespace)
+        for resource in listable
+        for namespace in (all_namespaces if resource.namespaced else [""])
+    ]
+    collections = [
+        (resource, namespace)
+        for resource, namespace in collections
+        if (_group_kind(resource.group, resource.kind), namespace) not in except_in
+    ]
 
-    def listed(place: tuple[Resource, str]) -> list[Object]:
-        resource, namespace = place
+    def list_members(collection: tuple[Resource, str]) -> list[Object]:
+        resource, namespace = collection
         try:
-            found = list(cluster.list(resource.collection(namespace or None), selector=f"{PART_OF}={applyset}"))
+            items = list(cluster.list(resource.collection(namespace or None), selector=f"{PART_OF}={applyset}"))
         except ApiError as error:
             if not lenient or error.status != 403:
                 raise
             return []
-        return [{**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in found]
+        return [{**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in items]
 
-    return [item for items in in_parallel(listed, places, parallelism) for item in items]
+    return [item for items in in_parallel(list_members, collections, parallelism) for item in items]

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Manifests of which an API server accepts all or none: they differ only in names and in free text. Pure.
+"""Equivalence of manifests: an API server accepts all or none, as they differ only in names and free text. Pure.
 
 Two manifests are equivalent when they have the same canonical form. In it, names at the places below are numbered in
 the order in which they appear, so that what must be equal (a selector and the labels of its pods) or different (two
@@ -29,11 +29,11 @@ _ODD = re.compile("[\0\ud800-\udfff]")
 _OF_KUBERNETES = re.compile(r"(?:^|\.)(?:kubernetes|k8s)\.io/")
 
 Shape = dict[str, Any]
-"""What is at each key: a rule, or a shape of what is below. ``*`` is any key, ``[]`` each item of a list."""
+"""A rule for each key, or a shape of its value. ``*`` is any key, ``[]`` each item of a list."""
 
 
-class Peculiar(Exception):
-    """Something that only the API server can judge."""
+class NotComparable(Exception):
+    """A value that only the API server can judge."""
 
 
 class _Names:
@@ -50,13 +50,13 @@ class _Names:
 
 def _free(value: Any) -> Any:
     if not isinstance(value, str) or _ODD.search(value):
-        raise Peculiar
+        raise NotComparable
     return ["text"]
 
 
 def _image(value: Any) -> Any:
     if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
-        raise Peculiar
+        raise NotComparable
     return ["image"]
 
 
@@ -64,13 +64,13 @@ def _base64(value: Any) -> Any:
     try:
         base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError, TypeError) as error:
-        raise Peculiar from error
+        raise NotComparable from error
     return ["base64"]
 
 
 def _count(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
-        raise Peculiar
+        raise NotComparable
     return ["count"]
 
 
@@ -133,14 +133,14 @@ _SHAPES: dict[tuple[str, str], Shape] = {
 
 
 def canonical_form(manifest: Object) -> bytes | None:
-    """What equivalent manifests have in common; None for one that is equivalent to no other."""
+    """Return the form that equivalent manifests share; None for one that is equivalent to no other."""
     shape = _SHAPES.get((text(manifest, "apiVersion"), text(manifest, "kind")))
     special = manifest.get("kind") == "Secret" and manifest.get("type", "Opaque") != "Opaque"
     if shape is None or special or len(serialized(manifest)) > MAX_BYTES:
         return None
     try:
         return serialized(_form(manifest, shape, _Names()))
-    except Peculiar:
+    except NotComparable:
         return None
 
 
@@ -165,10 +165,10 @@ def _below(value: Any, shape: Shape, key: str, names: _Names) -> Any:
 
 
 def _annotations(value: Any) -> Any:
-    """Free are those of others than Kubernetes, whose admission reads its own."""
+    """Return the form of annotations: free text, except those of Kubernetes, which its admission reads."""
     if not isinstance(value, dict) or len(serialized(value)) > MAX_ANNOTATION_BYTES:
-        raise Peculiar
+        raise NotComparable
     return {
-        key: ["exactly", said] if _OF_KUBERNETES.search(str(key)) else _free(said)
-        for key, said in sorted(value.items())
+        key: ["exactly", item] if _OF_KUBERNETES.search(str(key)) else _free(item)
+        for key, item in sorted(value.items())
     }

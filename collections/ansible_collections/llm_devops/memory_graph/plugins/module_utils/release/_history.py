@@ -1,9 +1,9 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""The release's memory in the cluster: one Secret, which is also the ApplySet parent (KEP-3659).
+"""The record of a release in the cluster: one Secret, which is also the ApplySet parent (KEP-3659).
 
 It holds names and digests; the manifests of each revision are in Secrets of their own (``_revisions``). The digest and
-every shown hash are keyed with a random key kept beside them, so that neither helps to guess a secret.
+every shown hash are keyed with a random key stored beside them, so that neither helps to guess a secret.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..objects._manifest import MANAGED_BY, Object, Ref, applyset_id, record_nam
 TOOLING = "llm-devops-memory-graph/v1"
 TOOLING_ANNOTATION = "applyset.kubernetes.io/tooling"
 RECORD_TYPE = "llm-devops.memory-graph/release.v1"
-"""Of records we create; a Secret's type never changes, so a parent that was handed over keeps its own."""
+"""The type of records that we create; a Secret's type never changes, so a parent that was handed over keeps its own."""
 HISTORY_LIMIT = 10
 """Revisions remembered, the current one among them."""
 
@@ -37,7 +37,7 @@ HISTORY_LIMIT = 10
 class Member:
     """An object of a release, with the version it was applied in, which is needed to address it.
 
-    ``stamp`` is a keyed digest of what was sent and of the fields it then owned, empty when that is not known.
+    ``stamp`` is a keyed digest of the manifest and of the fields we then owned, empty when that is not known.
     """
 
     api_version: str
@@ -54,13 +54,13 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Record:
-    """``revision`` 0 means: never released. ``state`` is pending, deployed, failed or uninstalled.
+class ReleaseRecord:
+    """The record of a release. ``revision`` 0: never released. ``state``: pending, deployed, failed or uninstalled.
 
-    Pending is also what an interrupted run leaves. An uninstalled release has left members behind, data it was not told
-    to delete. ``who`` is the user as the API server knows it, and from where; ``note`` what the revision is beside a
-    deployment, such as ``rollback to 3``; ``parts`` in how many Secrets its objects are kept, 0 when they are not, and
-    ``slot`` in which (see :mod:`_revisions`).
+    An interrupted run leaves it pending. An uninstalled release has left members behind, data it was not told to
+    delete. ``deployed_by`` is the user as the API server knows it, and the machine; ``description`` says more than
+    "deployed", such as ``rollback to 3``. Its objects are in ``parts`` Secrets, 0 when they are not stored, of ``slot``
+    (see :mod:`_revisions`).
     """
 
     name: str
@@ -71,8 +71,8 @@ class Record:
     digest: str = ""
     members: tuple[Member, ...] = ()
     history: tuple[dict[str, Any], ...] = ()
-    who: str = ""
-    note: str = ""
+    deployed_by: str = ""
+    description: str = ""
     parts: int = 0
     slot: int = 0
     hints: Hints = field(default=Hints(), compare=False)
@@ -94,9 +94,9 @@ class Record:
         return [*self.history, self.entry()] if self.revision else list(self.history)
 
     def entry(self) -> dict[str, Any]:
-        """The current revision as an entry of the history."""
-        return {"revision": self.revision, "state": self.state, "when": self.when, "who": self.who, "note": self.note,
-                "digest": self.digest, "parts": self.parts, "slot": self.slot}  # fmt: skip
+        """Return the current revision as an entry of the history."""
+        return {"revision": self.revision, "state": self.state, "when": self.when, "who": self.deployed_by,
+                "note": self.description, "digest": self.digest, "parts": self.parts, "slot": self.slot}  # fmt: skip
 
     def digest_of(self, content: bytes) -> str:
         return f"hmac-sha256:{hmac.new(self.key, content, hashlib.sha256).hexdigest()}"
@@ -106,30 +106,30 @@ def path(name: str, namespace: str) -> str:
     return f"/api/v1/namespaces/{namespace}/secrets/{record_name(name)}"
 
 
-def read(cluster: Cluster, name: str, namespace: str) -> Record:
-    """The record of the release, or an empty one.
+def read(cluster: Cluster, name: str, namespace: str) -> ReleaseRecord:
+    """Return the record of the release, or an empty one.
 
     :raises ClusterError: when the Secret is another tool's or cannot be understood.
     """
-    found = cluster.find(path(name, namespace))
-    return parsed(found, name, namespace) if found else Record(name, namespace)
+    secret = cluster.find(path(name, namespace))
+    return parsed(secret, name, namespace) if secret else ReleaseRecord(name, namespace)
 
 
-def parsed(found: Object, name: str, namespace: str) -> Record:
-    """Pure half of :func:`read`."""
-    where = f"Secret/{record_name(name)} in {namespace}"
-    tooling = ((found["metadata"].get("annotations")) or {}).get(TOOLING_ANNOTATION, "none")
+def parsed(secret: Object, name: str, namespace: str) -> ReleaseRecord:
+    """Return the record in a Secret; the pure half of :func:`read`."""
+    location = f"Secret/{record_name(name)} in {namespace}"
+    tooling = ((secret["metadata"].get("annotations")) or {}).get(TOOLING_ANNOTATION, "none")
     if tooling != TOOLING:
         raise ClusterError(
-            f"{where} belongs to other tooling ({TOOLING_ANNOTATION}: {tooling})",
+            f"{location} belongs to other tooling ({TOOLING_ANNOTATION}: {tooling})",
             f"give the release another name, or hand the set over: kubectl -n {namespace} annotate secret "
             f"{record_name(name)} --overwrite {TOOLING_ANNOTATION}={TOOLING}",
         )
-    if "data" not in found:  # handed over by tooling that keeps no record: its members are found by their label
-        return Record(name, namespace, hints=hints(found), record_type=str(found.get("type", "Opaque")))
+    if "data" not in secret:  # handed over by tooling that keeps no record: its members are found by their label
+        return ReleaseRecord(name, namespace, hints=hints(secret), record_type=str(secret.get("type", "Opaque")))
     try:
-        data = json.loads(base64.b64decode(found["data"]["release.json"]))
-        return Record(
+        data = json.loads(base64.b64decode(secret["data"]["release.json"]))
+        return ReleaseRecord(
             name,
             namespace,
             int(data["revision"]),
@@ -145,13 +145,13 @@ def parsed(found: Object, name: str, namespace: str) -> Record:
             str(data.get("note", "")),
             int(data.get("parts", 0)),
             int(data.get("slot", 0)),
-            hints(found),
-            str(found.get("type", RECORD_TYPE)),
-            base64.b64decode(found["data"]["key"]),
+            hints(secret),
+            str(secret.get("type", RECORD_TYPE)),
+            base64.b64decode(secret["data"]["key"]),
         )
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
         raise ClusterError(
-            f"{where} is damaged and says nothing about the release: {error!r}",
+            f"{location} is damaged and says nothing about the release: {error!r}",
             f"delete it; the next run adopts the objects again as revision 1 "
             f"(kubectl -n {namespace} delete secret {record_name(name)})",
         ) from error
@@ -163,34 +163,36 @@ def _member(item: dict[str, str]) -> Member:
     return Member(api_version, identity, item.get("stamp", ""))
 
 
-def advanced(record: Record, revision: int, state: str, digest: str, members: Iterable[Member], *, who: str = "",
-             note: str = "", parts: int = 0, limit: int = HISTORY_LIMIT) -> Record:  # fmt: skip
-    """The record with a new current revision, the old one moved to its history.
+def advanced(record: ReleaseRecord, revision: int, state: str, digest: str, members: Iterable[Member], *,
+             deployed_by: str = "", description: str = "", parts: int = 0,
+             limit: int = HISTORY_LIMIT) -> ReleaseRecord:  # fmt: skip
+    """Return the record with a new current revision, the old one moved to its history.
 
-    ``who``, ``note`` and ``parts`` belong to the revision: they are taken when it is new, and stay as it goes on.
+    ``deployed_by``, ``description`` and ``parts`` belong to the revision: they are set when it is new, and then stay.
     """
     ordered = tuple(sorted(set(members), key=lambda item: item.ref))
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     if record.revision == revision:
         return replace(record, state=state, when=now, digest=digest, members=ordered)
     history = _bounded(record.revisions, limit - 1)
-    taken = {item["slot"] for item in history}
-    slot = next(number for number in itertools.count(1) if number not in taken)
+    used_slots = {item["slot"] for item in history}
+    slot = next(number for number in itertools.count(1) if number not in used_slots)
     return replace(
-        record, revision=revision, state=state, when=now, digest=digest, members=ordered, history=history, who=who,
-        note=note, parts=parts, slot=slot,
+        record, revision=revision, state=state, when=now, digest=digest, members=ordered, history=history,
+        deployed_by=deployed_by,
+        description=description, parts=parts, slot=slot,
     )  # fmt: skip
 
 
-def _bounded(entries: list[dict[str, Any]], room: int) -> tuple[dict[str, Any], ...]:
-    """The newest entries, and the last that was deployed even when many failed since: it is what one goes back to."""
-    newest = entries[max(len(entries) - room, 0) :]
+def _bounded(entries: list[dict[str, Any]], limit: int) -> tuple[dict[str, Any], ...]:
+    """Return the newest entries, and the last that was deployed even when many failed since: rollbacks need it."""
+    newest = entries[max(len(entries) - limit, 0) :]
     good = [item for item in entries if item["state"] == "deployed"][-1:]
     return (*(item for item in good if item not in newest), *newest)
 
 
-def manifest(record: Record) -> Object:
-    """The Secret that holds ``record``."""
+def manifest(record: ReleaseRecord) -> Object:
+    """Return the Secret that holds ``record``."""
     data = {
         "name": record.name,
         "revision": record.revision,
@@ -199,8 +201,8 @@ def manifest(record: Record) -> Object:
         "digest": record.digest,
         "objects": [{**item.as_dict(), "stamp": item.stamp} for item in record.members],
         "history": list(record.history),
-        "who": record.who,
-        "note": record.note,
+        "who": record.deployed_by,
+        "note": record.description,
         "parts": record.parts,
         "slot": record.slot,
     }
@@ -226,8 +228,8 @@ def manifest(record: Record) -> Object:
     }
 
 
-def write(cluster: Cluster, record: Record) -> str:
-    """Write the record; returns the UID of its Secret, which owns the kept revisions."""
+def write(cluster: Cluster, record: ReleaseRecord) -> str:
+    """Write the record, and return the UID of its Secret, which owns the stored revisions."""
     # forced: the record is ours alone, and nobody's edit of it can mean anything
     written, _created = cluster.apply(path(record.name, record.namespace), manifest(record), force=True)
     return str(written["metadata"]["uid"])

@@ -18,7 +18,7 @@ _RECREATED = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", 
 
 
 def explained(step: Step) -> ClusterError | None:
-    """The sentence for a refusal that is about an unchangeable field, None for any other error."""
+    """Return the sentence for a refusal that is about an unchangeable field, None for any other error."""
     error = step.error
     if not isinstance(error, ApiError) or error.status != 422 or step.live is None:
         return None
@@ -29,11 +29,11 @@ def explained(step: Step) -> ClusterError | None:
         return shrunk(step.manifest, step.live) or _claim(step)
     fields = [name for cause in causes for name in _fields_of(step, cause)]
     named = ", ".join(dict.fromkeys(fields))
-    return ClusterError(f"{step.ref} exists{_whose(step)}, and its {named} cannot change", _way_out(step))
+    return ClusterError(f"{step.ref} exists{_managers(step)}, and its {named} cannot change", _way_out(step))
 
 
-def _whose(step: Step) -> str:
-    """Who made an object that is not of this release."""
+def _managers(step: Step) -> str:
+    """Return a clause that names the managers of an object that is not of this release."""
     metadata = (step.live or {}).get("metadata") or {}
     part_of = (metadata.get("labels") or {}).get(PART_OF)
     if "managedFields" not in metadata or part_of == (step.manifest["metadata"].get("labels") or {}).get(PART_OF):
@@ -43,19 +43,19 @@ def _whose(step: Step) -> str:
     return f" and is not of this release but of {', '.join(makers)}"
 
 
-def shrunk(wanted: Object, live: Object) -> ClusterError | None:
-    """The refusal of a claim that asks for less than it has."""
-    name = f"PersistentVolumeClaim/{wanted['metadata']['name']}"
-    asked = _storage((wanted.get("spec") or {}).get("resources"), "requests")
-    has = max(
+def shrunk(manifest: Object, live: Object) -> ClusterError | None:
+    """Return the refusal of a claim that asks for less than it has."""
+    name = f"PersistentVolumeClaim/{manifest['metadata']['name']}"
+    requested = _storage((manifest.get("spec") or {}).get("resources"), "requests")
+    present = max(
         (_storage((live.get("spec") or {}).get("resources"), "requests"), _storage(live.get("status"), "capacity")),
         key=_quantity.parse,
     )
-    if _quantity.parse(asked) >= _quantity.parse(has):
+    if _quantity.parse(requested) >= _quantity.parse(present):
         return None
     return ClusterError(
-        f"{name} has {has} and cannot shrink to {asked}: a volume only grows",
-        f"ask for {has} and deploy; a smaller volume takes a new claim, into which the data is restored",
+        f"{name} has {present} and cannot shrink to {requested}: a volume only grows",
+        f"ask for {present} and deploy; a smaller volume takes a new claim, into which the data is restored",
     )
 
 
@@ -73,7 +73,7 @@ def _claim(step: Step) -> ClusterError:
 
 
 def _fields_of(step: Step, cause: dict[str, Any]) -> list[str]:
-    """The path the server names; for a StatefulSet it names only the fields that could change, so the others."""
+    """Return the path that the server names; of a StatefulSet, where it names fields that could change, the others."""
     path = str(cause.get("field") or "")
     allowed = set(_QUOTED.findall(str(cause.get("message", ""))))
     spec, live = step.manifest.get("spec") or {}, (step.live or {}).get("spec") or {}
@@ -82,13 +82,13 @@ def _fields_of(step: Step, cause: dict[str, Any]) -> list[str]:
     return [f"spec.{name}" for name in spec if name not in allowed and not _within(spec[name], live.get(name))]
 
 
-def _within(wanted: Any, live: Any) -> bool:
-    """Whether all that is wanted is there; the server adds defaults, and may write quantities in another way."""
-    if isinstance(wanted, dict) and isinstance(live, dict):
-        return all(_within(value, live.get(key)) for key, value in wanted.items())
-    if isinstance(wanted, list) and isinstance(live, list):
-        return len(wanted) == len(live) and all(_within(*pair) for pair in zip(wanted, live, strict=True))
-    return bool(wanted == live) or str(wanted) == str(live)
+def _within(manifest: Any, live: Any) -> bool:
+    """Whether the live value has all of the manifest's; the server adds defaults and writes quantities otherwise."""
+    if isinstance(manifest, dict) and isinstance(live, dict):
+        return all(_within(value, live.get(key)) for key, value in manifest.items())
+    if isinstance(manifest, list) and isinstance(live, list):
+        return len(manifest) == len(live) and all(_within(*pair) for pair in zip(manifest, live, strict=True))
+    return bool(manifest == live) or str(manifest) == str(live)
 
 
 def _way_out(step: Step) -> str:

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""One deployment of a release at a time: a Lease (coordination.k8s.io/v1) that is held, renewed, and fences writes.
+"""The lock of a release: a Lease (coordination.k8s.io/v1) that is held, renewed, and fences writes.
 
 No clock but the API server's is trusted: how old a renewal is follows from the time the server itself wrote into the
 Lease's ``managedFields``, compared with the time it stamps on an answer now.
@@ -22,26 +22,26 @@ from .._errors import ApiError, ClusterError, Unreachable
 from ..cluster._cluster import FIELD_MANAGER, Cluster
 from ..objects._manifest import MANAGED_BY, Object, record_name
 
-DURATION = 20
-"""Seconds without renewal after which a Lease counts as left behind."""
-RENEW_EVERY = 5.0
-FENCE_AFTER = 12.0
-"""Seconds since the last renewal after which nothing is written before another renewal succeeded."""
+LEASE_DURATION_S = 20
+"""Seconds without renewal after which a Lease counts as abandoned."""
+RENEW_INTERVAL_S = 5.0
+MAX_RENEWAL_AGE_S = 12.0
+"""Seconds since the last renewal after which a write needs another renewal first."""
 REVIEW = "SelfSubjectReview"
 SELF = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 Say = Callable[[str, str], None]
 
 
-class Held(ClusterError):
-    """Somebody else deploys this release."""
+class LeaseHeld(ClusterError):
+    """Another deployment holds the lock of this release."""
 
 
-class Lost(ClusterError):
-    """The Lease was ours and is no more: nothing further may be written."""
+class LeaseLost(ClusterError):
+    """We have lost the Lease: nothing further may be written."""
 
 
 def person() -> str:
-    """``alice@laptop``: who runs this, as the machine knows it."""
+    """Return ``alice@laptop``: the user and machine that run this."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
@@ -50,12 +50,12 @@ def person() -> str:
 
 
 def holder() -> str:
-    """Who holds a Lease, for the one who waits for it; unique by its last part."""
+    """Return our name as the holder of a Lease, for those who wait for it; unique by its last part."""
     return f"{person()} process {os.getpid()} ({secrets.token_hex(4)})"
 
 
 def user(cluster: Cluster) -> str:
-    """Who we are to the API server, empty where it does not tell (before Kubernetes 1.28)."""
+    """Return our user name at the API server, empty where it does not tell (before Kubernetes 1.28)."""
     try:
         answer = cluster.request("POST", SELF, None, {"apiVersion": "authentication.k8s.io/v1", "kind": REVIEW})
     except ApiError:
@@ -68,7 +68,7 @@ def path(name: str, namespace: str) -> str:
 
 
 def renewed(lease: Object) -> dt.datetime:
-    """When the API server took the last renewal: the newest time of an entry that wrote ``renewTime``. Pure."""
+    """Return when the API server took the last renewal: the newest time of an entry that wrote ``renewTime``. Pure."""
     times = [
         _time(entry["time"])
         for entry in lease["metadata"].get("managedFields") or []
@@ -78,15 +78,15 @@ def renewed(lease: Object) -> dt.datetime:
 
 
 def expired(lease: Object, now: dt.datetime) -> bool:
-    """Whether the holder is gone: it let go, or has not renewed for as long as it said it would. Pure."""
+    """Whether the Lease is free: its holder released it, or has not renewed it within its duration. Pure."""
     spec = lease.get("spec") or {}
     if not spec.get("holderIdentity"):
         return True
-    return now - renewed(lease) > dt.timedelta(seconds=int(spec.get("leaseDurationSeconds") or DURATION))
+    return now - renewed(lease) > dt.timedelta(seconds=int(spec.get("leaseDurationSeconds") or LEASE_DURATION_S))
 
 
 def held_by(lease: Object) -> dict[str, str]:
-    """Holder and since when, as data. Pure."""
+    """Return the holder, and since when, as data. Pure."""
     spec = lease.get("spec") or {}
     return {"holder": str(spec.get("holderIdentity") or ""), "since": str(spec.get("acquireTime") or "")[:19] + "Z"}
 
@@ -96,7 +96,7 @@ def _time(stamp: str) -> dt.datetime:
 
 
 class Lease:
-    """Held between :meth:`acquire` and the end of the ``with`` block; every write in between makes sure of it."""
+    """The Lease of one run, held from :meth:`acquire` to the end of the ``with`` block; every write checks it."""
 
     def __init__(self, cluster: Cluster, name: str, namespace: str, say: Say) -> None:
         self.cluster, self.name, self.namespace, self.say = cluster, name, namespace, say
@@ -105,9 +105,9 @@ class Lease:
         self._object: Object | None = None
         self._renewed = 0.0
         self._lost: ClusterError | None = None
-        self._turn = threading.Lock()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._renew_lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._renew_until_stopped, daemon=True)
 
     @property
     def held(self) -> bool:
@@ -120,30 +120,32 @@ class Lease:
         if self.held:
             self._release()
 
-    def acquire(self, patience: float) -> None:
-        """Take the Lease, waiting at most ``patience`` seconds for its holder.
+    def acquire(self, max_wait_s: float) -> None:
+        """Acquire the Lease, waiting at most ``patience`` seconds for its holder.
 
         :raises Held: when another deployment has it still. :raises ClusterError: when we may not.
         """
-        deadline, told = time.monotonic() + patience, ""
+        deadline, reported_holder = time.monotonic() + max_wait_s, ""
         while not self.held:
-            start = time.monotonic()
+            started = time.monotonic()
             other = self._take()
             if other is None:
-                self._renewed = start
+                self._renewed = started
                 break
-            who = held_by(other)
+            holder_of = held_by(other)
             if time.monotonic() >= deadline:
-                raise self._refusal(who, patience)
-            if who["holder"] != told:
-                self.say("lock", f"{who['holder']} deploys {self.name} since {who['since']}; waiting for it")
-                told = who["holder"]
+                raise self._refusal(holder_of, max_wait_s)
+            if holder_of["holder"] != reported_holder:
+                self.say(
+                    "lock", f"{holder_of['holder']} deploys {self.name} since {holder_of['since']}; waiting for it"
+                )
+                reported_holder = holder_of["holder"]
             time.sleep(min(1.0, max(deadline - time.monotonic(), 0.0)))
         self.cluster.guard = self.guard
         self._thread.start()
 
     def _take(self) -> Object | None:
-        """One try; returns the Lease of another who has it."""
+        """Try once; return the Lease where another holds it."""
         collection = self._path.rpartition("/")[0]
         try:
             self._object = self._send("POST", collection, self._manifest(None))
@@ -154,63 +156,64 @@ class Lease:
             pass
         else:
             return None
-        found = self.cluster.find(self._path)
-        if found is None:
+        lease = self.cluster.find(self._path)
+        if lease is None:
             return self._take()
-        if held_by(found)["holder"] == self.identity:  # the answer to our creation got lost
-            self._object = found
+        if held_by(lease)["holder"] == self.identity:  # the answer to our creation got lost
+            self._object = lease
             return None
         try:
-            if not expired(found, self._now(found)):
-                return found
-            self._object = self._send("PUT", self._path, self._manifest(found))
+            if not expired(lease, self._now(lease)):
+                return lease
+            self._object = self._send("PUT", self._path, self._manifest(lease))
         except ApiError as error:
             if error.status != 409:
                 raise
             return self.cluster.find(self._path) or self._take()
-        self.say("lock", f"taken over from {held_by(found)['holder']}, which has not renewed it since {renewed(found)}")
+        self.say("lock", f"taken over from {held_by(lease)['holder']}, which has not renewed it since {renewed(lease)}")
         return None
 
-    def _now(self, found: Object) -> dt.datetime:
-        """The API server's time: what it stamps on a renewal that is not carried out."""
+    def _now(self, lease: Object) -> dt.datetime:
+        """Return the API server's time, which it stamps on the dry run of a renewal."""
         query = {"fieldManager": FIELD_MANAGER, "dryRun": "All"}
-        return renewed(dict(self.cluster.request("PUT", self._path, query, self._manifest(found))))
+        return renewed(dict(self.cluster.request("PUT", self._path, query, self._manifest(lease))))
 
-    def _manifest(self, found: Object | None) -> Object:
+    def _manifest(self, lease: Object | None) -> Object:
         now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # to be read by people; nothing depends on it
-        before = (found or {}).get("spec") or {}
-        ours = before.get("holderIdentity") == self.identity
+        before = (lease or {}).get("spec") or {}
+        is_ours = before.get("holderIdentity") == self.identity
         metadata: dict[str, Any] = {"name": record_name(self.name), "namespace": self.namespace,
                                     "labels": {MANAGED_BY: FIELD_MANAGER}}  # fmt: skip
-        if found:  # the UID too: a Lease that was deleted would else be made again by the update
-            metadata |= {key: found["metadata"][key] for key in ("resourceVersion", "uid")}
-        transitions = int(before.get("leaseTransitions") or 0) + int(bool(before) and not ours)
-        spec = {"holderIdentity": self.identity, "leaseDurationSeconds": DURATION, "renewTime": now,
-                "acquireTime": before.get("acquireTime") if ours else now, "leaseTransitions": transitions}  # fmt: skip
+        if lease:  # the UID too: a Lease that was deleted would else be made again by the update
+            metadata |= {key: lease["metadata"][key] for key in ("resourceVersion", "uid")}
+        transitions = int(before.get("leaseTransitions") or 0) + int(bool(before) and not is_ours)
+        spec = {"holderIdentity": self.identity, "leaseDurationSeconds": LEASE_DURATION_S, "renewTime": now,
+                "acquireTime": before.get("acquireTime") if is_ours else now,
+                "leaseTransitions": transitions}  # fmt: skip
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
 
     def _send(self, verb: str, path: str, body: Object) -> Object:
         return dict(self.cluster.request(verb, path, {"fieldManager": FIELD_MANAGER}, body))
 
-    def _refusal(self, who: dict[str, str], patience: float) -> Held:
-        waited = f", also after {patience:g} s" if patience else ""
-        return Held(
-            f"{who['holder']} is deploying {self.name} in {self.namespace} since {who['since']}{waited}",
+    def _refusal(self, other: dict[str, str], max_wait_s: float) -> LeaseHeld:
+        waited = f", also after {max_wait_s:g} s" if max_wait_s else ""
+        return LeaseHeld(
+            f"{other['holder']} is deploying {self.name} in {self.namespace} since {other['since']}{waited}",
             "wait until it has finished and run again, or set lock_timeout; should it be gone, its lock ends by itself "
-            f"{DURATION} s after its last sign of life",
+            f"{LEASE_DURATION_S} s after its last sign of life",
         )
 
-    def _keep(self) -> None:
-        while not self._done.wait(RENEW_EVERY):
+    def _renew_until_stopped(self) -> None:
+        while not self._stopped.wait(RENEW_INTERVAL_S):
             try:
                 self._renew()
-            except Lost:
+            except LeaseLost:
                 return
             except ClusterError:  # the next write finds out whether it was more than a moment
                 continue
 
     def _renew(self) -> None:
-        with self._turn:
+        with self._renew_lock:
             if self._lost or self._object is None:
                 return
             start = time.monotonic()
@@ -219,44 +222,44 @@ class Lease:
             except ApiError as error:
                 if error.status not in (404, 409):
                     raise
-                self._look_again()
+                self._reclaim()
             self._renewed = start
 
-    def _look_again(self) -> None:
-        """Our Lease was written by another, or is gone. A renewal of ours whose answer got lost is still ours."""
-        found = self.cluster.find(self._path)
-        if found and held_by(found)["holder"] == self.identity:
-            self._object = self._send("PUT", self._path, self._manifest(found))
+    def _reclaim(self) -> None:
+        """Renew a Lease that was written meanwhile, if by a renewal of ours whose answer got lost; else it is lost."""
+        lease = self.cluster.find(self._path)
+        if lease and held_by(lease)["holder"] == self.identity:
+            self._object = self._send("PUT", self._path, self._manifest(lease))
             return
-        by = f": {held_by(found)['holder']} has taken it" if found else ", its Lease was deleted"
-        self._lost = Lost(
-            f"this run has lost its lock on {self.name} in {self.namespace}{by}; it stopped before its next write",
+        reason = f": {held_by(lease)['holder']} has taken it" if lease else ", its Lease was deleted"
+        self._lost = LeaseLost(
+            f"this run has lost its lock on {self.name} in {self.namespace}{reason}; it stopped before its next write",
             "let the other one finish, then run again",
         )
         raise self._lost
 
     def guard(self, path: str) -> None:
-        """Called before every write.
+        """Check before a write that the Lease is ours.
 
         :raises Lost: when the Lease is another's. :raises ClusterError: when that cannot be known.
         """
         if path.startswith(self._path.rpartition("/")[0]) or path == SELF:
             return
-        if self._lost is None and time.monotonic() - self._renewed > FENCE_AFTER:
+        if self._lost is None and time.monotonic() - self._renewed > MAX_RENEWAL_AGE_S:
             self._renew()
         if self._lost:
             raise self._lost
 
     def _release(self) -> None:
-        self._done.set()
+        self._stopped.set()
         self.cluster.guard = None
-        waited = self._turn.acquire(timeout=RENEW_EVERY)  # of a renewal under way
+        waited = self._renew_lock.acquire(timeout=RENEW_INTERVAL_S)  # of a renewal under way
         held, self._object = self._object, None
         if waited:
-            self._turn.release()
+            self._renew_lock.release()
         if held is None or self._lost:
             return
         try:
             self.cluster.delete(self._path, held["metadata"]["uid"])
         except ClusterError as error:
-            self.say("lock", f"could not be given back and ends in {DURATION} s: {error.message}")
+            self.say("lock", f"could not be given back and ends in {LEASE_DURATION_S} s: {error.message}")

@@ -1,9 +1,9 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which members go: those that left the release and still carry its label. Data is never among them by itself.
+"""The pruning of members that left the release and still carry its label. Data stays unless ``delete_data``.
 
-Membership is the label's, as ApplySets have it (KEP-3659): what the record knows is looked at by name, and what carries
-the label is looked for where the record, the parent's hints and the new objects say that members may be.
+Membership is the label's, as ApplySets have it (KEP-3659): the members that the record knows are read by name, and
+objects with the label are listed where the record, the parent's hints and the new objects say that members may be.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from ..kinds._waves import wave_of
 from ..objects._manifest import PART_OF, Object, Ref, ref
 from ..objects._namespaces import held
 from . import _applyset, _unserved
-from ._history import Member, Record
+from ._history import Member, ReleaseRecord
 from ._step import Step
 
 DATA_KINDS = frozenset({"PersistentVolumeClaim", "Namespace"})
 
 
 @dataclass(frozen=True)
-class Leaving:
-    """A member that left, with what is to happen: pruned (to delete), kept (data), foreign (not ours any more)."""
+class PruneCandidate:
+    """A member that left the release. ``action``: pruned (to delete), kept (data), foreign (not ours any more)."""
 
     member: Member
     action: str
@@ -38,18 +38,19 @@ class Leaving:
     wave: int
 
 
-def members(cluster: Cluster, discovery: Discovery, record: Record, steps: Iterable[Step], *, seen: Iterable[Object],
-            parallelism: int) -> list[Member]:  # fmt: skip
-    """The release's members: those its record knows, and those that only their label tells.
+def members(cluster: Cluster, discovery: Discovery, record: ReleaseRecord, steps: Iterable[Step], *,
+            seen: Iterable[Object], parallelism: int) -> list[Member]:  # fmt: skip
+    """Return the release's members: those its record knows, and those that only have its label.
 
-    Such are left where a record was lost, or written by other tooling that had the set. ``seen`` is what planning the
-    ``steps`` has listed already; Secrets and what lives at cluster scope, which it reads by name, are listed here as
-    far as that is allowed.
+    The latter exist where a record was lost, or written by other tooling that had the set. Planning the ``steps`` has
+    listed ``seen`` already; Secrets and cluster-scoped objects, which it reads by name, are listed here where allowed.
     """
-    known, steps = {item.ref: item for item in record.members}, list(steps)
+    members_by_ref, steps = {item.ref: item for item in record.members}, list(steps)
     hints = record.hints
-    kinds = {_applyset.group_kind(one) for one in (*known, *(step.ref for step in steps))} | set(hints.kinds)
-    namespaces = {one.namespace for one in known} | set(hints.namespaces) | {record.namespace}
+    kinds = {_applyset.group_kind(member_ref) for member_ref in (*members_by_ref, *(step.ref for step in steps))} | set(
+        hints.kinds
+    )
+    namespaces = {member_ref.namespace for member_ref in members_by_ref} | set(hints.namespaces) | {record.namespace}
     listed = {
         (_applyset.group_kind(step.ref), step.ref.namespace)
         for step in steps if step.resource and not by_name(step.resource)
@@ -59,21 +60,22 @@ def members(cluster: Cluster, discovery: Discovery, record: Record, steps: Itera
         parallelism=parallelism, except_in=frozenset(listed), lenient=True,
     )  # fmt: skip
     for item in (*seen, *labelled):
-        known.setdefault(ref(item), Member(str(item["apiVersion"]), ref(item)))
-    return sorted(known.values(), key=lambda item: item.ref)
+        members_by_ref.setdefault(ref(item), Member(str(item["apiVersion"]), ref(item)))
+    return sorted(members_by_ref.values(), key=lambda item: item.ref)
 
 
-def left(before: Iterable[Member], now: Iterable[Ref]) -> list[Member]:
-    """Members of the last revision that are in the new one no more; the API version does not matter."""
+def removed_members(before: Iterable[Member], now: Iterable[Ref]) -> list[Member]:
+    """Return the members of the last revision that are not in the new one, whatever their API version."""
     staying = set(now)
     return [item for item in before if item.ref not in staying]
 
 
 def verdict(live: Object, applyset: str, delete_data: bool) -> str:
-    """pruned, kept or foreign.
+    """Return the action for a member: pruned, kept or foreign.
 
-    Only our own label makes an object ours, and only where somebody put it who applies sets: a controller that copies
-    labels to what it makes, such as an Endpoints, puts it there as well. What a controller owns is its own.
+    Only our own label makes an object ours, and only where a tool that applies sets put it there: a controller that
+    copies labels to the objects it makes, such as Endpoints, puts it there as well. An object that a controller owns is
+    the controller's.
     """
     metadata = live["metadata"]
     if (metadata.get("labels") or {}).get(PART_OF) != applyset:
@@ -87,7 +89,7 @@ def verdict(live: Object, applyset: str, delete_data: bool) -> str:
 
 
 def _labelled_by(metadata: dict[str, Any]) -> list[str]:
-    """The field managers that own the label; none where the API server does not say."""
+    """Return the field managers that own the label; none where the API server does not say."""
     entries = metadata.get("managedFields") or []
     return [
         str(entry.get("manager", "")) for entry in entries
@@ -95,104 +97,112 @@ def _labelled_by(metadata: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
-def leaving(cluster: Cluster, discovery: Discovery, candidates: list[Member], applyset: str, *, delete_data: bool,
-            parallelism: int, say: Callable[[str], None] = lambda _text: None) -> list[Leaving]:  # fmt: skip
-    """Look at each member that left; those already gone are not mentioned, those of a kind that is gone are to ``say``.
+def find_candidates(cluster: Cluster, discovery: Discovery, removed: list[Member], applyset: str, *, delete_data: bool,
+            parallelism: int, say: Callable[[str], None] = lambda _text: None) -> list[PruneCandidate]:  # fmt: skip
+    """Read each member that left, and drop those that no longer exist. ``say`` is told of kinds that are gone.
 
     :raises ClusterError: when a kind is not served in any version and its objects may be there.
     """
-    lost = [item.ref for item in candidates if discovery.reach(item.ref.group, item.ref.kind, item.api_version) is None]
-    for text in _unserved.refuse(cluster, lost):
+    unserved = [
+        item.ref for item in removed if discovery.reach(item.ref.group, item.ref.kind, item.api_version) is None
+    ]
+    for text in _unserved.refuse(cluster, unserved):
         say(text)
 
-    def look(item: Member) -> Leaving | None:
-        path = reached(discovery, item)
+    def look(item: Member) -> PruneCandidate | None:
+        path = path_of(discovery, item)
         if not path:
             return None
         live = cluster.find(path)
         if live is None or (live["metadata"].get("deletionTimestamp") and item.ref.kind not in DATA_KINDS):
             return None
         live = {**live, "kind": item.ref.kind}
-        return Leaving(item, verdict(live, applyset, delete_data), path, str(live["metadata"]["uid"]), wave_of(live))
+        return PruneCandidate(
+            item, verdict(live, applyset, delete_data), path, str(live["metadata"]["uid"]), wave_of(live)
+        )
 
-    return [found for found in in_parallel(look, candidates, parallelism) if found]
+    return [candidate for candidate in in_parallel(look, removed, parallelism) if candidate]
 
 
-def reached(discovery: Discovery, member: Member) -> str:
-    """Where a member lives now, in whatever version is served; empty where none is."""
+def path_of(discovery: Discovery, member: Member) -> str:
+    """Return the path of a member in any version that is served; empty where none is."""
     resource = discovery.reach(member.ref.group, member.ref.kind, member.api_version)
     return resource.path(member.ref.namespace, member.ref.name) if resource else ""
 
 
-def _remove(cluster: Cluster, discovery: Discovery, item: Leaving, dry_run: bool) -> Object:
-    """Delete one object, by another version where the release itself has stopped the one we looked at."""
-    path = reached(discovery, item.member)
+def _remove(cluster: Cluster, discovery: Discovery, item: PruneCandidate, dry_run: bool) -> Object:
+    """Delete one object, by another version where the release itself has stopped the one it was read in."""
+    path = path_of(discovery, item.member)
     try:
         return cluster.delete(path, item.uid, dry_run=dry_run) if path else {}
     except ApiError as error:
         if not error.unserved:
             raise
     discovery.forget([item.member.ref.group])
-    path = reached(discovery, item.member)
+    path = path_of(discovery, item.member)
     if not path:
         _unserved.refuse(cluster, [item.member.ref])
     return cluster.delete(path, item.uid, dry_run=dry_run) if path else {}
 
 
-def delete(cluster: Cluster, discovery: Discovery, items: list[Leaving], *, parallelism: int,
+def delete(cluster: Cluster, discovery: Discovery, items: list[PruneCandidate], *, parallelism: int,
            dry_run: bool = False) -> list[str]:  # fmt: skip
-    """Delete what is marked pruned, last wave first, each only while it is still the object we looked at.
+    """Delete the objects marked pruned, last wave first, each only while it is still the object that was read.
 
-    Returns a sentence about each object that goes only when somebody's finalizer lets it.
+    Return a sentence about each object that a finalizer holds.
     """
-    told = []
-    doomed = [item for item in items if item.action == "pruned"]
-    for wave in sorted({item.wave for item in doomed}, reverse=True):
-        of_wave = [item for item in doomed if item.wave == wave]
+    sentences = []
+    pruned = [item for item in items if item.action == "pruned"]
+    for wave in sorted({item.wave for item in pruned}, reverse=True):
+        of_wave = [item for item in pruned if item.wave == wave]
         rest = in_parallel(lambda item: _remove(cluster, discovery, item, dry_run), of_wave, parallelism)
         waits = ((item.member.ref, held(live)) for item, live in zip(of_wave, rest, strict=True))
-        told += [f"{who} is deleted and goes once its finalizer is done: {names}" for who, names in waits if names]
-    return told
+        sentences += [
+            f"{member_ref} is deleted and goes once its finalizer is done: {names}"
+            for member_ref, names in waits
+            if names
+        ]
+    return sentences
 
 
-def await_gone(cluster: Cluster, items: list[Leaving], timeout: float) -> list[dict[str, str]]:
-    """Watch each deleted object until it is gone; what is still there after ``timeout`` seconds is a failure.
+def await_gone(cluster: Cluster, items: list[PruneCandidate], timeout: float) -> list[dict[str, str]]:
+    """Watch each deleted object until it is gone; one that still exists after ``timeout`` seconds is a failure.
 
-    A deleted Namespace takes along what is in it, which need not be waited for, and maybe the very permissions to look.
+    A deleted Namespace takes along its objects, which need no wait, and maybe the very permissions to read them.
     """
     deadline = time.monotonic() + timeout
-    doomed = [one for one in items if one.action == "pruned"]
-    going = {one.member.ref.name for one in doomed if one.member.ref.kind == "Namespace"}
+    pruned = [item for item in items if item.action == "pruned"]
+    deleted_namespaces = {item.member.ref.name for item in pruned if item.member.ref.kind == "Namespace"}
     failures = []
-    for item in (one for one in doomed if one.member.ref.namespace not in going):
+    for item in (item for item in pruned if item.member.ref.namespace not in deleted_namespaces):
         try:
-            live = _last_seen(cluster, item, deadline)
+            live = _await_deletion(cluster, item, deadline)
         except ApiError as error:
-            if not going or error.status not in (401, 403):
+            if not deleted_namespaces or error.status not in (401, 403):
                 raise
             live = None
         if live is not None:
             finalizers = held(live) or ", ".join(live["metadata"].get("finalizers") or []) or "none"
-            who = item.member.ref
+            member_ref = item.member.ref
             failures.append({
-                "kind": who.kind, "namespace": who.namespace, "name": who.name,
-                "message": f"{who} is still being deleted after {timeout:g} s (finalizers: {finalizers})",
+                "kind": member_ref.kind, "namespace": member_ref.namespace, "name": member_ref.name,
+                "message": f"{member_ref} is still being deleted after {timeout:g} s (finalizers: {finalizers})",
                 "way_out": "let the owner of the finalizer finish, then run again",
             })  # fmt: skip
     return failures
 
 
-def _last_seen(cluster: Cluster, item: Leaving, deadline: float) -> Object | None:
-    """The object when it outlives the deadline, else None."""
+def _await_deletion(cluster: Cluster, item: PruneCandidate, deadline: float) -> Object | None:
+    """Return the object when it outlives the deadline, else None."""
     collection, _slash, name = item.path.rpartition("/")
     while True:
         live = cluster.find(item.path)
         if live is None or live["metadata"]["uid"] != item.uid:
             return None
-        left = int(deadline - time.monotonic())
-        if left <= 0:
+        remaining = int(deadline - time.monotonic())
+        if remaining <= 0:
             return live
-        query = {"watch": "1", "fieldSelector": f"metadata.name={name}", "timeoutSeconds": left,
+        query = {"watch": "1", "fieldSelector": f"metadata.name={name}", "timeoutSeconds": remaining,
                  "resourceVersion": live["metadata"]["resourceVersion"]}  # fmt: skip
         try:
             response = cluster.stream(collection, query)

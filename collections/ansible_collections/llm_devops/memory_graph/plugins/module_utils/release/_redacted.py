@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Manifests as history keeps them: of a Secret only what it is called and keyed hashes of its values. Pure."""
+"""Manifests as history stores them: Secrets without their values, of which it has keyed hashes. Pure."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ..objects._redact import LAST_APPLIED
 
 
 @dataclass(frozen=True)
-class Kept:
-    """An object of a revision. ``hashes``: of each key of a Secret, a keyed hash of the value it had."""
+class StoredObject:
+    """An object of a revision. ``hashes`` has a keyed hash of each value of a Secret."""
 
     manifest: Object
     hashes: dict[str, str] | None = None
@@ -32,28 +32,27 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Restored:
-    """A kept object made ready to apply. ``missing`` and ``moved``: keys of a Secret that are gone or have another
-    value since."""
+class RestoredObject:
+    """A stored object ready to apply. ``missing``: keys of a Secret that are gone, ``changed``: with new values."""
 
     manifest: Object
     missing: list[str] = field(default_factory=list)
-    moved: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
 
 
-def withheld(manifest: Object, key: bytes) -> Kept:
-    """What may be kept of ``manifest``."""
+def to_stored(manifest: Object, key: bytes) -> StoredObject:
+    """Return ``manifest`` as it may be stored."""
     if manifest.get("kind") != "Secret":
-        return Kept(manifest)
-    shown = copy.deepcopy({name: value for name, value in manifest.items() if name in PUBLIC_KEYS})
-    annotations = shown["metadata"].get("annotations")
+        return StoredObject(manifest)
+    public = copy.deepcopy({name: value for name, value in manifest.items() if name in PUBLIC_KEYS})
+    annotations = public["metadata"].get("annotations")
     if isinstance(annotations, dict):
         annotations.pop(LAST_APPLIED, None)  # kubectl keeps the whole Secret in it
-    return Kept(shown, {name: value_hash(value, key) for name, value in (manifest.get("data") or {}).items()})
+    return StoredObject(public, {name: value_hash(value, key) for name, value in (manifest.get("data") or {}).items()})
 
 
 def value_hash(encoded: Any, key: bytes) -> str:
-    """HMAC-SHA256 of a Secret's value, whatever its base64 looks like; useless without the release's key."""
+    """Return the HMAC-SHA256 of a Secret's value, whatever its base64 looks like; useless without the release's key."""
     try:
         content = base64.b64decode(str(encoded))
     except binascii.Error:
@@ -61,16 +60,16 @@ def value_hash(encoded: Any, key: bytes) -> str:
     return hmac.new(key, content, hashlib.sha256).hexdigest()
 
 
-def restored(kept: Kept, live: Mapping[str, Any] | None, key: bytes) -> Restored:
-    """The object again. Values of a Secret are those that live: of the keys it had, and of those we own since.
+def restore(stored: StoredObject, live: Mapping[str, Any] | None, key: bytes) -> RestoredObject:
+    """Return the object ready to apply. A Secret gets its live values: of the keys it had, and of those we own since.
 
     Without its live values a Secret must not be applied: server-side apply takes away what a manifest leaves out.
     """
-    if kept.hashes is None:
-        return Restored(copy.deepcopy(kept.manifest))
-    data = dict((live or {}).get("data") or {})
+    if stored.hashes is None:
+        return RestoredObject(copy.deepcopy(stored.manifest))
+    live_data = dict((live or {}).get("data") or {})
     ours = (_fields.owned(dict(live), FIELD_MANAGER) if live else {}).get("f:data") or {}
-    taken = {name: value for name, value in data.items() if name in kept.hashes or f"f:{name}" in ours}
-    moved = [name for name, value in taken.items() if value_hash(value, key) != kept.hashes.get(name)]
-    manifest = copy.deepcopy(kept.manifest) | ({"data": taken} if taken or kept.hashes else {})
-    return Restored(manifest, sorted(set(kept.hashes) - set(data)), sorted(moved))
+    data = {name: value for name, value in live_data.items() if name in stored.hashes or f"f:{name}" in ours}
+    changed = [name for name, value in data.items() if value_hash(value, key) != stored.hashes.get(name)]
+    manifest = copy.deepcopy(stored.manifest) | ({"data": data} if data or stored.hashes else {})
+    return RestoredObject(manifest, sorted(set(stored.hashes) - set(live_data)), sorted(changed))

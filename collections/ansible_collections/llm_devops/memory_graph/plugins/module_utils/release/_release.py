@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 
 from .._errors import ClusterError
@@ -25,35 +24,35 @@ from . import (
     _object_quota,
     _plan,
     _prune,
-    _revisions,
+    _recording,
     _rollback,
     _teardown,
     _unserved,
 )
-from ._run import Outcome, Progress, Run, Wish
+from ._run import Outcome, Progress, ReleaseParams, Run
 from ._secret_checksums import SecretChecksums
 from ._step import Step
 
-__all__ = ["Outcome", "Release", "Wish"]
+__all__ = ["Outcome", "Release", "ReleaseParams"]
 
 FOUNDATION_TIMEOUT_S = 30.0
 
 
 class Release(Run):
-    """A run that brings a release about, or takes it away."""
+    """A run that deploys a release, or removes it."""
 
-    def __init__(self, cluster: Cluster, wish: Wish, progress: Progress) -> None:
-        super().__init__(cluster, wish, progress)
+    def __init__(self, cluster: Cluster, params: ReleaseParams, progress: Progress) -> None:
+        super().__init__(cluster, params, progress)
         cluster.on_notice = lambda text: self.say("server", text)
-        self._note = ""
-        self._home: Step | None = None
+        self._description = ""
+        self._namespace_step: Step | None = None
 
     def absent(self) -> Outcome:
-        """Take the release away; see :mod:`_teardown`."""
+        """Remove the release; see :mod:`_teardown`."""
         return _teardown.absent(self)
 
     def present(self) -> Outcome:
-        """Bring the release about. Failures are in the outcome; only what prevents a plan is raised.
+        """Deploy the release. Failures are in the outcome; only errors that prevent a plan are raised.
 
         :raises ClusterError: unreachable, not permitted, terminating namespace, malformed objects, no such revision,
             another deployment at work: nothing of the release was written.
@@ -61,24 +60,24 @@ class Release(Run):
         with self.lease:
             with self.timed("plan"):
                 objects = self._planned()
-            if not self._failed() and not self.wish.check:
-                self._bring_about(objects)
+            if not self._failed() and not self.params.check:
+                self._deploy(objects)
         return self.outcome
 
     def _planned(self) -> list[Object]:
-        wish, absent, objects = self.wish, set[str](), list[Object]()
-        if wish.revision is None:
-            objects = prepared(wish.objects, wish.name, wish.namespace, note=lambda text: self.say("note", text))
-            absent = absent_namespaces(self.cluster, objects, wish.namespace)
+        params, absent, objects = self.params, set[str](), list[Object]()
+        if params.revision is None:
+            objects = prepared(params.objects, params.name, params.namespace, note=lambda text: self.say("note", text))
+            absent = absent_namespaces(self.cluster, objects, params.namespace)
         else:  # refused before a lock is asked for in a namespace that may not exist
-            _rollback.chosen(_history.read(self.cluster, wish.name, wish.namespace), wish.revision)
-        if wish.namespace not in absent:
-            if not wish.check:
-                self.lease.acquire(wish.lock_timeout)
-            self.outcome.record = _history.read(self.cluster, wish.name, wish.namespace)
-        if wish.revision is not None:
-            objects = self._of_revision(wish.revision)
-            absent = absent_namespaces(self.cluster, objects, wish.namespace)
+            _rollback.select_entry(_history.read(self.cluster, params.name, params.namespace), params.revision)
+        if params.namespace not in absent:
+            if not params.check:
+                self.lease.acquire(params.lock_timeout)
+            self.outcome.record = _history.read(self.cluster, params.name, params.namespace)
+        if params.revision is not None:
+            objects = self._of_revision(params.revision)
+            absent = absent_namespaces(self.cluster, objects, params.namespace)
         self._set_checksums(objects)
         self._plan(objects, absent)
         return objects
@@ -87,186 +86,159 @@ class Release(Run):
         for note in SecretChecksums(self.cluster, objects, self.outcome.record.digest_of).set():
             self.say("note", note)
 
-    def _of_revision(self, wanted: int) -> list[Object]:
+    def _of_revision(self, revision: int) -> list[Object]:
         record = self.outcome.record
-        found = _rollback.source(self.cluster, self.discovery, record, wanted, self.wish.parallelism)
-        self._note = f"rollback to {found.revision}"
-        self.say("rollback", f"from revision {record.revision} to the objects of revision {found.revision}")
-        for note in found.notes:
+        source = _rollback.find_source(self.cluster, self.discovery, record, revision, self.params.parallelism)
+        self._description = f"rollback to {source.revision}"
+        self.say("rollback", f"from revision {record.revision} to the objects of revision {source.revision}")
+        for note in source.notes:
             self.say("note", note)
-        return prepared(found.objects, record.name, record.namespace)
+        return prepared(source.objects, record.name, record.namespace)
 
     def _plan(self, objects: list[Object], absent: set[str]) -> None:
-        wish, outcome, seen = self.wish, self.outcome, list[Object]()
+        params, outcome, listed = self.params, self.outcome, list[Object]()
         outcome.steps = _plan.plan(
             self.cluster, self.discovery, objects, outcome.record,
-            parallelism=wish.parallelism, force=wish.force_conflicts, absent_namespaces=absent, seen=seen,
-            sample=not wish.check,
+            parallelism=params.parallelism, force=params.force_conflicts, absent_namespaces=absent, seen=listed,
+            sample=not params.check,
         )  # fmt: skip
-        _new_namespace.validate(self.cluster, outcome.steps, absent, wish.parallelism)
+        _new_namespace.validate(self.cluster, outcome.steps, absent, params.parallelism)
         members = _prune.members(
-            self.cluster, self.discovery, outcome.record, outcome.steps, seen=seen, parallelism=wish.parallelism
+            self.cluster, self.discovery, outcome.record, outcome.steps, seen=listed, parallelism=params.parallelism
         )
-        gone = _prune.left(members, [step.ref for step in outcome.steps])
-        outcome.leaving = _prune.leaving(
+        removed = _prune.removed_members(members, [step.ref for step in outcome.steps])
+        outcome.prune_candidates = _prune.find_candidates(
             self.cluster,
             self.discovery,
-            gone,
+            removed,
             outcome.record.id,
-            delete_data=wish.delete_data,
-            parallelism=wish.parallelism,
+            delete_data=params.delete_data,
+            parallelism=params.parallelism,
             say=lambda text: self.say("note", text),
         )
-        _object_quota.check(self.cluster, outcome.steps, outcome.record, absent, wish.parallelism)
+        _object_quota.check(self.cluster, outcome.steps, outcome.record, absent, params.parallelism)
         for step in outcome.steps:
             if step.inherits and not step.error:
                 self.say("note", f"{step.ref} is taken over from {_ownership.taken_from(step.live)}")
-            stays = _adoption.note(step, outcome.record.id)
-            if stays:
-                self.say("note", stays)
+            remark = _adoption.adoption_note(step, outcome.record.id)
+            if remark:
+                self.say("note", remark)
         if not any(step.error for step in outcome.steps):
             created, changed = outcome.count("created"), outcome.count("configured")
             text = f"{created} to create, {changed} to change, {outcome.pruned} to prune"
             self.say("plan", text if outcome.differs else f"{text} — nothing to do")
 
-    def _bring_about(self, objects: list[Object]) -> None:
+    def _deploy(self, objects: list[Object]) -> None:
         outcome = self.outcome
         try:
             if not self.lease.held:
-                self._open_home(objects)
+                self._create_namespace(objects)
                 if self._failed():
                     return
             before = outcome.record
             digest = before.digest_of(canonical(objects))
-            fresh = outcome.differs or before.revision == 0 or before.digest != digest
-            if fresh:  # widened first: what a run leaves that is cut off is known to the next one
-                self._widen(digest, objects)
-        except _lease.Held:
+            is_new = outcome.differs or before.revision == 0 or before.digest != digest
+            if is_new:  # widened first: the next run knows the members of one that is cut off
+                _recording.begin(self, digest, objects, self._description)
+        except _lease.LeaseHeld:
             raise
         except ClusterError as error:
-            self.fail("Secret", record_name(self.wish.name), error)
+            self.fail("Secret", record_name(self.params.name), error)
             return
         ok = self._work()
-        self._conclude(digest, fresh or before.state != ("deployed" if ok else "failed"), ok)
+        _recording.conclude(self, digest, is_new or before.state != ("deployed" if ok else "failed"), ok)
 
     def _work(self) -> bool:
-        """Apply, wait, prune; whether all went well."""
+        """Apply, wait and prune; return whether all succeeded."""
         try:
             with self.timed("apply"):
                 self._apply()
             ok = not self._failed()
-            if ok and self.wish.wait:
+            if ok and self.params.wait:
                 with self.timed("wait"):
                     ok = self._wait()
             if ok and self.outcome.pruned:
                 with self.timed("prune"):
                     for line in _prune.delete(
-                        self.cluster, self.discovery, self.outcome.leaving, parallelism=self.wish.parallelism
+                        self.cluster, self.discovery, self.outcome.prune_candidates, parallelism=self.params.parallelism
                     ):
                         self.say("prune", line)
                 self.outcome.deleted = self.outcome.pruned
         except ClusterError as error:
-            self.fail("Release", self.wish.name, error)
+            self.fail("Release", self.params.name, error)
             return False
         return ok
 
-    def _open_home(self, objects: list[Object]) -> None:
-        """Make the namespace that holds record and lock, and nothing else until the lock is ours."""
-        outcome, wish = self.outcome, self.wish
-        home = next(step for step in outcome.steps if step.ref.kind == "Namespace" and step.ref.name == wish.namespace)
-        _plan.apply(self.cluster, self.discovery, [home], parallelism=1, force=wish.force_conflicts)
-        if home.error:
+    def _create_namespace(self, objects: list[Object]) -> None:
+        """Create the namespace that holds record and lock, and nothing else until the lock is ours."""
+        outcome, params = self.outcome, self.params
+        namespace_step = next(
+            step for step in outcome.steps if step.ref.kind == "Namespace" and step.ref.name == params.namespace
+        )
+        _plan.apply(self.cluster, self.discovery, [namespace_step], parallelism=1, force=params.force_conflicts)
+        if namespace_step.error:
             return
-        await_all(self.cluster, self.discovery, [home], FOUNDATION_TIMEOUT_S, self.progress)
-        outcome.wrote, self._home = 1, home
-        self.lease.acquire(wish.lock_timeout)
-        record = _history.read(self.cluster, wish.name, wish.namespace)
+        await_all(self.cluster, self.discovery, [namespace_step], FOUNDATION_TIMEOUT_S, self.progress)
+        outcome.wrote, self._namespace_step = 1, namespace_step
+        self.lease.acquire(params.lock_timeout)
+        record = _history.read(self.cluster, params.name, params.namespace)
         outcome.record = (
             record if record.revision else replace(record, key=outcome.record.key)
         )  # checksums are under it
         if outcome.record.revision:  # another first deployment was faster, and is through
-            self._home = None
+            self._namespace_step = None
             self._set_checksums(objects)
-            self._plan(objects, absent_namespaces(self.cluster, objects, wish.namespace))
-
-    def _widen(self, digest: str, objects: list[Object]) -> None:
-        """Record the new revision as pending, with old and new members, and keep its objects."""
-        before, outcome = self.outcome.record, self.outcome
-        goes_on = before.state == "pending" and before.digest == digest
-        revision = before.revision if goes_on else before.revision + 1
-        parts = _revisions.encoded(objects, before.key)
-        user = _lease.user(self.cluster)
-        record = _history.advanced(
-            before, revision, "pending", digest, self._members(before.members), note=self._note, parts=len(parts),
-            who=" from ".join(part for part in (user, _lease.person()) if part), limit=self.wish.history_limit,
-        )  # fmt: skip
-        uid = _history.write(self.cluster, record)
-        outcome.record = record
-        _revisions.forget(self.cluster, before, _revisions.dropped(before, record))  # once nothing points there
-        trouble = "" if parts else "its objects take more room than eight Secrets have"
-        try:
-            _revisions.keep(self.cluster, record, uid, parts)
-        except ClusterError as error:
-            trouble = error.message
-        if trouble:
-            outcome.record = replace(record, parts=0)
-            self.say("note", f"revision {revision} will not be one to roll back to: {trouble}")
-
-    def _members(self, old: Iterable[_history.Member] | None = None) -> list[_history.Member]:
-        """Members of the new revision; with ``old`` also those that left, all of them with the stamps of before."""
-        record, stamps = self.outcome.record, {item.ref: item.stamp for item in old or ()}
-        members = [
-            _history.Member(str(step.manifest["apiVersion"]), step.ref,
-                            stamps.get(step.ref, "") if old is not None else step.stamp(record))
-            for step in self.outcome.steps
-        ]  # fmt: skip
-        return members + (
-            [one.member for one in self.outcome.leaving if one.action != "foreign"] if old is not None else []
-        )
+            self._plan(objects, absent_namespaces(self.cluster, objects, params.namespace))
 
     def _apply(self) -> None:
         outcome, start = self.outcome, time.monotonic()
-        todo = [step for step in outcome.steps if step.due]
+        due = [step for step in outcome.steps if step.due]
         for wave in _waves.split(outcome.steps, lambda step: step.manifest):
             foundation = [step for step in wave if step.ref.kind in _waves.FOUNDATION]
-            sent = [step for step in wave if step.due and step is not self._home]
+            due_steps = [step for step in wave if step.due and step is not self._namespace_step]
             _plan.apply(
-                self.cluster, self.discovery, sent, parallelism=self.wish.parallelism, force=self.wish.force_conflicts
+                self.cluster,
+                self.discovery,
+                due_steps,
+                parallelism=self.params.parallelism,
+                force=self.params.force_conflicts,
             )
-            outcome.wrote += sum(step.action != "unchanged" and not step.error for step in sent)
-            if any(step.error for step in sent):
+            outcome.wrote += sum(step.action != "unchanged" and not step.error for step in due_steps)
+            if any(step.error for step in due_steps):
                 return
             if foundation:
                 await_all(self.cluster, self.discovery, foundation, FOUNDATION_TIMEOUT_S, self.progress)
-                _unserved.await_served(self.discovery, [step.manifest for step in sent], FOUNDATION_TIMEOUT_S)
+                _unserved.await_served(self.discovery, [step.manifest for step in due_steps], FOUNDATION_TIMEOUT_S)
         if outcome.wrote:
-            stages = " · ".join(_waves.stages(step.ref.kind for step in todo))
-            self.say("apply", f"{stages}  {outcome.wrote}/{len(todo)}  {time.monotonic() - start:.1f} s")
+            stages = " · ".join(_waves.stages(step.ref.kind for step in due))
+            self.say("apply", f"{stages}  {outcome.wrote}/{len(due)}  {time.monotonic() - start:.1f} s")
 
     def _wait(self) -> bool:
         outcome, start = self.outcome, time.monotonic()
-        outcome.statuses = await_all(self.cluster, self.discovery, outcome.steps, self.wish.wait_timeout, self.progress)
-        bad = [status for status in outcome.statuses if status.state == "failed"]
-        bad = bad or [status for status in outcome.statuses if status.state != "ready"]  # else the time ran out
-        if outcome.differs or bad:
+        outcome.statuses = await_all(
+            self.cluster, self.discovery, outcome.steps, self.params.wait_timeout, self.progress
+        )
+        unready = [status for status in outcome.statuses if status.state == "failed"]
+        unready = unready or [status for status in outcome.statuses if status.state != "ready"]  # else the time ran out
+        if outcome.differs or unready:
             for status in (status for status in outcome.statuses if status.trail):
                 trail = " → ".join(status.trail)
                 outcome.report.append({"label": "wait", "text": f"{status.ref}  {trail}  {status.seconds:.1f} s"})
-        for status in bad:
+        for status in unready:
             after = f"failed after {time.monotonic() - start:.1f} s"
             why = (
                 status.reason
                 if status.state == "failed"
-                else f"not ready in {self.wish.wait_timeout:g} s: {status.reason}"
+                else f"not ready in {self.params.wait_timeout:g} s: {status.reason}"
             )
             self.add_failure({
                 "kind": status.ref.kind, "namespace": status.ref.namespace, "name": status.ref.name,
                 "message": f"{status.ref} {after}: {why}", "why": status.why, "way_out": status.way_out,
-                "events": status.events, "log": status.log, "kept": self._kept(status),
+                "events": status.events, "log": status.log, "kept": self._serving_text(status),
             })  # fmt: skip
-        return not bad
+        return not unready
 
-    def _kept(self, status: Status) -> str:
+    def _serving_text(self, status: Status) -> str:
         before = self.outcome.record.last_deployed
         if not before or not status.serving:
             return ""
@@ -274,38 +246,14 @@ class Release(Run):
         if self.outcome.pruned:
             parts.append("nothing was pruned")
         if before != self.outcome.record.revision:
-            parts.append(f"rollback: {self._rollback_to(before)}")
+            parts.append(f"rollback: {_recording.rollback_command(self.params, before)}")
         return "; ".join(parts)
-
-    def _rollback_to(self, revision: int) -> str:
-        command = self.wish.rollback_command or "the release module with revision: {revision}"
-        return command.replace("{revision}", str(revision))
-
-    def _conclude(self, digest: str, changed: bool, ok: bool) -> None:
-        """Narrow the record to what there is; after a failure, to what there may be."""
-        outcome, before = self.outcome, self.outcome.record
-        remain = [one.member for one in outcome.leaving if one.action == "kept" or (not ok and one.action == "pruned")]
-        members = [*self._members(), *remain]
-        state = "deployed" if ok else "failed"
-        last = before.last_deployed
-        if not ok and outcome.wrote and last and not any(failure.get("kept") for failure in outcome.failures):
-            outcome.ways_on.append(f"Rollback: {self._rollback_to(last)}")
-        if changed:
-            outcome.record = _history.advanced(before, before.revision, state, digest, members)
-            try:
-                _history.write(self.cluster, outcome.record)
-            except ClusterError as error:
-                self.fail("Secret", record_name(before.name), error)
-                return
-        if ok:
-            note = f" ({outcome.record.note})" if outcome.record.note else ""
-            self.say("release", f"revision {before.revision} of {before.name} in {before.namespace}{note}")
 
     def _failed(self) -> bool:
         failed = [step for step in self.outcome.steps if step.error]
         for step in failed:
-            if isinstance(step.error, _lease.Lost):
-                self.fail("Lease", record_name(self.wish.name), step.error)
+            if isinstance(step.error, _lease.LeaseLost):
+                self.fail("Lease", record_name(self.params.name), step.error)
             else:
                 step.error = _immutable.explained(step) or step.error
                 self.add_failure(_plan.failure(step))

@@ -1,10 +1,12 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""An outcome as the module's result: data, diff and sentences. Pure."""
+"""The result of the module: an outcome as data, diff and sentences, and its progress as lines of a file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ..cluster._cluster import Cluster
@@ -15,14 +17,17 @@ from ._history import Member
 from ._run import Outcome
 from ._step import Step
 
-__all__ = ["changed_lines", "entries", "failure_text", "result", "unified"]
+__all__ = ["changed_lines", "entries", "failure_text", "progress_writer", "result", "unified"]
 
 
 def result(outcome: Outcome, cluster: Cluster, *, check: bool) -> dict[str, Any]:
     actions = [
-        {**_named(step), "action": "failed" if step.error else step.action, "note": step.note} for step in outcome.steps
+        {**_named(step), "action": "failed" if step.error else step.action, "note": step.remark}
+        for step in outcome.steps
     ]
-    actions += [{**one.member.as_dict(), "action": one.action, "note": ""} for one in outcome.leaving]
+    actions += [
+        {**candidate.member.as_dict(), "action": candidate.action, "note": ""} for candidate in outcome.prune_candidates
+    ]
     return {
         "changed": outcome.differs and (check or outcome.written or outcome.pruned > 0),
         "actions": actions,
@@ -40,26 +45,26 @@ def result(outcome: Outcome, cluster: Cluster, *, check: bool) -> dict[str, Any]
 
 
 def changed_lines(outcome: Outcome, *, check: bool = False) -> list[dict[str, Any]]:
-    """Per object that differs: the owned fields before and after, and the same as lines ``spec.replicas: 3 → 4``.
+    """Return for each object that differs its owned fields before and after, also as lines ``spec.replicas: 3 → 4``.
 
     Values of Secrets are keyed hashes. A new object has no fields yet; ``object`` is all of it.
     """
-    done = "will be " if check else ""
-    found: list[dict[str, Any]] = []
+    prefix = "will be " if check else ""
+    entries: list[dict[str, Any]] = []
     for step, before, after in _differing(outcome):
-        entry: dict[str, Any] = {**_named(step), "action": step.action, "note": step.note}
+        entry: dict[str, Any] = {**_named(step), "action": step.action, "note": step.remark}
         if step.action == "created":
-            note = f" ({step.note})" if step.note else ""
-            found.append({**entry, "fields": [], "lines": [f"{done}created{note}"], "object": after})
+            remark = f" ({step.remark})" if step.remark else ""
+            entries.append({**entry, "fields": [], "lines": [f"{prefix}created{remark}"], "object": after})
         else:
             fields = changes(before, after)
-            found.append({**entry, "fields": fields, "lines": [line(change) for change in fields]})
-    for one in outcome.leaving:
-        if one.action == "pruned":
-            entry = {**one.member.as_dict(), "action": "pruned", "note": ""}
+            entries.append({**entry, "fields": fields, "lines": [line(change) for change in fields]})
+    for candidate in outcome.prune_candidates:
+        if candidate.action == "pruned":
+            entry = {**candidate.member.as_dict(), "action": "pruned", "note": ""}
             since = f"left the release {'after' if check else 'with'} revision {outcome.record.revision}"
-            found.append({**entry, "fields": [], "lines": [f"{done}pruned ({since})"]})
-    return found
+            entries.append({**entry, "fields": [], "lines": [f"{prefix}pruned ({since})"]})
+    return entries
 
 
 def _named(step: Step) -> dict[str, str]:
@@ -67,7 +72,7 @@ def _named(step: Step) -> dict[str, str]:
 
 
 def _differing(outcome: Outcome) -> Iterator[tuple[Step, dict[str, Any] | None, dict[str, Any] | None]]:
-    """Each step that differs, with its owned fields before and after; values of Secrets are keyed hashes."""
+    """Yield each step that differs, with its owned fields before and after; values of Secrets are keyed hashes."""
     for step in outcome.steps:
         if step.action != "unchanged" and not step.error:
             key = outcome.record.key
@@ -75,21 +80,21 @@ def _differing(outcome: Outcome) -> Iterator[tuple[Step, dict[str, Any] | None, 
 
 
 def entries(outcome: Outcome) -> list[dict[str, Any]]:
-    """What differs as whole objects, before and after, cut down to owned fields."""
-    found = []
+    """Return each object that differs as a whole, before and after, cut down to owned fields."""
+    result = []
     for step, before, after in _differing(outcome):
         header = f"{step.ref} in {step.ref.namespace}" if step.ref.namespace else str(step.ref)
-        found.append({"header": header, "before": before, "after": after, "note": step.note})
-    for one in outcome.leaving:
-        if one.action == "pruned":
-            ref = one.member.ref
-            gone = {"kind": ref.kind, "name": ref.name}
-            found.append({"header": str(ref), "before": gone, "after": None, "note": "pruned"})
-    return found
+        result.append({"header": header, "before": before, "after": after, "note": step.remark})
+    for candidate in outcome.prune_candidates:
+        if candidate.action == "pruned":
+            ref = candidate.member.ref
+            removed = {"kind": ref.kind, "name": ref.name}
+            result.append({"header": str(ref), "before": removed, "after": None, "note": "pruned"})
+    return result
 
 
 def unified(entry: dict[str, Any]) -> dict[str, str]:
-    """One of the :func:`entries` in Ansible's ``--diff`` format."""
+    """Return one of the :func:`entries` in Ansible's ``--diff`` format."""
     before, after = (_text(entry[side]) for side in ("before", "after"))
     header = entry["header"] + (f" ({entry['note']})" if entry["note"] else "")
     return {"before_header": header, "after_header": header, "before": before, "after": after}
@@ -100,7 +105,7 @@ def _text(obj: dict[str, Any] | None) -> str:
 
 
 def failure_text(outcome: Outcome) -> str:
-    """All failures, each one sentence and, indented, why and what to try."""
+    """Return all failures, each in one sentence and, indented, why and what to try."""
     blocks = []
     for failure in outcome.failures:
         name = f"{failure['kind']}/{failure['name']}"
@@ -114,4 +119,15 @@ def failure_text(outcome: Outcome) -> str:
         rows += [f"  event    {event}" for event in (failure.get("events") or [])[-3:]]
         rows += [f"  log      {entry}" for entry in (failure.get("log") or [])[-5:]]
         blocks.append("\n".join(rows))
-    return "\n".join([*blocks, outcome.standing])
+    return "\n".join([*blocks, outcome.status])
+
+
+def progress_writer(path: str | None) -> Callable[[str, str], None]:
+    """Return a function ``(label, text)`` that appends a JSON line to a file for the action plugin, or does nothing."""
+
+    def write(label: str, text: str) -> None:
+        if path:
+            with Path(path).open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"label": label, "text": text}) + "\n")
+
+    return write

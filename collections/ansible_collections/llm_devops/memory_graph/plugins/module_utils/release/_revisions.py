@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The objects of each revision, compressed, in Secrets ``<name>-release.slot<N>`` beside the record that owns them.
 
-Slots are used again, so that their names are known beforehand and a deployer need not be allowed to touch every Secret.
+Slots are reused: their names are known beforehand, so a deployer need not be allowed to touch every Secret.
 
 They carry no ApplySet label: they are no members, and pruning must not meet them.
 """
@@ -18,50 +18,50 @@ from typing import Any
 from .._errors import ClusterError
 from ..cluster._cluster import Cluster
 from ..objects._manifest import MANAGED_BY, Object, record_name
-from ._history import Record
-from ._redacted import Kept, withheld
+from ._history import ReleaseRecord
+from ._redacted import StoredObject, to_stored
 
 PART_BYTES = 900 * 1024
 """A Secret holds 1 MiB (kubernetes/kubernetes, ``MaxSecretSize``)."""
-MOST_PARTS = 8
+MAX_PARTS = 8
 OWNER_LABEL = "memory-graph.llm-devops/revision-of"
 REVISION = "memory-graph.llm-devops/revision"
 
 
 def encoded(objects: list[Object], key: bytes) -> list[bytes]:
-    """The objects as parts that each fit a Secret; none when they need more than eight. Pure."""
-    content = json.dumps([withheld(item, key).as_dict() for item in objects], separators=(",", ":"))
+    """Return the objects as parts that each fit a Secret; none when they need more than eight. Pure."""
+    content = json.dumps([to_stored(item, key).as_dict() for item in objects], separators=(",", ":"))
     packed = zlib.compress(content.encode())
     parts = [packed[start : start + PART_BYTES] for start in range(0, len(packed), PART_BYTES)]
-    return parts if len(parts) <= MOST_PARTS else []
+    return parts if len(parts) <= MAX_PARTS else []
 
 
-def decoded(parts: list[bytes]) -> list[Kept]:
-    """Inverse of :func:`encoded`. Pure.
+def decoded(parts: list[bytes]) -> list[StoredObject]:
+    """Return the objects in parts: the inverse of :func:`encoded`. Pure.
 
     :raises ValueError: (and zlib.error, KeyError) when the parts are damaged.
     """
     items = json.loads(zlib.decompress(b"".join(parts)))
-    return [Kept(item["manifest"], item.get("hashes")) for item in items]
+    return [StoredObject(item["manifest"], item.get("hashes")) for item in items]
 
 
 def secret_name(release: str, slot: int, part: int) -> str:
-    """``demo-release.slot3``, and ``demo-release.slot3.2`` for a second part."""
+    """Return ``demo-release.slot3``, and ``demo-release.slot3.2`` for a second part."""
     return f"{record_name(release)}.slot{slot}" + (f".{part}" if part > 1 else "")
 
 
 def secret_names(release: str, objects: list[Object], limit: int) -> list[str]:
-    """All names in which revisions like this one are kept. Pure."""
+    """Return the names of all Secrets that store revisions like this one. Pure."""
     parts = max(len(encoded(objects, bytes(32))), 1)
     return [secret_name(release, slot, part) for slot in range(1, limit + 2) for part in range(1, parts + 1)]
 
 
-def _path(record: Record, entry: dict[str, Any], part: int) -> str:
+def _path(record: ReleaseRecord, entry: dict[str, Any], part: int) -> str:
     name = secret_name(record.name, int(entry["slot"]), part)
     return f"/api/v1/namespaces/{record.namespace}/secrets/{name}"
 
 
-def keep(cluster: Cluster, record: Record, owner_uid: str, parts: list[bytes]) -> None:
+def store(cluster: Cluster, record: ReleaseRecord, owner_uid: str, parts: list[bytes]) -> None:
     """Write the parts of the record's current revision.
 
     :raises ClusterError: when one could not be written; the revision is then not one to go back to.
@@ -71,7 +71,7 @@ def keep(cluster: Cluster, record: Record, owner_uid: str, parts: list[bytes]) -
         cluster.apply(path, _manifest(record, owner_uid, number, content), force=True)
 
 
-def _manifest(record: Record, owner_uid: str, part: int, content: bytes) -> Object:
+def _manifest(record: ReleaseRecord, owner_uid: str, part: int, content: bytes) -> Object:
     owner = {"apiVersion": "v1", "kind": "Secret", "name": record_name(record.name), "uid": owner_uid}
     return {
         "apiVersion": "v1",
@@ -88,17 +88,17 @@ def _manifest(record: Record, owner_uid: str, part: int, content: bytes) -> Obje
     }
 
 
-def read(cluster: Cluster, record: Record, entry: dict[str, Any]) -> list[Kept] | None:
-    """The objects of a remembered revision, None when they are not there.
+def read(cluster: Cluster, record: ReleaseRecord, entry: dict[str, Any]) -> list[StoredObject] | None:
+    """Return the objects of a remembered revision, None when they are not stored.
 
     :raises ClusterError: when they are damaged.
     """
     revision = int(entry["revision"])
-    found = [cluster.find(_path(record, entry, part)) for part in range(1, int(entry["parts"]) + 1)]
-    if not found or any(item is None or _revision_in(item) != revision for item in found):
+    secrets = [cluster.find(_path(record, entry, part)) for part in range(1, int(entry["parts"]) + 1)]
+    if not secrets or any(item is None or _revision_in(item) != revision for item in secrets):
         return None
     try:
-        return decoded([base64.b64decode(item["data"]["objects"]) for item in found if item])
+        return decoded([base64.b64decode(item["data"]["objects"]) for item in secrets if item])
     except (KeyError, TypeError, ValueError, binascii.Error, zlib.error) as error:
         name = secret_name(record.name, int(entry["slot"]), 1)
         raise ClusterError(
@@ -108,18 +108,18 @@ def read(cluster: Cluster, record: Record, entry: dict[str, Any]) -> list[Kept] 
 
 
 def _revision_in(secret: Object) -> int:
-    """Whose objects are in the slot now: the run that took it may have been cut off before it wrote."""
+    """Return the revision whose objects are in the slot: the run that reused it may have ended before it wrote."""
     return int((secret["metadata"].get("annotations") or {}).get(REVISION, 0))
 
 
-def forget(cluster: Cluster, record: Record, entries: list[dict[str, Any]]) -> None:
-    """Delete the kept objects of these revisions."""
+def forget(cluster: Cluster, record: ReleaseRecord, entries: list[dict[str, Any]]) -> None:
+    """Delete the stored objects of these revisions."""
     for entry in entries:
         for part in range(1, int(entry["parts"]) + 1):
             cluster.delete(_path(record, entry, part))
 
 
-def dropped(before: Record, after: Record) -> list[dict[str, Any]]:
-    """Revisions the new record remembers no more. Pure."""
-    known = {item["revision"] for item in after.revisions}
-    return [item for item in before.revisions if item["revision"] not in known]
+def dropped(before: ReleaseRecord, after: ReleaseRecord) -> list[dict[str, Any]]:
+    """Return the revisions that the new record does not remember. Pure."""
+    remembered = {item["revision"] for item in after.revisions}
+    return [item for item in before.revisions if item["revision"] not in remembered]

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""One run over a release: what is wanted, what came of it, and what every run needs. Knows nothing of Ansible."""
+"""One run over a release: its parameters, its outcome, and what every run needs. Knows nothing of Ansible."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Progress = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What the caller wants; the meaning of each field is in the documentation of the ``release`` module."""
+class ReleaseParams:
+    """The parameters of a run; each field is explained in the documentation of the ``release`` module."""
 
     name: str
     namespace: str
@@ -42,18 +42,18 @@ class Wish:
 
 @dataclass
 class Outcome:
-    """What happened, also when it went wrong half way."""
+    """The outcome of a run, also of one that failed half way."""
 
-    record: _history.Record
+    record: _history.ReleaseRecord
     steps: list[Step] = field(default_factory=list)
-    leaving: list[_prune.Leaving] = field(default_factory=list)
+    prune_candidates: list[_prune.PruneCandidate] = field(default_factory=list)
     statuses: list[Status] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     report: list[dict[str, str]] = field(default_factory=list)
     wrote: int = 0
     deleted: int = 0
-    ways_on: list[str] = field(default_factory=list)
+    next_steps: list[str] = field(default_factory=list)
 
     @property
     def written(self) -> bool:
@@ -62,7 +62,7 @@ class Outcome:
     @property
     def differs(self) -> bool:
         return any(step.action != "unchanged" for step in self.steps) or any(
-            one.action == "pruned" for one in self.leaving
+            candidate.action == "pruned" for candidate in self.prune_candidates
         )
 
     def count(self, action: str) -> int:
@@ -70,31 +70,33 @@ class Outcome:
 
     @property
     def pruned(self) -> int:
-        return sum(one.action == "pruned" for one in self.leaving)
+        return sum(candidate.action == "pruned" for candidate in self.prune_candidates)
 
     @property
-    def standing(self) -> str:
-        """After a failure: what was written and what was not, and how to go on."""
+    def status(self) -> str:
+        """Say after a failure what was written and what was not, and how to go on."""
         todo = sum(step.action != "unchanged" or bool(step.error) for step in self.steps)
         done = f"{self.wrote} of {todo} objects that differ were written" if self.wrote else "Nothing was written"
         if self.deleted:
-            return ". ".join([f"{done}, and what left the release was deleted", *self.ways_on]) + "."
-        return ". ".join([f"{done}, nothing was pruned" if self.wrote and self.pruned else done, *self.ways_on]) + "."
+            return ". ".join([f"{done}, and what left the release was deleted", *self.next_steps]) + "."
+        return (
+            ". ".join([f"{done}, nothing was pruned" if self.wrote and self.pruned else done, *self.next_steps]) + "."
+        )
 
 
 class Run:
     """The connection, the lock and the outcome of one run over one release."""
 
-    def __init__(self, cluster: Cluster, wish: Wish, progress: Progress) -> None:
-        _manifest_checks.release_name(wish.name)
-        _manifest_checks.namespace_name(wish.namespace, f"release {wish.name}")
-        self.cluster, self.wish = cluster, wish
+    def __init__(self, cluster: Cluster, params: ReleaseParams, progress: Progress) -> None:
+        _manifest_checks.release_name(params.name)
+        _manifest_checks.namespace_name(params.namespace, f"release {params.name}")
+        self.cluster, self.params = cluster, params
         self._hide = cluster.secret_values.hide
         self.progress: Progress = lambda label, text: progress(label, self._hide(text))
-        cluster.secret_values.name(wish.name, wish.namespace)
+        cluster.secret_values.name(params.name, params.namespace)
         self.discovery = Discovery(cluster)
-        self.outcome = Outcome(_history.Record(wish.name, wish.namespace))
-        self.lease = _lease.Lease(cluster, wish.name, wish.namespace, self.say)
+        self.outcome = Outcome(_history.ReleaseRecord(params.name, params.namespace))
+        self.lease = _lease.Lease(cluster, params.name, params.namespace, self.say)
 
     def say(self, label: str, text: str) -> None:
         self.outcome.report.append({"label": label, "text": self._hide(text)})
@@ -109,13 +111,13 @@ class Run:
             self.outcome.timings[name] = round(time.monotonic() - start, 3)
 
     def fail(self, kind: str, name: str, error: ClusterError) -> None:
-        """An error that is of no single object."""
+        """Add a failure that is of no single object."""
         if not any(failure["message"] == error.message for failure in self.outcome.failures):
-            self.add_failure({"kind": kind, "namespace": self.wish.namespace, "name": name,
+            self.add_failure({"kind": kind, "namespace": self.params.namespace, "name": name,
                               "message": error.message, "way_out": error.way_out})  # fmt: skip
 
     def add_failure(self, failure: dict[str, Any]) -> None:
-        """Note what went wrong; words of others in it, such as a pod's log, quote no Secret."""
+        """Add a failure; foreign texts in it, such as a pod's log, quote no Secret."""
         names = ("kind", "namespace", "name")
         self.outcome.failures.append({
             key: item if key in names else self.cluster.secret_values.hidden(item) for key, item in failure.items()

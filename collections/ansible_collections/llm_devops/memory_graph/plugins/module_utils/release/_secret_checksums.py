@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A checksum of Secrets in the template of the pods that read them once, so that a changed one rolls the pods.
 
-A workload names such Secrets in its annotation ``ROLL_ON``. Of each, what its pods read counts and nothing else. The
-checksum is an HMAC under the key of the release's record, which is a Secret of the cluster: the same for every run on
-every machine, and of no use to guess a value with.
+A workload names such Secrets in its annotation ``ROLL_ON``. Only the keys that its pods read count. The checksum is an
+HMAC under the key of the release's record, which is a Secret of the cluster: the same for every run on every machine,
+and of no use to guess a value with.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from ..objects._references import secrets_of
 
 ROLL_ON = "memory-graph.llm-devops/roll-on-secrets"
 CHECKSUM = "checksum/secrets"
-FORBIDDEN = 403
+HTTP_FORBIDDEN = 403
 PLURALS = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
 
 
 class SecretChecksums:
-    """Sets the checksums in the objects of one release. digest: an HMAC under its key."""
+    """The checksums in the objects of one release. ``digest`` is an HMAC under its key."""
 
     def __init__(self, cluster: Cluster, objects: Iterable[Object], digest: Callable[[bytes], str]) -> None:
         self._cluster, self._objects, self._digest = cluster, list(objects), digest
         self._live: dict[tuple[str, str], Mapping[str, str] | None] = {}
 
     def set(self) -> list[str]:
-        """Sets them in place; a sentence for each Secret that may not be read.
+        """Set them in place, and return a sentence for each Secret that may not be read.
 
-        :raises ClusterError: when the cluster cannot be asked.
+        :raises ClusterError: when the cluster cannot be read.
         """
         notes: dict[str, None] = {}
         for item in self._objects:
@@ -58,19 +58,21 @@ class SecretChecksums:
                 f"Secret {name} in {namespace} may not be read, so {item['kind']}/{item['metadata']['name']} is not"
                 " rolled when it changes: grant get on it, or restart the pods by hand"
             )
-        value = self._standing(item) if refused else self._digest(serialized(content)) if any(content.values()) else ""
+        value = (
+            self._live_checksum(item) if refused else self._digest(serialized(content)) if any(content.values()) else ""
+        )
         if value:
             template.setdefault("metadata", {}).setdefault("annotations", {})[CHECKSUM] = value
 
     def _data(self, namespace: str, name: str) -> Mapping[str, str] | None:
-        """What a Secret holds, in base64; of one that is not there, nothing; None: it may not be read."""
+        """Return the data of a Secret in base64, empty where it does not exist, None where it may not be read."""
         key = (namespace, name)
         if key not in self._live:
-            self._live[key] = self._brought(*key) or self._read(*key)
+            self._live[key] = self._released_data(*key) or self._read(*key)
         return self._live[key]
 
-    def _brought(self, namespace: str, name: str) -> Mapping[str, str]:
-        """That of the release's own objects, which may not have been written yet."""
+    def _released_data(self, namespace: str, name: str) -> Mapping[str, str]:
+        """Return the data of a Secret among the release's own objects, which may not have been written yet."""
         for item in self._objects:
             metadata = item["metadata"]
             if (item["kind"], metadata.get("namespace"), metadata["name"]) == ("Secret", namespace, name):
@@ -81,13 +83,13 @@ class SecretChecksums:
         try:
             live = self._cluster.find(f"/api/v1/namespaces/{namespace}/secrets/{name}")
         except ApiError as error:
-            if error.status != FORBIDDEN:
+            if error.status != HTTP_FORBIDDEN:
                 raise
             return None
         return (live or {}).get("data") or {}
 
-    def _standing(self, item: Object) -> str:
-        """The checksum of those that were allowed to read, so that the pods are not rolled for who deploys."""
+    def _live_checksum(self, item: Object) -> str:
+        """Return the checksum of the live template: who may read the Secret must not decide whether pods are rolled."""
         metadata = item["metadata"]
         path = f"/apis/apps/v1/namespaces/{metadata['namespace']}/{PLURALS[item['kind']]}/{metadata['name']}"
         live: dict[str, Any] = self._cluster.find(path) or {}

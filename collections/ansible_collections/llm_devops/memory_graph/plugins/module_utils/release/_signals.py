@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""A run that is told to stop gives its lock back; what it leaves is a state the next run continues from."""
+"""Signals that stop a run: it releases its lock, and leaves a state from which the next run continues."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(KeyboardInterrupt):
-    """The process was asked to end. No error of a cluster: nobody below may catch it and go on."""
+    """A signal to end the process. No error of a cluster: nobody below may catch it and go on."""
 
 
 def _raise(number: int, _frame: FrameType | None) -> NoReturn:
@@ -25,7 +25,7 @@ def _raise(number: int, _frame: FrameType | None) -> NoReturn:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within the block SIGINT, SIGTERM and SIGHUP raise :class:`Interrupted`, once. Main thread only."""
+    """Raise :class:`Interrupted` within the block on SIGINT, SIGTERM and SIGHUP, once. Main thread only."""
     before = {number: signal.signal(number, _raise) for number in SIGNALS}
     try:
         yield

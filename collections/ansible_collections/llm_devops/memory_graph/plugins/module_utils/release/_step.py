@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""One object on its way from a manifest to the cluster."""
+"""A step of a release: one object, from its manifest to the cluster."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ..cluster._discovery import Resource
 from ..objects import _fields
 from ..objects._diff import changes
 from ..objects._manifest import Object, Ref, serialized
-from ._history import Record
+from ._history import ReleaseRecord
 
 
 @dataclass
 class Step:
-    """One object on its way. ``action``: created, configured, unchanged; ``after`` is the API server's answer.
+    """One object of a release. ``action``: created, configured, unchanged; ``after`` is the API server's answer.
 
-    ``assumed`` is one that was not asked about, because an equivalent one was. ``inherits`` are fields that come to us
-    from a tool that applied the object before, ``unowned`` defaults of the server that have to go (:mod:`_ownership`).
+    ``assumed``: it got no dry run, because an equivalent one did. ``inherits`` are fields that come to us from a tool
+    that applied the object before, ``unowned`` defaults of the server that have to go (:mod:`_ownership`).
     """
 
     manifest: Object
@@ -30,7 +30,7 @@ class Step:
     live: Object | None = None
     after: Object | None = None
     action: str = "created"
-    note: str = ""
+    remark: str = ""
     error: ClusterError | None = None
     visible_before: Object | None = None
     visible_after: Object | None = None
@@ -40,8 +40,8 @@ class Step:
 
     @property
     def due(self) -> bool:
-        """Whether it is to be sent: it differs, or whether it does could not be asked."""
-        return self.action != "unchanged" or bool(self.note)
+        """Whether it is to be sent: it differs, or could not be compared."""
+        return self.action != "unchanged" or bool(self.remark)
 
     @property
     def path(self) -> str:
@@ -49,14 +49,14 @@ class Step:
             raise unknown_kind(self)
         return self.resource.path(self.ref.namespace, self.ref.name)
 
-    def stamp(self, record: Record) -> str:
-        """What the next plan recognises: a digest of what was sent and of what we own in the answer."""
+    def stamp(self, record: ReleaseRecord) -> str:
+        """Return a digest of the manifest and of our fields in the answer, which the next plan recognises."""
         if self.after is None or self.error:
             return ""
         return stamp(record, self.manifest, self.after)
 
     def compare(self) -> None:
-        """Judge ``live`` against ``after`` by the fields we own in either."""
+        """Set the action by comparing ``live`` with ``after`` in the fields that we own in either."""
         fields = _fields.union(_fields.owned(self.live, FIELD_MANAGER), _fields.owned(self.after, FIELD_MANAGER))
         for more in (self.inherits, self.unowned):
             fields = _fields.union(fields, more) if fields else more
@@ -68,8 +68,8 @@ class Step:
         self.action = "configured" if changes(self.visible_before, self.visible_after) else "unchanged"
 
 
-def stamp(record: Record, manifest: Object, live: Object) -> str:
-    """Keyed digest of a manifest and of the fields we own in ``live``, with their values."""
+def stamp(record: ReleaseRecord, manifest: Object, live: Object) -> str:
+    """Return a keyed digest of a manifest and of the fields we own in ``live``, with their values."""
     return record.digest_of(serialized([manifest, _fields.visible(live, _fields.owned(live, FIELD_MANAGER))]))
 
 

@@ -23,7 +23,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors im
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster import _retry
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import Cluster, connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import access
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, ReleaseParams
 
 SETTLED_SECONDS = 150
 
@@ -141,7 +141,7 @@ def test_the_api_server_restarts_while_objects_are_written(place, control_plane,
     monkeypatch.setattr(_retry, "MIN_REPORTED_WAIT_S", 0.5)  # a quick machine has it back before anybody would mind
     objects = [place.namespace, *(place.config(f"settings-{number}") for number in range(100))]
     cluster = Disturbed(control_plane.restart_api_server)
-    outcome = Release(cluster, Wish("demo", place.name, objects), lambda *_line: None).present()
+    outcome = Release(cluster, ReleaseParams("demo", place.name, objects), lambda *_line: None).present()
     assert not outcome.failures
     assert waited(cluster), cluster.warnings
     control_plane.await_settled()
@@ -166,7 +166,7 @@ def test_the_api_server_restarts_while_a_deployment_is_waited_for(place, control
             restarted.append(control_plane.restart_api_server())
 
     cluster = connect({})
-    wish = Wish("demo", place.name, [place.namespace, deployment], wait_timeout=240)
+    wish = ReleaseParams("demo", place.name, [place.namespace, deployment], wait_timeout=240)
     outcome = Release(cluster, wish, once).present()
     assert restarted
     assert not outcome.failures

@@ -19,7 +19,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._
     Plan,
     Setting,
     Topic,
-    Wish,
+    TopicSpec,
     absent,
     present,
     same,
@@ -42,7 +42,7 @@ LIVE = Topic(
 
 
 def planned(live=LIVE, **wish):
-    return present(Wish("events", **wish), live)
+    return present(TopicSpec("events", **wish), live)
 
 
 def test_what_is_as_it_should_be_is_left_alone():
@@ -174,7 +174,7 @@ def told(plan, wish, *, check):
 
 @pytest.mark.parametrize("check", [False, True])
 def test_check_mode_asks_the_broker_to_validate(check):
-    wish = Wish("events", 4, None, {"retention.ms": "1", "cleanup.policy": None})
+    wish = TopicSpec("events", 4, None, {"retention.ms": "1", "cleanup.policy": None})
     settings = {"num_partitions": 4, "configs": {"retention.ms": "1"}}
     assert told(present(wish, None), wish, check=check) == [("create", {"events": settings}, check)]
     plan = Plan(partitions=24, configs={"retention.ms": None})
@@ -183,7 +183,7 @@ def test_check_mode_asks_the_broker_to_validate(check):
 
 
 def test_check_mode_deletes_nothing():
-    wish = Wish("events")
+    wish = TopicSpec("events")
     assert told(Plan(delete=True), wish, check=True) == []
     assert told(Plan(delete=True), wish, check=False) == [("delete", ["events"])]
 
@@ -191,7 +191,7 @@ def test_check_mode_deletes_nothing():
 def test_a_setting_that_the_broker_refuses_is_an_error():
     errors = pytest.importorskip("kafka.errors")
     with pytest.raises(errors.BrokerResponseError, match="Invalid value"):
-        Topics(Client("Invalid value"), 1000).carry_out(Wish("x"), Plan(configs={"a": "b"}), check=False)
+        Topics(Client("Invalid value"), 1000).carry_out(TopicSpec("x"), Plan(configs={"a": "b"}), check=False)
 
 
 def test_a_password_is_in_no_sentence():
@@ -217,7 +217,7 @@ def test_a_ca_that_is_none_is_said():
 
 
 def test_a_topic_is_told_once_a_broker_has_heard_of_its_change():
-    wish = Wish("events", 12, configs={"retention.ms": None})
+    wish = TopicSpec("events", 12, configs={"retention.ms": None})
     after = Topic(12, 3, {"retention.ms": Setting("604800000", type="LONG")})
     answers = iter([LIVE, LIVE, after])
     assert shown(lambda: next(answers), partial(present, wish), 60, 0) == (after, Plan())
@@ -229,6 +229,6 @@ def test_a_deleted_topic_is_gone_once_a_broker_has_heard_of_it():
 
 
 def test_what_brokers_do_not_show_in_time_is_told_as_missing():
-    live, rest = shown(lambda: LIVE, partial(present, Wish("events", configs={"retention.ms": "1"})), 0, 0)
+    live, rest = shown(lambda: LIVE, partial(present, TopicSpec("events", configs={"retention.ms": "1"})), 0, 0)
     assert live is LIVE
     assert rest.configs == {"retention.ms": "1"}

@@ -231,7 +231,7 @@ def test_limits_and_quotas_that_say_nothing(spec):
 
 def record_of(*members):
     """A release's record with these members."""
-    record = _history.Record("demo", "home", 1, "deployed", members=members)
+    record = _history.ReleaseRecord("demo", "home", 1, "deployed", members=members)
     return {_history.path("demo", "home"): _history.manifest(record)}
 
 

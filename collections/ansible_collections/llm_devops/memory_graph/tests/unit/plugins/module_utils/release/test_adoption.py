@@ -35,7 +35,7 @@ def told(obj, *entries, ours=None, labels=None, annotations=None, error=None):
     live = {**obj, "metadata": {**metadata, "managedFields": list(entries)}}
     own = {**entry(FIELD_MANAGER, ours or {}), "operation": "Apply"}
     after = {**obj, "metadata": {**metadata, "managedFields": [*entries, own]}}
-    return _adoption.note(Step(after, ref(after), live=live, after=after, error=error), OURS)
+    return _adoption.adoption_note(Step(after, ref(after), live=live, after=after, error=error), OURS)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils import _an
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError, ManifestError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import prepared
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _result
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, ReleaseParams
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.api_server import ApiServer, quoting
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.examples import examples
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.json_shapes import (
@@ -36,7 +36,9 @@ def released(server, objects, **wish):
     told = []
     try:
         release = Release(
-            server, Wish("demo", "home", objects, wait=False, parallelism=1, **wish), lambda *line: told.append(line)
+            server,
+            ReleaseParams("demo", "home", objects, wait=False, parallelism=1, **wish),
+            lambda *line: told.append(line),
         )
         outcome = release.present()
     except ClusterError as error:

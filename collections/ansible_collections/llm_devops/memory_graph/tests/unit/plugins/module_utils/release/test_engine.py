@@ -177,7 +177,7 @@ refs = st.builds(_manifest.Ref, st.just(""), st.sampled_from(["ConfigMap", "Secr
 @given(st.lists(refs), st.lists(refs))
 def test_prune_takes_only_members_that_left(before, now):
     members = [_history.Member("v1", item) for item in before]
-    left = {item.ref for item in _prune.left(members, now)}
+    left = {item.ref for item in _prune.removed_members(members, now)}
     assert left == set(before) - set(now)
 
 
@@ -210,7 +210,7 @@ def test_prune_leaves_what_a_controller_owns():
 
 
 def test_history_reads_what_it_wrote_and_stays_bounded():
-    record = _history.Record("demo", "ns")
+    record = _history.ReleaseRecord("demo", "ns")
     members = [_history.Member("apps/v1", _manifest.Ref("apps", "Deployment", "ns", "d"))]
     for revision in range(1, 40):
         record = _history.advanced(record, revision, "deployed", "digest", members)
@@ -221,11 +221,11 @@ def test_history_reads_what_it_wrote_and_stays_bounded():
 
 
 def test_history_refuses_another_tools_record_and_says_when_one_is_damaged():
-    secret = _history.manifest(_history.Record("demo", "ns"))
+    secret = _history.manifest(_history.ReleaseRecord("demo", "ns"))
     secret["metadata"]["annotations"][_history.TOOLING_ANNOTATION] = "kubectl/v1.34"
     with pytest.raises(ClusterError, match="belongs to other tooling"):
         _history.parsed(secret, "demo", "ns")
-    secret = _history.manifest(_history.Record("demo", "ns"))
+    secret = _history.manifest(_history.ReleaseRecord("demo", "ns"))
     secret["data"]["release.json"] = "!"
     with pytest.raises(ClusterError, match="is damaged"):
         _history.parsed(secret, "demo", "ns")

@@ -136,9 +136,9 @@ def test_a_few_equal_objects_are_asked_about():
         new = [(ref(one), one, MAPS) for one in (config_map(f"a{number}") for number in range(count))]
         return _sampling.equivalents(new)
 
-    assert grouped(_sampling.MIN_SPARED) == {}
-    ((group,),) = grouped(_sampling.MIN_SPARED + 1).values()
-    assert len(group) == _sampling.MIN_SPARED + 1
+    assert grouped(_sampling.MIN_SAVED_DRY_RUNS) == {}
+    ((group,),) = grouped(_sampling.MIN_SAVED_DRY_RUNS + 1).values()
+    assert len(group) == _sampling.MIN_SAVED_DRY_RUNS + 1
 
 
 def rule(groups, resources, operations=("CREATE", "UPDATE")):
@@ -158,4 +158,4 @@ def rule(groups, resources, operations=("CREATE", "UPDATE")):
     ],
 )
 def test_a_kind_that_admission_looks_at(given, looks):
-    assert _sampling.looked_at([given], MAPS) is looks
+    assert _sampling.has_admission([given], MAPS) is looks

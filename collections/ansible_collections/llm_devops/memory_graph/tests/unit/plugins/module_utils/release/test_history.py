@@ -36,7 +36,7 @@ names = st.text("abcdefgh", min_size=1, max_size=6)
 
 
 def record(*states):
-    made = _history.Record("demo", "ns")
+    made = _history.ReleaseRecord("demo", "ns")
     for number, state in enumerate(states, start=1):
         made = _history.advanced(made, number, state, "digest", [], parts=1, limit=3)
     return made
@@ -87,11 +87,13 @@ def test_a_slot_taken_by_another_revision_is_none_of_this_one():
 
 
 def test_a_revision_that_goes_on_keeps_who_began_it():
-    begun = _history.advanced(record("deployed"), 2, "pending", "new", [], who="alice", note="rollback to 1", parts=2)
+    begun = _history.advanced(
+        record("deployed"), 2, "pending", "new", [], deployed_by="alice", description="rollback to 1", parts=2
+    )
     done = _history.advanced(begun, 2, "deployed", "new", [])
-    assert (done.who, done.note, done.parts, done.state) == ("alice", "rollback to 1", 2, "deployed")
+    assert (done.deployed_by, done.description, done.parts, done.state) == ("alice", "rollback to 1", 2, "deployed")
     read = _history.parsed(_history.manifest(done), "demo", "ns")
-    assert (read.who, read.note, read.parts) == ("alice", "rollback to 1", 2)
+    assert (read.deployed_by, read.description, read.parts) == ("alice", "rollback to 1", 2)
     assert read.history[0]["parts"] == 1
 
 
@@ -121,7 +123,7 @@ def test_what_is_kept_is_read_back(contents):
         for number, data in enumerate(contents)
     ]
     kept = _revisions.decoded(_revisions.encoded(objects, KEY))
-    assert [_redacted.restored(item, None, KEY).manifest for item in kept] == objects
+    assert [_redacted.restore(item, None, KEY).manifest for item in kept] == objects
 
 
 def test_a_thousand_objects_fit_one_secret():
@@ -139,20 +141,20 @@ def test_a_thousand_objects_fit_one_secret():
 
 
 def test_what_eight_secrets_cannot_hold_is_not_kept():
-    noise = os.urandom(_revisions.PART_BYTES * (_revisions.MOST_PARTS + 1))
+    noise = os.urandom(_revisions.PART_BYTES * (_revisions.MAX_PARTS + 1))
     data = {"noise": base64.b64encode(noise).decode()}
     objects = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": data}]
     assert _revisions.encoded(objects, KEY) == []
 
 
 def test_a_secret_comes_back_with_its_live_values_and_without_those_of_others():
-    kept = _redacted.withheld(secret({"a": "1", "b": "2", "gone": "3"}), KEY)
+    kept = _redacted.to_stored(secret({"a": "1", "b": "2", "gone": "3"}), KEY)
     live = secret({"a": "1", "b": "changed", "ours": "4", "theirs": "5"})
     entry = {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:data": {"f:a": {}, "f:ours": {}}}}
     live["metadata"]["managedFields"] = [entry]
-    again = _redacted.restored(kept, live, KEY)
+    again = _redacted.restore(kept, live, KEY)
     assert again.manifest["data"] == {name: live["data"][name] for name in ("a", "b", "ours")}
-    assert (again.missing, again.moved) == (["gone"], ["b", "ours"])
+    assert (again.missing, again.changed) == (["gone"], ["b", "ours"])
 
 
 def test_a_value_is_told_by_its_content_and_not_by_its_base64():
@@ -161,10 +163,10 @@ def test_a_value_is_told_by_its_content_and_not_by_its_base64():
 
 
 def test_the_revision_before_is_the_last_that_was_deployed():
-    assert _rollback.chosen(record("deployed", "failed", "failed"), _rollback.PREVIOUS)["revision"] == 1
-    assert _rollback.chosen(record("deployed", "deployed"), _rollback.PREVIOUS)["revision"] == 1
+    assert _rollback.select_entry(record("deployed", "failed", "failed"), _rollback.PREVIOUS)["revision"] == 1
+    assert _rollback.select_entry(record("deployed", "deployed"), _rollback.PREVIOUS)["revision"] == 1
     with pytest.raises(ClusterError, match="no revision before 2 of demo was deployed"):
-        _rollback.chosen(record("failed", "failed"), _rollback.PREVIOUS)
+        _rollback.select_entry(record("failed", "failed"), _rollback.PREVIOUS)
 
 
 def lease(renewed, duration=20, holder="bob"):
@@ -222,7 +224,7 @@ def test_drift_names_the_last_writer():
     earlier = {**live["metadata"]["managedFields"][0], "manager": "helm", "time": "2025-01-01T08:00:00Z"}
     live["metadata"]["managedFields"].append(earlier)
     [found] = _drift.compared(ref(live), live, after, KEY)
-    assert (found.what, found.expected, found.live, found.manager) == ("changed", "1", "2", "kubectl-edit")
+    assert (found.difference, found.expected, found.live, found.manager) == ("changed", "1", "2", "kubectl-edit")
     assert found.text(dt.datetime(2026, 1, 1, 10, tzinfo=dt.UTC)) == (
         "ConfigMap/c  data.a: 1, live 2 — changed by kubectl-edit 2 h ago"
     )
@@ -283,9 +285,9 @@ def test_a_failure_says_what_was_written():
     outcome = Outcome(record("deployed"))
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
     outcome.steps = [Step(manifest, ref(manifest)), Step(manifest, ref(manifest), action="unchanged")]
-    assert outcome.standing == "Nothing was written."
+    assert outcome.status == "Nothing was written."
     outcome.wrote = 1
-    assert outcome.standing == "1 of 1 objects that differ were written."
+    assert outcome.status == "1 of 1 objects that differ were written."
 
 
 def interrupted_twice():

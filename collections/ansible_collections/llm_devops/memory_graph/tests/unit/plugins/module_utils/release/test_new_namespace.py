@@ -10,7 +10,7 @@ import json
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _new_namespace
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, Wish
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, ReleaseParams
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.api_server import ApiServer
 
 NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "new"}}
@@ -21,7 +21,7 @@ def thing(kind, name="x", **content):
 
 
 def released(server, *objects, check=True):
-    wish = Wish("demo", "new", [NAMESPACE, *objects], check=check, wait=False, parallelism=1)
+    wish = ReleaseParams("demo", "new", [NAMESPACE, *objects], check=check, wait=False, parallelism=1)
     return Release(server, wish, lambda *_line: None).present()
 
 
@@ -58,7 +58,7 @@ def test_of_a_secret_another_namespace_sees_keys_and_sizes_and_of_a_pod_nothing(
         "password": 7, "empty": 0, "long": 1000,
     }  # fmt: skip
     assert json.loads(base64.b64decode(secret["data"]["password"])) == {}
-    assert [step.note for step in outcome.steps] == ["", "", "not validated: namespace new does not exist yet"]
+    assert [step.remark for step in outcome.steps] == ["", "", "not validated: namespace new does not exist yet"]
 
 
 def test_an_object_of_that_name_in_the_other_namespace_says_nothing_of_ours():
@@ -119,4 +119,4 @@ VALUE = {"reason": "FieldValueInvalid", "field": "spec.replicas", "message": "no
     ],
 )
 def test_only_what_is_said_of_fields_counts(error, counts):
-    assert _new_namespace.about_content(error) is counts
+    assert _new_namespace.is_about_content(error) is counts

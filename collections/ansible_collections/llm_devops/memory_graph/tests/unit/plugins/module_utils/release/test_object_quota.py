@@ -9,10 +9,10 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors im
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Resource
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import Ref
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _object_quota
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._history import Record
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._history import ReleaseRecord
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._step import Step
 
-NEW, OLD = Record("demo", "home"), Record("demo", "home", 3, "deployed")
+NEW, OLD = ReleaseRecord("demo", "home"), ReleaseRecord("demo", "home", 3, "deployed")
 
 
 class Cluster:

@@ -11,11 +11,11 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._d
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects import _applyset_parent
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import PART_OF, Ref
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _applyset, _prune
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._history import Member, Record
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._history import Member, ReleaseRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
-RECORD = Record("demo", "home")
+RECORD = ReleaseRecord("demo", "home")
 PLURALS = {"ConfigMap": "configmaps", "Secret": "secrets", "Service": "services", "Namespace": "namespaces",
            "Deployment": "deployments"}  # fmt: skip
 VERBS = ["get", "list", "watch", "create", "patch", "delete"]
@@ -106,10 +106,10 @@ def test_prune_deletes_only_what_is_ours_and_left(objects, staying, delete_data,
     refs = [_prune.ref(item) for item in objects]
     known = tuple(Member(item["apiVersion"], _prune.ref(item)) for item in objects) if recorded else ()
     hints = _applyset_parent.Hints(kinds=("ConfigMap", "Deployment.apps", "Secret", "Service"), namespaces=("away",))
-    record = Record("demo", "home", members=known, hints=hints)
+    record = ReleaseRecord("demo", "home", members=known, hints=hints)
     members = _prune.members(cluster, Discovery(cluster), record, (), seen=(), parallelism=1)
-    left = _prune.left(members, [one for one in refs if one.name in staying])
-    found = _prune.leaving(cluster, Discovery(cluster), left, RECORD.id, delete_data=delete_data, parallelism=1)
+    left = _prune.removed_members(members, [one for one in refs if one.name in staying])
+    found = _prune.find_candidates(cluster, Discovery(cluster), left, RECORD.id, delete_data=delete_data, parallelism=1)
     _prune.delete(cluster, Discovery(cluster), found, parallelism=1)
     gone = {path for path, _uid, _dry_run in cluster.deleted}
     for item in objects:
@@ -173,8 +173,8 @@ def test_namespace_that_goes_takes_what_is_in_it_and_maybe_the_right_to_look():
     cluster = Gone([])
     namespace, secret = Ref("", "Namespace", "", "home"), Ref("", "Secret", "home", "a")
     items = [
-        _prune.Leaving(Member("v1", namespace), "pruned", "/api/v1/namespaces/home", "1", 0),
-        _prune.Leaving(Member("v1", secret), "pruned", "/api/v1/namespaces/home/secrets/a", "2", 1),
+        _prune.PruneCandidate(Member("v1", namespace), "pruned", "/api/v1/namespaces/home", "1", 0),
+        _prune.PruneCandidate(Member("v1", secret), "pruned", "/api/v1/namespaces/home/secrets/a", "2", 1),
     ]
     assert _prune.await_gone(cluster, items, 30) == []
     assert cluster.lists == ["/api/v1/namespaces/home"]

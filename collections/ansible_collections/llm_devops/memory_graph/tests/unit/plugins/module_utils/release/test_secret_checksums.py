@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import prepared
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._history import Record
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._history import ReleaseRecord
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._secret_checksums import (
     CHECKSUM,
     ROLL_ON,
@@ -20,7 +20,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._s
 )
 
 SECRETS = "/api/v1/namespaces/n/secrets"
-RECORD = Record("graph", "n", key=b"k" * 32)
+RECORD = ReleaseRecord("graph", "n", key=b"k" * 32)
 
 
 class Api:

@@ -10,10 +10,10 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._c
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Discovery
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import PART_OF, Ref
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _plan, _prune, _unserved
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._history import Member, Record
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._history import Member, ReleaseRecord
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._step import Step
 
-RECORD = Record("demo", "home")
+RECORD = ReleaseRecord("demo", "home")
 OLD = Member("bug.example/v1alpha1", Ref("bug.example", "Doodad", "home", "one"))
 PATH = "/apis/bug.example/%s/namespaces/home/doodads/one"
 UNSERVED = ApiError(404, {}, "the cluster knows nothing at that path")
@@ -53,22 +53,24 @@ class Cluster:
         return {}
 
 
-def leaving(cluster, discovery=None, said=None):
-    return _prune.leaving(cluster, discovery or Discovery(cluster), [OLD], RECORD.id, delete_data=False, parallelism=1,
-                          say=(said if said is not None else []).append)  # fmt: skip
+def candidates(cluster, discovery=None, lines=None):
+    return _prune.find_candidates(
+        cluster, discovery or Discovery(cluster), [OLD], RECORD.id, delete_data=False, parallelism=1,
+        say=(lines if lines is not None else []).append,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("served", [["v1alpha1", "v1"], ["v1"], ["v2beta1", "v2"]])
 def test_any_served_version_reaches_a_member(served):
     cluster = Cluster(*served)
-    _prune.delete(cluster, Discovery(cluster), leaving(cluster), parallelism=1)
+    _prune.delete(cluster, Discovery(cluster), candidates(cluster), parallelism=1)
     assert cluster.deleted == [PATH % ("v1alpha1" if "v1alpha1" in served else served[-1])]
 
 
 def test_a_version_that_this_very_release_stops_is_left_for_another():
     cluster = Cluster("v1alpha1", "v1")
     discovery = Discovery(cluster)
-    found = leaving(cluster, discovery)
+    found = candidates(cluster, discovery)
     cluster.served = ["v1"]
     _prune.delete(cluster, discovery, found, parallelism=1)
     assert cluster.deleted == [PATH % "v1"]
@@ -77,13 +79,13 @@ def test_a_version_that_this_very_release_stops_is_left_for_another():
 @pytest.mark.parametrize("may_list", [True, False])
 def test_a_kind_that_is_served_in_no_version_is_refused_by_name(may_list):
     with pytest.raises(ClusterError, match=r"serves no version of Doodad of bug.example, .*: one cannot be reached"):
-        leaving(Cluster(may_list=may_list))
+        candidates(Cluster(may_list=may_list))
 
 
-def test_what_went_with_its_definition_is_said_and_forgotten():
-    said = []
-    assert leaving(Cluster(definition=False), said=said) == []
-    assert said == ["Doodad of bug.example is known to the cluster no more: one went with its definition"]
+def test_members_that_went_with_their_definition_are_reported_and_forgotten():
+    lines = []
+    assert candidates(Cluster(definition=False), lines=lines) == []
+    assert lines == ["Doodad of bug.example is known to the cluster no more: one went with its definition"]
 
 
 def test_a_kept_object_goes_back_in_a_version_that_is_served_unless_its_own_comes_back_with_it():
@@ -92,8 +94,10 @@ def test_a_kept_object_goes_back_in_a_version_that_is_served_unless_its_own_come
     spec = {"group": "bug.example", "names": {"kind": "Doodad"}, "versions": versions}
     definition = {"kind": "CustomResourceDefinition", "apiVersion": "apiextensions.k8s.io/v1", "spec": spec}
     discovery = Discovery(Cluster("v1"))
-    assert [version for _item, version in _unserved.moved(discovery, [kept])] == ["bug.example/v1"]
-    assert [version for item, version in _unserved.moved(discovery, [kept, definition]) if item is kept] == [""]
+    assert [version for _item, version in _unserved.in_served_versions(discovery, [kept])] == ["bug.example/v1"]
+    assert [
+        version for item, version in _unserved.in_served_versions(discovery, [kept, definition]) if item is kept
+    ] == [""]
 
 
 def test_an_object_in_a_version_that_its_release_stops_serving_is_refused():
@@ -104,9 +108,9 @@ def test_an_object_in_a_version_that_its_release_stops_serving_is_refused():
         [{"kind": "CustomResourceDefinition", "spec": spec}, {"kind": "CustomResourceDefinition", "spec": "odd"}]
     )}  # fmt: skip
     step = Step({"apiVersion": "bug.example/v1alpha1", "kind": "Doodad"}, OLD.ref)
-    assert "write it in v1" in str(_plan._given_up(served, step))
+    assert "write it in v1" in str(_plan._unserved_version(served, step))
     step.manifest["apiVersion"] = "bug.example/v1"
-    assert _plan._given_up(served, step) is None
+    assert _plan._unserved_version(served, step) is None
 
 
 @pytest.mark.parametrize(
