@@ -1,7 +1,7 @@
 """The drawings of docs/explanation use names that exist.
 
-A page with drawings names its sources: `participant ID as FILE<br/>NAME` is a class or function of that file, and a
-message `A->>B: name()` is a function of B's file, of its class where B is one. A file without a name stands for itself.
+A drawing begins with the folder of its files (`%% folder`). `participant ID as NAME<br/>FILE` is a class or function of
+that file, and a message `A->>B: name()` is a function of B's file, of its class where B is one. A file may stand alone.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ import pytest
 
 from .markdown_pages import ROOT, tokens
 
-FOLDERS = {
-    "docs/explanation/one-write.md": ROOT / "service/src/memory_graph",
-    "docs/explanation/one-deployment.md": ROOT / "collections/ansible_collections/llm_devops/memory_graph",
-}
-PARTICIPANT = re.compile(r"\s*participant (\w+) as ([\w./]+)(?:<br/>(\w+))?\s*")
+PAGES = ("docs/explanation/one-write.md", "docs/explanation/one-deployment.md")
+FOLDER = re.compile(r"^\s*%% (\S+)$", re.MULTILINE)
+PARTICIPANT = re.compile(r"\s*participant (\w+) as (?:(\w+)<br/>)?([\w./]+\.\w+)")
 MESSAGE = re.compile(r"\s*(\w+)-{1,2}>>?[+-]?(\w+): (.*)")
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -33,12 +31,13 @@ def definitions(file: Path) -> tuple[Definition, ...]:
     return tuple(node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, Definition))
 
 
-def missing_names(drawing: str, folder: Path) -> list[str]:
+def missing_names(drawing: str) -> list[str]:
+    folder = ROOT / FOLDER.findall(drawing)[0]
     participants: dict[str, tuple[Path, str]] = {}
     missing: list[str] = []
     for line in drawing.splitlines():
         if participant := PARTICIPANT.fullmatch(line):
-            alias, name, definition = participant[1], participant[2], participant[3] or ""
+            alias, definition, name = participant[1], participant[2] or "", participant[3]
             participants[alias] = folder / name, definition
             if not (folder / name).exists():
                 missing.append(name)
@@ -57,20 +56,23 @@ def is_defined(file: Path, definition: str, called: str) -> bool:
     return any(isinstance(node, Definition) and node.name == called for node in within)
 
 
-@pytest.mark.parametrize("page", FOLDERS)
+@pytest.mark.parametrize("page", PAGES)
 def test_the_names_of_the_drawings_exist(page: str) -> None:
     drawn = drawings(page)
-    assert drawn
-    assert [name for drawing in drawn for name in missing_names(drawing, FOLDERS[page])] == []
+    assert len(drawn) >= 2
+    assert [name for drawing in drawn for name in missing_names(drawing)] == []
+    for drawing in drawn:
+        assert len(PARTICIPANT.findall(drawing)) >= 3
+        assert drawing.count("participant ") == len(PARTICIPANT.findall(drawing)), "a participant is not understood"
 
 
 def test_a_name_that_does_not_exist_is_found() -> None:
     drawing = """
-    participant Writer as store/writer.py<br/>BatchingWriter
-    participant Nobody as store/writer.py<br/>NobodyAtAll
+    %% service/src/memory_graph
+    participant Writer as BatchingWriter<br/>store/writer.py
+    participant Nobody as NobodyAtAll<br/>store/writer.py
     participant Nowhere as store/nowhere.py
     Nobody->>Writer: submit()
     Nobody->>Writer: vanish(write)
     """
-    folder = FOLDERS["docs/explanation/one-write.md"]
-    assert missing_names(drawing, folder) == ["store/writer.py: NobodyAtAll", "store/nowhere.py", "Writer: vanish()"]
+    assert missing_names(drawing) == ["store/writer.py: NobodyAtAll", "store/nowhere.py", "Writer: vanish()"]
