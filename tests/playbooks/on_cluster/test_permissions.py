@@ -49,8 +49,7 @@ def test_everything_runs_under_what_is_printed(playbooks, grant: Grant, objects_
     ours = {"memory_graph_kubeconfig": str(grant(memory_graph_image=image)), "memory_graph_image": image}
     preflight = playbooks.run("preflight", **ours)
     assert preflight.returncode == 0, preflight.stdout
-    assert preflight.stdout.count("you may not ") == 1, preflight.stdout
-    assert "you may not list pods at cluster scope" in preflight.stdout, "other people's pods are not ours to read"
+    assert "you may not " not in preflight.stdout, preflight.stdout
     first = playbooks.run("deploy", **ours)
     assert first.returncode == 0, first.stdout
     assert "revision 1 of memory-graph" in first.stdout, first.stdout
@@ -118,7 +117,7 @@ def test_the_database_and_the_brokers_of_production_need_no_more(
     assert whole.returncode == 0, whole.stdout
     said = " ".join(whole.stdout.split())
     assert said.count(" 0 to change, 0 to prune") == 3, whole.stdout
-    assert said.count("you may not ") == said.count("you may not list pods at cluster scope") == 3, whole.stdout
+    assert "you may not " not in said, whole.stdout
 
 
 def test_what_is_only_connected_to_takes_its_secrets_alone(playbooks, any_namespace: str) -> None:
