@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..module_utils.objects._quantity import FORM, fault
+from ..module_utils.objects._quantity import FORM, invalid_reason
 
 
 def faults(name: str, value: Any) -> Iterator[str]:
@@ -16,5 +16,5 @@ def faults(name: str, value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
         for key, below in value.items():
             yield from faults(f"{name}.{key}", below)
-    elif value is not None and (wrong := fault(value, least=0)):
+    elif value is not None and (wrong := invalid_reason(value, least=0)):
         yield f"{name} is {wrong}: {FORM}"

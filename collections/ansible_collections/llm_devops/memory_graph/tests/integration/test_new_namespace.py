@@ -141,4 +141,4 @@ def test_a_quantity_is_what_the_api_server_takes_for_one(place, value):
         said = ""
     except ApiError as error:
         said = str(error)
-    assert bool(_quantity.fault(value)) == bool(said), said
+    assert bool(_quantity.invalid_reason(value)) == bool(said), said

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What an ApplySet's parent says in its annotations, ours or kubectl's (KEP-3659). Pure."""
+"""The annotations of an ApplySet's parent, ours or kubectl's (KEP-3659). Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMESPACES_ANNOTATION = f"{PREFIX}additional-namespaces"
 
 @dataclass(frozen=True)
 class Hints:
-    """Where a parent says that its members may be.
+    """The kinds and namespaces in which a parent says that its members may be.
 
     ``kinds`` are ``Kind.group`` (``Kind`` alone in the core group). ``resources`` are ``plural.group``, from the
     annotation that kubectl 1.27 wrote before there was one of kinds; they count only where ``kinds`` are not given.
@@ -31,7 +31,7 @@ class Hints:
 
 
 def hints(parent: Object) -> Hints:
-    """What the parent's annotations say. The parent's own namespace always belongs to the set. Pure."""
+    """Return the hints in a parent's annotations. The parent's own namespace always belongs to them. Pure."""
     metadata = parent["metadata"]
     annotations: dict[str, str] = metadata.get("annotations") or {}
 

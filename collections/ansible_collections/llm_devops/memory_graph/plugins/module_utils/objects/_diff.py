@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What differs between two objects, as paths a person can read. Pure."""
+"""The differences between two objects, as paths a person can read. Pure."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def line(change: Change) -> str:
 
 
 def _lines_that_differ(before: str, after: str) -> str:
-    """Of two long texts, such as a file in a ConfigMap, the lines that were taken out and put in."""
-    found = [
+    """Return the lines that were taken out of a long text, such as a file in a ConfigMap, and those put in."""
+    lines = [
         f"{mark[0]}{short(mark[2:])}"
         for mark in difflib.ndiff(before.splitlines(), after.splitlines())
         if mark[0] in "+-"
     ]
-    more = f" and {len(found) - SHOWN_LINES} more lines" if len(found) > SHOWN_LINES else ""
-    return " ".join(found[:SHOWN_LINES]) + more or "the line end"
+    more = f" and {len(lines) - SHOWN_LINES} more lines" if len(lines) > SHOWN_LINES else ""
+    return " ".join(lines[:SHOWN_LINES]) + more or "the line end"
 
 
 def short(value: Any) -> str:

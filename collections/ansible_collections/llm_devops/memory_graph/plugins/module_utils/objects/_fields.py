@@ -20,10 +20,10 @@ def owned(obj: dict[str, Any] | None, manager: str) -> Fields:
     return {}
 
 
-def union(left: Fields, right: Fields) -> Fields:
+def union(fields: Fields, others: Fields) -> Fields:
     """Both field sets together. A leaf owns its whole value, so it swallows deeper paths of the other side."""
-    result = dict(left)
-    for key, below in right.items():
+    result = dict(fields)
+    for key, below in others.items():
         if key not in result:
             result[key] = below
         elif result[key] and below:
@@ -53,7 +53,7 @@ def _project_list(items: list[Any], fields: Fields) -> list[Any]:
             result.append(item)
             continue
         for key, below in keyed:
-            if isinstance(item, dict) and all(item.get(name) == wanted for name, wanted in key.items()):
+            if isinstance(item, dict) and all(item.get(name) == expected for name, expected in key.items()):
                 result.append({**key, **project(item, below)} if set(below) - {"."} else key)
                 break
     return result
@@ -69,7 +69,7 @@ def step(path: str, name: str) -> str:
 
 
 def picked(value: Any, name: str) -> Any:
-    """What one field or item of ``value`` is; None where it is not there."""
+    """Return one field or item of ``value``; None where it is not there."""
     kind, _colon, rest = name.partition(":")
     if kind == "f":
         return value.get(rest) if isinstance(value, dict) else None

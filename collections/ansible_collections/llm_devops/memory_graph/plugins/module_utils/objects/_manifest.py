@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a release is made of: references to objects, and manifests made ready to apply. Pure; no I/O."""
+"""The objects of a release: references to them, and manifests made ready to apply. Pure; no I/O."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ._yaml_documents import documents
 Object = dict[str, Any]
 MANAGED_BY = "app.kubernetes.io/managed-by"
 PART_OF = "applyset.kubernetes.io/part-of"
-MAX_FAULTS = 10
+MAX_ERRORS = 10
 # Only to place a manifest whose kind is not served yet, or to sort: discovery is the authority on scope.
 CLUSTER_SCOPED = frozenset(
     {
@@ -72,42 +72,42 @@ def record_name(release: str) -> str:
 
 
 def prepared(
-    objects: Any, release: str, namespace: str, *, note: Callable[[str], object] | None = None
+    objects: Any, release: str, namespace: str, *, warn: Callable[[str], object] | None = None
 ) -> list[Object]:
     """Copies of the manifests with namespace and release labels set, in their given order.
 
     A manifest comes as a mapping, as a ``List`` object, as YAML text of any number of documents, or in a list of these.
     ``stringData`` becomes ``data``: the API server drops it after writing, so nobody would own what it wrote.
 
-    :param note: is told what of a manifest is of no effect.
+    :param warn: is called with a sentence about each part of a manifest that has no effect.
     :raises ManifestError: naming every malformed or repeated object by its position.
     """
     result: list[Object] = []
     seen: dict[Ref, int] = {}
-    faults: list[ManifestError] = []
-    for position, given in enumerate(opened(objects), start=1):
+    errors: list[ManifestError] = []
+    for position, source in enumerate(opened(objects), start=1):
         try:
-            manifest = _ready(given, position, release, namespace, note)
+            manifest = _ready(source, position, release, namespace, warn)
         except ManifestError as error:
-            faults.append(error)
+            errors.append(error)
             continue
         first = seen.setdefault(ref(manifest), position)
         if first == position:
             result.append(manifest)
         else:
-            said = f"objects {first} and {position} are both {ref(manifest)}"
-            faults.append(ManifestError(said, "leave one of them out"))
-    if faults:
-        raise _together(faults)
+            message = f"objects {first} and {position} are both {ref(manifest)}"
+            errors.append(ManifestError(message, "leave one of them out"))
+    if errors:
+        raise _joined(errors)
     return result
 
 
-def _ready(given: Any, position: int, release: str, namespace: str, note: Callable[[str], object] | None) -> Object:
-    manifest = _manifest_checks.identity(given, position)
+def _ready(source: Any, position: int, release: str, namespace: str, warn: Callable[[str], object] | None) -> Object:
+    manifest = _manifest_checks.identity(source, position)
     _manifest_checks.content(manifest, position)
-    in_vain = _server_owned.in_vain(manifest)
-    if in_vain and note:
-        note(in_vain)
+    warning = _server_owned.overwritten(manifest)
+    if warning and warn:
+        warn(warning)
     _server_owned.strip(manifest)
     wave_of(manifest)  # refuses an annotation that is no number
     metadata = manifest["metadata"]
@@ -122,13 +122,13 @@ def _ready(given: Any, position: int, release: str, namespace: str, note: Callab
     return manifest
 
 
-def _together(faults: list[ManifestError]) -> ManifestError:
-    """All faults of the manifests as one error: the first ones, and how many more there are."""
-    if len(faults) == 1:
-        return faults[0]
-    told = "; ".join(str(fault) for fault in faults[:MAX_FAULTS])
-    more = f"; and {len(faults) - MAX_FAULTS} more" if len(faults) > MAX_FAULTS else ""
-    return ManifestError(f"{len(faults)} objects are malformed: {told}{more}", "nothing was sent")
+def _joined(errors: list[ManifestError]) -> ManifestError:
+    """Join the errors of several manifests: the first ones, and how many more there are."""
+    if len(errors) == 1:
+        return errors[0]
+    messages = "; ".join(str(error) for error in errors[:MAX_ERRORS])
+    more = f"; and {len(errors) - MAX_ERRORS} more" if len(errors) > MAX_ERRORS else ""
+    return ManifestError(f"{len(errors)} objects are malformed: {messages}{more}", "nothing was sent")
 
 
 def opened(item: Any) -> Iterator[Any]:

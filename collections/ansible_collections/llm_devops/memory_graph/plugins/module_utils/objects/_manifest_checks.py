@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a manifest must be before anything is sent, each fault in one sentence that names the field. Pure.
+"""Checks of a manifest before anything is sent; an error is one sentence that names the field. Pure.
 
 The API server says some of this in Go's words, with the value in them, and of a namespace that does not exist yet it
 can say nothing. A sentence here never quotes a value, which may be a Secret's, but a quantity.
@@ -107,18 +107,18 @@ def identity(manifest: Any, position: int) -> Object:
     if not isinstance(manifest, Mapping):
         raise ManifestError(f"object {position} is {type_name(manifest)}, not a mapping", "give manifests")
     for key, form in (("apiVersion", _API_VERSION), ("kind", _KIND)):
-        given = manifest.get(key)
-        if not isinstance(given, str) or not given:
+        value = manifest.get(key)
+        if not isinstance(value, str) or not value:
             raise ManifestError(f"object {position} has no {key}", "give it")
-        if not form.match(given):
+        if not form.match(value):
             raise ManifestError(f"object {position} has a malformed {key}", "write it as in apps/v1, Deployment")
     metadata = manifest.get("metadata")
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
     if not isinstance(name, str) or not name:
-        said = f"object {position}, a {manifest['kind']}, has no metadata.name"
+        message = f"object {position}, a {manifest['kind']}, has no metadata.name"
         if isinstance(metadata, Mapping) and metadata.get("generateName"):
-            raise ManifestError(said, "a release knows its objects by name: give name instead of generateName")
-        raise ManifestError(said, "give it, as a text" if name is not None else "give it")
+            raise ManifestError(message, "a release knows its objects by name: give name instead of generateName")
+        raise ManifestError(message, "give it, as a text" if name is not None else "give it")
     if name in (".", "..") or "/" in name or "%" in name:  # the API server's own rule for a part of a path
         raise ManifestError(f"object {position}, a {manifest['kind']}, has a name with '/' or '%'", "rename it")
     copied: Object = json_value(manifest, f"{manifest['kind']}/{name}")
@@ -126,79 +126,81 @@ def identity(manifest: Any, position: int) -> Object:
 
 
 def content(manifest: Object, position: int) -> None:
-    """What the API server would refuse, or take otherwise than it was meant, in fields that every release has.
+    """Check fields that every release has, for values that the API server would refuse or take otherwise than meant.
 
     :raises ManifestError: naming object and field.
     """
-    who = f"object {position}, {manifest['kind']}/{manifest['metadata']['name']}"
+    subject = f"object {position}, {manifest['kind']}/{manifest['metadata']['name']}"
     namespace = manifest["metadata"].get("namespace")
     if namespace:
         if not isinstance(namespace, str):
-            raise ManifestError(f"{who}: metadata.namespace is {type_name(namespace)}, not a text", "quote it")
-        namespace_name(namespace, who)
-    for place, shape in _SHAPES:
-        shaped(manifest, who, place, shape)
-    _manifest_quantities.check(manifest, who)
+            raise ManifestError(f"{subject}: metadata.namespace is {type_name(namespace)}, not a text", "quote it")
+        namespace_name(namespace, subject)
+    for field_path, shape in _SHAPES:
+        shaped(manifest, subject, field_path, shape)
+    _manifest_quantities.check(manifest, subject)
     for path, metadata in _metadata(manifest):
         for part in ("labels", "annotations"):
-            texts(metadata.get(part), who, f"{path}.{part}")
+            texts(metadata.get(part), subject, f"{path}.{part}")
     if (manifest["apiVersion"], manifest["kind"]) == ("v1", "ConfigMap"):
-        texts(manifest.get("data"), who, "data", keys=_DATA_KEY)
-        texts(manifest.get("binaryData"), who, "binaryData", keys=_DATA_KEY, encoded=True)
+        texts(manifest.get("data"), subject, "data", keys=_DATA_KEY)
+        texts(manifest.get("binaryData"), subject, "binaryData", keys=_DATA_KEY, encoded=True)
     if (manifest["apiVersion"], manifest["kind"]) == ("v1", "Secret"):
-        texts(manifest.get("data"), who, "data", keys=_DATA_KEY, encoded=True)
-        texts(manifest.get("stringData"), who, "stringData", keys=_DATA_KEY)
+        texts(manifest.get("data"), subject, "data", keys=_DATA_KEY, encoded=True)
+        texts(manifest.get("stringData"), subject, "stringData", keys=_DATA_KEY)
 
 
-def shaped(manifest: Object, who: str, path: tuple[str, ...], shape: type) -> None:
+def shaped(manifest: Object, subject: str, path: tuple[str, ...], shape: type) -> None:
     """:raises ManifestError: when a field of a kind of Kubernetes' own is no mapping, or no list of mappings."""
     group, value = str(manifest["apiVersion"]).rpartition("/")[0], at(manifest, *path)
     if value is None or not ("." not in group or group.endswith(".k8s.io")):
         return
     named = ".".join(path)
     if not isinstance(value, shape):
-        raise ManifestError(f"{who}: {named} is {type_name(value)}, not {type_name(shape())}", "write it as one")
+        raise ManifestError(f"{subject}: {named} is {type_name(value)}, not {type_name(shape())}", "write it as one")
     items: list[Any] = value if isinstance(value, list) else []
     for index, item in enumerate(items):
         if not isinstance(item, dict):
-            raise ManifestError(f"{who}: {named}[{index}] is {type_name(item)}, not a mapping", "write it as one")
+            raise ManifestError(f"{subject}: {named}[{index}] is {type_name(item)}, not a mapping", "write it as one")
 
 
 def _metadata(manifest: Object) -> list[tuple[str, Object]]:
     """The object's metadata, and that of its pod template."""
-    found = [("metadata", manifest["metadata"])]
+    metadata = [("metadata", manifest["metadata"])]
     spec = manifest.get("spec")
     template = spec.get("template") if isinstance(spec, dict) and manifest["apiVersion"] in _WORKLOADS else None
     if isinstance(template, dict) and isinstance(template.get("metadata"), dict):
-        found.append(("spec.template.metadata", template["metadata"]))
-    return found
+        metadata.append(("spec.template.metadata", template["metadata"]))
+    return metadata
 
 
 _WORKLOADS = frozenset({"v1", "apps/v1", "batch/v1"})
 
 
-def texts(given: Any, who: str, path: str, *, keys: re.Pattern[str] | None = None, encoded: bool = False) -> None:
-    """:raises ManifestError: when ``given`` is no mapping of texts; ``encoded`` texts are base64."""
-    if given is None:
+def texts(mapping: Any, subject: str, path: str, *, keys: re.Pattern[str] | None = None, encoded: bool = False) -> None:
+    """:raises ManifestError: when ``mapping`` is no mapping of texts; ``encoded`` texts are base64."""
+    if mapping is None:
         return
-    if not isinstance(given, dict):
-        raise ManifestError(f"{who}: {path} is {type_name(given)}, not a mapping of texts", "write it as key: value")
-    for key, value in given.items():
+    if not isinstance(mapping, dict):
+        raise ManifestError(
+            f"{subject}: {path} is {type_name(mapping)}, not a mapping of texts", "write it as key: value"
+        )
+    for key, text in mapping.items():
         if keys and not (keys.match(key) and len(key) <= 253 and key not in (".", "..")):
-            raise ManifestError(f"{who}: {path} has a key {key[:60]!r}, which none may be called",
+            raise ManifestError(f"{subject}: {path} has a key {key[:60]!r}, which none may be called",
                                 "use letters, digits, '-', '_' and '.'")  # fmt: skip
-        if value is None:
+        if text is None:
             continue
-        if not isinstance(value, str):
-            way_out = "quote it" if not isinstance(value, dict | list) else "write it as one text"
+        if not isinstance(text, str):
+            way_out = "quote it" if not isinstance(text, dict | list) else "write it as one text"
             if key in _WRITTEN:
                 way_out += (
                     f"; the key, too, where it is written {_WRITTEN[key]}: without quotes YAML takes that for {key}"
                 )
-            raise ManifestError(f"{who}: {path}.{key} is {type_name(value)}, not a text", way_out)
-        if encoded and not _base64(value):
+            raise ManifestError(f"{subject}: {path}.{key} is {type_name(text)}, not a text", way_out)
+        if encoded and not _base64(text):
             other = "stringData" if path == "data" else "data"
-            raise ManifestError(f"{who}: {path}.{key} is not base64", f"encode it, or give plain text in {other}")
+            raise ManifestError(f"{subject}: {path}.{key} is not base64", f"encode it, or give plain text in {other}")
 
 
 def _base64(text: str) -> bool:

@@ -23,7 +23,7 @@ MARK = "# Written by llm_devops.memory_graph.manifest_files, which writes it ane
 
 @dataclass(frozen=True)
 class Change:
-    """What differs between a directory and what belongs there; an empty text stands for no file."""
+    """A file of a directory before and after; an empty text stands for no file."""
 
     name: str
     before: str
@@ -35,15 +35,15 @@ def manifests(objects: Any, namespace: str) -> tuple[list[dict[str, Any]], list[
 
     :raises ManifestError: naming the position of the first malformed or repeated object.
     """
-    kept: list[dict[str, Any]] = []
+    written: list[dict[str, Any]] = []
     secrets: list[Ref] = []
     for manifest in (item for wave in split(prepared(objects, "", namespace), lambda item: item) for item in wave):
         del manifest["metadata"]["labels"][PART_OF]  # whoever applies the files keeps its own list of them
         if manifest["kind"] == "Secret":
             secrets.append(ref(manifest))
         else:
-            kept.append(manifest)
-    return kept, secrets
+            written.append(manifest)
+    return written, secrets
 
 
 def texts(objects: Iterable[Mapping[str, Any]]) -> dict[str, str]:
@@ -80,21 +80,21 @@ def file_names(refs: list[Ref]) -> list[str]:
     return result
 
 
-def changes(folder: Path, wanted: Mapping[str, str]) -> list[Change]:
-    """What has to be done for the folder to hold these files: those to write, those of an earlier run to remove, the
+def changes(folder: Path, texts_by_name: Mapping[str, str]) -> list[Change]:
+    """Return the changes that make the folder hold these files: those to write, those of an earlier run to remove, the
     list last. A file that somebody else wrote is neither replaced nor removed.
 
     :raises ManifestError: when somebody else's file has the name of one of ours.
     :raises OSError: when the folder cannot be read.
     """
-    present = {name: _read(folder / name) for name in wanted}
+    present = {name: _read(folder / name) for name in texts_by_name}
     for name, before in present.items():
         if before and not before.startswith(MARK):
             raise ManifestError(
                 f"{folder / name} was not written by this module", "move it away, or give another directory"
             )
-    stale = {name: _read(folder / name) for name in _listed(present.get(LIST, "")) if name not in wanted}
-    written = [Change(name, present[name], text) for name, text in wanted.items() if text != present[name]]
+    stale = {name: _read(folder / name) for name in _listed(present.get(LIST, "")) if name not in texts_by_name}
+    written = [Change(name, present[name], text) for name, text in texts_by_name.items() if text != present[name]]
     removed = [Change(name, before, "") for name, before in stale.items() if before.startswith(MARK)]
     return sorted(written + removed, key=lambda change: change.name == LIST)
 
@@ -105,19 +105,19 @@ def _read(file: Path) -> str:
 
 def _listed(text: str) -> list[str]:
     try:
-        given = (yaml.safe_load(text) or {}).get("resources") or []
+        names = (yaml.safe_load(text) or {}).get("resources") or []
     except (yaml.YAMLError, AttributeError) as error:
         raise ManifestError(f"{LIST} of an earlier run cannot be read", "delete it") from error
-    return [name for name in given if isinstance(name, str) and Path(name).name == name]
+    return [name for name in names if isinstance(name, str) and Path(name).name == name]
 
 
-def write(folder: Path, found: Iterable[Change]) -> None:
+def write(folder: Path, changes_to_make: Iterable[Change]) -> None:
     """Make these changes, each file whole or not at all.
 
     :raises OSError: when the file system refuses.
     """
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-    for change in found:
+    for change in changes_to_make:
         file = folder / change.name
         if not change.after:
             file.unlink(missing_ok=True)

@@ -22,10 +22,10 @@ def absent_namespaces(cluster: Cluster, objects: Iterable[Object], home: str) ->
     :raises ClusterError: when one is terminating, or is missing and no object of the release creates it.
     """
     objects = list(objects)
-    wanted = {home} | {str(item["metadata"].get("namespace") or home) for item in objects}
+    names = {home} | {str(item["metadata"].get("namespace") or home) for item in objects}
     created = {item["metadata"]["name"] for item in objects if item["kind"] == "Namespace"}
     absent = set()
-    for name in sorted(wanted):
+    for name in sorted(names):
         try:
             live = cluster.find(f"/api/v1/namespaces/{name}")
         except ApiError as error:
@@ -62,18 +62,18 @@ def held(live: dict[str, Any]) -> str:
 def stuck(namespace: dict[str, Any]) -> tuple[str, str]:
     """One sentence about a terminating namespace, naming the finalizers it waits for, and the way out. Pure."""
     name, metadata = namespace["metadata"]["name"], namespace["metadata"]
-    told = {text(item, "type"): item for item in mappings(namespace, "status", "conditions")}
+    conditions = {text(item, "type"): item for item in mappings(namespace, "status", "conditions")}
     waits = []
     for kind in ("NamespaceFinalizersRemaining", "NamespaceContentRemaining"):
-        condition = told.get(kind) or {}
-        found = _FINALIZERS.search(text(condition, "message")) if condition.get("status") == "True" else None
-        if found:
-            waits.append(found[1])
-    own = [*strings(metadata, "finalizers"), *strings(namespace, "spec", "finalizers")]
-    finalizers = " and ".join(waits) or ", ".join(name for name in own if name != "kubernetes")
+        condition = conditions.get(kind) or {}
+        match = _FINALIZERS.search(text(condition, "message")) if condition.get("status") == "True" else None
+        if match:
+            waits.append(match[1])
+    own_finalizers = [*strings(metadata, "finalizers"), *strings(namespace, "spec", "finalizers")]
+    finalizers = " and ".join(waits) or ", ".join(name for name in own_finalizers if name != "kubernetes")
     since = metadata["deletionTimestamp"]
-    what = f", waiting for finalizers: {finalizers}" if finalizers else ""
+    waiting = f", waiting for finalizers: {finalizers}" if finalizers else ""
     return (
-        f"namespace {name} is being deleted since {since}{what}",
+        f"namespace {name} is being deleted since {since}{waiting}",
         "wait until it is gone and run again; if it stays, let the finalizer's owner finish, or remove the finalizer",
     )

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whose an object is, and fields that come to us with it or that nobody owns.
+"""The owner of an object, and fields that come to us with it or that nobody owns.
 
 Server-side apply removes what its manager applied before and leaves out now. What client-side ``kubectl apply`` or Helm
 applied is owned by them as an update, so it would stay for ever. kubectl, Flux and Helm 4 hand such fields over by
@@ -38,13 +38,13 @@ def release_of(cluster: Cluster, live: Object | None, applyset: str) -> str:
     if not owner or owner == applyset or not metadata.get("namespace"):
         return ""
     try:
-        found = list(cluster.list(f"/api/v1/namespaces/{metadata['namespace']}/secrets", f"{ID_LABEL}={owner}"))
+        records = list(cluster.list(f"/api/v1/namespaces/{metadata['namespace']}/secrets", f"{ID_LABEL}={owner}"))
     except ApiError:
         return ""
-    return next((str(one["metadata"]["name"]).removesuffix("-release") for one in found), "")
+    return next((str(record["metadata"]["name"]).removesuffix("-release") for record in records), "")
 
 
-def refusal(who: Ref, live: Object | None, applyset: str, *, force: bool, other: str = "") -> ClusterError | None:
+def refusal(ref: Ref, live: Object | None, applyset: str, *, force: bool, other: str = "") -> ClusterError | None:
     """Why an object that exists is not ours to apply; ``other`` is the name of the release that has it. Pure."""
     metadata = (live or {}).get("metadata") or {}
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
@@ -52,15 +52,15 @@ def refusal(who: Ref, live: Object | None, applyset: str, *, force: bool, other:
     if owner and owner != applyset:
         named = f", {other!r}" if other else ""
         return ClusterError(
-            f"{who} in {who.namespace or 'the cluster'} belongs to another release{named} ({PART_OF}: {owner})",
+            f"{ref} in {ref.namespace or 'the cluster'} belongs to another release{named} ({PART_OF}: {owner})",
             "rename the object, or remove that label by hand to hand it over",
         )
     helm = annotations.get(HELM_RELEASE) or ("?" if labels.get(MANAGED_BY) == "Helm" else "")
     if owner or not helm or force:
         return None
-    named = f"release {helm!r} in {annotations.get(HELM_NAMESPACE) or who.namespace}" if helm != "?" else "a release"
+    named = f"release {helm!r} in {annotations.get(HELM_NAMESPACE) or ref.namespace}" if helm != "?" else "a release"
     return ClusterError(
-        f"{who} in {who.namespace or 'the cluster'} belongs to {named} of Helm",
+        f"{ref} in {ref.namespace or 'the cluster'} belongs to {named} of Helm",
         "rename the object, or take it over with force_conflicts: true; Helm must then not upgrade or uninstall it",
     )
 
@@ -101,23 +101,23 @@ def inherited(live: Object | None, applyset: str, *, force: bool) -> Fields:
     return result
 
 
-def joined(left: Fields, right: Fields) -> Fields:
+def joined(first: Fields, second: Fields) -> Fields:
     """Both field sets as ``managedFields`` writes them, where ``.`` stands for the field itself. Pure."""
 
-    def of_both(one: Fields, other: Fields) -> Fields:
-        if one and other:
-            return joined(one, other)
-        return {".": {}, **one, **other} if one or other else {}
+    def of_both(fields: Fields, others: Fields) -> Fields:
+        if fields and others:
+            return joined(fields, others)
+        return {".": {}, **fields, **others} if fields or others else {}
 
-    return {**left, **right, **{key: of_both(left[key], right[key]) for key in left if key in right}}
+    return {**first, **second, **{key: of_both(first[key], second[key]) for key in first if key in second}}
 
 
 def goes(live: Object, after: Object, fields: Fields) -> Fields:
-    """Of inherited fields those that go: not applied by us, and no other manager's. Pure."""
-    kept = _fields.owned(after, FIELD_MANAGER)
+    """Return the inherited fields that go: not applied by us, and no other manager's. Pure."""
+    retained = _fields.owned(after, FIELD_MANAGER)
     for entry in others(live, fields):
-        kept = joined(kept, entry.get("fieldsV1") or {})
-    return _less(fields, kept)
+        retained = joined(retained, entry.get("fieldsV1") or {})
+    return _less(fields, retained)
 
 
 def others(live: Object, inherits: Fields) -> Iterator[Entry]:
@@ -128,13 +128,13 @@ def others(live: Object, inherits: Fields) -> Iterator[Entry]:
             yield entry
 
 
-def _less(fields: Fields, kept: Fields) -> Fields:
+def _less(fields: Fields, retained: Fields) -> Fields:
     result = {}
     for key, below in fields.items():
-        if key not in kept:
+        if key not in retained:
             result[key] = below
-        elif below and kept[key]:
-            rest = _less({name: more for name, more in below.items() if name != "."}, kept[key])
+        elif below and retained[key]:
+            rest = _less({name: more for name, more in below.items() if name != "."}, retained[key])
             if rest:
                 result[key] = rest
     return result
@@ -174,14 +174,14 @@ def _cut_item(item: Any, fields: Fields) -> Any:
 def forbidden_defaults(error: ApiError, manifest: Object, live: Object, inherits: Fields) -> list[tuple[str, ...]]:
     """Paths the refusal names that live, that the manifest leaves out, and that nobody else owns. Pure."""
     theirs = [entry.get("fieldsV1") or {} for entry in others(live, inherits)]
-    found = []
+    paths = []
     for cause in error.causes:
         path = tuple(str(cause.get("field") or "").split("."))
         if any("[" in step for step in path) or _at(live, path) is None or _at(manifest, path) is not None:
             continue
         if not any(_owns(fields, path) for fields in theirs):
-            found.append(path)
-    return found
+            paths.append(path)
+    return paths
 
 
 def _at(value: Any, path: Iterable[str]) -> Any:
@@ -198,15 +198,15 @@ def _owns(fields: Fields, path: Iterable[str]) -> bool:
     return True
 
 
-def preview(cluster: Cluster, url: str, manifest: Object, gone: Fields, owned: Fields) -> Object:
-    """The object as it will be once it is applied and the fields ``gone`` are, by a dry run of a strategic merge.
+def preview(cluster: Cluster, url: str, manifest: Object, removed: Fields, owned: Fields) -> Object:
+    """The object as it will be once it is applied and ``removed`` fields are gone, by a dry run of a strategic merge.
 
     Other than a dry run of the apply, that can take away what we do not own yet. ``owned`` is what we will own.
 
     :raises ApiError: as the API server refuses that, too; 415 where the kind knows no strategic merge.
     """
     body = copy.deepcopy(manifest)
-    _take_away(body, gone)
+    _take_away(body, removed)
     query = {"fieldManager": FIELD_MANAGER, "dryRun": "All"}
     after: Object = cluster.request("PATCH", url, query, body, "application/strategic-merge-patch+json")
     for entry in _entries(after):
@@ -225,9 +225,9 @@ def _take_away(body: Object, fields: Fields) -> None:
         inner = set(below) - {"."}
         if not inner or "." in below:
             body[name] = None
-        elif any(one.startswith("v:") for one in inner):
-            body[f"$deleteFromPrimitiveList/{name}"] = [json.loads(one[2:]) for one in inner]
-        elif any(one.startswith("k:") for one in inner):
+        elif any(item.startswith("v:") for item in inner):
+            body[f"$deleteFromPrimitiveList/{name}"] = [json.loads(item[2:]) for item in inner]
+        elif any(item.startswith("k:") for item in inner):
             _take_away_items(body.setdefault(name, []), below)
         else:
             _take_away(body.setdefault(name, {}), below)
@@ -241,7 +241,7 @@ def _take_away_items(items: list[Any], fields: Fields) -> None:
         if "." in below:
             items.append({**named, "$patch": "delete"})
             continue
-        item = next((one for one in items if isinstance(one, dict) and named.items() <= one.items()), None)
+        item = next((entry for entry in items if isinstance(entry, dict) and named.items() <= entry.items()), None)
         if item is None:
             item = dict(named)
             items.append(item)
@@ -274,8 +274,8 @@ def rewritten(live: Object, api_version: str, inherits: Fields, unowned: Fields)
     helm = HELM_RELEASE in (live["metadata"].get("annotations") or {})
     rest, ours = [], _entry(api_version, {})
     for entry in _entries(live):
-        who = (entry.get("manager"), entry.get("operation"), entry.get("subresource") or "")
-        if who == (FIELD_MANAGER, "Apply", ""):
+        identity = (entry.get("manager"), entry.get("operation"), entry.get("subresource") or "")
+        if identity == (FIELD_MANAGER, "Apply", ""):
             ours = copy.deepcopy(entry)
         elif not (inherits and _handed_over(entry, helm=helm)):
             rest.append(entry)
@@ -289,7 +289,7 @@ def take(cluster: Cluster, url: str, inherits: Fields, unowned: Fields) -> None:
 
     :raises ApiError: when the API server refuses, or somebody writes the object again and again.
     """
-    for left in reversed(range(MAX_TRIES)):
+    for tries_left in reversed(range(MAX_TRIES)):
         live = cluster.find(url)
         if live is None:
             return
@@ -302,7 +302,7 @@ def take(cluster: Cluster, url: str, inherits: Fields, unowned: Fields) -> None:
         try:
             cluster.request("PATCH", url, {"fieldManager": FIELD_MANAGER}, patch, "application/json-patch+json")
         except ApiError as error:
-            if error.status != 409 or not left:
+            if error.status != 409 or not tries_left:
                 raise
         else:
             return

@@ -25,16 +25,16 @@ def parse(quantity: str | float) -> Decimal:
 
     :raises ValueError: when it is none.
     """
-    found = _FORM.fullmatch(str(quantity).strip(" "))  # no other white space is taken by API servers
-    if not found:
+    match = _FORM.fullmatch(str(quantity).strip(" "))  # no other white space is taken by API servers
+    if not match:
         raise ValueError(f"{quantity!r} is not a quantity")
-    number, suffix = Decimal(found["number"]), found["suffix"] or ""
+    number, suffix = Decimal(match["number"]), match["suffix"] or ""
     if suffix in _BINARY:
         return number * Decimal(1024) ** _BINARY[suffix]
-    return number.scaleb(_DECIMAL.get(suffix, 0) + int(found["exponent"] or 0))
+    return number.scaleb(_DECIMAL.get(suffix, 0) + int(match["exponent"] or 0))
 
 
-def fault(value: Any, *, least: int = -1) -> str:
+def invalid_reason(value: Any, *, least: int = -1) -> str:
     """Why a value, as JSON or YAML has it, cannot be a quantity, as ``'lots', which is no quantity``; else empty.
 
     :param least: -1 when it may be negative, 0 when it may not, 1 when it must be above zero.
@@ -44,13 +44,13 @@ def fault(value: Any, *, least: int = -1) -> str:
     try:
         number = parse(value)
     except ValueError:
-        return f"{shown(value)}, which is no quantity"
+        return f"{quoted(value)}, which is no quantity"
     if number < 0 <= least:
-        return f"{shown(value)}, which is negative"
-    return f"{shown(value)}, which is not above zero" if least == 1 and not number else ""
+        return f"{quoted(value)}, which is negative"
+    return f"{quoted(value)}, which is not above zero" if least == 1 and not number else ""
 
 
-def shown(value: str | float) -> str:
+def quoted(value: str | float) -> str:
     """The value on one line, in quotes when it is a text, and not longer than a quantity may be."""
     text = repr(value)[1:-1] if isinstance(value, str) else str(value)
     text = text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"

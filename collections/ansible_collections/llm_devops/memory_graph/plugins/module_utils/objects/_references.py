@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the objects of a release name and cannot start without. Pure."""
+"""The objects that a release names and cannot start without. Pure."""
 
 from __future__ import annotations
 
@@ -48,33 +48,37 @@ class Reference:
 
 
 def outside(objects: list[Object]) -> list[Reference]:
-    """What the release names and does not bring, nor lets a controller make."""
-    brought = {
+    """Return the objects that the release names and neither creates nor lets a controller make."""
+    created = {
         (item["kind"], "" if item["kind"] in CLUSTER_SCOPED else item["metadata"].get("namespace", ""),
          item["metadata"]["name"])
         for item in objects
     }  # fmt: skip
-    brought |= {("Secret", item["metadata"].get("namespace", ""), made) for item in objects for made in _made(item)}
-    found: dict[Reference, set[str]] = {}
-    for one in _all(objects):
-        if (one.kind, one.namespace, one.name) not in brought:
-            found.setdefault(replace(one, keys=()), set()).update(one.keys)
-    return sorted(replace(one, keys=tuple(sorted(keys))) for one, keys in found.items())
+    created |= {
+        ("Secret", item["metadata"].get("namespace", ""), secret)
+        for item in objects
+        for secret in _controller_secrets(item)
+    }
+    keys_by_reference: dict[Reference, set[str]] = {}
+    for reference in _all(objects):
+        if (reference.kind, reference.namespace, reference.name) not in created:
+            keys_by_reference.setdefault(replace(reference, keys=()), set()).update(reference.keys)
+    return sorted(replace(reference, keys=tuple(sorted(keys))) for reference, keys in keys_by_reference.items())
 
 
 def secrets_of(spec: Object) -> dict[str, tuple[str, ...]]:
     """The Secrets that pods with this spec read, and the keys of each that they ask for; none stands for all."""
-    found: dict[str, list[tuple[str, ...]]] = {}
+    keys_by_name: dict[str, list[tuple[str, ...]]] = {}
     for kind, name, keys in _of_pod(spec):
         if kind == "Secret":
-            found.setdefault(name, []).append(keys)
+            keys_by_name.setdefault(name, []).append(keys)
     return {
         name: tuple(sorted({key for keys in several for key in keys})) if all(several) else ()
-        for name, several in found.items()
+        for name, several in keys_by_name.items()
     }
 
 
-def _made(item: Object) -> Iterator[str]:
+def _controller_secrets(item: Object) -> Iterator[str]:
     """Names of the Secrets a controller makes of ``item``."""
     spec = item.get("spec") or {}
     if item["kind"] == "ExternalSecret":
@@ -98,10 +102,10 @@ def _all(objects: Iterable[Object]) -> Iterator[Reference]:
 
 
 def _of_pod(spec: Object) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    yield from _one(spec, "priorityClassName", "PriorityClass")
-    yield from _one(spec, "runtimeClassName", "RuntimeClass")
+    yield from _named_object(spec, "priorityClassName", "PriorityClass")
+    yield from _named_object(spec, "runtimeClassName", "RuntimeClass")
     if spec.get("serviceAccountName", "default") != "default":  # every namespace has that one
-        yield from _one(spec, "serviceAccountName", "ServiceAccount")
+        yield from _named_object(spec, "serviceAccountName", "ServiceAccount")
     for item in containers(spec):
         for source in item.get("envFrom") or []:
             yield from _named(source, (("secretRef", "Secret", "name"), ("configMapRef", "ConfigMap", "name")))
@@ -116,14 +120,14 @@ def _of_pod(spec: Object) -> Iterator[tuple[str, str, tuple[str, ...]]]:
             yield from _named(source, (("secret", "Secret", "name"), ("configMap", "ConfigMap", "name")))
 
 
-def _one(holder: Object, key: str, kind: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def _named_object(holder: Object, key: str, kind: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if holder.get(key):
         yield kind, str(holder[key]), ()
 
 
 def _named(holder: Object, forms: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     for field, kind, key in forms:
-        found: Any = holder.get(field)
-        if found and found.get(key) and not found.get("optional"):
-            asked = [found, *(found.get("items") or [])]  # a variable's one key, or those a volume has files of
-            yield kind, str(found[key]), tuple(str(one["key"]) for one in asked if one.get("key"))
+        source: Any = holder.get(field)
+        if source and source.get(key) and not source.get("optional"):
+            items = [source, *(source.get("items") or [])]  # a variable's one key, or those a volume has files of
+            yield kind, str(source[key]), tuple(str(item["key"]) for item in items if item.get("key"))

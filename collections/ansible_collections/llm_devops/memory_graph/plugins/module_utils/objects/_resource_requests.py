@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the objects of a release will ask of a namespace: pods, CPU, memory, claims. Pure."""
+"""The resources that the objects of a release request of a namespace: pods, CPU, memory, claims. Pure."""
 
 from __future__ import annotations
 
@@ -64,19 +64,19 @@ def pods(objects: Iterable[Object]) -> Iterator[Pods]:
 
 def autoscaled(objects: Iterable[Object]) -> dict[tuple[str, str, str], int]:
     """The least replicas an autoscaler keeps, by ``(namespace, kind, name)`` of what it scales."""
-    found = {}
-    for item in (one for one in objects if one["kind"] == "HorizontalPodAutoscaler"):
+    least_replicas = {}
+    for item in (item for item in objects if item["kind"] == "HorizontalPodAutoscaler"):
         target = mapping(item, "spec", "scaleTargetRef")
-        place = (text(item, "metadata", "namespace"), text(target, "kind"), text(target, "name"))
-        found[place] = integer(item, "spec", "minReplicas", default=1)
-    return found
+        target_key = (text(item, "metadata", "namespace"), text(target, "kind"), text(target, "name"))
+        least_replicas[target_key] = integer(item, "spec", "minReplicas", default=1)
+    return least_replicas
 
 
 def _count(kind: str, spec: Object) -> int:
     if kind == "DaemonSet":
         return 0
-    found = spec.get("parallelism") if kind == "Job" else spec.get("replicas")
-    return 1 if found is None else int(found)
+    count = spec.get("parallelism") if kind == "Job" else spec.get("replicas")
+    return 1 if count is None else int(count)
 
 
 def _surge(kind: str, spec: Object, count: int) -> int:
@@ -100,8 +100,8 @@ def claims(objects: Iterable[Object]) -> Iterator[tuple[str, Object, int]]:
         if item["kind"] == "PersistentVolumeClaim":
             yield item["metadata"]["name"], item["spec"], 1
         if item["kind"] == "StatefulSet":
-            for one in item["spec"].get("volumeClaimTemplates") or []:
-                yield one["metadata"]["name"], one["spec"], _count("StatefulSet", item["spec"])
+            for claim in item["spec"].get("volumeClaimTemplates") or []:
+                yield claim["metadata"]["name"], claim["spec"], _count("StatefulSet", item["spec"])
 
 
 def of_pod(spec: Object, defaults: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, Decimal]:
@@ -114,7 +114,7 @@ def of_pod(spec: Object, defaults: Mapping[str, Mapping[str, str]] | None = None
     for item in [*(spec.get("containers") or []), *sidecars]:
         for key, value in of_container(item, defaults).items():
             total[key] = total.get(key, Decimal(0)) + value
-    for item in (one for one in inits if one not in sidecars):
+    for item in (init for init in inits if init not in sidecars):
         for key, value in of_container(item, defaults).items():
             total[key] = max(total.get(key, Decimal(0)), value)
     for name, quantity in (spec.get("overhead") or {}).items():
@@ -127,10 +127,10 @@ def of_pod(spec: Object, defaults: Mapping[str, Mapping[str, str]] | None = None
 def of_container(item: Object, defaults: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, Decimal]:
     resources, defaults = item.get("resources") or {}, defaults or {}
     limits = {**(defaults.get("default") or {}), **(resources.get("limits") or {})}
-    own = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}  # a limit alone is also the request
-    requests = {**(defaults.get("defaultRequest") or {}), **own}
-    found = {f"requests.{name}": parse(value) for name, value in requests.items()}
-    return found | {f"limits.{name}": parse(value) for name, value in limits.items()}
+    stated = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}  # a limit is a request, too
+    requests = {**(defaults.get("defaultRequest") or {}), **stated}
+    amounts = {f"requests.{name}": parse(value) for name, value in requests.items()}
+    return amounts | {f"limits.{name}": parse(value) for name, value in limits.items()}
 
 
 def total(objects: Iterable[Object], namespace: str, defaults: Mapping[str, Mapping[str, str]],
@@ -139,13 +139,13 @@ def total(objects: Iterable[Object], namespace: str, defaults: Mapping[str, Mapp
 
     ``surging`` are the owners that exist already, whose update needs its surge as well.
     """
-    here = [one for one in objects if one["metadata"].get("namespace") == namespace]
+    local = [item for item in objects if item["metadata"].get("namespace") == namespace]
     used: dict[str, Decimal] = {"pods": Decimal(0)}
 
     def add(key: str, value: Decimal | int) -> None:
         used[key] = used.get(key, Decimal(0)) + value
 
-    for owner in pods(here):
+    for owner in pods(local):
         count = owner.replicas + (owner.surge if owner.owner in surging else 0)
         add("pods", count)
         for key, value in of_pod(owner.spec, defaults).items():
@@ -153,15 +153,15 @@ def total(objects: Iterable[Object], namespace: str, defaults: Mapping[str, Mapp
     for short in COMPUTE:
         if f"requests.{short}" in used:
             used[short] = used[f"requests.{short}"]
-    for _name, spec, count in claims(here):
-        asked = parse(((spec.get("resources") or {}).get("requests") or {}).get("storage", "0")) * count
+    for _name, spec, count in claims(local):
+        storage = parse(((spec.get("resources") or {}).get("requests") or {}).get("storage", "0")) * count
         add("persistentvolumeclaims", count)
-        add("requests.storage", asked)
+        add("requests.storage", storage)
         if spec.get("storageClassName"):
             of_class = f"{spec['storageClassName']}.storageclass.storage.k8s.io"
             add(f"{of_class}/persistentvolumeclaims", count)
-            add(f"{of_class}/requests.storage", asked)
-    for item in here:
+            add(f"{of_class}/requests.storage", storage)
+    for item in local:
         _add_object(item, add)
     return used
 

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a manifest holds and a deployer must not send: fields that the API server or a controller writes. Pure.
+"""Fields of a manifest that the API server or a controller writes, and a deployer must not send. Pure.
 
 Manifests come from ``kubectl get -o yaml`` and from generators. To send what a controller owns would take it away from
 the controller in one run, and be refused as its own in the next.
@@ -49,8 +49,8 @@ def strip(manifest: Object) -> None:
             manifest[key] = _without_nulls(manifest[key])
 
 
-def in_vain(manifest: Object) -> str:
-    """What the manifest says and a controller overwrites, and the way out; else nothing."""
+def overwritten(manifest: Object) -> str:
+    """Return a sentence about a part of the manifest that a controller overwrites, and the way out; else empty."""
     if not (_aggregated(manifest) and manifest.get("rules")):
         return ""
     return (

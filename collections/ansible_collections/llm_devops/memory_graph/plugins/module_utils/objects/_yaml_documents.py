@@ -55,13 +55,13 @@ def _loader() -> Any:
 
 
 def _problem(error: Any, text: str) -> str:
-    """What is wrong and where, without the text around it, and without what the parser quotes of it."""
+    """Return the error and its position, without the text around it, and without the values that the parser quotes."""
     mark = getattr(error, "problem_mark", None)
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     if mark and (text.splitlines() or [""])[min(mark.line, text.count("\n"))][mark.column : mark.column + 1] == "\t":
         return f"{where}a tab stands where YAML takes spaces only"
-    said = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read")
-    return where + _QUOTED.sub(lambda found: found[0] if len(found[0]) == 3 else "…", said)
+    message = str(getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read")
+    return where + _QUOTED.sub(lambda match: match[0] if len(match[0]) == 3 else "…", message)
 
 
 def _values(node: Any) -> Any:
@@ -72,22 +72,25 @@ def _values(node: Any) -> Any:
     return _value(node)
 
 
-def _count(node: Any, known: dict[int, int]) -> int:
-    """How many values ``node`` makes. Each node is counted once, however many aliases it has: a few lines that would
-    make millions are refused before one is made."""
-    if id(node) in known:
-        if not known[id(node)]:
+def _count(node: Any, counts: dict[int, int]) -> int:
+    """Return the number of values that ``node`` makes.
+
+    Each node is counted once, however many aliases it has: a few lines that would make millions are refused before one
+    is made.
+    """
+    if id(node) in counts:
+        if not counts[id(node)]:
             raise _refused(node, "an alias stands within what it names", "write the value out")
-        return known[id(node)]
-    known[id(node)] = 0  # until what is in it is counted
+        return counts[id(node)]
+    counts[id(node)] = 0  # until what is in it is counted
     if isinstance(node, yaml.MappingNode):
         parts = [item for _key, item in node.value]
     else:
         parts = node.value if isinstance(node, yaml.SequenceNode) else []
-    known[id(node)] = made = 1 + sum(_count(part, known) for part in parts)
-    if made > MAX_NODES:
+    counts[id(node)] = count = 1 + sum(_count(part, counts) for part in parts)
+    if count > MAX_NODES:
         raise _refused(node, f"its aliases make more than {MAX_NODES} values", "write fewer aliases")
-    return made
+    return count
 
 
 def _value(node: Any) -> Any:
@@ -100,18 +103,18 @@ def _value(node: Any) -> Any:
 
 def _mapping(node: Any) -> dict[str, Any]:
     result: dict[str, Any] = {}
-    own: set[str] = set()
+    names: set[str] = set()
     for key, item in node.value:
         if key.tag == _PLAIN and key.value == "<<":
             _merge(result, item)  # in its turn: what stands before it gives way, as in kubectl
             continue
         name = _key(key)
-        if name in own:
-            said = f"{name[:60]!r}"
+        if name in names:
+            message = f"{name[:60]!r}"
             if key.value != name:
-                said = f"{key.value[:60]!r}, which is read as {said},"
-            raise _refused(key, f"the key {said} stands twice in one mapping", "leave one of them out")
-        own.add(name)
+                message = f"{key.value[:60]!r}, which is read as {message},"
+            raise _refused(key, f"the key {message} stands twice in one mapping", "leave one of them out")
+        names.add(name)
         result[name] = _value(item)
     return result
 
@@ -124,9 +127,9 @@ def _merge(into: dict[str, Any], node: Any) -> None:
         into.update(_value(part))
 
 
-def _refused(node: Any, what: str, way_out: str) -> ManifestError:
+def _refused(node: Any, reason: str, way_out: str) -> ManifestError:
     mark = node.start_mark
-    return ManifestError(f"a text of objects, line {mark.line + 1}, column {mark.column + 1}: {what}", way_out)
+    return ManifestError(f"a text of objects, line {mark.line + 1}, column {mark.column + 1}: {reason}", way_out)
 
 
 def _tagged(node: Any) -> Any:
@@ -145,7 +148,7 @@ def _binary(node: Any, text: str) -> str:
 
 
 def scalar(text: str) -> Any:
-    """What goyaml.v2 makes of a plain scalar: a text, a number, a truth or nothing. Dates stay texts."""
+    """Return the value that goyaml.v2 gives a plain scalar: a text, a number, a truth or null. Dates stay texts."""
     if text in _TRUE or text in _FALSE:
         return text in _TRUE
     if text in _NULL:
@@ -168,8 +171,8 @@ def scalar(text: str) -> Any:
     return text
 
 
-def _whole(found: re.Match[str]) -> int:
-    sign, sixteen, eight, two, old_eight, ten = found.groups()
+def _whole(match: re.Match[str]) -> int:
+    sign, sixteen, eight, two, old_eight, ten = match.groups()
     for digits, base in ((sixteen, 16), (eight, 8), (two, 2), (old_eight, 8)):
         if digits is not None:
             return int(f"{sign}{digits}", base)

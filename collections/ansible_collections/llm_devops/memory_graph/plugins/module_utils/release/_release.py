@@ -67,7 +67,7 @@ class Release(Run):
     def _planned(self) -> list[Object]:
         params, absent, objects = self.params, set[str](), list[Object]()
         if params.revision is None:
-            objects = prepared(params.objects, params.name, params.namespace, note=lambda text: self.say("note", text))
+            objects = prepared(params.objects, params.name, params.namespace, warn=lambda text: self.say("note", text))
             absent = absent_namespaces(self.cluster, objects, params.namespace)
         else:  # refused before a lock is asked for in a namespace that may not exist
             _rollback.select_entry(_history.read(self.cluster, params.name, params.namespace), params.revision)

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a manifest may say: YAML read as kubectl reads it, empty is unset, every refusal by name and without a value."""
+"""Manifests as they may be written: YAML as kubectl reads it, empty is unset, errors by name and without a value."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ def thing(kind="ConfigMap", api_version="v1", *, metadata=None, **content):
 
 def test_documents_marks_and_lists_within_lists_are_opened():
     nothing = "\ufeff---\n---\nnull\n---\n{}\n---\n"
-    one = "\ufeffapiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\n"
+    document = "\ufeffapiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\n"
     inner = {"kind": "List", "apiVersion": "v1", "items": [{**thing(), "metadata": {"name": "b"}}]}
-    text = nothing + one + json.dumps({"kind": "List", "apiVersion": "v1", "items": [inner]})
+    text = nothing + document + json.dumps({"kind": "List", "apiVersion": "v1", "items": [inner]})
     assert [item["metadata"]["name"] for item in prepared(text, "demo", "ns")] == ["a", "b"]
     of_kind = {"apiVersion": "v1", "kind": "ConfigMapList", "items": [{"metadata": {"name": "c"}}]}
     [ready] = prepared(of_kind, "demo", "ns")
@@ -106,8 +106,8 @@ def test_a_list_without_items_is_empty_and_one_of_something_else_is_told():
     assert prepared(empty, "demo", "ns") == []
     with pytest.raises(ManifestError, match="the items of a List are a mapping, not a list"):
         prepared({"apiVersion": "v1", "kind": "List", "items": {"a": "hunter2"}}, "demo", "ns")
-    [own] = prepared(thing("PriceList", "bug.example/v1", items={"a": "b"}), "demo", "ns")
-    assert own["items"] == {"a": "b"}
+    [custom] = prepared(thing("PriceList", "bug.example/v1", items={"a": "b"}), "demo", "ns")
+    assert custom["items"] == {"a": "b"}
 
 
 @pytest.mark.parametrize("empty", ["", None])
@@ -119,7 +119,7 @@ def test_an_empty_namespace_is_unset(empty):
 def test_empty_is_unset_everywhere_but_in_custom_resources():
     metadata = {"labels": {"a": None, "b": "x"}, "annotations": None, "creationTimestamp": None}
     template = {"metadata": {"creationTimestamp": None}, "spec": {"nodeSelector": None, "containers": [{"env": None}]}}
-    workload, own = prepared(
+    workload, custom = prepared(
         [thing("Deployment", "apps/v1", metadata=metadata, spec={"replicas": None, "template": template}, status=None),
          thing("Gadget", "bug.example/v1", spec={"size": None}, data=None)],
         "demo", "ns",
@@ -129,8 +129,8 @@ def test_empty_is_unset_everywhere_but_in_custom_resources():
     assert sorted(workload["metadata"]["labels"]) == [
         "app.kubernetes.io/managed-by", "applyset.kubernetes.io/part-of", "b",
     ]  # fmt: skip
-    assert own["spec"] == {"size": None}
-    assert "data" not in own
+    assert custom["spec"] == {"size": None}
+    assert "data" not in custom
 
 
 def test_what_the_server_or_a_controller_writes_is_not_sent():
@@ -139,7 +139,7 @@ def test_what_the_server_or_a_controller_writes_is_not_sent():
     metadata = {"uid": "1", "resourceVersion": "2", "managedFields": [], "deletionTimestamp": "x",
                 "annotations": annotations}  # fmt: skip
     hook = {"name": "h", "clientConfig": {"caBundle": "Cg==", "service": {"name": "s"}}}
-    role, read, webhook, kept = prepared(
+    role, read, webhook, without_annotation = prepared(
         [
             thing("ClusterRole", "rbac.authorization.k8s.io/v1", rules=[], aggregationRule={"x": []}),
             thing(metadata=metadata, status={"phase": "x"}),
@@ -154,19 +154,21 @@ def test_what_the_server_or_a_controller_writes_is_not_sent():
     assert read["metadata"]["annotations"] == {"mine": "1"}
     assert "status" not in read
     assert "caBundle" not in webhook["webhooks"][0]["clientConfig"]
-    assert kept["webhooks"][0]["clientConfig"]["caBundle"] == "Cg=="
+    assert without_annotation["webhooks"][0]["clientConfig"]["caBundle"] == "Cg=="
 
 
 @pytest.mark.parametrize(
     ("more", "notes"), [({}, 1), ({"rules": []}, 0), ({"rules": None}, 0), ({"aggregationRule": None}, 0)]
 )
-def test_rules_that_a_controller_overwrites_are_noted(more, notes):
-    said = []
+def test_rules_that_a_controller_overwrites_are_a_warning(more, notes):
+    warnings = []
     content = {"aggregationRule": {"x": []}, "rules": [{"verbs": ["get"]}], **more}
-    prepared([thing("ClusterRole", "rbac.authorization.k8s.io/v1", **content)], "demo", "ns", note=said.append)
-    assert len(said) == notes
-    told = "ClusterRole/x: its rules are not sent, since its aggregationRule has a controller write them — move them to"
-    assert all(one.startswith(told) for one in said)
+    prepared([thing("ClusterRole", "rbac.authorization.k8s.io/v1", **content)], "demo", "ns", warn=warnings.append)
+    assert len(warnings) == notes
+    sentence = (
+        "ClusterRole/x: its rules are not sent, since its aggregationRule has a controller write them — move them to"
+    )
+    assert all(warning.startswith(sentence) for warning in warnings)
 
 
 @pytest.mark.parametrize(

@@ -17,16 +17,16 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._m
 )
 
 
-def made(kind, name, version="v1", **more):
+def manifest(kind, name, version="v1", **more):
     return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **more}
 
 
 OBJECTS = [
-    made("Service", "web"),
-    made("Deployment", "web", "apps/v1"),
-    made("Secret", "key", data={"k": "dmFsdWU="}),
-    made("ConfigMap", "settings", data={"b": "2", "a": "1"}),
-    made("Namespace", "demo"),
+    manifest("Service", "web"),
+    manifest("Deployment", "web", "apps/v1"),
+    manifest("Secret", "key", data={"k": "dmFsdWU="}),
+    manifest("ConfigMap", "settings", data={"b": "2", "a": "1"}),
+    manifest("Namespace", "demo"),
 ]
 NAMES = ["namespace-demo.yaml", "configmap-settings.yaml", "deployment-web.yaml", "service-web.yaml"]
 
@@ -36,9 +36,9 @@ def rendered(objects):
 
 
 def bring(folder, objects):
-    found = changes(folder, rendered(objects))
-    write(folder, found)
-    return [change.name for change in found]
+    made_changes = changes(folder, rendered(objects))
+    write(folder, made_changes)
+    return [change.name for change in made_changes]
 
 
 def test_files_stand_in_the_order_of_applying_and_the_list_is_last():
@@ -46,13 +46,13 @@ def test_files_stand_in_the_order_of_applying_and_the_list_is_last():
 
 
 def test_secrets_are_named_and_not_written():
-    kept, secrets = manifests(OBJECTS, "demo")
+    written, secrets = manifests(OBJECTS, "demo")
     assert [str(at) for at in secrets] == ["Secret/key"]
-    assert "dmFsdWU=" not in str(texts(kept))
+    assert "dmFsdWU=" not in str(texts(written))
 
 
 def test_equal_objects_give_equal_bytes():
-    other = [made("ConfigMap", "settings", data={"a": "1", "b": "2"})]
+    other = [manifest("ConfigMap", "settings", data={"a": "1", "b": "2"})]
     assert rendered([OBJECTS[3]]) == rendered(other)
 
 
@@ -92,8 +92,8 @@ def test_what_left_goes_and_what_others_wrote_stays(tmp_path):
     (tmp_path / "service-web.yaml").write_text("kind: Service # by hand\n")
     (tmp_path / "notes.txt").write_text("mine")
     assert bring(tmp_path, OBJECTS[3:]) == ["deployment-web.yaml", LIST]
-    left = {file.name for file in tmp_path.iterdir()}
-    assert left == {"namespace-demo.yaml", "configmap-settings.yaml", LIST, "service-web.yaml", "notes.txt"}
+    remaining = {file.name for file in tmp_path.iterdir()}
+    assert remaining == {"namespace-demo.yaml", "configmap-settings.yaml", LIST, "service-web.yaml", "notes.txt"}
 
 
 @pytest.mark.parametrize("name", ["configmap-settings.yaml", LIST])

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whose an object is, what comes to us with it, and what goes that nobody owns."""
+"""The owner of an object, fields that come to us with it, and fields that go as nobody owns them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release im
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._step import Step
 
 OURS = "applyset-ours-v1"
-WHO = Ref("", "ConfigMap", "home", "app")
+REF = Ref("", "ConfigMap", "home", "app")
 DATA = {"f:data": {".": {}, "f:one": {}, "f:two": {}}}
 LAST = {"f:metadata": {"f:annotations": {".": {}, _ownership.LAST_APPLIED: {}}}}
 
@@ -37,7 +37,7 @@ def live(*entries, labels=None, annotations=None, **content):
     ],
 )  # fmt: skip
 def test_what_is_another_s_is_refused_by_its_owner(obj, force, sentence):
-    assert sentence in str(_ownership.refusal(WHO, obj, OURS, force=force))
+    assert sentence in str(_ownership.refusal(REF, obj, OURS, force=force))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_what_is_another_s_is_refused_by_its_owner(obj, force, sentence):
     ],
 )  # fmt: skip
 def test_what_is_nobody_s_ours_or_taken_by_force_is_applied(obj, force):
-    assert _ownership.refusal(WHO, obj, OURS, force=force) is None
+    assert _ownership.refusal(REF, obj, OURS, force=force) is None
 
 
 def test_fields_of_tools_that_apply_come_with_the_object_and_those_of_others_do_not():
@@ -77,16 +77,16 @@ def test_what_nobody_applies_any_more_goes_and_what_another_owns_stays():
 def test_a_preview_says_what_goes_as_a_strategic_merge():
     sent = []
 
-    class Cluster:
+    class PreviewCluster:
         def request(self, *request):
             sent.append(request)
             return live(entry(FIELD_MANAGER, {"f:data": {"f:one": {}}}))
 
     env = {'k:{"name":"c"}': {"f:env": {'k:{"name":"B"}': {".": {}, "f:name": {}}}, "f:tty": {}}}
-    gone = {"f:spec": {"f:containers": env, "f:strategy": {".": {}}},
+    removed = {"f:spec": {"f:containers": env, "f:strategy": {".": {}}},
             "f:metadata": {"f:finalizers": {'v:"x"': {}}, "f:labels": {"f:a": {}}}}  # fmt: skip
     manifest = {"apiVersion": "v1", "metadata": {"name": "app"}, "spec": {"containers": [{"name": "c", "env": []}]}}
-    after = _ownership.preview(Cluster(), "/x", manifest, gone, {"f:data": {"f:two": {}}})
+    after = _ownership.preview(PreviewCluster(), "/x", manifest, removed, {"f:data": {"f:two": {}}})
     assert sent[0][3]["spec"] == {
         "strategy": None,
         "containers": [{"name": "c", "tty": None, "env": [{"name": "B", "$patch": "delete"}]}],
@@ -128,8 +128,8 @@ def test_only_a_default_that_nobody_owns_is_taken_away():
     assert _ownership.field_set(obj, [steps]) == {
         "f:spec": {"f:strategy": {"f:rollingUpdate": {".": {}, "f:maxSurge": {}}}}
     }
-    said = {"spec": {"strategy": {"type": "Recreate", "rollingUpdate": {}}}}
-    assert _ownership.forbidden_defaults(error, said, obj, {}) == []
+    stated = {"spec": {"strategy": {"type": "Recreate", "rollingUpdate": {}}}}
+    assert _ownership.forbidden_defaults(error, stated, obj, {}) == []
     obj["metadata"]["managedFields"].append(entry("rollouts", {"f:spec": {"f:strategy": {"f:rollingUpdate": {}}}}))
     assert _ownership.forbidden_defaults(error, manifest, obj, {}) == []
 
@@ -140,7 +140,7 @@ def test_ownership_is_rewritten_at_one_version_and_again_when_somebody_was_faste
     versions = iter(["7", "8"])
     sent = []
 
-    class Cluster:
+    class BusyCluster:
         def find(self, _path):
             return {**obj, "metadata": {**obj["metadata"], "resourceVersion": next(versions)}}
 
@@ -149,9 +149,9 @@ def test_ownership_is_rewritten_at_one_version_and_again_when_somebody_was_faste
             if len(sent) == 1:
                 raise ApiError(409, {}, "the object has been modified")
 
-    _ownership.take(Cluster(), "/x", DATA, {"f:spec": {}})
+    _ownership.take(BusyCluster(), "/x", DATA, {"f:spec": {}})
     assert [patch[1]["value"] for patch in sent] == ["7", "8"]
-    assert [one["manager"] for one in sent[1][0]["value"]] == ["operator", FIELD_MANAGER]
+    assert [item["manager"] for item in sent[1][0]["value"]] == ["operator", FIELD_MANAGER]
     assert set(sent[1][0]["value"][1]["fieldsV1"]["f:data"]) == {".", "f:one", "f:two"}
 
 

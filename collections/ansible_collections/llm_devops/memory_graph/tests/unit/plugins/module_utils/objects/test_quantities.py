@@ -15,19 +15,19 @@ from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils
 from hypothesis import given
 from hypothesis import strategies as st
 
-SUFFIXES = ["", *"numkMGTPE", *(f"{letter}i" for letter in "KMGTPE"), "e3", "E3", "e-3", "E+3"]
+SUFFIXES = ["", *"numkMGTPE", *(f"{prefix}i" for prefix in "KMGTPE"), "e3", "E3", "e-3", "E+3"]
 DIGITS = st.text("0123456789", min_size=1, max_size=12)
 NUMBERS = st.one_of(DIGITS, st.tuples(DIGITS, DIGITS).map(".".join), DIGITS.map(".{}".format), DIGITS.map("{}.".format))
 QUANTITIES = st.tuples(st.sampled_from(["", "+", "-"]), NUMBERS, st.sampled_from(SUFFIXES)).map("".join)
 
 
 @pytest.mark.parametrize(
-    ("left", "right"),
+    ("first", "second"),
     [("1000m", "1"), ("1Ki", "1024"), ("1e3", "1k"), ("1E3", "1k"), ("0.5Gi", "512Mi"), (0.5, "500m"), (1, "1000m"),
      (1e-07, "100n"), (1e22, "10000E"), (" 1 ", "1"), ("+1", "1"), (".5", "500m"), ("1.G", "1G"), ("1E", "1000P")],
 )  # fmt: skip
-def test_quantities_are_numbers(left, right):
-    assert _quantity.parse(left) == _quantity.parse(right)
+def test_quantities_are_numbers(first, second):
+    assert _quantity.parse(first) == _quantity.parse(second)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_what_is_no_quantity_is_a_value_error(text):
 
 
 def test_what_cannot_be_seen_in_a_value_is_shown():
-    assert _quantity.fault("1Gi\n") == r"'1Gi\n', which is no quantity"
+    assert _quantity.invalid_reason("1Gi\n") == r"'1Gi\n', which is no quantity"
 
 
 @examples(300)
@@ -49,18 +49,18 @@ def test_what_cannot_be_seen_in_a_value_is_shown():
 def test_every_quantity_has_a_number(quantity):
     number = _quantity.parse(quantity)
     assert number.is_finite()
-    assert not _quantity.fault(quantity)
-    assert bool(_quantity.fault(quantity, least=0)) == (number < 0)
-    assert bool(_quantity.fault(quantity, least=1)) == (number <= 0)
+    assert not _quantity.invalid_reason(quantity)
+    assert bool(_quantity.invalid_reason(quantity, least=0)) == (number < 0)
+    assert bool(_quantity.invalid_reason(quantity, least=1)) == (number <= 0)
 
 
 @examples(300)
 @given(st.text(max_size=80) | st.none() | st.booleans() | st.lists(st.integers()) | st.just({}))
-def test_any_value_is_a_quantity_or_a_fault_in_a_few_words(value):
-    said = _quantity.fault(value)
-    assert len(said.splitlines()) <= 1
-    assert len(said) < 80
-    if not said:
+def test_any_value_is_a_quantity_or_a_reason_in_a_few_words(value):
+    reason = _quantity.invalid_reason(value)
+    assert len(reason.splitlines()) <= 1
+    assert len(reason) < 80
+    if not reason:
         assert isinstance(_quantity.parse(value), Decimal)
 
 
@@ -135,7 +135,7 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("manifest", "path"), WRONG, ids=[f"{one['kind']} {path}" for one, path in WRONG])
+@pytest.mark.parametrize(("manifest", "path"), WRONG, ids=[f"{manifest['kind']} {path}" for manifest, path in WRONG])
 def test_a_field_that_is_no_quantity_is_refused_by_object_field_and_value(manifest, path):
     with pytest.raises(ManifestError) as refused:
         prepared([thing("ConfigMap"), copy.deepcopy(manifest)], "demo", "ns")
