@@ -3,8 +3,15 @@
 A plugin file imports what it needs from here; docs/how-to/write-a-plugin.md has the how-to.
 """
 
-from memory_graph.plugins.api import HOOKS, OPERATIONS, HookContext, Plugin, Veto
-from memory_graph.plugins.errors import PluginFailed, PluginLoadError
+from memory_graph.plugins.api import (
+    HOOKS,
+    OPERATIONS,
+    HookContext,
+    Plugin,
+    PluginFailed,
+    PluginLoadError,
+    Veto,
+)
 from memory_graph.plugins.host import PluginHost
 from memory_graph.plugins.loading import load_plugins
 

@@ -10,7 +10,7 @@ import structlog
 
 if TYPE_CHECKING:
     from memory_graph.plugins.api import HookContext
-    from memory_graph.plugins.host import Hook
+    from memory_graph.plugins.hook import Hook
 
 _MAX_QUEUED_CALLS = 256
 """Queued calls of one plugin: with content at its limit of 1 MB, a quarter of a gigabyte at the very worst."""

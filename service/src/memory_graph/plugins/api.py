@@ -1,10 +1,12 @@
-"""The base class of plugins, the hooks they may define, and the exceptions of hooks."""
+"""The base class of plugins, the hooks that they may define, and the errors of plugins."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 import msgspec
+
+from memory_graph.model.errors import GraphError
 
 OPERATIONS = ("create_node", "create_session", "create_edge", "query", "update_node", "delete_node")
 """The operations that can be hooked. The value that each hook sees:
@@ -51,3 +53,19 @@ class Veto(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class PluginLoadError(Exception):
+    """A plugin directory or file cannot be used; the service must not start without the plugins it was given."""
+
+
+class PluginFailed(GraphError):
+    """A before-hook failed or did not end in time, so nothing was written: a guard that is broken lets nobody pass.
+
+    The caller is not at fault; the same request may succeed once the plugin works again.
+    """
+
+    def __init__(self, plugin: str, hook: str, reason: str) -> None:
+        super().__init__(f"plugin {plugin} {reason} in {hook}; nothing was done, see the service's log")
+        self.plugin = plugin
+        self.hook = hook

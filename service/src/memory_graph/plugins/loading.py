@@ -14,8 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memory_graph.plugins.api import HOOKS, Plugin
-from memory_graph.plugins.errors import PluginLoadError
+from memory_graph.plugins.api import HOOKS, Plugin, PluginLoadError
 from memory_graph.plugins.host import PluginHost
 
 if TYPE_CHECKING:
