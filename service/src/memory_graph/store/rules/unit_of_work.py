@@ -158,7 +158,9 @@ class UnitOfWork(ABC):
     def count_planned(self) -> None:
         """Count what is about to be written."""
         nodes = self.nodes
-        created = Counter([(key[0], nodes[key].session_id, nodes[key].type) for key in self.created_nodes])
+        stubs = dict(self.stubs)  # one that was created in this unit is counted as the stub that it was
+        refs = [(key[0], stubs.get(key, nodes[key])) for key in self.created_nodes]
+        created = Counter([(tenant, ref.session_id, ref.type) for tenant, ref in refs])
         for (tenant, session_id, type), change in created.items():
             self.count(tenant, session_id, type, change)
         for (tenant, id), stub in self.stubs:
