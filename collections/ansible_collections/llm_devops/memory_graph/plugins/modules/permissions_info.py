@@ -146,9 +146,9 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._d
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import yaml
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import prepared
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._permissions import (
-    Plan,
+    PlannedRelease,
     manifest,
-    needs,
+    required_permissions,
 )
 
 
@@ -184,7 +184,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def planned(given: dict[str, Any], discovery: Discovery, *, delete_data: bool) -> Plan:
+def planned(given: dict[str, Any], discovery: Discovery, *, delete_data: bool) -> PlannedRelease:
     """What one release needs to be known for.
 
     Raises:
@@ -198,7 +198,7 @@ def planned(given: dict[str, Any], discovery: Discovery, *, delete_data: bool) -
                 f"the cluster does not know {kind} of {version}, which release {given['name']} has",
                 "install its CustomResourceDefinition, then print again",
             )
-    return Plan(
+    return PlannedRelease(
         given["name"], given["namespace"], objects, discovery.find, delete_data, given["history_limit"],
         tuple(given.get("read_secrets", ())), tuple(given.get("create_secrets", ())),
         given.get("create_namespace", False),
@@ -215,7 +215,7 @@ def main() -> None:
         given = [params, *params["additional_releases"]]
         plans = [planned(one, discovery, delete_data=params["delete_data"]) for one in given]
         found = manifest(*plans, account=account, optional=params["optional"])
-        needed = [asdict(need) for need in needs(*plans)]
+        needed = [asdict(permission) for permission in required_permissions(*plans)]
     except ClusterError as error:
         module.refuse(error)
     text = yaml.safe_dump_all(found, sort_keys=False, default_flow_style=False, explicit_start=True)

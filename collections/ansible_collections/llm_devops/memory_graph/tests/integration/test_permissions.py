@@ -17,7 +17,10 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._d
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import prepared
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight import _check_access
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._context import PreflightContext
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._permissions import Plan, manifest
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._permissions import (
+    PlannedRelease,
+    manifest,
+)
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._preflight import Preflight
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, ReleaseParams
 
@@ -70,7 +73,9 @@ class Deployer:
         self.place = place
         self.objects = objects(place)
         known = prepared(self.objects, "demo", place.name)
-        self.granted = manifest(Plan("demo", place.name, known, Discovery(place.cluster).find), account="deployer")
+        self.granted = manifest(
+            PlannedRelease("demo", place.name, known, Discovery(place.cluster).find), account="deployer"
+        )
         for item in self.granted:
             self.write(item)
         self.write(

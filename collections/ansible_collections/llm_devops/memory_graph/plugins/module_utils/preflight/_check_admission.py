@@ -19,7 +19,7 @@ from ..objects._manifest import Object
 from ..objects._resource_requests import Pods
 from . import _pod_security
 from ._context import PreflightContext
-from ._dry_run_pod import Refusal, name_of, pod_of, refusal_of
+from ._dry_run_pod import AdmissionRefusal, name_of, pod_of, refusal_of
 
 PARALLELISM = 8
 NOT_ASKED = frozenset({"RBAC", "other"})
@@ -27,11 +27,11 @@ NOT_ASKED = frozenset({"RBAC", "other"})
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PodAdmission:
     """The answers of the API server to a workload's Pod; ``complete`` unless one of them was no judgement."""
 
     owner: Pods
-    refusals: list[Refusal] = field(default_factory=list)
+    refusals: list[AdmissionRefusal] = field(default_factory=list)
     complete: bool = True
 
 
@@ -43,21 +43,21 @@ def admission(context: PreflightContext) -> None:
          item["metadata"]["name"])
         for item in context.objects
     }  # fmt: skip
-    verdicts = in_parallel(lambda owner: _verdict(context, owner, pod_of(owner, created)), present, PARALLELISM)
-    for verdict in verdicts:
-        for refusal in verdict.refusals:
-            _report(context, verdict.owner, refusal)
-    _report_not_asked(context, verdicts)
-    judged = [verdict.owner for verdict in verdicts if verdict.complete]
+    results = in_parallel(lambda owner: _ask(context, owner, pod_of(owner, created)), present, PARALLELISM)
+    for result in results:
+        for refusal in result.refusals:
+            _report(context, result.owner, refusal)
+    _report_not_asked(context, results)
+    judged = [result.owner for result in results if result.complete]
     context.not_asked = {owner.owner for owner in owners if owner not in judged}
     for namespace in sorted({owner.namespace for owner in owners}):
         _compute_level(context, namespace, [owner for owner in owners if owner.namespace == namespace])
 
 
-def _verdict(context: PreflightContext, owner: Pods, pod: Object | None) -> Verdict:
+def _ask(context: PreflightContext, owner: Pods, pod: Object | None) -> PodAdmission:
     """Ask about the Pod, and again without what was refused, until it is admitted or nothing can be left out."""
     path = f"/api/v1/namespaces/{owner.namespace}/pods/{name_of(owner)}"
-    refusals: dict[str, Refusal] = {}
+    refusals: dict[str, AdmissionRefusal] = {}
     while pod:
         try:
             context.cluster.apply(path, pod, dry_run=True)
@@ -66,14 +66,14 @@ def _verdict(context: PreflightContext, owner: Pods, pod: Object | None) -> Verd
         else:
             break
         if refusal.kind in refusals:  # what was left out is not what it refuses
-            return Verdict(owner, list(refusals.values()), complete=False)
+            return PodAdmission(owner, list(refusals.values()), complete=False)
         if refusal.kind != "ResourceQuota" or "LimitRange" not in refusals:  # else they were left out
             refusals[refusal.kind] = refusal
         pod = refusal.without(pod)
-    return Verdict(owner, list(refusals.values()), complete=not refusals.keys() & NOT_ASKED)
+    return PodAdmission(owner, list(refusals.values()), complete=not refusals.keys() & NOT_ASKED)
 
 
-def _report(context: PreflightContext, owner: Pods, refusal: Refusal) -> None:
+def _report(context: PreflightContext, owner: Pods, refusal: AdmissionRefusal) -> None:
     name, namespace = owner.owner, owner.namespace
     match refusal.kind:
         case "PodSecurity" if _planned_level(context, namespace) in ("", refusal.subject):
@@ -122,13 +122,13 @@ def _changes(context: PreflightContext, kinds: Iterable[str], namespace: str) ->
     return any(item["metadata"].get("namespace") == namespace for kind in kinds for item in context.of_kind(kind))
 
 
-def _report_not_asked(context: PreflightContext, verdicts: Iterable[Verdict]) -> None:
+def _report_not_asked(context: PreflightContext, results: Iterable[PodAdmission]) -> None:
     """One note for all workloads about which the same right is lacking."""
     lacking: dict[str, list[str]] = {}
-    for verdict in verdicts:
-        for refusal in verdict.refusals:
+    for result in results:
+        for refusal in result.refusals:
             if refusal.kind == "RBAC":
-                lacking.setdefault(refusal.subject, []).append(verdict.owner.owner)
+                lacking.setdefault(refusal.subject, []).append(result.owner.owner)
     for permission, owners in lacking.items():
         context.add_note(
             f"whether the pods of {', '.join(owners)} are admitted was not asked: you may not {permission}"

@@ -23,31 +23,31 @@ def storage(context: PreflightContext) -> None:
     if not listed and not isinstance(listed, list):
         return
     classes = {item["metadata"]["name"]: item for item in [*listed, *context.of_kind("StorageClass")]}
-    have = f"name one of: {', '.join(sorted(classes))}" if classes else "the cluster has none: install a provisioner"
+    way_out = f"name one of: {', '.join(sorted(classes))}" if classes else "the cluster has none: install a provisioner"
     for name, spec, _count in claims:
-        wanted = spec.get("storageClassName", _storage_classes.default(classes))
-        if spec.get("volumeName") or (wanted == "" and "storageClassName" in spec):
+        class_name = spec.get("storageClassName", _storage_classes.default(classes))
+        if spec.get("volumeName") or (class_name == "" and "storageClassName" in spec):
             continue  # bound to a volume somebody made by hand
-        if not wanted:
-            context.add_problem(f"claim {name} names no class and the cluster has no default", have)
-        elif wanted not in classes:
-            context.add_problem(f"claim {name} wants class {wanted!r}, which does not exist", have)
+        if not class_name:
+            context.add_problem(f"claim {name} names no class and the cluster has no default", way_out)
+        elif class_name not in classes:
+            context.add_problem(f"claim {name} wants class {class_name!r}, which does not exist", way_out)
         else:
-            _access_modes(context, name, spec, classes[wanted])
+            _access_modes(context, name, spec, classes[class_name])
 
 
 def _access_modes(context: PreflightContext, name: str, spec: Object, storage_class: Object) -> None:
-    provisioner, named = storage_class["provisioner"], storage_class["metadata"]["name"]
-    can = _storage_classes.modes(provisioner, spec.get("volumeMode", "Filesystem"))
-    wanted = set(spec.get("accessModes") or [])
-    if can is None:
-        if wanted - {"ReadWriteOnce"}:
-            asked = ", ".join(sorted(wanted))
-            context.add_note(f"whether class {named!r} ({provisioner}) gives {asked} for {name} is not known here")
-    elif wanted - can:
+    provisioner, class_name = storage_class["provisioner"], storage_class["metadata"]["name"]
+    available = _storage_classes.modes(provisioner, spec.get("volumeMode", "Filesystem"))
+    requested = set(spec.get("accessModes") or [])
+    if available is None:
+        if requested - {"ReadWriteOnce"}:
+            modes = ", ".join(sorted(requested))
+            context.add_note(f"whether class {class_name!r} ({provisioner}) gives {modes} for {name} is not known here")
+    elif requested - available:
         context.add_problem(
-            f"class {named!r} has no {', '.join(sorted(wanted - can))} for {name}",
-            f"use {' or '.join(sorted(can))}, or another class",
+            f"class {class_name!r} has no {', '.join(sorted(requested - available))} for {name}",
+            f"use {' or '.join(sorted(available))}, or another class",
         )
 
 
@@ -62,40 +62,40 @@ _METRICS = {
 
 def metrics(context: PreflightContext) -> None:
     """An autoscaler without its metrics holds still; it stops no release."""
-    wanted: dict[str, list[str]] = {}
+    owners_by_type: dict[str, list[str]] = {}
     for item in context.of_kind("HorizontalPodAutoscaler"):
         for metric in item["spec"].get("metrics") or [{"type": "Resource"}]:
-            owners = wanted.setdefault(str(metric.get("type")), [])
+            owners = owners_by_type.setdefault(str(metric.get("type")), [])
             owners += [item["metadata"]["name"]] if item["metadata"]["name"] not in owners else []
     groups: dict[str, tuple[str, set[str]]] = {}
-    for kind, owners in wanted.items():
-        group, needs = _METRICS.get(kind, ("", ""))
+    for kind, owners in owners_by_type.items():
+        group, requirement = _METRICS.get(kind, ("", ""))
         if group:
-            groups.setdefault(group, (needs, set()))[1].update(owners)
-    for group, (needs, names) in sorted(groups.items()):
+            groups.setdefault(group, (requirement, set()))[1].update(owners)
+    for group, (requirement, names) in sorted(groups.items()):
         try:
             served = bool(context.cluster.find(f"/apis/{group}"))
         except ApiError:  # registered, and its adapter does not answer
             served = False
         if not served:
             context.add_note(
-                f"no API {group}: autoscaler {', '.join(sorted(names))} holds still on its metrics ({needs})"
+                f"no API {group}: autoscaler {', '.join(sorted(names))} holds still on its metrics ({requirement})"
             )
 
 
 def _both(context: PreflightContext, kind: str, plural: str) -> list[tuple[Object, Object]]:
     """``(as it will be, as it is)`` of the release's own and the namespace's other objects of a kind."""
-    own = {
-        one["metadata"]["name"]: one
-        for one in context.of_kind(kind)
-        if one["metadata"]["namespace"] == context.namespace
+    planned = {
+        item["metadata"]["name"]: item
+        for item in context.of_kind(kind)
+        if item["metadata"]["namespace"] == context.namespace
     }
     live = {item["metadata"]["name"]: item for item in context.list_home(plural, f"the namespace's {plural}") or []}
-    return [(own.get(name) or live[name], live.get(name, {})) for name in sorted({*own, *live})]
+    return [(planned.get(name) or live[name], live.get(name, {})) for name in sorted({*planned, *live})]
 
 
 def _defaults(context: PreflightContext) -> dict[str, Any]:
-    ranges = [mappings(one, "spec", "limits") for one, _live in _both(context, "LimitRange", "limitranges")]
+    ranges = [mappings(item, "spec", "limits") for item, _live in _both(context, "LimitRange", "limitranges")]
     limits = [limit for item in ranges for limit in item if limit.get("type") == "Container"]
     return {key: value for limit in limits for key, value in limit.items() if key in ("default", "defaultRequest")}
 
@@ -108,7 +108,7 @@ def quota(context: PreflightContext) -> None:
     demand = _resource_requests.total(context.objects, context.namespace, defaults)
     updated = frozenset(f"{item['kind']}/{item['metadata']['name']}" for item in running)
     peak = _resource_requests.total(context.objects, context.namespace, defaults, updated)
-    mine = _resource_requests.total(running, context.namespace, {})
+    own_use = _resource_requests.total(running, context.namespace, {})
     for item, live in quotas:
         name, spec = item["metadata"]["name"], mapping(item, "spec")
         if spec.get("scopes") or spec.get("scopeSelector"):
@@ -118,25 +118,25 @@ def quota(context: PreflightContext) -> None:
             continue
         used = mapping(live, "status", "used")
         for resource, limit in mapping(spec, "hard").items():
-            asked = demand.get(resource, Decimal(0))
-            others = max(parse(used.get(resource, "0")) - mine.get(resource, Decimal(0)), Decimal(0))
-            left = max(parse(limit) - others, Decimal(0))
-            leaves = f"ResourceQuota {name!r} leaves {show(left, resource)}"
-            if asked > left:
+            requested = demand.get(resource, Decimal(0))
+            others = max(parse(used.get(resource, "0")) - own_use.get(resource, Decimal(0)), Decimal(0))
+            free = max(parse(limit) - others, Decimal(0))
+            leaves = f"ResourceQuota {name!r} leaves {show(free, resource)}"
+            if requested > free:
                 context.add_problem(
-                    f"{resource} would be {show(asked, resource)}, {leaves}",
+                    f"{resource} would be {show(requested, resource)}, {leaves}",
                     "lower requests or replicas, or raise the quota",
                 )
-            elif peak.get(resource, asked) > left:  # whether the pods change is known after the plan only
-                most = show(peak[resource], resource)
+            elif peak.get(resource, requested) > free:  # whether the pods change is known after the plan only
+                needed = show(peak[resource], resource)
                 context.add_note(
-                    f"a rolling update needs {resource} {most}, {leaves}: it stands still if the pods change"
+                    f"a rolling update needs {resource} {needed}, {leaves}: it stands still if the pods change"
                 )
 
 
 def _running(context: PreflightContext) -> list[Object]:
     """The objects of the release as they are now, whose use an update does not ask for again."""
-    found: list[Object] = []
+    objects: list[Object] = []
     for item in context.objects if context.namespace not in context.absent else []:
         resource = context.served(item["apiVersion"], item["kind"])
         counted = item["kind"] in (
@@ -149,8 +149,8 @@ def _running(context: PreflightContext) -> list[Object]:
         if resource and counted and item["metadata"].get("namespace") == context.namespace:
             path = resource.path(context.namespace, item["metadata"]["name"])
             live = context.read(path, f"what {item['kind']}/{item['metadata']['name']} uses already")
-            found += [{**live, "kind": item["kind"]}] if live else []
-    return found
+            objects += [{**live, "kind": item["kind"]}] if live else []
+    return objects
 
 
 def limits(context: PreflightContext) -> None:
@@ -180,27 +180,27 @@ def _pods_within(context: PreflightContext, owner: Pods, limit: Object, name: st
 def _claims_within(context: PreflightContext, limit: Object, name: str) -> None:
     for claim, spec, _count in _resource_requests.claims(context.objects):
         size = ((spec.get("resources") or {}).get("requests") or {}).get("storage", "0")
-        for bound, wrong in (("max", parse(size).__gt__), ("min", parse(size).__lt__)):
-            allowed = (limit.get(bound) or {}).get("storage")
-            if allowed and wrong(parse(allowed)):
+        for bound, exceeds in (("max", parse(size).__gt__), ("min", parse(size).__lt__)):
+            bound_size = (limit.get(bound) or {}).get("storage")
+            if bound_size and exceeds(parse(bound_size)):
                 context.add_problem(
-                    f"claim {claim} asks for {size}, LimitRange {name!r} allows {bound} {allowed}",
+                    f"claim {claim} asks for {size}, LimitRange {name!r} allows {bound} {bound_size}",
                     "change the claim's size, or the LimitRange",
                 )
 
 
-def _within(context: PreflightContext, who: str, asked: dict[str, Decimal], limit: Object, name: str) -> None:
-    for resource, most in (limit.get("max") or {}).items():
-        value = asked.get(f"limits.{resource}")
-        if value is not None and value > parse(most):
+def _within(context: PreflightContext, subject: str, resources: dict[str, Decimal], limit: Object, name: str) -> None:
+    for resource, bound in (limit.get("max") or {}).items():
+        value = resources.get(f"limits.{resource}")
+        if value is not None and value > parse(bound):
             context.add_problem(
-                f"{who} has limits.{resource} {show(value, resource)}, LimitRange {name!r} allows at most {most}",
+                f"{subject} has limits.{resource} {show(value, resource)}, LimitRange {name!r} allows at most {bound}",
                 "lower the limit, or raise the LimitRange",
             )
-    for resource, least in (limit.get("min") or {}).items():
-        value = asked.get(f"requests.{resource}")
-        if value is not None and value < parse(least):
+    for resource, bound in (limit.get("min") or {}).items():
+        value = resources.get(f"requests.{resource}")
+        if value is not None and value < parse(bound):
             context.add_problem(
-                f"{who} requests {resource} {show(value, resource)}, LimitRange {name!r} wants at least {least}",
+                f"{subject} requests {resource} {show(value, resource)}, LimitRange {name!r} wants at least {bound}",
                 "raise the request, or lower the LimitRange",
             )

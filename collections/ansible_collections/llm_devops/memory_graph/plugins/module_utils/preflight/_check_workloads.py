@@ -16,15 +16,17 @@ def workloads(context: PreflightContext) -> None:
     """:raises ClusterError: when the record is another tool's or cannot be understood."""
     if context.namespace in context.absent:
         return
-    found = context.read(_history.path(context.release, context.namespace), "what the release consists of")
-    if not found:
+    record = context.read(_history.path(context.release, context.namespace), "what the release consists of")
+    if not record:
         return
-    members = [member.ref for member in _history.parsed(found, context.release, context.namespace).members]
+    members = [member.ref for member in _history.parsed(record, context.release, context.namespace).members]
     coming = [ref(item) for item in context.objects]
-    left = ", ".join(str(one) for one in members if one.kind == "PersistentVolumeClaim" and one not in coming)
-    for new in (one for one in coming if one.kind in _LASTING):
-        for old in (one for one in members if _succeeds(new, one) and one not in coming):
-            behind = f", and {left} would be left behind" if left else ""
+    left_behind = ", ".join(
+        str(member) for member in members if member.kind == "PersistentVolumeClaim" and member not in coming
+    )
+    for new in (member for member in coming if member.kind in _LASTING):
+        for old in (member for member in members if _succeeds(new, member) and member not in coming):
+            behind = f", and {left_behind} would be left behind" if left_behind else ""
             context.add_problem(
                 f"{old} is of this release and {new} would take its place: both would answer for a while{behind}",
                 "take the release away first, which keeps its data (playbooks/teardown.yml), move the data"

@@ -79,6 +79,8 @@ class PreflightContext:
             lacking = _MAY_NOT.search(error.message)
             if not lacking:
                 self.add_note(f"{subject} could not be checked: {error.message}")
-            elif not any(lacking[1] in note["message"] for note in self.notes):  # the permissions were checked before
+            elif not any(
+                lacking[1] in finding["message"] for finding in self.notes
+            ):  # the permissions were checked before
                 self.add_note(f"{subject} could not be checked: you may not {lacking[1]}")
             return None

@@ -9,7 +9,7 @@ without the field that was refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container
+from collections.abc import Container
 from dataclasses import dataclass
 
 from .._errors import ApiError
@@ -30,11 +30,11 @@ POD_REFERENCES = {
 
 
 @dataclass(frozen=True)
-class Refusal:
+class AdmissionRefusal:
     """One reason why the API server does not admit a Pod; ``subject`` is the level, the quota or the missing object."""
 
     kind: str
-    subject: str
+    subject: str = ""
     detail: str = ""
 
     def without(self, pod: Object) -> Object | None:
@@ -76,34 +76,34 @@ def pod_of(owner: Pods, created: Container[tuple[str, str, str]]) -> Object:
 
 _PREFIX = re.compile(r'^[Pp]ods? "[^"]+" is (?:forbidden|invalid): ')
 _LIMIT = r"(?:maximum|minimum) \S+ usage per |\S+ max limit to request ratio per "
-_ANSWERS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Refusal]], ...] = (
-    (re.compile(r'error looking up service account \S+: serviceaccount "([^"]+)" not found'),
-     lambda match: Refusal("ServiceAccount", match[1])),
-    (re.compile(r"no PriorityClass with name (\S+) was found"), lambda match: Refusal("PriorityClass", match[1])),
-    (re.compile(r'pod rejected: RuntimeClass "([^"]+)" not found'), lambda match: Refusal("RuntimeClass", match[1])),
-    (re.compile(r'violates PodSecurity "([^":]+)[^"]*": (.+)$'),
-     lambda match: Refusal("PodSecurity", match[1], match[2])),
-    (re.compile(rf"forbidden: (\[?(?:{_LIMIT}).+)$"), lambda match: Refusal("LimitRange", "", match[1].strip("[]"))),
-    (re.compile(r"failed quota: (\S+): must specify (.+)$"),
-     lambda match: Refusal("ResourceQuota", match[1], match[2])),
-    (re.compile(r"exceeded quota: ([^,\s]+)"), lambda match: Refusal("used up", match[1])),
-    (re.compile(r" may not (.+)$"), lambda match: Refusal("RBAC", match[1])),
-)  # fmt: skip
+_ANSWERS: dict[str, re.Pattern[str]] = {
+    "ServiceAccount": re.compile(
+        r'error looking up service account \S+: serviceaccount "(?P<subject>[^"]+)" not found'
+    ),
+    "PriorityClass": re.compile(r"no PriorityClass with name (?P<subject>\S+) was found"),
+    "RuntimeClass": re.compile(r'pod rejected: RuntimeClass "(?P<subject>[^"]+)" not found'),
+    "PodSecurity": re.compile(r'violates PodSecurity "(?P<subject>[^":]+)[^"]*": (?P<detail>.+)$'),
+    "LimitRange": re.compile(rf"forbidden: \[?(?P<detail>(?:{_LIMIT}).+?)\]?$"),
+    "ResourceQuota": re.compile(r"failed quota: (?P<subject>\S+): must specify (?P<detail>.+)$"),
+    "used up": re.compile(r"exceeded quota: (?P<subject>[^,\s]+)"),
+    "RBAC": re.compile(r" may not (?P<subject>.+)$"),
+}
+"""Sentences of a 403 by the kind of their refusal."""
 
 
-def refusal_of(error: ApiError) -> Refusal:
+def refusal_of(error: ApiError) -> AdmissionRefusal:
     """The refusal that an answer of the API server means; ``other`` when it is none of the known ones."""
     if error.status == 403:
-        for pattern, refusal in _ANSWERS:
+        for kind, pattern in _ANSWERS.items():
             match = pattern.search(error.message)
             if match:
-                return refusal(match)
+                return AdmissionRefusal(kind, **match.groupdict())
     if error.status == 422 and any(str(cause.get("reason", "")).startswith("FieldValue") for cause in error.causes):
         in_use = "pod updates may not change fields" in error.message  # a Pod of that name is there
-        return Refusal("other" if in_use else "invalid", "", _PREFIX.sub("", error.message))
+        return AdmissionRefusal("other" if in_use else "invalid", detail=_PREFIX.sub("", error.message))
     if error.status in (400, 500) and is_about_manifest(error):
-        return Refusal("invalid", "", error.message)
-    return Refusal("other", "", _PREFIX.sub("", error.message))
+        return AdmissionRefusal("invalid", detail=error.message)
+    return AdmissionRefusal("other", detail=_PREFIX.sub("", error.message))
 
 
 def _without(pod: Object, field: str) -> Object:

@@ -53,14 +53,14 @@ class Preflight:
 
         :raises ClusterError: only when the API server cannot be asked at all.
         """
-        said = self._one("api", _check_access.api)
-        self._conclude("api", str(said), 0)
+        message = self._run_check("api", _check_access.api)
+        self._conclude("api", str(message), 0)
         for name, check in CHECKS:
             before = len(self.problems) + len(self.notes)
-            self._one(name, check)
+            self._run_check(name, check)
             self._conclude(name, "ok", before)
 
-    def _one(self, name: str, check: Callable[[PreflightContext], Any]) -> Any:
+    def _run_check(self, name: str, check: Callable[[PreflightContext], Any]) -> Any:
         self._context.check = name
         try:
             return check(self._context)
@@ -73,19 +73,21 @@ class Preflight:
 
 
 def table(problems: list[Finding], notes: list[Finding], passed: list[Finding]) -> str:
-    """What was found, for a person: a headline, then the problems with their ways out, the notes, and the rest."""
+    """Return the findings for a person: a headline, then the problems with their ways out, the notes, and the rest."""
     if not problems:
         return "\n".join([_counted(len(passed), "check") + " passed" + _noted(notes)[0], *_noted(notes)[1]])
     width = max(len(item["check"]) for item in [*problems, *notes])
-    told = min(max(len(item["message"]) for item in problems), 76)
+    message_width = min(max(len(item["message"]) for item in problems), 76)
     lines = [f"{_counted(len(problems), 'problem')}, nothing was written"]
-    lines += [f"  ✗ {item['check']:<{width}}  {item['message']:<{told}}  → {item['way_out']}" for item in problems]
+    lines += [
+        f"  ✗ {item['check']:<{width}}  {item['message']:<{message_width}}  → {item['way_out']}" for item in problems
+    ]
     lines += [f"  · {item['check']:<{width}}  {item['message']}" for item in notes]
     return "\n".join([*lines, f"  ✓ {_counted(len(passed), 'other')} passed (-v shows them)"])
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _noted(notes: list[Finding]) -> tuple[str, list[str]]:

@@ -35,7 +35,7 @@ def nodes_of(listed: Iterable[Object]) -> list[SchedulableNode]:
         SchedulableNode(
             item["metadata"]["name"],
             mapping(item, "metadata", "labels"),
-            [one for one in mappings(item, "spec", "taints") if one.get("effect") != "PreferNoSchedule"],
+            [taint for taint in mappings(item, "spec", "taints") if taint.get("effect") != "PreferNoSchedule"],
             {key: parse(value) for key, value in mapping(item, "status", "allocatable").items()},
         )
         for item in listed
@@ -50,20 +50,22 @@ def requests(spec: Object) -> dict[str, Decimal]:
 
 def suitable(spec: Object, nodes: Iterable[SchedulableNode]) -> tuple[list[SchedulableNode], str]:
     """Nodes whose labels and taints allow the pod; when there are none, which rule shut out the last."""
-    left, why = list(nodes), "the cluster has no node that takes pods"
+    matching, reason = list(nodes), "the cluster has no node that takes pods"
     rules: list[tuple[str, Callable[[SchedulableNode], bool]]] = [
         (f"node {spec['nodeName']}" if spec.get("nodeName") else "", lambda node: node.name == spec["nodeName"]),
         (_selector_text(spec), lambda node: (spec.get("nodeSelector") or {}).items() <= node.labels.items()),
         ("its required node affinity" if _terms(spec) else "", lambda node: _affine(_terms(spec), node)),
     ]
-    for said, rule in rules:
-        if said and left:
-            left, why = [node for node in left if rule(node)], f"no node matches {said}"
-    if left:
-        open_to = [node for node in left if all(_tolerated(taint, spec) for taint in node.taints)]
-        taints = sorted({_taint_text(taint) for node in left for taint in node.taints if not _tolerated(taint, spec)})
-        left, why = open_to, f"it does not tolerate {', '.join(taints)}"
-    return left, "" if left else why
+    for rule_text, rule in rules:
+        if rule_text and matching:
+            matching, reason = [node for node in matching if rule(node)], f"no node matches {rule_text}"
+    if matching:
+        open_to = [node for node in matching if all(_tolerated(taint, spec) for taint in node.taints)]
+        taints = sorted(
+            {_taint_text(taint) for node in matching for taint in node.taints if not _tolerated(taint, spec)}
+        )
+        matching, reason = open_to, f"it does not tolerate {', '.join(taints)}"
+    return matching, "" if matching else reason
 
 
 def _terms(spec: Object) -> list[dict[str, Any]]:
@@ -75,16 +77,16 @@ def _terms(spec: Object) -> list[dict[str, Any]]:
 def _affine(terms: list[dict[str, Any]], node: SchedulableNode) -> bool:
     fields = {"metadata.name": node.name}
     return any(
-        all(_expression(one, node.labels) for one in term.get("matchExpressions") or [])
-        and all(_expression(one, fields) for one in term.get("matchFields") or [])
+        all(_expression(expression, node.labels) for expression in term.get("matchExpressions") or [])
+        and all(_expression(expression, fields) for expression in term.get("matchFields") or [])
         for term in terms
         if term.get("matchExpressions") or term.get("matchFields")  # an empty term matches nothing
     )
 
 
-def _expression(one: dict[str, Any], labels: dict[str, str]) -> bool:
-    value, values = labels.get(one["key"]), [str(item) for item in one.get("values") or []]
-    match one["operator"]:
+def _expression(expression: dict[str, Any], labels: dict[str, str]) -> bool:
+    value, values = labels.get(expression["key"]), [str(item) for item in expression.get("values") or []]
+    match expression["operator"]:
         case "In":
             return value in values
         case "NotIn":
@@ -102,10 +104,10 @@ def _expression(one: dict[str, Any], labels: dict[str, str]) -> bool:
 
 def _tolerated(taint: dict[str, str], spec: Object) -> bool:
     return any(
-        one.get("effect") in (None, "", taint["effect"])
-        and (one.get("key") in (None, "") or one["key"] == taint["key"])
-        and (one.get("operator") == "Exists" or (one.get("value") or "") == (taint.get("value") or ""))
-        for one in spec.get("tolerations") or []
+        toleration.get("effect") in (None, "", taint["effect"])
+        and (toleration.get("key") in (None, "") or toleration["key"] == taint["key"])
+        and (toleration.get("operator") == "Exists" or (toleration.get("value") or "") == (taint.get("value") or ""))
+        for toleration in spec.get("tolerations") or []
     )
 
 

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which access modes the well-known provisioners can give. A StorageClass does not say so itself. Pure."""
+"""The access modes that well-known provisioners offer, as a StorageClass does not say so itself. Pure."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 def modes(provisioner: str, volume_mode: str = "Filesystem") -> frozenset[str] | None:
     """The access modes of a provisioner, None when it is not one we know."""
-    name = next((known for known in _SUFFIXED if provisioner.endswith(f".{known}")), provisioner)
+    name = next((suffix for suffix in _SUFFIXED if provisioner.endswith(f".{suffix}")), provisioner)
     if volume_mode == "Block" and name in _BLOCK_MANY:  # several nodes may share a raw device
         return ALL
     return _MODES.get(name)

@@ -117,7 +117,7 @@ def test_a_used_up_quota_is_no_finding():
 
 
 @pytest.mark.parametrize(
-    ("refusal", "note"),
+    ("refusal", "sentence"),
     [
         (
             answer(POLICY, 422, "Invalid", [{"message": POLICY}]),
@@ -137,10 +137,10 @@ def test_a_used_up_quota_is_no_finding():
         ),
     ],
 )
-def test_what_is_no_judgement_is_a_note_and_leaves_the_rest_to_be_computed(refusal, note):
+def test_what_is_no_judgement_is_a_note_and_leaves_the_rest_to_be_computed(refusal, sentence):
     live = {"/api/v1/namespaces/home": {"metadata": {"labels": {_pod_security.ENFORCE: "baseline"}}}}
     context = judged(refusal, pod={"hostNetwork": True, "priorityClassName": "none-such"}, more=live)
-    assert messages(context.notes) == [note]
+    assert messages(context.notes) == [sentence]
     assert messages(context.problems) == [
         "Deployment/api does not meet the namespace's level baseline: hostNetwork: false"
     ]

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a deployer needs, and the RBAC manifest that says exactly that."""
+"""The permissions that a deployer needs, and the RBAC manifest that grants exactly those."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Resource
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight import _permissions
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._permissions import (
-    Need,
-    Plan,
+    Permission,
+    PlannedRelease,
     manifest,
-    needs,
+    required_permissions,
     rules,
 )
 from hypothesis import given
@@ -35,61 +35,67 @@ def workload(kind, name="api", replicas=1):
 
 
 def plan(*objects, **more):
-    return Plan("demo", "home", list(objects), served, **more)
+    return PlannedRelease("demo", "home", list(objects), served, **more)
 
 
-def verbs(found, resource, name="", namespace="home"):
-    return {one.verb for one in found if (one.resource, one.name, one.namespace) == (resource, name, namespace)}
+def verbs(permissions, resource, name="", namespace="home"):
+    return {
+        permission.verb
+        for permission in permissions
+        if (permission.resource, permission.name, permission.namespace) == (resource, name, namespace)
+    }
 
 
 def test_writes_are_restricted_to_names_and_lists_cannot_be():
-    found = needs(plan(thing("ConfigMap", "settings")))
-    assert verbs(found, "configmaps", "settings") == {"get", "create", "patch", "delete"}
-    assert verbs(found, "configmaps") == {"list", "watch"}
+    permissions = required_permissions(plan(thing("ConfigMap", "settings")))
+    assert verbs(permissions, "configmaps", "settings") == {"get", "create", "patch", "delete"}
+    assert verbs(permissions, "configmaps") == {"list", "watch"}
 
 
 def test_nobody_needs_to_list_secrets_or_namespaces():
-    found = needs(plan(thing("Namespace", "home"), thing("Secret", "keys"), thing("ConfigMap", "settings")))
-    listed = {one.resource for one in found if one.verb == "list"}
+    permissions = required_permissions(
+        plan(thing("Namespace", "home"), thing("Secret", "keys"), thing("ConfigMap", "settings"))
+    )
+    listed = {permission.resource for permission in permissions if permission.verb == "list"}
     assert listed == {"configmaps", "limitranges", "resourcequotas"}
-    assert verbs(found, "namespaces", "home", "") == {"get", "create", "patch", "watch"}
+    assert verbs(permissions, "namespaces", "home", "") == {"get", "create", "patch", "watch"}
 
 
 @pytest.mark.parametrize("delete_data", [True, False])
 def test_data_may_be_deleted_only_when_that_is_wanted(delete_data):
-    found = needs(
+    permissions = required_permissions(
         plan(thing("Namespace", "home"), thing("PersistentVolumeClaim", "data", spec={}), delete_data=delete_data)
     )
-    assert ("delete" in verbs(found, "persistentvolumeclaims", "data")) is delete_data
-    assert ("delete" in verbs(found, "namespaces", "home", "")) is delete_data
+    assert ("delete" in verbs(permissions, "persistentvolumeclaims", "data")) is delete_data
+    assert ("delete" in verbs(permissions, "namespaces", "home", "")) is delete_data
 
 
 def test_pods_of_a_stateful_set_have_names():
-    found = needs(plan(workload("StatefulSet", replicas=2)))
-    assert verbs(found, "pods/portforward") == set()
+    permissions = required_permissions(plan(workload("StatefulSet", replicas=2)))
+    assert verbs(permissions, "pods/portforward") == set()
     for name in ("api-0", "api-1"):
-        assert verbs(found, "pods/portforward", name) == {"get", "create"}
-        assert verbs(found, "pods", name) == {"delete"}
+        assert verbs(permissions, "pods/portforward", name) == {"get", "create"}
+        assert verbs(permissions, "pods", name) == {"delete"}
 
 
 @pytest.mark.parametrize(
     "other", [workload("Deployment", "web"), thing("HorizontalPodAutoscaler", "api", "autoscaling/v2", spec={})]
 )
 def test_pods_whose_names_nobody_knows_are_not_restricted(other):
-    found = needs(plan(workload("StatefulSet"), other))
-    assert verbs(found, "pods/portforward") == {"get", "create"}
-    assert verbs(found, "pods") == {"list", "watch", "delete"}
+    permissions = required_permissions(plan(workload("StatefulSet"), other))
+    assert verbs(permissions, "pods/portforward") == {"get", "create"}
+    assert verbs(permissions, "pods") == {"list", "watch", "delete"}
 
 
 def test_deployments_pods_are_not_deleted():
-    assert "delete" not in verbs(needs(plan(workload("Deployment"))), "pods")
+    assert "delete" not in verbs(required_permissions(plan(workload("Deployment"))), "pods")
 
 
 def test_what_the_roles_of_the_release_grant_is_held():
     """RBAC refuses a Role with more than its author has, and a binding likewise; escalate is never asked for."""
     rule = {"apiGroups": [""], "resources": ["pods", "pods/log"], "resourceNames": ["a"], "verbs": ["get"]}
     reference = {"apiGroup": _permissions.RBAC, "kind": "Role", "name": "own"}
-    found = needs(
+    permissions = required_permissions(
         plan(
             thing("Role", "own", f"{_permissions.RBAC}/v1", rules=[rule]),
             thing("RoleBinding", "own", f"{_permissions.RBAC}/v1", roleRef=reference),
@@ -107,50 +113,67 @@ def test_what_the_roles_of_the_release_grant_is_held():
             ),
         )
     )
-    granted = {(one.namespace, one.resource, one.name, one.path) for one in found if one.granted}
+    granted = {
+        (permission.namespace, permission.resource, permission.name, permission.path)
+        for permission in permissions
+        if permission.granted
+    }
     assert granted == {("home", "pods", "a", ""), ("home", "pods/log", "a", ""), ("", "", "", "/metrics")}
-    assert [(one.resource, one.name) for one in found if one.verb == "bind"] == [("clusterroles", "view")]
-    assert not any(one.verb == "escalate" for one in found)
+    assert [(permission.resource, permission.name) for permission in permissions if permission.verb == "bind"] == [
+        ("clusterroles", "view")
+    ]
+    assert not any(permission.verb == "escalate" for permission in permissions)
 
 
 def test_what_is_asked_for_all_names_is_not_asked_for_one():
-    found = needs(plan(thing("ConfigMap", "a"), thing("ConfigMap", "b")))
-    assert verbs(found, "configmaps") == {"list", "watch"}
-    assert verbs(found, "configmaps", "a") == {"get", "create", "patch", "delete"}
+    permissions = required_permissions(plan(thing("ConfigMap", "a"), thing("ConfigMap", "b")))
+    assert verbs(permissions, "configmaps") == {"list", "watch"}
+    assert verbs(permissions, "configmaps", "a") == {"get", "create", "patch", "delete"}
 
 
 def test_no_secret_but_those_of_the_release_is_needed():
-    found = needs(plan(thing("Secret", "keys"), history_limit=2))
-    named = {one.name for one in found if one.resource == "secrets"}
+    permissions = required_permissions(plan(thing("Secret", "keys"), history_limit=2))
+    named = {permission.name for permission in permissions if permission.resource == "secrets"}
     assert named == {"keys", "demo-release", *(f"demo-release.slot{slot}" for slot in (1, 2, 3))}
-    assert verbs(found, "secrets", "demo-release.slot3") == {"get", "create", "patch", "delete"}
+    assert verbs(permissions, "secrets", "demo-release.slot3") == {"get", "create", "patch", "delete"}
 
 
 def test_a_volume_that_a_claim_asks_for_by_name_may_be_looked_for():
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
-    found = needs(plan(thing("PersistentVolumeClaim", "data", spec={**spec, "volumeName": "disk"})))
-    assert verbs(found, "persistentvolumes", "disk", "") == {"get"}
-    assert not [one for one in found if one.resource == "persistentvolumes" and one.essential]
-    plain = needs(plan(thing("PersistentVolumeClaim", "data", spec=spec)))
-    assert not [one for one in plain if one.resource == "persistentvolumes"]
+    permissions = required_permissions(
+        plan(thing("PersistentVolumeClaim", "data", spec={**spec, "volumeName": "disk"}))
+    )
+    assert verbs(permissions, "persistentvolumes", "disk", "") == {"get"}
+    assert not [
+        permission for permission in permissions if permission.resource == "persistentvolumes" and permission.essential
+    ]
+    plain = required_permissions(plan(thing("PersistentVolumeClaim", "data", spec=spec)))
+    assert not [permission for permission in plain if permission.resource == "persistentvolumes"]
 
 
-words = st.sampled_from(["a", "b", "c"])
-NEEDS = st.lists(st.builds(Need, st.sampled_from(["", "home"]), words, words, words, st.sampled_from(["", "x", "y"])))
+NAMES = st.sampled_from(["a", "b", "c"])
+PERMISSIONS = st.lists(
+    st.builds(Permission, st.sampled_from(["", "home"]), NAMES, NAMES, NAMES, st.sampled_from(["", "x", "y"]))
+)
 
 
-def said(namespace, rule):
+def permissions_of(namespace, rule):
     """Every single permission a rule gives."""
     for group in rule["apiGroups"]:
         for resource in rule["resources"]:
             for name in rule.get("resourceNames", [""]):
-                yield from (Need(namespace, group, resource, verb, name) for verb in rule["verbs"])
+                yield from (Permission(namespace, group, resource, verb, name) for verb in rule["verbs"])
 
 
-@given(NEEDS)
-def test_rules_say_what_is_needed_and_nothing_else(wanted):
-    given_rules = [one for namespace, held in rules(wanted).items() for rule in held for one in said(namespace, rule)]
-    assert sorted(given_rules) == sorted(set(wanted))
+@given(PERMISSIONS)
+def test_rules_say_what_is_needed_and_nothing_else(expected):
+    given_rules = [
+        permission
+        for namespace, held in rules(expected).items()
+        for rule in held
+        for permission in permissions_of(namespace, rule)
+    ]
+    assert sorted(given_rules) == sorted(set(expected))
 
 
 def test_manifest_brings_the_namespace_only_where_the_release_does():
@@ -164,36 +187,38 @@ def test_manifest_brings_the_namespace_only_where_the_release_does():
 
 def test_cluster_roles_of_two_releases_do_not_meet():
     def cluster_roles(home):
-        found = manifest(Plan("demo", home, [thing("Namespace", home)], served), account="deployer")
-        return {item["metadata"]["name"] for item in found if item["kind"] == "ClusterRole"}
+        permissions = manifest(PlannedRelease("demo", home, [thing("Namespace", home)], served), account="deployer")
+        return {item["metadata"]["name"] for item in permissions if item["kind"] == "ClusterRole"}
 
-    one, two = cluster_roles("one"), cluster_roles("two")
-    assert one
-    assert not one & two
+    permission, two = cluster_roles("one"), cluster_roles("two")
+    assert permission
+    assert not permission & two
 
 
 def test_what_comes_before_a_release_is_needed_too():
     graph = plan(thing("ConfigMap", "settings"))
-    database = Plan("db", "data", [thing("ConfigMap", "db", namespace="data")], served, create_secrets=("login",))
-    brokers = Plan("kafka", "streams", [], served, read_secrets=("kafka-login",))
-    found = needs(graph, database, brokers)
-    assert verbs(found, "secrets", "login", "data") == {"get"}
-    assert verbs(found, "secrets", namespace="data") == {"create"}, "a POST is authorised without a name"
-    assert verbs(found, "secrets") == set()
-    assert verbs(found, "configmaps", "db", "data") == {"get", "create", "patch", "delete"}
-    assert [one for one in found if one.namespace == "streams"] == [
-        Need("streams", "", "secrets", "get", "kafka-login")
+    database = PlannedRelease(
+        "db", "data", [thing("ConfigMap", "db", namespace="data")], served, create_secrets=("login",)
+    )
+    brokers = PlannedRelease("kafka", "streams", [], served, read_secrets=("kafka-login",))
+    permissions = required_permissions(graph, database, brokers)
+    assert verbs(permissions, "secrets", "login", "data") == {"get"}
+    assert verbs(permissions, "secrets", namespace="data") == {"create"}, "a POST is authorised without a name"
+    assert verbs(permissions, "secrets") == set()
+    assert verbs(permissions, "configmaps", "db", "data") == {"get", "create", "patch", "delete"}
+    assert [permission for permission in permissions if permission.namespace == "streams"] == [
+        Permission("streams", "", "secrets", "get", "kafka-login")
     ], "nothing is released there"
 
 
 def test_one_account_makes_several_releases():
-    database = Plan("db", "data", [thing("ConfigMap", "db", namespace="data")], served, create_namespace=True)
-    found = manifest(plan(thing("Namespace", "home")), database, account="deployer", optional=False)
+    database = PlannedRelease("db", "data", [thing("ConfigMap", "db", namespace="data")], served, create_namespace=True)
+    permissions = manifest(plan(thing("Namespace", "home")), database, account="deployer", optional=False)
     brought = {
-        item["metadata"]["name"]: item["metadata"].get("labels") for item in found if item["kind"] == "Namespace"
+        item["metadata"]["name"]: item["metadata"].get("labels") for item in permissions if item["kind"] == "Namespace"
     }
     assert brought["home"] is None, "its release gives it labels"
     assert brought["data"]["pod-security.kubernetes.io/enforce"] == "restricted", "nobody would give it any later"
-    accounts = [item["metadata"]["namespace"] for item in found if item["kind"] == "ServiceAccount"]
-    roles = [item["metadata"]["namespace"] for item in found if item["kind"] == "Role"]
+    accounts = [item["metadata"]["namespace"] for item in permissions if item["kind"] == "ServiceAccount"]
+    roles = [item["metadata"]["namespace"] for item in permissions if item["kind"] == "Role"]
     assert (accounts, roles) == (["home"], ["data", "home"])

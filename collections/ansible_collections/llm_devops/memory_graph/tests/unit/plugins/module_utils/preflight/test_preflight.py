@@ -4,20 +4,14 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, Unreachable
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects import _references, _resource_requests
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import ref
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight import (
     _check_access,
     _check_limits,
-    _check_workloads,
     _preflight,
     _storage_classes,
 )
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _history
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.preflight.contexts import (
     RecordedCluster,
     asking,
@@ -62,13 +56,13 @@ STORAGE = [
 ]
 
 
-@pytest.mark.parametrize(("wanted", "problem", "note"), STORAGE)
-def test_storage_classes_and_their_access_modes(wanted, problem, note):
-    context = context_of(wanted, answers={"/apis/storage.k8s.io/v1/storageclasses": CLASSES})
+@pytest.mark.parametrize(("manifest", "problem", "note_start"), STORAGE)
+def test_storage_classes_and_their_access_modes(manifest, problem, note_start):
+    context = context_of(manifest, answers={"/apis/storage.k8s.io/v1/storageclasses": CLASSES})
     _check_limits.storage(context)
     assert [problem] * bool(problem) == messages(context.problems)
-    assert note in "".join(messages(context.notes))
-    assert bool(context.notes) is bool(note)
+    assert note_start in "".join(messages(context.notes))
+    assert bool(context.notes) is bool(note_start)
 
 
 @pytest.mark.parametrize(
@@ -148,9 +142,9 @@ QUOTA = [
 ]
 
 
-@pytest.mark.parametrize(("wanted", "limit", "live", "problems"), QUOTA)
-def test_quota(wanted, limit, live, problems):
-    context = context_of(wanted, answers=quota_answers(limit, live=live))
+@pytest.mark.parametrize(("manifest", "limit", "live", "problems"), QUOTA)
+def test_quota(manifest, limit, live, problems):
+    context = context_of(manifest, answers=quota_answers(limit, live=live))
     _check_limits.quota(context)
     assert messages(context.problems) == problems
 
@@ -158,9 +152,9 @@ def test_quota(wanted, limit, live, problems):
 @pytest.mark.parametrize(("below", "notes"), [(0, 1), ("25%", 1), ("50%", 0), (1, 0)])
 def test_quota_notes_that_a_rolling_update_needs_one_more(below, notes):
     """No problem: a run that changes no pod needs none, and whether one changes is not known yet."""
-    wanted = workload(replicas=2, strategy={"rollingUpdate": {"maxUnavailable": below}}, resources=LIMITED)
+    manifest = workload(replicas=2, strategy={"rollingUpdate": {"maxUnavailable": below}}, resources=LIMITED)
     context = context_of(
-        wanted, answers=quota_answers(quota(limits_memory="8Gi", used={"limits.memory": "8Gi"}), live=wanted)
+        manifest, answers=quota_answers(quota(limits_memory="8Gi", used={"limits.memory": "8Gi"}), live=manifest)
     )
     _check_limits.quota(context)
     assert context.problems == []
@@ -222,127 +216,11 @@ def test_limit_ranges_that_exist_judge_claims_and_the_dry_run_judges_pods():
 @pytest.mark.parametrize("spec", [None, {}, {"limits": None}, {"hard": None}, {"limits": [{}]}])
 def test_limits_and_quotas_that_say_nothing(spec):
     """An API server keeps a LimitRange without limits as ``limits: null``."""
-    said = [{"metadata": {"name": "usual", "namespace": "home"}, "spec": spec, "status": None}]
-    context = context_of(workload(resources=LIMITED), claim(), answers=quota_answers(*said, ranges=said))
+    objects = [{"metadata": {"name": "usual", "namespace": "home"}, "spec": spec, "status": None}]
+    context = context_of(workload(resources=LIMITED), claim(), answers=quota_answers(*objects, ranges=objects))
     _check_limits.limits(context)
     _check_limits.quota(context)
     assert context.problems == []
-
-
-def record_of(*members):
-    """A release's record with these members."""
-    record = _history.ReleaseRecord("demo", "home", 1, "deployed", members=members)
-    return {_history.path("demo", "home"): _history.manifest(record)}
-
-
-def test_a_workload_that_gives_way_to_another_kind_is_a_problem():
-    """Two of them would answer at once, and what the first one keeps would be left behind."""
-    stateful = workload("StatefulSet")
-    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": "home"}}
-    answers = record_of(*(_history.Member(one["apiVersion"], ref(one)) for one in (stateful, claim)))
-    context = context_of(workload("Deployment"), answers=answers)
-    _check_workloads.workloads(context)
-    (problem,) = context.problems
-    assert problem["message"] == (
-        "StatefulSet/api is of this release and Deployment/api would take its place: both would answer for a while,"
-        " and PersistentVolumeClaim/data would be left behind"
-    )
-    assert "playbooks/teardown.yml" in problem["way_out"]
-    for objects in ([stateful, claim], [workload("Deployment", "other")], [workload("Deployment"), stateful, claim]):
-        context = context_of(*objects, answers=answers)
-        _check_workloads.workloads(context)
-        assert context.problems == []
-
-
-def test_what_an_autoscaler_scales_asks_for_the_least_it_keeps():
-    metadata = {"name": "web", "namespace": "demo"}
-    target = {"kind": "Deployment", "name": "web"}
-    objects = [
-        {"kind": "Deployment", "metadata": metadata, "spec": {"template": {"spec": {"containers": []}}}},
-        {"kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": {"scaleTargetRef": target, "minReplicas": 3}},
-    ]
-    assert [one.replicas for one in _resource_requests.pods(objects)] == [3]
-    assert [one.replicas for one in _resource_requests.pods(objects[:1])] == [1]
-
-
-def test_pods_are_counted_as_the_scheduler_does():
-    """Sidecars run beside the containers, other init containers before them, and a RuntimeClass adds its own."""
-    spec = {
-        "initContainers": [
-            {"name": "first", "resources": asking("3", "1Gi")},
-            {"name": "side", "restartPolicy": "Always", "resources": asking("1", "1Gi")},
-        ],
-        "containers": [{"name": "main", "resources": asking("1", "1Gi")}],
-        "overhead": {"cpu": "250m"},
-    }
-    asked = _resource_requests.of_pod(spec)
-    assert asked["requests.cpu"] == Decimal("3.25")
-    assert asked["requests.memory"] == 2 * 1024**3
-
-
-def test_references_know_everything_a_pod_needs():
-    spec = {
-        "serviceAccountName": "runner",
-        "priorityClassName": "high",
-        "runtimeClassName": "gvisor",
-        "imagePullSecrets": [{"name": "pull"}],
-        "volumes": [
-            {"name": "a", "persistentVolumeClaim": {"claimName": "disk"}},
-            {"name": "b", "secret": {"secretName": "maybe", "optional": True}},
-            {"name": "c", "projected": {"sources": [{"configMap": {"name": "part"}}]}},
-        ],
-    }
-    environment = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "a"}}}]
-    ingress = {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "Ingress",
-        "metadata": {"name": "web"},
-        "spec": {"ingressClassName": "nginx"},
-    }
-    references = _references.outside([workload(pod=spec, env=environment), ingress])
-    assert {(one.kind, one.name, one.vital) for one in references} == {
-        ("ServiceAccount", "runner", True),
-        ("PriorityClass", "high", True),
-        ("RuntimeClass", "gvisor", True),
-        ("Secret", "pull", False),
-        ("PersistentVolumeClaim", "disk", True),
-        ("ConfigMap", "part", True),
-        ("Secret", "keys", True),
-        ("IngressClass", "nginx", True),
-    }
-
-
-@pytest.mark.parametrize(
-    ("data", "problems"),
-    [
-        ({"username": "bmVv", "password": "c2VjcmV0"}, []),
-        ({"username": "bmVv"}, ["Deployment/api needs password of Secret 'keys' in home, which has it not"]),
-        ({}, ["Deployment/api needs password, username of Secret 'keys' in home, which has it not"]),
-    ],
-    ids=["whole", "without the password", "empty"],
-)
-def test_a_secret_has_the_keys_that_are_asked_for(data, problems):
-    environment = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "username"}}}]
-    volume = {"name": "v", "secret": {"secretName": "keys", "items": [{"key": "password", "path": "password"}]}}
-    answers = {"/api/v1/namespaces/home/secrets/keys": {"data": data}}
-    context = context_of(workload(env=environment, pod={"volumes": [volume]}), answers=answers)
-    _check_access.references(context)
-    assert messages(context.problems) == problems
-
-
-@pytest.mark.parametrize(
-    "maker",
-    [
-        {"kind": "ExternalSecret", "metadata": {"name": "any"}, "spec": {"target": {"name": "keys"}}},
-        {"kind": "SealedSecret", "metadata": {"name": "keys"}},
-        {"kind": "Secret", "metadata": {"name": "keys"}},
-        {"kind": "Certificate", "metadata": {"name": "any"}, "spec": {"secretName": "keys"}},
-    ],
-)
-def test_references_that_somebody_makes_are_not_missing(maker):
-    environment = [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "a"}}}]
-    placed = {**maker, "metadata": {**maker["metadata"], "namespace": "home"}}
-    assert _references.outside([workload(env=environment), placed]) == []
 
 
 @pytest.mark.parametrize(
@@ -367,7 +245,7 @@ def test_no_check_ends_the_others():
     placed = [{**item, "metadata": {"namespace": "home", **item["metadata"]}} for item in objects]
     preflight = _preflight.Preflight(ForbiddingCluster({}), "home", placed, "demo")
     preflight.run()
-    noted, passed = ({item["check"] for item in said} for said in (preflight.notes, preflight.passed))
+    noted, passed = ({item["check"] for item in findings} for findings in (preflight.notes, preflight.passed))
     assert noted | passed | {item["check"] for item in preflight.problems} == {"api", *dict(_preflight.CHECKS)}
     assert {"kinds", "permissions", "storage", "capacity", "quota"} <= noted
 

@@ -95,15 +95,15 @@ SUITABLE = [
 @pytest.mark.parametrize(("spec", "labels", "taints", "why"), SUITABLE)
 def test_scheduling_rules(spec, labels, taints, why):
     nodes = _scheduling.nodes_of([node(labels=labels, taints=taints)])
-    able, said = _scheduling.suitable(spec, nodes)
-    assert (len(able), said) == (0 if why else 1, why)
+    able, reason = _scheduling.suitable(spec, nodes)
+    assert (len(able), reason) == (0 if why else 1, why)
 
 
 @pytest.mark.parametrize("odd", [None, {}, [], "x"])
 def test_nodes_that_say_nothing_are_no_crash(odd):
     bare = {"metadata": {"name": "one", "labels": odd}, "spec": odd, "status": odd}
     nodes = _scheduling.nodes_of([bare])
-    assert [one.name for one in nodes] == ["one"]
+    assert [item.name for item in nodes] == ["one"]
 
 
 @pytest.mark.parametrize(
@@ -146,17 +146,17 @@ IMAGES = [
 ]
 
 
-@pytest.mark.parametrize(("policy", "images", "problem", "note"), IMAGES)
-def test_images_say_what_can_be_known(policy, images, problem, note):
+@pytest.mark.parametrize(("policy", "images", "problem", "note_part"), IMAGES)
+def test_images_say_what_can_be_known(policy, images, problem, note_part):
     """A node lists fifty images at most, so that with as many nothing follows from absence."""
-    one = node()
-    one["status"]["images"] = [{"names": [name]} for name in images]
-    context = context_of(workload(imagePullPolicy=policy), answers={"/api/v1/nodes": [one]})
+    item = node()
+    item["status"]["images"] = [{"names": [name]} for name in images]
+    context = context_of(workload(imagePullPolicy=policy), answers={"/api/v1/nodes": [item]})
     _check_nodes.images(context)
     assert problem in "".join(messages(context.problems))
     assert bool(context.problems) is bool(problem)
-    assert note in "".join(messages(context.notes))
-    assert bool(context.notes) is bool(note)
+    assert note_part in "".join(messages(context.notes))
+    assert bool(context.notes) is bool(note_part)
 
 
 @pytest.mark.parametrize(
