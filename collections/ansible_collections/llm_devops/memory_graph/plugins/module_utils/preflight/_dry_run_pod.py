@@ -74,36 +74,37 @@ def pod_of(owner: Pods, created: Container[tuple[str, str, str]]) -> Object:
     return pod
 
 
-_PREFIX = re.compile(r'^[Pp]ods? "[^"]+" is (?:forbidden|invalid): ')
+_PREFIX = re.compile(r'[Pp]ods? "[^"]+" is (?:forbidden|invalid): ')
 _LIMIT = r"(?:maximum|minimum) \S+ usage per |\S+ max limit to request ratio per "
-_ANSWERS: dict[str, re.Pattern[str]] = {
-    "ServiceAccount": re.compile(
-        r'error looking up service account \S+: serviceaccount "(?P<subject>[^"]+)" not found'
-    ),
-    "PriorityClass": re.compile(r"no PriorityClass with name (?P<subject>\S+) was found"),
-    "RuntimeClass": re.compile(r'pod rejected: RuntimeClass "(?P<subject>[^"]+)" not found'),
-    "PodSecurity": re.compile(r'violates PodSecurity "(?P<subject>[^":]+)[^"]*": (?P<detail>.+)$'),
-    "LimitRange": re.compile(rf"forbidden: \[?(?P<detail>(?:{_LIMIT}).+?)\]?$"),
-    "ResourceQuota": re.compile(r"failed quota: (?P<subject>\S+): must specify (?P<detail>.+)$"),
-    "used up": re.compile(r"exceeded quota: (?P<subject>[^,\s]+)"),
-    "RBAC": re.compile(r" may not (?P<subject>.+)$"),
+_FORBIDDEN: dict[str, str] = {
+    "ServiceAccount": r'error looking up service account \S+: serviceaccount "(?P<subject>[^"]+)" not found',
+    "PriorityClass": r"no PriorityClass with name (?P<subject>\S+) was found",
+    "RuntimeClass": r'pod rejected: RuntimeClass "(?P<subject>[^"]+)" not found',
+    "PodSecurity": r'violates PodSecurity "(?P<subject>[^":]+)[^"]*": (?P<detail>.+)',
+    "LimitRange": rf"\[?(?P<detail>(?:{_LIMIT}).+?)\]?",
+    "ResourceQuota": r"failed quota: (?P<subject>\S+): must specify (?P<detail>.+)",
+    "used up": r"exceeded quota: (?P<subject>[^,\s]+),.*",
 }
-"""Sentences of a 403 by the kind of their refusal."""
+"""The sentences of admission plugins, after the prefix that a webhook's answer does not have."""
+_NO_RIGHT = r"https?://\S+ .*may not (?P<subject>(?:create|patch) pods .*)"
 
 
 def refusal_of(error: ApiError) -> AdmissionRefusal:
     """The refusal that an answer of the API server means; ``other`` when it is none of the known ones."""
+    prefix = _PREFIX.match(error.message)
+    detail = error.message[prefix.end() :] if prefix else error.message
     if error.status == 403:
-        for kind, pattern in _ANSWERS.items():
-            match = pattern.search(error.message)
+        patterns = _FORBIDDEN if prefix else {"RBAC": _NO_RIGHT}
+        for kind, pattern in patterns.items():
+            match = re.fullmatch(pattern, detail)
             if match:
                 return AdmissionRefusal(kind, **match.groupdict())
     if error.status == 422 and any(str(cause.get("reason", "")).startswith("FieldValue") for cause in error.causes):
         in_use = "pod updates may not change fields" in error.message  # a Pod of that name is there
-        return AdmissionRefusal("other" if in_use else "invalid", detail=_PREFIX.sub("", error.message))
+        return AdmissionRefusal("other" if in_use else "invalid", detail=detail)
     if error.status in (400, 500) and is_about_manifest(error):
-        return AdmissionRefusal("invalid", detail=error.message)
-    return AdmissionRefusal("other", detail=_PREFIX.sub("", error.message))
+        return AdmissionRefusal("invalid", detail=detail)
+    return AdmissionRefusal("other", detail=detail)
 
 
 def _without(pod: Object, field: str) -> Object:

@@ -120,6 +120,15 @@ def test_a_used_up_quota_is_no_finding():
     ("refusal", "sentence"),
     [
         (
+            answer(
+                'Pod "api-preflight" is invalid: spec: Forbidden: pod updates may not change fields other than ...',
+                422,
+                "Invalid",
+                [{"reason": "FieldValueForbidden", "message": "x", "field": "spec"}],
+            ),
+            f"{REFUSED}: spec: Forbidden: pod updates may not change fields other than ...",
+        ),
+        (
             answer(POLICY, 422, "Invalid", [{"message": POLICY}]),
             f"{REFUSED}: {POLICY}",
         ),
@@ -130,6 +139,18 @@ def test_a_used_up_quota_is_no_finding():
         (
             answer('admission webhook "old.example.org" does not support dry run', 400, "BadRequest"),
             f'{REFUSED}: admission webhook "old.example.org" does not support dry run',
+        ),
+        (
+            answer(f'admission webhook "p.example.org" denied the request: {NO_LIMITS}', 403, "Denied"),
+            f'{REFUSED}: admission webhook "p.example.org" denied the request: {NO_LIMITS}',
+        ),
+        (
+            answer('admission webhook "p.example.org" denied the request: you may not patch pods here', 403, "Denied"),
+            f'{REFUSED}: admission webhook "p.example.org" denied the request: you may not patch pods here',
+        ),
+        (
+            answer("unable to validate against any security context constraint: []"),
+            f"{REFUSED}: unable to validate against any security context constraint: []",
         ),
         (
             answer(NO_RIGHT),
