@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-PLAYBOOKS = ROOT / "playbooks"
+PLAYBOOKS = ROOT / "collections/ansible_collections/llm_devops/memory_graph/playbooks"
 
 
 def test_arguments_of_another_type_are_all_named_and_secrets_not_shown(playbooks) -> None:

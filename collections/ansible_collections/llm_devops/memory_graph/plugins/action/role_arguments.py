@@ -17,6 +17,8 @@ from ansible.template import Templar
 from ..plugin_utils.quantities import faults
 from ..plugin_utils.role_spec import RoleSpec
 
+CLUSTER = ("kubeconfig", "context")
+
 
 class ActionModule(ActionBase):  # type: ignore[misc]
     """Variables of the command line cannot be overridden, so what they become is kept beside them, in the result."""
@@ -56,7 +58,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if options["components"]:
             role.describe(options["components"])
         values = {key: role.value(name) for key, name in options["values"].items()}
-        return {"arguments": role.public_arguments, **values}
+        return {"arguments": role.public_arguments, "cluster": role.cluster, **values}
 
 
 class RoleError(Exception):
@@ -116,6 +118,11 @@ class Role:
         }
         self.variables.update({name: value for name, value in arguments.items() if value is not None})
         self.variables["role_arguments"] = {self._bare(name): value for name, value in arguments.items()}
+
+    @property
+    def cluster(self) -> dict[str, Any]:
+        """The arguments that say which cluster is meant, those that are set; modules take them as they are."""
+        return {name: value for name in CLUSTER if (value := self.public_arguments.get(name))}
 
     def _bare(self, name: str) -> str:
         """Return the name of an argument without the prefix of the role."""

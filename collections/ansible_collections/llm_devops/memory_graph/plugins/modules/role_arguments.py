@@ -83,4 +83,11 @@ arguments:
   returned: success
   type: dict
   sample: {name: demo, replicas: 3, client_cidrs: [10.0.0.0/8]}
+cluster:
+  description: >-
+    Those of the arguments C(kubeconfig) and C(context) that are set, for C(module_defaults) of the modules that ask the
+    cluster.
+  returned: success
+  type: dict
+  sample: {context: kind-demo}
 """

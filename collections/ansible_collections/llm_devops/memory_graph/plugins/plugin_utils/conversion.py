@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -112,7 +113,8 @@ def _text(value: Any, _option: Mapping[str, Any]) -> str:
 
 
 def _path(value: Any, option: Mapping[str, Any]) -> str:
-    return str(check_type_path(_text(value, option))) if not is_blank(value) else ""
+    """An absolute path; a relative one is of the folder that ansible-playbook was started in."""
+    return str(Path(check_type_path(_text(value, option))).absolute()) if not is_blank(value) else ""
 
 
 def _boolean(value: Any, _option: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.plugin_utils.conversion import ConversionError, convert
@@ -129,6 +130,8 @@ def test_a_mapping(value, expected) -> None:
         ("str", ["x"], None),
         ("str", {"x": 1}, None),
         ("path", "", ""),
+        ("path", "rendered", str(Path("rendered").absolute())),
+        ("path", "/rendered", "/rendered"),
         ("path", ["x"], None),
     ],
 )
