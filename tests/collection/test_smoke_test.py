@@ -14,7 +14,10 @@ from pathlib import Path
 
 import apsw
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._smoke_test import connected, smoke_test
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._smoke_test import (
+    open_channel,
+    smoke_test,
+)
 from ansible_collections.llm_devops.memory_graph.plugins.modules.smoke_test import WRITES
 
 LIMIT_S = 60.0
@@ -54,7 +57,7 @@ def count_writes(port: str) -> int:
 def test_a_smoke_test_of_the_service_is_counted_and_leaves_nothing(service, tmp_path) -> None:
     before = rows(tmp_path / "memory-graph.db")
     for done in (1, 2):
-        with connected(f"127.0.0.1:{service['grpc_port']}", None, LIMIT_S) as channel:
+        with open_channel(f"127.0.0.1:{service['grpc_port']}", None, LIMIT_S) as channel:
             measured = smoke_test(channel, LIMIT_S)
         assert measured.pod == socket.gethostname()
         assert count_writes(service["metrics_port"]) == done

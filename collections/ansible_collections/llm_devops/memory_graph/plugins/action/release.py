@@ -16,7 +16,7 @@ MODULE = "llm_devops.memory_graph.release"
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Where it can the module runs in a process that the task forks, else as Ansible starts it."""
+    """Run the module in a process that the task forks where that is possible, else as Ansible starts it."""
 
     _requires_connection = True
     _supports_check_mode = True
@@ -43,7 +43,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         show = not arguments.get("progress_file")
         self._update_module_args(MODULE, arguments, variables)
         step = {"name": "release", "module": "release", "arguments": arguments}
-        found = run_steps(self, [step], variables, show=show)
-        (answer,) = found.pop("steps")
+        outcome = run_steps(self, [step], variables, show=show)
+        (answer,) = outcome.pop("steps")
         answer.pop("step")
-        return {**answer, **found}
+        return {**answer, **outcome}

@@ -1,7 +1,7 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
 # Apache-2.0 may be combined with ansible-core, which is under the GNU General Public License v3.0 or later.
-"""How the modules of this collection reach a cluster."""
+"""The documentation of the options by which the modules of this collection reach a cluster."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def pods(cluster: Cluster, params: dict[str, Any]) -> list[str]:
-    """Names of the pods to ask."""
+    """Return the names of the pods to check."""
     selector, root = params["label_selector"], f"/api/v1/namespaces/{params['namespace']}"
     if params["service"]:
         service = cluster.request("GET", f"{root}/services/{params['service']}")
@@ -123,21 +123,21 @@ def pods(cluster: Cluster, params: dict[str, Any]) -> list[str]:
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
         if not selector:
             raise ClusterError(f"Service/{params['service']} has no selector", "name the pods with label_selector")
-    found = [pod for pod in cluster.list(f"{root}/pods", selector) if not pod["metadata"].get("deletionTimestamp")]
-    if not found:
+    running = [pod for pod in cluster.list(f"{root}/pods", selector) if not pod["metadata"].get("deletionTimestamp")]
+    if not running:
         raise ClusterError(f"no pod matches {selector} in namespace {params['namespace']}", "is the release deployed?")
-    return [pod["metadata"]["name"] for pod in found if (pod.get("status") or {}).get("phase") != "Succeeded"]
+    return [pod["metadata"]["name"] for pod in running if (pod.get("status") or {}).get("phase") != "Succeeded"]
 
 
-def ask(module: ClusterModule, cluster: Cluster | None, target: str, deadline: float) -> list[Health]:
+def check_target(module: ClusterModule, cluster: Cluster | None, target: str, deadline: float) -> list[Health]:
     params = module.params
     ca = None if not params["tls"] else (Path(params["tls_ca"]).read_bytes() if params["tls_ca"] else b"")
-    how = {"timeout": params["timeout"], "deadline": deadline, "ca": ca, "server_name": params["tls_server_name"]}
+    options = {"timeout": params["timeout"], "deadline": deadline, "ca": ca, "server_name": params["tls_server_name"]}
     if cluster is None:
-        return check(target, target, params["services"], **how)
+        return check(target, target, params["services"], **options)
     forward = PortForward(cluster, params["namespace"], target, params["port"])
     with forward as address:
-        answers = check(target, address, params["services"], **how)
+        answers = check(target, address, params["services"], **options)
     for answer in answers:
         if answer.status == "UNREACHABLE" and forward.error:
             answer.detail = forward.error
@@ -162,20 +162,22 @@ def main() -> None:
         targets = pods(cluster, module.params) if cluster else [module.params["address"]]
         with ThreadPoolExecutor(max_workers=8) as pool:
             answers = [
-                item for found in pool.map(lambda one: ask(module, cluster, one, deadline), targets) for item in found
+                item
+                for results in pool.map(lambda target: check_target(module, cluster, target, deadline), targets)
+                for item in results
             ]
     except ClusterError as error:
         module.refuse(error)
     except OSError as error:
         module.refuse(ClusterError(f"tls_ca {module.params['tls_ca']} cannot be read: {error.strerror}"))
     result = {"targets": [answer.as_dict() for answer in answers], "changed": False}
-    bad = [
-        f"{one.target} is {one.status}{' (' + one.detail + ')' if one.detail else ''}"
-        for one in answers
-        if one.status != "SERVING"
+    unhealthy = [
+        f"{target.target} is {target.status}{' (' + target.detail + ')' if target.detail else ''}"
+        for target in answers
+        if target.status != "SERVING"
     ]
-    if bad:
-        module.refuse(ClusterError("gRPC health: " + "; ".join(bad), "read the pod's log"), **result)
+    if unhealthy:
+        module.refuse(ClusterError("gRPC health: " + "; ".join(unhealthy), "read the pod's log"), **result)
     slowest = max(answer.latency_ms for answer in answers)
     text = f"gRPC SERVING on {len(targets)} {'target' if len(targets) == 1 else 'targets'} ({slowest:g} ms)"
     module.done(**result, report=[{"label": "verify", "text": text}])

@@ -150,27 +150,16 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import missing_required_lib
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends import _kafka_admin
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._credentials import secret_values
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._kafka_admin import (
-    Login,
-    NoAnswer,
-    connected,
-)
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._kafka_topic import (
-    Plan,
-    Topic,
-    TopicSpec,
-    absent,
-    present,
-    shown,
-    text,
-)
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._pod_proxy import PodProxy
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster import _port_forward
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import yaml
+
+from ..module_utils._ansible import ClusterModule, sentence
+from ..module_utils._errors import ClusterError
+from ..module_utils.backends import _kafka_admin
+from ..module_utils.backends._access import secret_values
+from ..module_utils.backends._kafka_admin import KafkaLogin, NoAnswer, open_topics
+from ..module_utils.backends._kafka_topic import Topic, TopicPlan, TopicSpec, absent, await_shown, present, text
+from ..module_utils.backends._pod_proxy import PodProxy
+from ..module_utils.cluster import _port_forward
+from ..module_utils.cluster._kubeconfig import yaml
 
 SASL = ("SASL_PLAINTEXT", "SASL_SSL")
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -196,11 +185,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def login(module: ClusterModule) -> Login:
-    """How to log in, of the options or of the Secret.
+def login(module: ClusterModule) -> KafkaLogin:
+    """Return the credentials from the options or from the Secret.
 
     Raises:
-        ClusterError: when something that is needed is missing or cannot be read.
+        ClusterError: when a required value is missing or cannot be read.
     """
     params = module.params
     protocol, logs_in = params["security_protocol"], params["security_protocol"] in SASL
@@ -211,8 +200,8 @@ def login(module: ClusterModule) -> Login:
         except (OSError, UnicodeDecodeError) as error:
             raise ClusterError(f"{params['kafka_ca_file']} cannot be read ({error})", "name a PEM file") from error
     if params["credentials_secret"]:
-        needed = ("username", "password") if logs_in else ()
-        values = secret_values(module.connect(), params["namespace"], params["credentials_secret"], needed)
+        required = ("username", "password") if logs_in else ()
+        values = secret_values(module.connect(), params["namespace"], params["credentials_secret"], required)
         username, password = values.get("username"), values.get("password")
         authority = values.get("ca.crt", authority)
         module.no_log_values.update({password} if password else ())
@@ -221,43 +210,35 @@ def login(module: ClusterModule) -> Login:
             f"security_protocol is {protocol}, which logs in",
             "give sasl_mechanism, and credentials_secret or sasl_username and sasl_password",
         )
-    return Login(protocol, params["sasl_mechanism"], username, password, authority)
+    return KafkaLogin(protocol, params["sasl_mechanism"], username, password, authority)
 
 
-def make(module: ClusterModule) -> tuple[Plan, Topic | None]:
-    """Makes the topic so; what had to be done, and the topic as brokers show it then."""
+def ensure(module: ClusterModule) -> tuple[TopicPlan, Topic | None]:
+    """Make the topic as specified, and return the plan that was carried out and the topic as brokers show it then."""
     params = module.params
     configs = {key: text(value) for key, value in params["configs"].items()}
     topic_spec = TopicSpec(params["name"], params["partitions"], params["replication_factor"], configs)
-    how = login(module)
+    credentials = login(module)
     proxy = PodProxy(module.connect(), params["namespace"]) if params["port_forward"] else None
     try:
         with (
             proxy or nullcontext() as url,
-            connected(params["bootstrap_servers"], how, params["timeout"], url) as topics,
+            open_topics(params["bootstrap_servers"], credentials, params["timeout"], url) as topics,
         ):
-            missing = partial(present, topic_spec) if params["state"] == "present" else absent
+            plan_for = partial(present, topic_spec) if params["state"] == "present" else absent
             live = topics.find(topic_spec.name)
-            plan = missing(live)
+            plan = plan_for(live)
             topics.carry_out(topic_spec, plan, check=module.check_mode)
             if plan.changed and not module.check_mode:
-                live, rest = shown(lambda: topics.find(topic_spec.name), missing, params["timeout"])
-                if rest.changed:
+                live, pending = await_shown(lambda: topics.find(topic_spec.name), plan_for, params["timeout"])
+                if pending.changed:
                     module.warn(f"the brokers took the change of topic {topic_spec.name} and do not show it all yet")
             return plan, live
     except NoAnswer as error:
         if proxy and proxy.error:
-            where = ", ".join(params["bootstrap_servers"])
-            raise ClusterError(f"Kafka at {where} is not reached through the cluster: {proxy.error}") from error
+            address = ", ".join(params["bootstrap_servers"])
+            raise ClusterError(f"Kafka at {address} is not reached through the cluster: {proxy.error}") from error
         raise
-
-
-def told(topic: Topic | None) -> dict[str, Any]:
-    """The topic as a result."""
-    if topic is None:
-        return {}
-    own = {key: setting.value for key, setting in topic.settings.items() if setting.own}
-    return {"topic": {"partitions": topic.partitions, "replication_factor": topic.replication_factor, "configs": own}}
 
 
 def document(side: Any) -> str:
@@ -282,7 +263,7 @@ def main() -> None:
         if module.params[option] is not None and module.params[option] < 1:
             module.refuse(ClusterError(f"{option} is {module.params[option]}", "give 1 or more"))
     try:
-        plan, topic = make(module)
+        plan, topic = ensure(module)
     except ClusterError as error:
         module.refuse(error)
     grown = plan.partitions is not None
@@ -296,7 +277,11 @@ def main() -> None:
             ("created", plan.create), ("deleted", plan.delete), ("changed", plan.changed), ("unchanged", True),
         ) if is_so
     )  # fmt: skip
-    answer: dict[str, Any] = {"changed": plan.changed, "action": action, **told(topic)}
+    answer: dict[str, Any] = {
+        "changed": plan.changed,
+        "action": action,
+        **({"topic": topic.as_dict()} if topic else {}),
+    }
     verb = "would be " if module.check_mode else ""
     answer["report"] = [{"label": "topic", "text": f"{module.params['name']} {verb}{action}"}] if plan.changed else []
     if module._diff:

@@ -102,10 +102,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def report(folder: Path, files: int, found: list[Change], left_out: list[str]) -> list[dict[str, str]]:
-    """Lines for a person."""
-    removed = sum(not change.after for change in found)
-    counts = f"{len(found) - removed} written, {removed} removed" if found else "nothing to do"
+def report(folder: Path, files: int, file_changes: list[Change], left_out: list[str]) -> list[dict[str, str]]:
+    """Return report lines for a person."""
+    removed = sum(not change.after for change in file_changes)
+    counts = f"{len(file_changes) - removed} written, {removed} removed" if file_changes else "nothing to do"
     lines = [{"label": "render", "text": f"{files} objects in {folder}: {counts}"}]
     if left_out:
         names = ", ".join(left_out)
@@ -121,25 +121,26 @@ def main() -> None:
     # not the objects: among them are Secrets
     invocation = {"module_args": {key: module.params[key] for key in ("path", "namespace")}}
     try:
-        kept, secrets = manifests(module.params["objects"], module.params["namespace"])
-        wanted = texts(kept)
-        found = changes(folder, wanted)
+        written, secrets = manifests(module.params["objects"], module.params["namespace"])
+        files = texts(written)
+        file_changes = changes(folder, files)
         if not module.check_mode:
-            write(folder, found)
+            write(folder, file_changes)
     except (ManifestError, OSError) as error:
         module.fail_json(msg=str(error), invocation=invocation)
-    left_out = [str(at) for at in secrets]
+    left_out = [str(ref) for ref in secrets]
     answer: dict[str, Any] = {
-        "changed": bool(found),
-        "files": [name for name in wanted if name != LIST],
-        "written": [change.name for change in found if change.after],
-        "removed": [change.name for change in found if not change.after],
+        "changed": bool(file_changes),
+        "files": [name for name in files if name != LIST],
+        "written": [change.name for change in file_changes if change.after],
+        "removed": [change.name for change in file_changes if not change.after],
         "left_out": left_out,
-        "report": report(folder, len(kept), found, left_out),
+        "report": report(folder, len(written), file_changes, left_out),
     }
     if module._diff:
         answer["diff"] = [
-            {"before_header": at.name, "after_header": at.name, "before": at.before, "after": at.after} for at in found
+            {"before_header": ref.name, "after_header": ref.name, "before": ref.before, "after": ref.after}
+            for ref in file_changes
         ]
     module.exit_json(invocation=invocation, **answer)
 

@@ -113,15 +113,14 @@ from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._ansible import ClusterModule, sentence
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends import _neo4j_schema
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._credentials import secret_values
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._endpoints import ready_pods
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._access import ready_pods, secret_values
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._neo4j_schema import (
-    Database,
-    Login,
-    Standing,
-    connected,
+    Neo4jDatabase,
+    Neo4jLogin,
+    SchemaStatus,
     migrate,
-    standing,
+    open_session,
+    schema_status,
 )
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster import _port_forward
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._port_forward import PortForward
@@ -140,9 +139,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 BOLT_PORT = 7687
 
 
-def login(module: ClusterModule) -> Login:
-    """Who logs in, of the options or of the Secrets."""
-    params, named = module.params, not module.params["port_forward"]
+def credentials(module: ClusterModule) -> Neo4jLogin:
+    """Return the credentials from the options or from the Secrets."""
+    params, verify_host = module.params, not module.params["port_forward"]
     username, password, authority = params["neo4j_username"], params["neo4j_password"], None
     if params["credentials_secret"]:
         values = secret_values(
@@ -153,33 +152,32 @@ def login(module: ClusterModule) -> Login:
     if params["ca_secret"]:
         values = secret_values(module.connect(), params["namespace"], params["ca_secret"], ("ca.crt",))
         authority = values["ca.crt"]
-    return Login(username, password, authority, named)
+    return Neo4jLogin(username, password, authority, verify_host)
 
 
 def forwarded(module: ClusterModule) -> tuple[PortForward, str]:
-    """A port-forward to a pod behind the Service that the URI names, and the scheme to speak through it: one server,
-    asked for no routing table."""
+    """Return a port-forward to a pod of the Service in the URI, and the scheme for it: one server without routing."""
     params = module.params
-    at = urlsplit(params["uri"])
-    service = (at.hostname or "").partition(".")[0]
+    url = urlsplit(params["uri"])
+    service = (url.hostname or "").partition(".")[0]
     cluster = module.connect()
     pod = ready_pods(cluster, params["namespace"], service)[0]
-    return PortForward(cluster, params["namespace"], pod, at.port or BOLT_PORT), at.scheme.replace("neo4j", "bolt")
+    return PortForward(cluster, params["namespace"], pod, url.port or BOLT_PORT), url.scheme.replace("neo4j", "bolt")
 
 
-def bring(module: ClusterModule) -> Standing:
-    """Brings the database to the newest schema, or in check mode looks at it; the schema it had."""
+def ensure_schema(module: ClusterModule) -> SchemaStatus:
+    """Migrate the database to the newest schema, except in check mode, and return the schema it had."""
     params = module.params
-    who = login(module)
+    login = credentials(module)
     forward, scheme = forwarded(module) if params["port_forward"] else (None, "")
     try:
         with forward or nullcontext() as address:
             uri = f"{scheme}://{address}" if forward else params["uri"]
-            with connected(Database(uri, params["database"]), who, params["timeout"]) as session:
-                now = standing(session)
+            with open_session(Neo4jDatabase(uri, params["database"]), login, params["timeout"]) as session:
+                status = schema_status(session)
                 if not module.check_mode:
-                    migrate(session, now)
-                return now
+                    migrate(session, status)
+                return status
     except ClusterError as error:
         if forward is None:
             raise
@@ -205,23 +203,23 @@ def main() -> None:
     if module.params["timeout"] < 1:
         module.refuse(ClusterError(f"timeout is {module.params['timeout']}", "give 1 or more"))
     try:
-        had = bring(module)
+        status = ensure_schema(module)
     except ClusterError as error:
         module.refuse(error)
     verb = "would go" if module.check_mode else "went"
-    text = f"database {module.params['database']} {verb} from schema {had.version} to {had.newest}"
+    text = f"database {module.params['database']} {verb} from schema {status.version} to {status.newest}"
     answer: dict[str, Any] = {
-        "changed": bool(had.pending),
-        "version": had.version,
-        "newest": had.newest,
-        "pending": had.pending,
-        "report": [{"label": "schema", "text": text}] if had.pending else [],
+        "changed": bool(status.pending),
+        "version": status.version,
+        "newest": status.newest,
+        "pending": status.pending,
+        "report": [{"label": "schema", "text": text}] if status.pending else [],
     }
     if module._diff:
         header = f"schema of database {module.params['database']}"
         answer["diff"] = [
             {"before_header": header, "after_header": header, "before": "",
-             "after": "".join(f"{statement}\n" for statement in had.pending)}
+             "after": "".join(f"{statement}\n" for statement in status.pending)}
         ]  # fmt: skip
     module.done(**answer)
 

@@ -184,24 +184,24 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def planned(given: dict[str, Any], discovery: Discovery, *, delete_data: bool) -> PlannedRelease:
-    """What one release needs to be known for.
+def planned(release: dict[str, Any], discovery: Discovery, *, delete_data: bool) -> PlannedRelease:
+    """Return the plan of one release.
 
     Raises:
         ClusterError: when the cluster does not know a kind, whose resource nobody can be granted then.
     """
-    objects = prepared(given["objects"], given["name"], given["namespace"])
+    objects = prepared(release["objects"], release["name"], release["namespace"])
     brought = {item["spec"]["names"]["kind"] for item in objects if item["kind"] == "CustomResourceDefinition"}
     for version, kind in sorted({(item["apiVersion"], item["kind"]) for item in objects}):
         if kind not in brought and discovery.find(version, kind) is None:
             raise ClusterError(
-                f"the cluster does not know {kind} of {version}, which release {given['name']} has",
+                f"the cluster does not know {kind} of {version}, which release {release['name']} has",
                 "install its CustomResourceDefinition, then print again",
             )
     return PlannedRelease(
-        given["name"], given["namespace"], objects, discovery.find, delete_data, given["history_limit"],
-        tuple(given.get("read_secrets", ())), tuple(given.get("create_secrets", ())),
-        given.get("create_namespace", False),
+        release["name"], release["namespace"], objects, discovery.find, delete_data, release["history_limit"],
+        tuple(release.get("read_secrets", ())), tuple(release.get("create_secrets", ())),
+        release.get("create_namespace", False),
     )  # fmt: skip
 
 
@@ -212,14 +212,14 @@ def main() -> None:
     account = params["service_account"] or f"{params['name']}-deployer"
     try:
         discovery = Discovery(module.connect())
-        given = [params, *params["additional_releases"]]
-        plans = [planned(one, discovery, delete_data=params["delete_data"]) for one in given]
-        found = manifest(*plans, account=account, optional=params["optional"])
+        releases = [params, *params["additional_releases"]]
+        plans = [planned(release, discovery, delete_data=params["delete_data"]) for release in releases]
+        manifest_objects = manifest(*plans, account=account, optional=params["optional"])
         needed = [asdict(permission) for permission in required_permissions(*plans)]
     except ClusterError as error:
         module.refuse(error)
-    text = yaml.safe_dump_all(found, sort_keys=False, default_flow_style=False, explicit_start=True)
-    module.done(changed=False, objects=found, manifest=text, needs=needed)
+    text = yaml.safe_dump_all(manifest_objects, sort_keys=False, default_flow_style=False, explicit_start=True)
+    module.done(changed=False, objects=manifest_objects, manifest=text, needs=needed)
 
 
 if __name__ == "__main__":

@@ -116,10 +116,10 @@ class PrerequisitesModule(ClusterModule):
     """The invocation it returns names the keys of Secrets and not their values."""
 
     def invocation(self) -> dict[str, Any]:
-        shown: dict[str, Any] = super().invocation()
+        result: dict[str, Any] = super().invocation()
         secrets = [{**secret, "values": sorted(secret["values"] or {})} for secret in self.params["secrets"]]
-        shown["module_args"] = {**shown["module_args"], "secrets": secrets}
-        return shown
+        result["module_args"] = {**result["module_args"], "secrets": secrets}
+        return result
 
 
 def create_missing(cluster: Cluster, params: dict[str, Any], *, check: bool) -> list[str]:

@@ -139,8 +139,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 PARALLELISM = 8
 
 
-def standing(cluster: Cluster, discovery: Discovery, member: _history.Member) -> dict[str, Any]:
-    """A member and how it stands."""
+def status_of(cluster: Cluster, discovery: Discovery, member: _history.Member) -> dict[str, Any]:
+    """Return a member with its state."""
     resource = discovery.reach(member.ref.group, member.ref.kind, member.api_version)
     if resource is None:
         return {**member.as_dict(), "state": "unknown", "reason": "the cluster serves no version of its kind"}
@@ -151,25 +151,27 @@ def standing(cluster: Cluster, discovery: Discovery, member: _history.Member) ->
     return {**member.as_dict(), "state": verdict.state, "reason": verdict.reason}
 
 
-def drifted(cluster: Cluster, discovery: Discovery, record: _history.ReleaseRecord) -> dict[str, Any]:
-    """What is not as the current revision says."""
+def find_changes(cluster: Cluster, discovery: Discovery, record: _history.ReleaseRecord) -> dict[str, Any]:
+    """Return the differences from the current revision."""
     answer: dict[str, Any] = {"drift": [], "drift_unknown": "", "orphans": []}
     if not record.revision or record.state == "uninstalled":
         return {**answer, "drift_unknown": f"{record.name} is not deployed in {record.namespace}"}
-    kept = _revisions.read(cluster, record, record.entry())
-    if kept is None:
+    stored = _revisions.read(cluster, record, record.entry())
+    if stored is None:
         answer["drift_unknown"] = f"the objects of revision {record.revision} were not kept; deploy once more"
     else:
         now = dt.datetime.now(dt.UTC)
-        found = _drift.find_drift(cluster, discovery, record, kept, PARALLELISM)
-        answer["drift"] = [one.as_dict(now) for one in found]
-    left = _drift.orphans(cluster, discovery, record, PARALLELISM)
-    answer["orphans"] = [{"kind": one.kind, "namespace": one.namespace, "name": one.name} for one in left]
+        differences = _drift.find_drift(cluster, discovery, record, stored, PARALLELISM)
+        answer["drift"] = [difference.as_dict(now) for difference in differences]
+    orphans = _drift.orphans(cluster, discovery, record, PARALLELISM)
+    answer["orphans"] = [
+        {"kind": difference.kind, "namespace": difference.namespace, "name": difference.name} for difference in orphans
+    ]
     return answer
 
 
-def lock(cluster: Cluster, name: str, namespace: str) -> dict[str, str]:
-    """Who deploys the release now; nobody, as far as one sees who may not read Leases."""
+def read_lock(cluster: Cluster, name: str, namespace: str) -> dict[str, str]:
+    """Return who deploys the release now; nobody where Leases may not be read."""
     try:
         lease = cluster.find(_lease.path(name, namespace))
     except ApiError as error:
@@ -179,8 +181,8 @@ def lock(cluster: Cluster, name: str, namespace: str) -> dict[str, str]:
     return _lease.held_by(lease) if lease else {}
 
 
-def shown(entry: dict[str, Any]) -> dict[str, Any]:
-    """A revision as a person wants to know it."""
+def history_entry(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return a revision without the details of its storage."""
     return {**{key: value for key, value in entry.items() if key != "parts"}, "kept": entry["parts"] > 0}
 
 
@@ -192,15 +194,15 @@ def main() -> None:
         cluster = module.connect()
         discovery = Discovery(cluster)
         record = _history.read(cluster, name, namespace)
-        objects = in_parallel(lambda member: standing(cluster, discovery, member), record.members, PARALLELISM)
-        held = lock(cluster, name, namespace)
-        answer = drifted(cluster, discovery, record) if module.params["drift"] else {}
+        objects = in_parallel(lambda member: status_of(cluster, discovery, member), record.members, PARALLELISM)
+        lock_holder = read_lock(cluster, name, namespace)
+        answer = find_changes(cluster, discovery, record) if module.params["drift"] else {}
     except ClusterError as error:
         module.refuse(error)
     module.done(
         changed=False, exists=record.revision > 0, revision=record.revision, state=record.state, when=record.when,
-        who=record.deployed_by, note=record.description, digest=record.digest, objects=objects, lock=held,
-        history=[shown(entry) for entry in record.history], api_calls=cluster.api_calls, **answer,
+        who=record.deployed_by, note=record.description, digest=record.digest, objects=objects, read_lock=lock_holder,
+        history=[history_entry(entry) for entry in record.history], api_calls=cluster.api_calls, **answer,
     )  # fmt: skip
 
 

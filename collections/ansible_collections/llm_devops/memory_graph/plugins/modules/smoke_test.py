@@ -114,8 +114,15 @@ from ansible.module_utils.basic import missing_required_lib
 from ..module_utils._ansible import ClusterModule, sentence
 from ..module_utils._errors import ClusterError
 from ..module_utils.backends import _memory_messages, _smoke_test
-from ..module_utils.backends._endpoints import ready_pods
-from ..module_utils.backends._smoke_test import Measured, SmokeTestError, Tls, UnknownSmokeTest, connected, smoke_test
+from ..module_utils.backends._access import ready_pods
+from ..module_utils.backends._smoke_test import (
+    SmokeTestError,
+    SmokeTestResult,
+    Tls,
+    UnknownSmokeTest,
+    open_channel,
+    smoke_test,
+)
 from ..module_utils.cluster import _port_forward
 from ..module_utils.cluster._cluster import Cluster
 from ..module_utils.cluster._port_forward import PortForward
@@ -141,7 +148,7 @@ WRITES = re.compile(r'^memory_graph_grpc_requests_total\{method="AddPrompt",stat
 
 
 def pem(file: str | None) -> bytes | None:
-    """Reads a file; none is nothing.
+    """Return the content of a PEM file, or None without one.
 
     Raises:
         ClusterError: when the file cannot be read.
@@ -152,16 +159,16 @@ def pem(file: str | None) -> bytes | None:
         raise ClusterError(f"{file} cannot be read: {error.strerror}", "name a PEM file of the controller") from error
 
 
-def written(params: dict[str, Any], forward: PortForward | None, server_name: str) -> Measured:
-    """Does the round trip through the address that was given, or through the port-forward."""
+def write_and_read(params: dict[str, Any], forward: PortForward | None, server_name: str) -> SmokeTestResult:
+    """Run the smoke test through the given address, or through the port-forward."""
     tls = None
     if params["tls"]:
         tls = Tls(pem(params["tls_ca"]), pem(params["tls_certificate"]), pem(params["tls_key"]), server_name or None)
     if forward is None:
-        with connected(params["address"], tls, params["timeout"]) as channel:
+        with open_channel(params["address"], tls, params["timeout"]) as channel:
             return smoke_test(channel, params["timeout"])
     try:
-        with forward as address, connected(address, tls, params["timeout"]) as channel:
+        with forward as address, open_channel(address, tls, params["timeout"]) as channel:
             return smoke_test(channel, params["timeout"])
     except SmokeTestError as error:
         if not forward.error:
@@ -169,8 +176,8 @@ def written(params: dict[str, Any], forward: PortForward | None, server_name: st
         raise SmokeTestError(f"{error.message}: {forward.error}", error.way_out) from error
 
 
-def counted(cluster: Cluster, namespace: str, pod: str, port: int, timeout: float) -> int:
-    """Reads from a pod's metrics how many prompts it has written.
+def read_write_count(cluster: Cluster, namespace: str, pod: str, port: int, timeout: float) -> int:
+    """Return from a pod's metrics how many prompts it has written.
 
     Raises:
         ClusterError: when there are no metrics, or they do not count requests.
@@ -186,40 +193,40 @@ def counted(cluster: Cluster, namespace: str, pod: str, port: int, timeout: floa
         ) from error
     if "memory_graph_grpc_requests_total" not in text:
         raise ClusterError(f"the metrics of pod {pod} do not count requests", "is it a memory graph that runs there?")
-    found = WRITES.search(text)
-    return int(float(found[1])) if found else 0
+    match = WRITES.search(text)
+    return int(float(match[1])) if match else 0
 
 
 def pod_named(pods: list[str], host: str) -> str | None:
-    """The pod with that host name, which is the pod's name as far as a host name is long."""
+    """Return the pod with that host name, which is the pod's name cut to the length of a host name."""
     return next((pod for pod in pods if pod[:63].rstrip("-.") == host), None)
 
 
-def prove(cluster: Cluster, params: dict[str, Any]) -> dict[str, Any]:
-    """Writes, reads back, and sees this write in the metrics of the pod that took it."""
+def verify(cluster: Cluster, params: dict[str, Any]) -> dict[str, Any]:
+    """Run the smoke test, and find its write in the metrics of the pod that took it."""
     namespace, service, port, timeout = (params[name] for name in ("namespace", "service", "metrics_port", "timeout"))
     pods = ready_pods(cluster, namespace, service)
     forward = None if params["address"] else PortForward(cluster, namespace, pods[0], params["port"])
-    before = {pod: counted(cluster, namespace, pod, port, timeout) for pod in pods}
-    measured = written(params, forward, f"{service}.{namespace}.svc" if forward else "")
+    before = {pod: read_write_count(cluster, namespace, pod, port, timeout) for pod in pods}
+    result = write_and_read(params, forward, f"{service}.{namespace}.svc" if forward else "")
     through = f"through {params['address']}" if params["address"] else f"through Service/{service}"
-    pod = pod_named(pods, measured.pod) or pod_named(ready_pods(cluster, namespace, service), measured.pod)
+    pod = pod_named(pods, result.pod) or pod_named(ready_pods(cluster, namespace, service), result.pod)
     if pod is None:
         raise ClusterError(
-            f"a prompt was written {through}, but {measured.pod} took it, which is no pod of Service/{service}",
+            f"a prompt was written {through}, but {result.pod} took it, which is no pod of Service/{service}",
             "does the address lead to this release?",
         )
-    writes = counted(cluster, namespace, pod, port, timeout)
+    writes = read_write_count(cluster, namespace, pod, port, timeout)
     if writes <= before.get(pod, 0):
         raise ClusterError(
             f"pod {pod} took a prompt, but did not count it: its metrics said {before.get(pod, 0)} before and say"
             f" {writes} after",
             "was it started again meanwhile?",
         )
-    text = f"write+read {through} ok ({measured.write_ms:.1f} ms, {measured.read_ms:.1f} ms) · metrics scraped ok"
+    text = f"write+read {through} ok ({result.write_ms:.1f} ms, {result.read_ms:.1f} ms) · metrics scraped ok"
     return {
-        "write_ms": round(measured.write_ms, 1),
-        "read_ms": round(measured.read_ms, 1),
+        "write_ms": round(result.write_ms, 1),
+        "read_ms": round(result.read_ms, 1),
         "pod": pod,
         "writes_before": before.get(pod, 0),
         "writes_counted": writes,
@@ -236,7 +243,7 @@ def main() -> None:
     if module.check_mode:
         module.done(changed=False, report=[])
     try:
-        module.done(changed=False, **prove(module.connect(), module.params))
+        module.done(changed=False, **verify(module.connect(), module.params))
     except UnknownSmokeTest as error:
         module.warn(f"nothing was written: {error}")
         module.done(changed=False, report=[{"label": "verify", "text": f"write+read not tried: {error.message}"}])

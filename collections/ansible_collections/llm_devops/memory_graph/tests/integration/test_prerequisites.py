@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import base64
 
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._credentials import secret_values
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._access import secret_values
 from ansible_collections.llm_devops.memory_graph.plugins.modules.prerequisites import create_missing
 
 

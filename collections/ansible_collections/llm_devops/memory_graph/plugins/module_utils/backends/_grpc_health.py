@@ -49,9 +49,9 @@ def check(target: str, address: str, services: list[str], *, timeout: float, dea
 
 def _until_serving(stub: Any, target: str, service: str, timeout: float, deadline: float, interval: float) -> Health:
     while True:
-        found = _once(stub, target, service, timeout)
-        if found.status == "SERVING" or time.monotonic() + interval > deadline:
-            return found
+        health = _once(stub, target, service, timeout)
+        if health.status == "SERVING" or time.monotonic() + interval > deadline:
+            return health
         time.sleep(interval)
 
 

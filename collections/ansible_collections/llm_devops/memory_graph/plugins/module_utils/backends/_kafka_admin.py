@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Topics of a Kafka, through kafka-python; what goes wrong becomes a sentence."""
+"""Topics of a Kafka, through kafka-python; its errors become sentences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import ClusterError
-from ._kafka_topic import Plan, Setting, Topic, TopicSpec
+from ._kafka_topic import Setting, Topic, TopicPlan, TopicSpec
 
 try:
     from kafka.admin import ConfigResource, KafkaAdminClient
@@ -30,14 +30,14 @@ try:
 except ImportError:  # the module names the missing library
     kafka = None
 
-__all__ = ["Login", "NoAnswer", "Topics", "connected", "kafka"]
+__all__ = ["KafkaLogin", "NoAnswer", "Topics", "kafka", "open_topics"]
 DEFAULT = "DELETE"
 """The operation that takes a setting away, so that the broker's default is in force again."""
 
 
 @dataclass(frozen=True)
-class Login:
-    """How to speak with the brokers, and as whom. ``ca``: PEM certificates instead of the system's."""
+class KafkaLogin:
+    """The security settings and credentials for the brokers. ``ca``: PEM certificates instead of the system's."""
 
     protocol: str = "PLAINTEXT"
     mechanism: str | None = None
@@ -46,21 +46,21 @@ class Login:
     ca: str | None = None
 
     def options(self) -> dict[str, Any]:
-        """What the client takes.
+        """Return the arguments of the client.
 
         Raises:
-            ClusterError: when the CA is none.
+            ClusterError: when the CA is no certificate.
         """
-        found: dict[str, Any] = {"security_protocol": self.protocol}
+        options: dict[str, Any] = {"security_protocol": self.protocol}
         if self.protocol in ("SSL", "SASL_SSL"):
-            found["ssl_context"] = self._context()
+            options["ssl_context"] = self._context()
         if self.protocol in ("SASL_PLAINTEXT", "SASL_SSL"):
-            found |= {
+            options |= {
                 "sasl_mechanism": self.mechanism,
                 "sasl_plain_username": self.username,
                 "sasl_plain_password": self.password,
             }
-        return found
+        return options
 
     def _context(self) -> ssl.SSLContext:
         try:
@@ -70,11 +70,11 @@ class Login:
 
 
 class NoAnswer(ClusterError):
-    """No broker could be reached, or none let us in in time."""
+    """No broker could be reached, or none answered in time."""
 
 
 class _LastWord(logging.Handler):
-    """Keeps what the client says about a connection that failed: its own errors leave that out.
+    """A log handler that keeps the client's last message about a failed connection, which its errors leave out.
 
     A login that fails outranks the rest. Over TLS the client often misses that answer, sees the connection end, and
     tries again.
@@ -93,8 +93,10 @@ class _LastWord(logging.Handler):
 
 
 @contextmanager
-def connected(servers: Sequence[str], login: Login, seconds: float, proxy: str | None = None) -> Iterator[Topics]:
-    """A client of the brokers, until the end of the block.
+def open_topics(
+    servers: Sequence[str], login: KafkaLogin, seconds: float, proxy: str | None = None
+) -> Iterator[Topics]:
+    """Open a client of the brokers until the end of the block.
 
     Raises:
         ClusterError: for every error of Kafka in the block too.
@@ -102,7 +104,7 @@ def connected(servers: Sequence[str], login: Login, seconds: float, proxy: str |
     last, logger = _LastWord(), logging.getLogger("kafka")
     logger.addHandler(last)
     logger.propagate = False
-    where = ", ".join(servers)
+    address = ", ".join(servers)
     milliseconds = int(seconds * 1000)
     try:
         client = KafkaAdminClient(
@@ -114,30 +116,30 @@ def connected(servers: Sequence[str], login: Login, seconds: float, proxy: str |
         finally:
             client.close()
     except KafkaError as error:
-        raise _explained(error, where, login, last.error) from error
+        raise _explained(error, address, login, last.error) from error
     finally:
         logger.removeHandler(last)
 
 
-def _explained(error: Exception, where: str, login: Login, before: Exception | None) -> ClusterError:
+def _explained(error: Exception, address: str, login: KafkaLogin, before: Exception | None) -> ClusterError:
     text = " ".join(str(error).split())
     if SaslAuthenticationFailedError in (type(error), type(before)):
-        return ClusterError(f"Kafka at {where} refuses user {login.username}", "check user name and password")
+        return ClusterError(f"Kafka at {address} refuses user {login.username}", "check user name and password")
     if isinstance(error, UnsupportedSaslMechanismError):
-        return ClusterError(f"Kafka at {where} does not know {login.mechanism}", "choose another sasl_mechanism")
+        return ClusterError(f"Kafka at {address} does not know {login.mechanism}", "choose another sasl_mechanism")
     if isinstance(error, AuthorizationError):
-        who = f"user {login.username}" if login.username else "who does not log in"
-        return ClusterError(f"Kafka at {where} does not let {who} do this: {text}", "have an ACL granted")
+        client = f"user {login.username}" if login.username else "who does not log in"
+        return ClusterError(f"Kafka at {address} does not let {client} do this: {text}", "have an ACL granted")
     if isinstance(error, KafkaTimeoutError):
         why = f": {' '.join(str(before).split())}" if before else ""
-        who = "user name and password, " if login.username else ""
+        client = "user name and password, " if login.username else ""
         return NoAnswer(
-            f"Kafka at {where} does not answer ({login.protocol}){why}",
-            f"check bootstrap_servers, {who}security_protocol, and whether the brokers run",
+            f"Kafka at {address} does not answer ({login.protocol}){why}",
+            f"check bootstrap_servers, {client}security_protocol, and whether the brokers run",
         )
     if isinstance(error, BrokerResponseError):
-        return ClusterError(f"Kafka at {where} refuses: {text}", "correct what it names")
-    return ClusterError(f"Kafka at {where}: {text or type(error).__name__}", "read the broker's log")
+        return ClusterError(f"Kafka at {address} refuses: {text}", "correct what it names")
+    return ClusterError(f"Kafka at {address}: {text or type(error).__name__}", "read the broker's log")
 
 
 class Topics:
@@ -147,27 +149,29 @@ class Topics:
         self._client, self._timeout_ms = client, timeout_ms
 
     def find(self, name: str) -> Topic | None:
-        """The topic as it is, or None when there is none."""
-        found = self._client.describe_topics([name])[0]
-        if found["error_code"] == UnknownTopicOrPartitionError.errno:
+        """Return the topic as it is, or None when there is none."""
+        description = self._client.describe_topics([name])[0]
+        if description["error_code"] == UnknownTopicOrPartitionError.errno:
             return None
-        if found["error_code"]:
-            raise kafka.errors.for_code(found["error_code"])(f"topic {name}")
+        if description["error_code"]:
+            raise kafka.errors.for_code(description["error_code"])(f"topic {name}")
         resource = ConfigResource("TOPIC", name)
         settings = self._client.describe_configs([resource], config_filter="all")["topic"][name]
-        copies = {len(partition["replica_nodes"]) for partition in found["partitions"]}
-        return Topic(len(found["partitions"]), max(copies), {key: _setting(value) for key, value in settings.items()})
+        copies = {len(partition["replica_nodes"]) for partition in description["partitions"]}
+        return Topic(
+            len(description["partitions"]), max(copies), {key: _setting(value) for key, value in settings.items()}
+        )
 
-    def carry_out(self, spec: TopicSpec, plan: Plan, *, check: bool) -> None:
-        """Does what the plan says, or in check mode asks the broker whether it would."""
+    def carry_out(self, spec: TopicSpec, plan: TopicPlan, *, check: bool) -> None:
+        """Carry out the plan, or in check mode let the broker validate it."""
         if plan.create:
-            wanted: dict[str, Any] = {
+            arguments: dict[str, Any] = {
                 "num_partitions": spec.partitions, "replication_factor": spec.replication_factor,
                 "configs": {key: value for key, value in spec.configs.items() if value is not None},
             }  # fmt: skip
-            wanted = {key: value for key, value in wanted.items() if value is not None}
+            arguments = {key: value for key, value in arguments.items() if value is not None}
             self._client.create_topics(
-                {spec.name: wanted}, timeout_ms=self._timeout_ms, validate_only=check, wait_for_metadata=not check
+                {spec.name: arguments}, timeout_ms=self._timeout_ms, validate_only=check, wait_for_metadata=not check
             )
         if plan.delete and not check:
             self._client.delete_topics([spec.name], timeout_ms=self._timeout_ms)
@@ -182,11 +186,11 @@ class Topics:
         changes = {key: (DEFAULT, None) if value is None else value for key, value in configs.items()}
         answer = self._client.alter_configs([ConfigResource("TOPIC", name, changes)], validate_only=check,
                                             raise_on_unknown=False)  # fmt: skip
-        said = answer["topic"][name]
-        if said != "OK":
-            raise BrokerResponseError(said)
+        result = answer["topic"][name]
+        if result != "OK":
+            raise BrokerResponseError(result)
 
 
 def _setting(described: Mapping[str, Any]) -> Setting:
-    own = described["config_source"] == "DYNAMIC_TOPIC_CONFIG"
-    return Setting(described["value"], own, described.get("config_type", "STRING"))
+    is_own = described["config_source"] == "DYNAMIC_TOPIC_CONFIG"
+    return Setting(described["value"], is_own, described.get("config_type", "STRING"))

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a topic is, what it should be, what has to be done, and whether brokers show that it is."""
+"""A Kafka topic as it is and as it should be, the plan from one to the other, and the wait until brokers show it."""
 
 from __future__ import annotations
 
@@ -14,25 +14,29 @@ from .._errors import ClusterError
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting in force. ``own``: it is the topic's, and not a default of the broker. ``type``: as Kafka calls it."""
+    """A setting in force. ``is_own``: it is the topic's, and not a default of the broker. ``type``: Kafka's name."""
 
     value: str | None
-    own: bool = False
+    is_own: bool = False
     type: str = "STRING"
 
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic that is there."""
+    """A topic as it is."""
 
     partitions: int
     replication_factor: int
     settings: Mapping[str, Setting] = field(default_factory=dict)
 
+    def as_dict(self) -> dict[str, Any]:
+        configs = {key: setting.value for key, setting in self.settings.items() if setting.is_own}
+        return {"partitions": self.partitions, "replication_factor": self.replication_factor, "configs": configs}
+
 
 @dataclass(frozen=True)
 class TopicSpec:
-    """What a topic should be; None is the broker's default. A setting that is None is no setting of the topic's own."""
+    """A topic as it should be; None is the broker's default, also of a setting."""
 
     name: str
     partitions: int | None = None
@@ -41,8 +45,8 @@ class TopicSpec:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What has to be done. ``create`` stands alone; ``before`` and ``after`` show what differs."""
+class TopicPlan:
+    """The changes to a topic. ``create`` stands alone; ``before`` and ``after`` show the difference."""
 
     create: bool = False
     delete: bool = False
@@ -57,7 +61,7 @@ class Plan:
 
 
 def text(value: Any) -> str | None:
-    """A setting as Kafka writes it."""
+    """Return a setting as Kafka writes it."""
     if isinstance(value, bool):
         return str(value).lower()
     return None if value is None else str(value)
@@ -73,19 +77,19 @@ _READ: Mapping[str, Callable[[str], Any]] = {
 }
 
 
-def same(setting: Setting, wanted: str) -> bool:
+def same(setting: Setting, expected: str) -> bool:
     """Whether two texts mean the same value: ``0.50`` and ``0.5``, ``delete,compact`` and ``compact,delete``."""
     if setting.value is None:
         return False
     read = _READ.get(setting.type, str.strip)
     try:
-        return bool(read(setting.value) == read(wanted))
+        return bool(read(setting.value) == read(expected))
     except ValueError:  # the broker says what is wrong with it
         return False
 
 
-def present(spec: TopicSpec, live: Topic | None) -> Plan:
-    """What makes the topic as it should be.
+def present(spec: TopicSpec, live: Topic | None) -> TopicPlan:
+    """Return the plan that makes the topic as specified.
 
     Raises:
         ClusterError: when Kafka, or this module, does not change a topic so.
@@ -95,31 +99,34 @@ def present(spec: TopicSpec, live: Topic | None) -> Plan:
             "partitions": spec.partitions, "replication_factor": spec.replication_factor,
             "configs": {key: value for key, value in spec.configs.items() if value is not None},
         }  # fmt: skip
-        return Plan(create=True, after={key: value for key, value in after.items() if value})
+        return TopicPlan(create=True, after={key: value for key, value in after.items() if value})
     _refuse(spec, live)
     grows = spec.partitions is not None and spec.partitions > live.partitions
     differs = {key: value for key, value in spec.configs.items() if _differs(live.settings.get(key), value)}
     before: dict[str, Any] = {"partitions": live.partitions} if grows else {}
     after = {"partitions": spec.partitions} if grows else {}
     if differs:
-        before["configs"] = {key: _shown(live.settings.get(key)) for key in differs}
+        before["configs"] = {key: _setting_text(live.settings.get(key)) for key in differs}
         after["configs"] = {key: "(the broker's default)" if value is None else value for key, value in differs.items()}
-    return Plan(partitions=spec.partitions if grows else None, configs=differs, before=before, after=after)
+    return TopicPlan(partitions=spec.partitions if grows else None, configs=differs, before=before, after=after)
 
 
-def absent(live: Topic | None) -> Plan:
-    """What makes the topic gone."""
+def absent(live: Topic | None) -> TopicPlan:
+    """Return the plan that deletes the topic."""
     if live is None:
-        return Plan()
-    return Plan(
+        return TopicPlan()
+    return TopicPlan(
         delete=True, before={"partitions": live.partitions, "replication_factor": live.replication_factor}, after={}
     )
 
 
-def shown(
-    find: Callable[[], Topic | None], missing: Callable[[Topic | None], Plan], seconds: float, pause: float = 0.05
-) -> tuple[Topic | None, Plan]:
-    """The topic once brokers show that nothing is missing, or after so many seconds; and what is missing then.
+def await_shown(
+    find: Callable[[], Topic | None],
+    missing: Callable[[Topic | None], TopicPlan],
+    seconds: float,
+    interval_s: float = 0.05,
+) -> tuple[Topic | None, TopicPlan]:
+    """Return the topic once brokers show that nothing is pending, or after so many seconds; and the pending plan.
 
     The controller acknowledges a change when it has it; a broker, which is asked next, learns it a moment later
     (KIP-631).
@@ -127,22 +134,22 @@ def shown(
     end = time.monotonic() + seconds
     while True:
         live = find()
-        rest = missing(live)
-        if not rest.changed or time.monotonic() > end:
-            return live, rest
-        time.sleep(pause)
+        pending = missing(live)
+        if not pending.changed or time.monotonic() > end:
+            return live, pending
+        time.sleep(interval_s)
 
 
-def _differs(setting: Setting | None, wanted: str | None) -> bool:
-    if wanted is None:
-        return setting is not None and setting.own
-    return setting is None or not same(setting, wanted)
+def _differs(setting: Setting | None, expected: str | None) -> bool:
+    if expected is None:
+        return setting is not None and setting.is_own
+    return setting is None or not same(setting, expected)
 
 
-def _shown(setting: Setting | None) -> str | None:
+def _setting_text(setting: Setting | None) -> str | None:
     if setting is None:
         return None
-    return setting.value if setting.own else f"{setting.value} (the broker's default)"
+    return setting.value if setting.is_own else f"{setting.value} (the broker's default)"
 
 
 def _refuse(spec: TopicSpec, live: Topic) -> None:

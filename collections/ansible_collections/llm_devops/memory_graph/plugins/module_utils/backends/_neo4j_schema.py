@@ -1,7 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Brings a Neo4j to the schema of the memory graph, as the service does when it starts; what goes wrong becomes a
-sentence."""
+"""The schema of the memory graph in a Neo4j, migrated as the service does when it starts; errors become sentences."""
 
 from __future__ import annotations
 
@@ -30,55 +29,55 @@ try:
 except ImportError:  # the module names the missing library
     neo4j = None  # type: ignore[assignment,unused-ignore]
 
-__all__ = ["Database", "Login", "Standing", "connected", "migrate", "neo4j", "standing"]
-INDEXES_S = 300
+__all__ = ["Neo4jDatabase", "Neo4jLogin", "SchemaStatus", "migrate", "neo4j", "open_session", "schema_status"]
+INDEX_TIMEOUT_S = 300
 """Seconds that new indexes may take."""
 _VERSION = """
 OPTIONAL MATCH (v:SchemaVersion {name: $name})
 RETURN v.version AS version, EXISTS { MATCH (other) WHERE NOT other:SchemaVersion } AS used,
   EXISTS { MATCH (:Move) } AS moving
 """
-_RAISE = """
+_SET_VERSION = """
 MERGE (v:SchemaVersion {name: $name})
 SET v.version = CASE WHEN coalesce(v.version, 0) < $version THEN $version ELSE v.version END, v.migrated_at = datetime()
 """
 
 
 @dataclass(frozen=True)
-class Login:
-    """Who logs in. ``ca``: PEM certificates of the server's CA; ``named``: whether it must be called as they say."""
+class Neo4jLogin:
+    """Credentials for a Neo4j. ``ca``: PEM certificates of its CA; ``verify_host``: whether its name must match."""
 
     username: str
     password: str
     ca: str | None = None
-    named: bool = True
+    verify_host: bool = True
 
 
 @dataclass(frozen=True)
-class Database:
-    """Where it is and how it is called."""
+class Neo4jDatabase:
+    """The address and the name of a database."""
 
     uri: str
     name: str
 
 
 @dataclass(frozen=True)
-class Standing:
-    """The schema a database has, and the newest."""
+class SchemaStatus:
+    """The schema version of a database, and the newest."""
 
     version: int
     newest: int = len(MIGRATIONS)
 
     @property
     def pending(self) -> list[str]:
-        """The statements that bring it to the newest."""
+        """The statements that migrate it to the newest."""
         return [statement for script in MIGRATIONS[self.version :] for statement in script]
 
 
 @contextmanager
-def connected(database: Database, login: Login, seconds: float) -> Iterator[Any]:
-    """A session with the database, until the end of the block. ``seconds``: to connect, to log in, and for which a
-    managed transaction is tried again.
+def open_session(database: Neo4jDatabase, login: Neo4jLogin, seconds: float) -> Iterator[Any]:
+    """Open a session with the database until the end of the block. ``seconds`` limit connecting, logging in, and the
+    retries of a managed transaction.
 
     Raises:
         ClusterError: for every error of the driver in the block too.
@@ -99,15 +98,15 @@ def connected(database: Database, login: Login, seconds: float) -> Iterator[Any]
         raise _explained(error, database, login) from error
 
 
-def standing(session: Any) -> Standing:
-    """The schema the database has.
+def schema_status(session: Any) -> SchemaStatus:
+    """Return the schema version of the database.
 
     Raises:
         ClusterError: when it is another application's, of a newer version, or being moved into.
     """
-    version, used, moving = _look(session)
+    version, used, moving = _read_schema(session)
     if not version and used:
-        version, used, moving = _look(session)  # another process may have finished between the halves of a look
+        version, used, moving = _read_schema(session)  # another process may have finished between the halves of a look
     if moving:
         raise ClusterError(
             "a graph is being moved into the database",
@@ -120,56 +119,56 @@ def standing(session: Any) -> Standing:
             f"the database has schema {version} and this collection knows up to {len(MIGRATIONS)}",
             "take the collection that belongs to the service which wrote it",
         )
-    return Standing(version)
+    return SchemaStatus(version)
 
 
-def migrate(session: Any, now: Standing) -> None:
-    """Applies what is pending. Each statement can be repeated: whoever is stopped half way begins again, and several
-    may migrate at once. One of those that wait for each other's locks is sent away by the server, and tries again."""
-    for version in range(now.version, now.newest):
+def migrate(session: Any, status: SchemaStatus) -> None:
+    """Apply the pending migrations. Each statement can be repeated: a run that is stopped half way begins again, and
+    several may migrate at once. The server aborts one of those that wait for each other's locks, which tries again."""
+    for version in range(status.version, status.newest):
         for statement in MIGRATIONS[version]:
-            _make(session, statement)
-        session.execute_write(_told, "CALL db.awaitIndexes($seconds)", seconds=INDEXES_S)
-        session.execute_write(_told, _RAISE, name=NAME, version=version + 1)
+            _execute(session, statement)
+        session.execute_write(_run, "CALL db.awaitIndexes($seconds)", seconds=INDEX_TIMEOUT_S)
+        session.execute_write(_run, _SET_VERSION, name=NAME, version=version + 1)
 
 
-def _make(session: Any, statement: str) -> None:
-    """IF NOT EXISTS looks before it makes: what another process made in between is found by the second look."""
+def _execute(session: Any, statement: str) -> None:
+    """Execute a statement. IF NOT EXISTS is no lock: where another process was faster, the second try sees it."""
     try:
-        session.execute_write(_told, statement)
+        session.execute_write(_run, statement)
     except ClientError as error:
         if not (error.code or "").endswith("AlreadyExists"):
             raise
-        session.execute_write(_told, statement)
+        session.execute_write(_run, statement)
 
 
-def _told(transaction: Any, statement: str, **values: Any) -> None:
+def _run(transaction: Any, statement: str, **values: Any) -> None:
     transaction.run(statement, values).consume()
 
 
-def _look(session: Any) -> tuple[int, bool, bool]:
-    """The schema, whether anything else is there, and whether a graph is being moved in."""
-    found = session.run(_VERSION, name=NAME).single(strict=True)
-    return found["version"] or 0, found["used"], found["moving"]
+def _read_schema(session: Any) -> tuple[int, bool, bool]:
+    """Return the schema version, whether there is anything else, and whether a graph is being moved in."""
+    row = session.run(_VERSION, name=NAME).single(strict=True)
+    return row["version"] or 0, row["used"], row["moving"]
 
 
 def _plain(uri: str) -> str:
-    """The URI without its ``+s``: the driver takes a CA only beside a URI that says nothing of TLS."""
+    """Return the URI without its ``+s``: the driver takes a CA only with a URI that says nothing of TLS."""
     return uri.replace("+ssc://", "://").replace("+s://", "://")
 
 
-def _trust(login: Login) -> dict[str, Any]:
+def _trust(login: Neo4jLogin) -> dict[str, Any]:
     if not login.ca:
         return {}
     try:
         context = ssl.create_default_context(cadata=login.ca)
     except ssl.SSLError as error:
         raise ClusterError(f"the CA of the database is no PEM certificate ({error.reason})", "give one") from error
-    context.check_hostname = login.named
+    context.check_hostname = login.verify_host
     return {"ssl_context": context}
 
 
-def _explained(error: Exception, database: Database, login: Login) -> ClusterError:
+def _explained(error: Exception, database: Neo4jDatabase, login: Neo4jLogin) -> ClusterError:
     text = " ".join(str(error.message if isinstance(error, Neo4jError) else error).split())
     where = f"Neo4j at {database.uri}"
     code = str(getattr(error, "code", "") or "")

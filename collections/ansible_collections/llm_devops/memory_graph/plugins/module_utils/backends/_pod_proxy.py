@@ -14,7 +14,7 @@ from .._errors import ClusterError
 from ..cluster._cluster import Cluster
 from ..cluster._port_forward import PortForward
 from ..cluster._tcp_listener import Listener
-from ._endpoints import ready_pods
+from ._access import ready_pods
 
 HEAD_LIMIT = 16384
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -25,7 +25,7 @@ class PodProxy:
     """``with PodProxy(cluster, namespace) as url:``; ``url`` is ``http://127.0.0.1:<port>``.
 
     ``kafka.demo.svc:9092`` leads to a ready pod behind the Service ``kafka``, ``kafka-0.brokers.demo.svc:9092`` to the
-    pod ``kafka-0`` when no Service is called so. ``error`` is the last thing that went wrong.
+    pod ``kafka-0`` when no Service has that name. ``error`` is the last error.
     """
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
@@ -34,7 +34,7 @@ class PodProxy:
         self._forwards = contextlib.ExitStack()
         self._lock = threading.Lock()
         self._addresses: dict[tuple[str, int], tuple[PortForward, str]] = {}
-        self._last = ""
+        self._last_error = ""
 
     def __enter__(self) -> str:
         return f"http://{self._listener.open()}"
@@ -47,8 +47,10 @@ class PodProxy:
 
     @property
     def error(self) -> str:
-        """The last thing that went wrong between here and the pods."""
-        return self._last or next((forward.error for forward, _near in self._addresses.values() if forward.error), "")
+        """The last error between here and the pods."""
+        return self._last_error or next(
+            (forward.error for forward, _near in self._addresses.values() if forward.error), ""
+        )
 
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError), client:
@@ -56,16 +58,16 @@ class PodProxy:
                 host, port = self._target(client)
                 far = socket.create_connection(self._address(host, port))
             except ClusterError as error:
-                self._last = str(error)
+                self._last_error = str(error)
                 client.sendall(REFUSED)
                 return
             with far:
                 client.sendall(ESTABLISHED)
-                threading.Thread(target=_pump, args=(far, client), daemon=True).start()
-                _pump(client, far)
+                threading.Thread(target=_copy_bytes, args=(far, client), daemon=True).start()
+                _copy_bytes(client, far)
 
     def _target(self, client: socket.socket) -> tuple[str, int]:
-        """What the client wants to reach: the request line ``CONNECT host:port HTTP/1.1``."""
+        """Return the target of the client, from its request line ``CONNECT host:port HTTP/1.1``."""
         head = b""
         while b"\r\n\r\n" not in head:
             piece = client.recv(4096)
@@ -94,8 +96,8 @@ class PodProxy:
         return ready_pods(self._cluster, self._namespace, name)[0]
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    """Carries bytes until either side ends."""
+def _copy_bytes(source: socket.socket, sink: socket.socket) -> None:
+    """Copy bytes until either side ends."""
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(data)

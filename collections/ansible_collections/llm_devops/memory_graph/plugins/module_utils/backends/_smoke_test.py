@@ -1,9 +1,9 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""A session written to a memory graph, read back and deleted again, in a tenant of which nothing stays.
+"""The smoke test: a session written to a memory graph, read back and deleted again, in a tenant that keeps nothing.
 
-Every call says so in its metadata (``x-smoke-test``), and a service that knows of it answers with the name of its pod.
-One that does not would write among its users' data: it is asked for its health first, and nothing is written then."""
+Every call is marked in its metadata (``x-smoke-test``), and a service that knows the mark answers with the name of its
+pod. One that does not would write among its users' data: its health is read first, and nothing is written then."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _ANSWERS = {
 
 @dataclass(frozen=True)
 class Tls:
-    """What a TLS connection needs, in PEM, and the name the server's certificate carries if not the address's."""
+    """The PEM files of a TLS connection, and the name in the server's certificate where it is not the address's."""
 
     ca: bytes | None = None
     certificate: bytes | None = None
@@ -57,8 +57,8 @@ class Tls:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """How long the acknowledged write and the reads took, in milliseconds. pod: the host name of who took the write."""
+class SmokeTestResult:
+    """The milliseconds of the acknowledged write and of the reads, and the host name of the pod that took the write."""
 
     write_ms: float
     read_ms: float
@@ -66,11 +66,11 @@ class Measured:
 
 
 @contextmanager
-def connected(address: str, tls: Tls | None, timeout: float) -> Iterator[grpc.Channel]:
-    """Opens a channel to `address` (host:port) and waits until it is ready, `timeout` seconds at most.
+def open_channel(address: str, tls: Tls | None, timeout: float) -> Iterator[grpc.Channel]:
+    """Open a channel to `address` (host:port), and wait until it is ready, `timeout` seconds at most.
 
     Raises:
-        SmokeTestError: when nobody answers there, or not with the TLS that was asked for.
+        SmokeTestError: when there is no answer, or none with the given TLS.
     """
     # The controller's proxy variables are for the internet, not for a cluster's port.
     options: list[tuple[str, str | int]] = [("grpc.enable_http_proxy", 0)]
@@ -93,7 +93,7 @@ def connected(address: str, tls: Tls | None, timeout: float) -> Iterator[grpc.Ch
 
 
 class _Caller:
-    """Calls methods as a smoke test. pod: the host name of who answered last."""
+    """Calls of methods as a smoke test. ``pod`` is the host name of the pod that answered last."""
 
     def __init__(self, channel: grpc.Channel, timeout: float) -> None:
         self._channel, self._timeout = channel, timeout
@@ -121,12 +121,12 @@ class _Caller:
         return answer
 
 
-def smoke_test(channel: grpc.Channel, timeout: float) -> Measured:
-    """Writes a session with a prompt, reads both back, also by full-text search, and deletes the session.
+def smoke_test(channel: grpc.Channel, timeout: float) -> SmokeTestResult:
+    """Write a session with a prompt, read both back, also by full-text search, and delete the session.
 
     Raises:
         UnknownSmokeTest: when the service is too old; nothing was written.
-        SmokeTestError: when a call fails, or what is read is not what was written.
+        SmokeTestError: when a call fails, or the data read is not the data written.
     """
     call = _Caller(channel, timeout)
     message, word = call.message, uuid.uuid4().hex
@@ -135,7 +135,7 @@ def smoke_test(channel: grpc.Channel, timeout: float) -> Measured:
     of_session = message["SessionRequest"](session_id=session.id)
     content = f"smoke test {word}"
     try:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         prompt = call("AddPrompt", message["AddPromptRequest"](session_id=session.id, content=content))
         written, pod = time.perf_counter(), call.pod
         stored = call("GetSession", of_session)
@@ -153,11 +153,11 @@ def smoke_test(channel: grpc.Channel, timeout: float) -> Measured:
         raise SmokeTestError(
             f"prompt {prompt.id} reads back otherwise than it was written", "check the service's store"
         )
-    if [found.id for found in page.nodes] != [prompt.id]:
+    if [node_found.id for node_found in page.nodes] != [prompt.id]:
         raise SmokeTestError(
             f"prompt {prompt.id} is not found by a word of its text", "check the full-text index of the service's store"
         )
-    return Measured(write_ms=(written - begun) * 1000, read_ms=(read - written) * 1000, pod=pod)
+    return SmokeTestResult(write_ms=(written - started) * 1000, read_ms=(read - written) * 1000, pod=pod)
 
 
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:

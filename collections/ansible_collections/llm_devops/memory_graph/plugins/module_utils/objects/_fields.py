@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -88,3 +89,58 @@ def visible(obj: dict[str, Any] | None, fields: Fields) -> dict[str, Any] | None
     part = project({key: value for key, value in obj.items() if key != "status"}, fields) if fields else {}
     metadata.update(part.get("metadata") or {})
     return {"apiVersion": obj.get("apiVersion"), "kind": obj.get("kind"), **part, "metadata": metadata}
+
+
+def joined(first: Fields, second: Fields) -> Fields:
+    """Return the union of both sets as ``managedFields`` writes it, where ``.`` stands for the field itself. Pure."""
+
+    def of_both(fields: Fields, others: Fields) -> Fields:
+        if fields and others:
+            return joined(fields, others)
+        return {".": {}, **fields, **others} if fields or others else {}
+
+    return {**first, **second, **{key: of_both(first[key], second[key]) for key in first if key in second}}
+
+
+def difference(fields: Fields, retained: Fields) -> Fields:
+    """Return the fields of the first set that are not in the second. Pure."""
+    result = {}
+    for key, below in fields.items():
+        if key not in retained:
+            result[key] = below
+        elif below and retained[key]:
+            rest = difference({name: more for name, more in below.items() if name != "."}, retained[key])
+            if rest:
+                result[key] = rest
+    return result
+
+
+def without(obj: dict[str, Any], fields: Fields) -> dict[str, Any]:
+    """Return ``obj`` as it will be once these fields are gone. Pure."""
+    result: dict[str, Any] = _cut(copy.deepcopy(obj), fields)
+    return result
+
+
+def _cut(value: Any, fields: Fields) -> Any:
+    if isinstance(value, dict):
+        for key, below in fields.items():
+            name = key.removeprefix("f:")
+            if key.startswith("f:") and name in value:
+                deeper = set(below) - {"."}
+                value[name] = _cut(value[name], below) if deeper else None
+                if value[name] in (None, {}, []):
+                    del value[name]
+    elif isinstance(value, list):
+        return [item for item in (_cut_item(item, fields) for item in value) if item is not None]
+    return value
+
+
+def _cut_item(item: Any, fields: Fields) -> Any:
+    """Return an item of a list without these fields, None when the item itself goes."""
+    for key, below in fields.items():
+        kind, _colon, rest = key.partition(":")
+        if kind == "v" and json.loads(rest) == item:
+            return None
+        if kind == "k" and isinstance(item, dict) and json.loads(rest).items() <= item.items():
+            return None if "." in below else _cut(item, below)
+    return item

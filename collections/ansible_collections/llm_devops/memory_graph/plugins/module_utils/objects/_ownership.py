@@ -97,78 +97,24 @@ def inherited(live: Object | None, applyset: str, *, force: bool) -> Fields:
     result: Fields = {}
     for entry in _entries(live):
         if _handed_over(entry, helm=helm):
-            result = joined(result, entry.get("fieldsV1") or {})
+            result = _fields.joined(result, entry.get("fieldsV1") or {})
     return result
-
-
-def joined(first: Fields, second: Fields) -> Fields:
-    """Both field sets as ``managedFields`` writes them, where ``.`` stands for the field itself. Pure."""
-
-    def of_both(fields: Fields, others: Fields) -> Fields:
-        if fields and others:
-            return joined(fields, others)
-        return {".": {}, **fields, **others} if fields or others else {}
-
-    return {**first, **second, **{key: of_both(first[key], second[key]) for key in first if key in second}}
 
 
 def goes(live: Object, after: Object, fields: Fields) -> Fields:
     """Return the inherited fields that go: not applied by us, and no other manager's. Pure."""
     retained = _fields.owned(after, FIELD_MANAGER)
     for entry in others(live, fields):
-        retained = joined(retained, entry.get("fieldsV1") or {})
-    return _less(fields, retained)
+        retained = _fields.joined(retained, entry.get("fieldsV1") or {})
+    return _fields.difference(fields, retained)
 
 
 def others(live: Object, inherits: Fields) -> Iterator[Entry]:
-    """The entries of managers that keep their fields."""
+    """Yield the entries of managers that keep their fields."""
     helm = HELM_RELEASE in (live["metadata"].get("annotations") or {})
     for entry in _entries(live):
         if entry.get("manager") != FIELD_MANAGER and not (inherits and _handed_over(entry, helm=helm)):
             yield entry
-
-
-def _less(fields: Fields, retained: Fields) -> Fields:
-    result = {}
-    for key, below in fields.items():
-        if key not in retained:
-            result[key] = below
-        elif below and retained[key]:
-            rest = _less({name: more for name, more in below.items() if name != "."}, retained[key])
-            if rest:
-                result[key] = rest
-    return result
-
-
-def without(obj: Object, fields: Fields) -> Object:
-    """``obj`` as it will be once these fields are gone. Pure."""
-    result: Object = _cut(copy.deepcopy(obj), fields)
-    return result
-
-
-def _cut(value: Any, fields: Fields) -> Any:
-    if isinstance(value, dict):
-        for key, below in fields.items():
-            name = key.removeprefix("f:")
-            if key.startswith("f:") and name in value:
-                deeper = set(below) - {"."}
-                value[name] = _cut(value[name], below) if deeper else None
-                if value[name] in (None, {}, []):
-                    del value[name]
-    elif isinstance(value, list):
-        return [item for item in (_cut_item(item, fields) for item in value) if item is not None]
-    return value
-
-
-def _cut_item(item: Any, fields: Fields) -> Any:
-    """An item of a list without these fields, None when it goes itself."""
-    for key, below in fields.items():
-        kind, _colon, rest = key.partition(":")
-        if kind == "v" and json.loads(rest) == item:
-            return None
-        if kind == "k" and isinstance(item, dict) and json.loads(rest).items() <= item.items():
-            return None if "." in below else _cut(item, below)
-    return item
 
 
 def forbidden_defaults(error: ApiError, manifest: Object, live: Object, inherits: Fields) -> list[tuple[str, ...]]:
@@ -211,7 +157,7 @@ def preview(cluster: Cluster, url: str, manifest: Object, removed: Fields, owned
     after: Object = cluster.request("PATCH", url, query, body, "application/strategic-merge-patch+json")
     for entry in _entries(after):
         if (entry.get("manager"), entry.get("operation")) == (FIELD_MANAGER, "Update") and not entry.get("subresource"):
-            owned = joined(owned, entry.get("fieldsV1") or {})
+            owned = _fields.joined(owned, entry.get("fieldsV1") or {})
     after["metadata"]["managedFields"] = [_entry(str(manifest["apiVersion"]), owned)]
     return after
 
@@ -255,7 +201,7 @@ def field_set(live: Object, paths: Iterable[tuple[str, ...]]) -> Fields:
         fields = _all_of(_at(live, path))
         for step in reversed(path):
             fields = {f"f:{step}": fields}
-        result = joined(result, fields)
+        result = _fields.joined(result, fields)
     return result
 
 
@@ -280,7 +226,7 @@ def rewritten(live: Object, api_version: str, inherits: Fields, unowned: Fields)
         elif not (inherits and _handed_over(entry, helm=helm)):
             rest.append(entry)
     for fields in (inherits, unowned):
-        ours["fieldsV1"] = joined(ours["fieldsV1"], fields)
+        ours["fieldsV1"] = _fields.joined(ours["fieldsV1"], fields)
     return [*rest, ours]
 
 

@@ -87,12 +87,12 @@ def _some(paths: list[str]) -> str:
 def left_out(fields: _fields.Fields, ours: _fields.Fields, value: Any, path: str = "") -> Iterator[str]:
     """Yield the paths of ``fields`` that are neither ours nor defaults; a foreign item of a list is one path."""
     for name, inner_fields in fields.items():
-        item, own, inner = _fields.picked(value, name), ours.get(name), set(inner_fields) - {"."}
-        if name == "." or item is None or (own is not None and not (own and inner)):
+        item, own_value, inner = _fields.picked(value, name), ours.get(name), set(inner_fields) - {"."}
+        if name == "." or item is None or (own_value is not None and not (own_value and inner)):
             continue
         deeper = _fields.step(path, name)
-        if inner and (own is not None or name.startswith("f:")):
-            yield from left_out(inner_fields, own or {}, item, deeper)
+        if inner and (own_value is not None or name.startswith("f:")):
+            yield from left_out(inner_fields, own_value or {}, item, deeper)
         elif not _of_the_server(name, item, value):
             yield deeper
 

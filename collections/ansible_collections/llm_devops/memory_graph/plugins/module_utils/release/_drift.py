@@ -170,14 +170,14 @@ def writer(live: Object | None, fields: Fields) -> tuple[str, str]:
     return _manager_and_time(entries[-1]) if entries else ("", "")
 
 
-def shared(left: Fields, right: Fields) -> Fields:
+def shared(mine: Fields, other: Fields) -> Fields:
     """Return the fields in both sets; a leaf owns all below it. Pure."""
-    if not left or not right:
-        return left or right
+    if not mine or not other:
+        return mine or other
     result = {}
-    for name in left.keys() & right.keys() - {"."}:
-        inner = shared(left[name], right[name])
-        if inner or not left[name] or not right[name]:
+    for name in mine.keys() & other.keys() - {"."}:
+        inner = shared(mine[name], other[name])
+        if inner or not mine[name] or not other[name]:
             result[name] = inner
     return result
 

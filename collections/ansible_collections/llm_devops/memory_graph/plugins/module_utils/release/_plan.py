@@ -175,7 +175,7 @@ def _dry_run_apply(cluster: Cluster, step: Step, applyset: str, force: bool) -> 
             owned = _fields.owned(after, FIELD_MANAGER)
             step.after = _ownership.preview(cluster, step.path, step.manifest, removed, owned)
         except ApiError:  # a kind without strategic merge, or one that the merge cannot say: without the defaults then
-            step.after = _ownership.without(after, removed)
+            step.after = _fields.without(after, removed)
 
 
 def _check_ownership(cluster: Cluster, step: Step, applyset: str, force: bool) -> None:

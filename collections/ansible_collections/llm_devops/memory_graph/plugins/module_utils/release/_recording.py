@@ -59,8 +59,8 @@ def conclude(run: Run, digest: str, changed: bool, ok: bool) -> None:
             run.fail("Secret", record_name(before.name), error)
             return
     if ok:
-        note = f" ({outcome.record.description})" if outcome.record.description else ""
-        run.say("release", f"revision {before.revision} of {before.name} in {before.namespace}{note}")
+        suffix = f" ({outcome.record.description})" if outcome.record.description else ""
+        run.say("release", f"revision {before.revision} of {before.name} in {before.namespace}{suffix}")
 
 
 def rollback_command(params: ReleaseParams, revision: int) -> str:

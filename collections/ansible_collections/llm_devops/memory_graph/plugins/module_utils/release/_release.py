@@ -83,16 +83,16 @@ class Release(Run):
         return objects
 
     def _set_checksums(self, objects: list[Object]) -> None:
-        for note in SecretChecksums(self.cluster, objects, self.outcome.record.digest_of).set():
-            self.say("note", note)
+        for remark in SecretChecksums(self.cluster, objects, self.outcome.record.digest_of).set():
+            self.say("note", remark)
 
     def _of_revision(self, revision: int) -> list[Object]:
         record = self.outcome.record
         source = _rollback.find_source(self.cluster, self.discovery, record, revision, self.params.parallelism)
         self._description = f"rollback to {source.revision}"
         self.say("rollback", f"from revision {record.revision} to the objects of revision {source.revision}")
-        for note in source.notes:
-            self.say("note", note)
+        for remark in source.notes:
+            self.say("note", remark)
         return prepared(source.objects, record.name, record.namespace)
 
     def _plan(self, objects: list[Object], absent: set[str]) -> None:

@@ -10,20 +10,20 @@ from functools import partial
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._kafka_admin import (
-    Login,
+    KafkaLogin,
     Topics,
     _explained,
     _LastWord,
 )
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._kafka_topic import (
-    Plan,
     Setting,
     Topic,
+    TopicPlan,
     TopicSpec,
     absent,
+    await_shown,
     present,
     same,
-    shown,
     text,
 )
 from hypothesis import given
@@ -33,7 +33,7 @@ LIVE = Topic(
     12,
     3,
     {
-        "retention.ms": Setting("604800000", own=True, type="LONG"),
+        "retention.ms": Setting("604800000", is_own=True, type="LONG"),
         "cleanup.policy": Setting("delete", type="LIST"),
         "min.cleanable.dirty.ratio": Setting("0.5", type="DOUBLE"),
         "preallocate": Setting("false", type="BOOLEAN"),
@@ -47,9 +47,9 @@ def planned(live=LIVE, **wish):
 
 def test_what_is_as_it_should_be_is_left_alone():
     wish = {"partitions": 12, "replication_factor": 3, "configs": {"retention.ms": "604800000"}}
-    assert planned(**wish) == Plan()
+    assert planned(**wish) == TopicPlan()
     assert not planned(**wish).changed
-    assert planned() == Plan()
+    assert planned() == TopicPlan()
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_topic_that_is_missing_is_created_with_what_was_asked_for():
 
 
 def test_absent():
-    assert absent(None) == Plan()
+    assert absent(None) == TopicPlan()
     assert absent(LIVE).delete
 
 
@@ -177,33 +177,33 @@ def test_check_mode_asks_the_broker_to_validate(check):
     wish = TopicSpec("events", 4, None, {"retention.ms": "1", "cleanup.policy": None})
     settings = {"num_partitions": 4, "configs": {"retention.ms": "1"}}
     assert told(present(wish, None), wish, check=check) == [("create", {"events": settings}, check)]
-    plan = Plan(partitions=24, configs={"retention.ms": None})
+    plan = TopicPlan(partitions=24, configs={"retention.ms": None})
     changes = {"retention.ms": ("DELETE", None)}
     assert told(plan, wish, check=check) == [("partitions", {"events": 24}, check), ("configs", changes, check)]
 
 
 def test_check_mode_deletes_nothing():
     wish = TopicSpec("events")
-    assert told(Plan(delete=True), wish, check=True) == []
-    assert told(Plan(delete=True), wish, check=False) == [("delete", ["events"])]
+    assert told(TopicPlan(delete=True), wish, check=True) == []
+    assert told(TopicPlan(delete=True), wish, check=False) == [("delete", ["events"])]
 
 
 def test_a_setting_that_the_broker_refuses_is_an_error():
     errors = pytest.importorskip("kafka.errors")
     with pytest.raises(errors.BrokerResponseError, match="Invalid value"):
-        Topics(Client("Invalid value"), 1000).carry_out(TopicSpec("x"), Plan(configs={"a": "b"}), check=False)
+        Topics(Client("Invalid value"), 1000).carry_out(TopicSpec("x"), TopicPlan(configs={"a": "b"}), check=False)
 
 
 def test_a_password_is_in_no_sentence():
     errors = pytest.importorskip("kafka.errors")
-    login = Login("SASL_SSL", "PLAIN", "graph", "hunter22")
+    login = KafkaLogin("SASL_SSL", "PLAIN", "graph", "hunter22")
     for error in (errors.SaslAuthenticationFailedError("x"), errors.KafkaTimeoutError("x"), errors.KafkaError("x")):
         assert "hunter22" not in str(_explained(error, "kafka:9092", login, ValueError("refused")))
 
 
 def test_a_login_that_failed_outranks_connections_that_ended():
     errors = pytest.importorskip("kafka.errors")
-    login = Login("SASL_SSL", "PLAIN", "graph", "wrong")
+    login = KafkaLogin("SASL_SSL", "PLAIN", "graph", "wrong")
     last = _LastWord()
     for error in (errors.SaslAuthenticationFailedError("no"), errors.KafkaConnectionError("ended")):
         last.emit(logging.LogRecord("kafka", logging.WARNING, "", 0, "failed: %s", (error,), None))
@@ -213,22 +213,22 @@ def test_a_login_that_failed_outranks_connections_that_ended():
 
 def test_a_ca_that_is_none_is_said():
     with pytest.raises(ClusterError, match="the CA of the brokers is no PEM certificate"):
-        Login("SSL", ca="-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").options()
+        KafkaLogin("SSL", ca="-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").options()
 
 
 def test_a_topic_is_told_once_a_broker_has_heard_of_its_change():
     wish = TopicSpec("events", 12, configs={"retention.ms": None})
     after = Topic(12, 3, {"retention.ms": Setting("604800000", type="LONG")})
     answers = iter([LIVE, LIVE, after])
-    assert shown(lambda: next(answers), partial(present, wish), 60, 0) == (after, Plan())
+    assert await_shown(lambda: next(answers), partial(present, wish), 60, 0) == (after, TopicPlan())
 
 
 def test_a_deleted_topic_is_gone_once_a_broker_has_heard_of_it():
     answers = iter([LIVE, None])
-    assert shown(lambda: next(answers), absent, 60, 0) == (None, Plan())
+    assert await_shown(lambda: next(answers), absent, 60, 0) == (None, TopicPlan())
 
 
 def test_what_brokers_do_not_show_in_time_is_told_as_missing():
-    live, rest = shown(lambda: LIVE, partial(present, TopicSpec("events", configs={"retention.ms": "1"})), 0, 0)
+    live, rest = await_shown(lambda: LIVE, partial(present, TopicSpec("events", configs={"retention.ms": "1"})), 0, 0)
     assert live is LIVE
     assert rest.configs == {"retention.ms": "1"}

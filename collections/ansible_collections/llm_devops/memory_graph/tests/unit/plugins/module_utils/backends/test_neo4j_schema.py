@@ -10,11 +10,11 @@ import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends import _neo4j_schema
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._neo4j_schema import (
-    Database,
-    Login,
-    connected,
+    Neo4jDatabase,
+    Neo4jLogin,
     migrate,
-    standing,
+    open_session,
+    schema_status,
 )
 
 THREE = (("one", "two"), ("three",), ("four",))
@@ -45,10 +45,10 @@ def three(monkeypatch):
 @pytest.mark.usefixtures("three")
 def test_what_is_lacking_is_applied_in_order_and_each_schema_is_noted():
     session = Session(1)
-    now = standing(session)
+    now = schema_status(session)
     assert now.pending == ["three", "four"]
     session.told.clear()
-    migrate(session, _neo4j_schema.Standing(1, 3))
+    migrate(session, _neo4j_schema.SchemaStatus(1, 3))
     statements = [statement.strip().split("\n")[0] for statement, values in session.told]
     note = "MERGE (v:SchemaVersion {name: $name})"
     wait = "CALL db.awaitIndexes($seconds)"
@@ -59,9 +59,9 @@ def test_what_is_lacking_is_applied_in_order_and_each_schema_is_noted():
 @pytest.mark.usefixtures("three")
 def test_the_newest_schema_lacks_nothing():
     session = Session(3)
-    assert standing(session).pending == []
+    assert schema_status(session).pending == []
     session.told.clear()
-    migrate(session, _neo4j_schema.Standing(3, 3))
+    migrate(session, _neo4j_schema.SchemaStatus(3, 3))
     assert session.told == []
 
 
@@ -76,13 +76,13 @@ def test_the_newest_schema_lacks_nothing():
 )
 def test_a_database_that_is_not_ours_is_refused(session, sentence):
     with pytest.raises(ClusterError) as refused:
-        standing(session)
+        schema_status(session)
     assert str(refused.value).startswith(sentence)
     assert all("AS used" in told[0] for told in session.told)
 
 
 def test_an_empty_database_lacks_everything():
-    now = standing(Session(None, used=False))
+    now = schema_status(Session(None, used=False))
     assert (now.version, now.newest) == (0, len(_neo4j_schema.MIGRATIONS))
     assert now.pending[0].startswith("CREATE CONSTRAINT schema_version_name IF NOT EXISTS")
 
@@ -101,8 +101,8 @@ def test_an_empty_database_lacks_everything():
 def test_what_does_not_answer_is_said_in_a_sentence(uri, ca, sentence):
     with (
         pytest.raises(ClusterError) as refused,
-        connected(Database(uri, "neo4j"), Login("neo4j", "hunter22", ca), 2) as session,
+        open_session(Neo4jDatabase(uri, "neo4j"), Neo4jLogin("neo4j", "hunter22", ca), 2) as session,
     ):
-        standing(session)
+        schema_status(session)
     assert str(refused.value).startswith(sentence)
     assert "hunter22" not in str(refused.value)

@@ -11,10 +11,10 @@ import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._memory_messages import SERVICE, messages
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._smoke_test import (
-    Measured,
     SmokeTestError,
+    SmokeTestResult,
     UnknownSmokeTest,
-    connected,
+    open_channel,
     smoke_test,
 )
 from ansible_collections.llm_devops.memory_graph.plugins.modules import smoke_test as module
@@ -80,7 +80,7 @@ def channel(graph):
     server.add_generic_rpc_handlers([graph])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    with connected(f"127.0.0.1:{port}", None, 10) as opened:
+    with open_channel(f"127.0.0.1:{port}", None, 10) as opened:
         yield opened
     server.stop(None).wait()
 
@@ -131,7 +131,7 @@ def test_session_is_deleted_after_a_failure(graph, channel) -> None:
 def test_nobody_there_is_said_with_the_address() -> None:
     with (
         pytest.raises(SmokeTestError, match=r"127\.0\.0\.1:1 does not answer gRPC within 1 s"),
-        connected("127.0.0.1:1", None, 1),
+        open_channel("127.0.0.1:1", None, 1),
     ):
         pass
 
@@ -143,13 +143,15 @@ class Deployed:
         self.counts = {"graph-0": 7, "graph-1": 3}
         self.takes, self.counting = "graph-1", True
         monkeypatch.setattr(module, "ready_pods", lambda *_: list(self.counts))
-        monkeypatch.setattr(module, "counted", lambda _cluster, _namespace, pod, _port, _timeout: self.counts[pod])
-        monkeypatch.setattr(module, "written", self.write)
+        monkeypatch.setattr(
+            module, "read_write_count", lambda _cluster, _namespace, pod, _port, _timeout: self.counts[pod]
+        )
+        monkeypatch.setattr(module, "write_and_read", self.write)
 
-    def write(self, *_) -> Measured:
+    def write(self, *_) -> SmokeTestResult:
         if self.counting:
             self.counts[self.takes] += 1
-        return Measured(write_ms=1.0, read_ms=2.0, pod=self.takes)
+        return SmokeTestResult(write_ms=1.0, read_ms=2.0, pod=self.takes)
 
 
 PARAMS = {
@@ -168,7 +170,7 @@ def deployed(monkeypatch):
 
 
 def test_this_write_is_counted_by_the_pod_that_took_it(deployed) -> None:
-    result = module.prove(None, PARAMS)
+    result = module.verify(None, PARAMS)
     assert (result["pod"], result["writes_before"], result["writes_counted"]) == ("graph-1", 3, 4)
     assert result["report"][0]["text"].startswith("write+read through graph.example:443 ok (1.0 ms, 2.0 ms)")
 
@@ -177,13 +179,13 @@ def test_writes_of_others_prove_nothing(deployed) -> None:
     """The pod has counted writes, and another pod counts one now; this one it forgets."""
     deployed.counting = False
     with pytest.raises(ClusterError, match=r"pod graph-1 took a prompt, but did not count it: .* 3 before and say 3"):
-        module.prove(None, PARAMS)
+        module.verify(None, PARAMS)
 
 
 def test_an_address_that_leads_elsewhere_is_told(deployed) -> None:
     deployed.counting, deployed.takes = False, "other-0"
     with pytest.raises(ClusterError, match="other-0 took it, which is no pod of Service/graph"):
-        module.prove(None, PARAMS)
+        module.verify(None, PARAMS)
 
 
 def test_a_host_name_is_a_long_pod_name_cut_as_the_kubelet_cuts_it() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import FIELD_MANAGER
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects import _ownership
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects import _fields, _ownership
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import PART_OF, Ref
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _immutable
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._step import Step
@@ -57,7 +57,7 @@ def test_fields_of_tools_that_apply_come_with_the_object_and_those_of_others_do_
     status = entry("kubectl-client-side-apply", {"f:status": {}}, subresource="status")
     for obj in (
         live(entry("kubectl-client-side-apply", DATA), edited, status),
-        live(entry("ci", _ownership.joined(DATA, LAST)), edited),
+        live(entry("ci", _fields.joined(DATA, LAST)), edited),
         live(entry("helm", DATA), edited, annotations={"meta.helm.sh/release-name": "shop"}),
     ):
         assert set(_ownership.inherited(obj, OURS, force=False)["f:data"]) == {".", "f:one", "f:two"}
@@ -112,7 +112,7 @@ def test_without_a_merge_fields_and_items_are_cut_out():
         "f:env": {'k:{"name":"B"}': {".": {}}},
         "f:s": {'v:"x"': {}},
     }
-    assert _ownership.without(obj, fields) == {"data": {"one": 1}, "env": [{"name": "A"}], "s": ["y"]}
+    assert _fields.without(obj, fields) == {"data": {"one": 1}, "env": [{"name": "A"}], "s": ["y"]}
 
 
 def test_only_a_default_that_nobody_owns_is_taken_away():
