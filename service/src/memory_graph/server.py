@@ -26,8 +26,8 @@ from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as telemetry_pb
 from memory_graph.ingest.graph_writer import GraphWriter
 from memory_graph.ingest.smoke_test import expire_forever
-from memory_graph.ingest.telemetry.dead_letters import RejectedHandler, count_and_log
-from memory_graph.ingest.telemetry.pipeline import Pipeline
+from memory_graph.ingest.telemetry.dead_letters import DeadLetterHandlers, RejectedHandler, count_and_log
+from memory_graph.ingest.telemetry.pipeline import Pipeline, PipelineSettings
 from memory_graph.runtime.opening import Runtime, StartError, expose, run_process, waiting_limits
 from memory_graph.runtime.probe import StoreProbe
 
@@ -105,12 +105,14 @@ async def _open_pipeline(
     pipeline = Pipeline(
         runtime.measured,
         runtime.ingestion,
-        await stack.enter_async_context(_dead_letters(settings, runtime, counted)),
-        max_bytes=settings.telemetry_buffer_bytes,
-        patience_s=settings.telemetry_patience_s,
+        PipelineSettings(
+            max_bytes=settings.telemetry_buffer_bytes,
+            max_wait_s=settings.telemetry_patience_s,
+            pending=waiting_limits(settings),
+        ),
+        DeadLetterHandlers(await stack.enter_async_context(_dead_letters(settings, runtime, counted))),
         draining=draining,
         plugins=runtime.plugins,
-        waiting=waiting_limits(settings),
     )
     stack.push_async_callback(pipeline.close)
     for task in pipeline.tasks:

@@ -12,8 +12,8 @@ from functools import partial
 
 import pytest
 
+from ingest.pipeline_harness import PipelineHarness, until
 from ingest.samples import body
-from ingest.test_pipeline import Harness, until
 from memory_graph.api.rest.app import application
 from memory_graph.api.rest.batch import Batches
 from memory_graph.api.rest.body import BodyReader
@@ -27,7 +27,7 @@ class RestHarness:
     """A REST server over a store that tests block, end and bring back."""
 
     def __init__(self, *, max_wait_s: float, **options: object) -> None:
-        self.harness = Harness(**options)
+        self.harness = PipelineHarness(**options)
         pipeline = self.harness.pipeline
         self.batches = Batches(pipeline, self.harness.metrics, limit=LIMIT, max_wait_s=max_wait_s)
         app = application(self.batches, BodyReader(LIMIT, max_wait_s), lambda: True, lambda: pipeline.store_state)
@@ -74,12 +74,12 @@ async def test_a_full_buffer_answers_429_and_what_was_taken_is_stored() -> None:
 
 async def test_what_would_wait_for_long_is_refused_unread() -> None:
     now = 100.0
-    rest = RestHarness(max_wait_s=60, max_bytes=10_000_000, clock=lambda: now)
+    rest = RestHarness(max_wait_s=60, max_bytes=10_000_000, monotonic=lambda: now)
     rest.harness.store.gate.clear()
     waiting = [asyncio.create_task(rest.post("a"))]
     await until(lambda: rest.harness.store.calls == 1)
     waiting.append(asyncio.create_task(rest.post("b")))
-    await until(lambda: rest.harness.under_way == 2)  # as many as there may be
+    await until(lambda: rest.harness.writes_in_progress == 2)  # as many as there may be
     waiting.append(asyncio.create_task(rest.post("c")))
     received = {"event_type": COMPLETE, "source": "rest"}
     await until(lambda: rest.harness.value("llm_memory_graph_events_received_total", **received) == 3)
@@ -108,7 +108,7 @@ async def test_a_store_that_is_away_answers_503_at_once_when_that_is_known() -> 
 
 
 async def test_small_bodies_of_many_clients_wait_side_by_side() -> None:
-    rest = RestHarness(max_wait_s=60, max_bytes=10_000_000, clock=lambda: 100.0)
+    rest = RestHarness(max_wait_s=60, max_bytes=10_000_000, monotonic=lambda: 100.0)
     rest.harness.store.gate.clear()
     waiting = [asyncio.create_task(rest.post(f"e-{number}", packed=True)) for number in range(12)]
     received = "llm_memory_graph_events_received_total"
@@ -119,7 +119,7 @@ async def test_small_bodies_of_many_clients_wait_side_by_side() -> None:
 
 
 async def test_bodies_that_are_large_together_are_not_read_all_at_once() -> None:
-    rest = RestHarness(max_wait_s=60, max_bytes=10_000_000, clock=lambda: 100.0)
+    rest = RestHarness(max_wait_s=60, max_bytes=10_000_000, monotonic=lambda: 100.0)
     rest.harness.store.gate.clear()
     large = "x" * (LIMIT - 1_000)
     waiting = [asyncio.create_task(rest.post(f"e-{n}", filling=large, packed=True)) for n in range(3)]

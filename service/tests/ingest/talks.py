@@ -9,11 +9,12 @@ from collections import Counter
 
 from prometheus_client import CollectorRegistry
 
+from memory_graph.ingest.clock_and_ids import ClockAndIds
 from memory_graph.ingest.conversations import decode
 from memory_graph.ingest.conversations.pending_responses import PendingLimits
-from memory_graph.ingest.telemetry.dead_letters import count_and_log
+from memory_graph.ingest.telemetry.dead_letters import DeadLetterHandlers, count_and_log
 from memory_graph.ingest.telemetry.events import Rejected
-from memory_graph.ingest.telemetry.pipeline import Pipeline
+from memory_graph.ingest.telemetry.pipeline import Pipeline, PipelineSettings
 from memory_graph.model.kinds import Direction, NodeType
 from memory_graph.model.nodes import is_stub
 from memory_graph.model.queries import NodeFilter
@@ -114,14 +115,11 @@ class Ingestion:
         self.pipeline = Pipeline(
             store,
             metrics,
-            rejected,
-            max_bytes=10_000_000,
-            patience_s=60,
+            PipelineSettings(max_bytes=10_000_000, max_wait_s=60, pending=limits or PendingLimits()),
+            DeadLetterHandlers(rejected, given_up),
             draining=asyncio.Event(),
-            on_expired=given_up,
-            waiting=limits or PendingLimits(),
-            now=now,
             plugins=plugins,
+            ports=ClockAndIds(now=now),
         )
 
     async def send(self, *events, tenant: str = TENANT) -> list[Rejected | None]:

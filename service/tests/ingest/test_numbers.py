@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memory_graph.kafka.dead_letters import retries
+from memory_graph.kafka.dead_letters import retry_count
 from memory_graph.model.numbers import number, whole
 
 
@@ -25,4 +25,4 @@ def test_what_is_a_number():
 
 @pytest.mark.parametrize("value", [b"9" * 5_000, b"1_0", b"\xff", b"-3", b"", None])
 def test_a_header_that_is_no_count_of_retries_counts_none(value):
-    assert retries([("x-retry-count", value)]) == 0
+    assert retry_count([("x-retry-count", value)]) == 0

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from ingest.pipeline_harness import RECOVERY_S, FakeStore, PipelineHarness
 from ingest.talks import Ingestion, prompt, response
-from ingest.test_pipeline import RECOVERY_S, FakeStore, Harness
 from memory_graph.ingest.conversations.mapping import waiting_id
 from memory_graph.ingest.write_planner import node_id
 from memory_graph.model.errors import StoreUnavailable
@@ -24,7 +24,7 @@ BOUND = 100 * EVENT_BYTES
 class Source:
     """Sends one event after another as fast as it is let, and says how many are accepted and answered."""
 
-    def __init__(self, harness: Harness, name: str) -> None:
+    def __init__(self, harness: PipelineHarness, name: str) -> None:
         self._harness = harness
         self._name = name
         self.accepted = 0
@@ -49,9 +49,9 @@ class Source:
         await asyncio.gather(*self._answers)
 
 
-def harness() -> Harness:
+def harness() -> PipelineHarness:
     loop = asyncio.get_running_loop()
-    return Harness(max_bytes=BOUND, patience_s=15 * MINUTE, clock=loop.time)
+    return PipelineHarness(max_bytes=BOUND, max_wait_s=15 * MINUTE, monotonic=loop.time)
 
 
 def test_a_store_away_for_ten_minutes_stops_sources_within_the_bound_and_all_goes_on_by_itself() -> None:
@@ -71,7 +71,7 @@ def test_a_store_away_for_ten_minutes_stops_sources_within_the_bound_and_all_goe
         assert made.store.calls - calls < 10 * MINUTE / RECOVERY_S, (
             "at most a trial each time the breaker lets one through"
         )
-        assert not made.dead
+        assert not made.rejected
         made.store.away = False
         await asyncio.sleep(10)
         assert made.value("circuit_breaker_state", service="store") == 0
@@ -119,7 +119,7 @@ def test_a_slow_store_slows_sources_and_loses_nothing() -> None:
         answered = sum(source.answered for source in sources)
         assert accepted - answered <= BOUND / EVENT_BYTES + len(sources)
         assert answered > 500, "several events share a write, two of them are under way"
-        assert not made.dead
+        assert not made.rejected
         for source in sources:
             await source.end()
             assert made.stored(*(f"{source._name}-{i}" for i in range(source.accepted)))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ingest.pipeline_harness import PipelineHarness, until
 from ingest.samples import message
-from ingest.test_pipeline import Harness, until
 from memory_graph.ingest.telemetry.decode import from_message
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS
@@ -25,7 +25,7 @@ def _decode(element):
 
 @pytest.fixture
 async def harness():
-    made = Harness(max_bytes=10_000)
+    made = PipelineHarness(max_bytes=10_000)
     made.receiver = EventReceiver(made.pipeline, made.metrics, "test", _decode)
     yield made
     made.store.gate.set()
@@ -39,7 +39,7 @@ async def test_each_element_has_its_outcome_by_place(harness):
     outcomes = [outcome and outcome.reason async for outcome in receipt]
     assert outcomes == [None, "invalid", "refused", "failed", None]
     assert harness.stored("a", "b", "d")
-    assert [problem.reason for problem in harness.dead] == ["invalid", "failed", "refused"]
+    assert [problem.reason for problem in harness.rejected] == ["invalid", "failed", "refused"]
     assert harness.value("llm_memory_graph_buffer_utilization_percent", consumer_id="telemetry") == 0
 
 
@@ -67,7 +67,7 @@ async def test_a_mistake_on_the_way_gives_the_bytes_back(harness):
     def broken(_: object) -> None:
         raise RuntimeError("a mistake")
 
-    harness.pipeline._dead_letters = broken
+    harness.pipeline._on_rejected = broken
     await harness.receiver.reserve(9_000)
     with pytest.raises(RuntimeError):
         harness.receiver.receive(["t:a", "bad"], 9_000)

@@ -11,7 +11,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from memory_graph.config import Settings
-from memory_graph.ingest.telemetry.pipeline import Pipeline
+from memory_graph.ingest.telemetry.dead_letters import DeadLetterHandlers
+from memory_graph.ingest.telemetry.pipeline import Pipeline, PipelineSettings
 from memory_graph.ingest.topics import DECODERS
 from memory_graph.kafka.dead_letters import DeadLetterQueue
 from memory_graph.store.sqlite import open_store
@@ -63,7 +64,8 @@ async def test_a_storm_of_rebalances(kafka: str, group: str, tmp_path: Path) -> 
     store = open_store(tmp_path / "memory-graph.db")
     metrics = IngestionMetrics(CollectorRegistry())
     producing = asyncio.create_task(asyncio.to_thread(produce, kafka, topic, slowly(quick_records(range(COUNT)))))
-    pipeline = Pipeline(store, metrics, lambda _: None, max_bytes=8 << 20, patience_s=60, draining=asyncio.Event())
+    limits = PipelineSettings(max_bytes=8 << 20, max_wait_s=60)
+    pipeline = Pipeline(store, metrics, limits, DeadLetterHandlers(lambda _: None), draining=asyncio.Event())
     async with DeadLetterQueue(settings) as dead_letters:
         members = GroupMembers(settings, pipeline, metrics, dead_letters)
         await members.join()

@@ -12,8 +12,9 @@ from neo4j.exceptions import Neo4jError
 from prometheus_client import CollectorRegistry
 
 from ingest.samples import message
+from memory_graph.ingest.telemetry.dead_letters import DeadLetterHandlers
 from memory_graph.ingest.telemetry.decode import from_message
-from memory_graph.ingest.telemetry.pipeline import Pipeline
+from memory_graph.ingest.telemetry.pipeline import Pipeline, PipelineSettings
 from memory_graph.ingest.write_planner import node_id
 from memory_graph.model.errors import StoreUnavailable
 from memory_graph.store.neo4j import changes, open_store
@@ -72,7 +73,11 @@ async def test_an_event_whose_transaction_is_ended_is_stored_and_no_dead_letter(
     dead: list[object] = []
     draining = asyncio.Event()
     pipeline = Pipeline(
-        store, IngestionMetrics(CollectorRegistry()), dead.extend, max_bytes=1_000_000, patience_s=60, draining=draining
+        store,
+        IngestionMetrics(CollectorRegistry()),
+        PipelineSettings(max_bytes=1_000_000, max_wait_s=60),
+        DeadLetterHandlers(dead.extend),
+        draining=draining,
     )
     with feed_locked(empty_neo4j):
         await pipeline.reserve(1_000)

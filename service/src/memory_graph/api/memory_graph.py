@@ -65,7 +65,7 @@ class MemoryGraphService:
         checker = Checker()
         if not request.node.id:
             checker.add("node.id", "must not be empty")
-        now = self._writer.clock()
+        now = self._writer.now()
         node = from_wire.node_from_wire(checker, "node", request.node, new_id=self._writer.new_id, now=now)
         checker.done()
         assert node is not None
@@ -99,7 +99,7 @@ class MemoryGraphService:
 
     async def CreateEdge(self, request: pb.CreateEdgeRequest, call: Call) -> pb.Edge:
         checker = Checker()
-        now = self._writer.clock()
+        now = self._writer.now()
         edge = from_wire.edge_from_wire(checker, "edge", request.edge, new_id=self._writer.new_id, now=now)
         checker.done()
         assert edge is not None
@@ -214,7 +214,7 @@ class MemoryGraphService:
 
     async def _create_nodes(self, messages: Sequence[pb.Node], paths: list[str], call: Call) -> tuple[list[Node], int]:
         checker = Checker()
-        now = self._writer.clock()
+        now = self._writer.now()
         new_id = self._writer.new_id
         nodes = [
             from_wire.node_from_wire(checker, path, message, new_id=new_id, now=now)
@@ -225,7 +225,7 @@ class MemoryGraphService:
         return [result for result in applied.results if isinstance(result, Node)], applied.created
 
     async def _add(self, node_type: NodeType, data: NodeData, call: Call) -> Node:
-        now = self._writer.clock()
+        now = self._writer.now()
         session_id = data.session_id if isinstance(data, PromptData) else None
         node = Node(
             id=self._writer.new_id(), type=node_type, data=data, created_at=now, updated_at=now, session_id=session_id

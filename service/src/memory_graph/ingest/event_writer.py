@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
@@ -10,6 +9,7 @@ import structlog
 from memory_graph.flow.retry import RetryPolicy
 from memory_graph.flow.token_bucket import TokenBucket
 from memory_graph.ingest.bodies import encode_body
+from memory_graph.ingest.clock_and_ids import ClockAndIds
 from memory_graph.ingest.conversations.events import PromptEvent, ResponseEvent
 from memory_graph.ingest.conversations.mapping import is_waiting, waiting_id
 from memory_graph.ingest.conversations.pending_responses import PendingLimits, PendingResponses, queue_full
@@ -36,33 +36,29 @@ _log = structlog.get_logger(__name__)
 
 
 class EventWriter:
-    """The writer of events. clock: monotonic, in seconds; now: the time, in nanoseconds. on_expired: takes responses
-    that waited for their prompts in vain. pending: those that wait now."""
+    """The writer of events. on_expired: takes responses that waited for their prompts in vain.
+
+    pending: the responses that wait now. rate: the bucket of events that may be written, by the durations of writes.
+    """
 
     def __init__(
         self,
         store: GraphStore,
         metrics: IngestionMetrics,
         retry: RetryPolicy,
-        bucket: TokenBucket,
-        on_expired: ExpiredHandler,
-        limits: PendingLimits,
         hooks: EventHooks,
-        *,
-        clock: Callable[[], float],
-        new_id: Callable[[], str],
-        now: Callable[[], int] = time.time_ns,
+        on_expired: ExpiredHandler,
+        pending_limits: PendingLimits,
+        ports: ClockAndIds,
     ) -> None:
         self._store = store
         self._metrics = metrics
         self._retry = retry
-        self._bucket = bucket
         self._hooks = hooks
-        self._clock = clock
-        self._new_id = new_id
-        self._now = now
-        self._joiner = ResponseJoiner(store, retry, self._join, on_expired, new_id=new_id, now=now)
-        self.pending = PendingResponses(store, retry, self._joiner, on_expired, limits, now=now)
+        self._ports = ports
+        self.rate = TokenBucket(ports.monotonic)
+        self._joiner = ResponseJoiner(store, retry, self._join, on_expired, ports)
+        self.pending = PendingResponses(store, retry, self._joiner, on_expired, pending_limits, ports)
 
     async def write(
         self,
@@ -86,7 +82,7 @@ class EventWriter:
             early_outcomes = await self._early_outcomes(tenant, events, stored_nodes)
             rest = [index for index in range(len(events)) if index not in early_outcomes]
             batch = [events[index] for index in rest]
-            plan = plan_write(batch, self._new_id, stored_nodes, self._now())
+            plan = plan_write(batch, self._ports.new_id, stored_nodes, self._ports.now())
             if wait_for_turn is not None:
                 await wait_for_turn()
             applied = await self._apply(tenant, plan, batch)
@@ -150,10 +146,10 @@ class EventWriter:
         write = Write(tenant=tenant, mutations=await self._hooks.before(tenant, plan.creations))
 
         async def attempt() -> Applied:
-            began = self._clock()
+            began = self._ports.monotonic()
             applied = await self._store.apply(write)
-            took = self._clock() - began
-            self._bucket.observe(took)
+            took = self._ports.monotonic() - began
+            self.rate.observe(took)
             self._metrics.wrote("batch" if len(events) > 1 else "single", took)
             return applied
 
@@ -183,7 +179,7 @@ class EventWriter:
             self.pending.adjust_count(tenant, -await self._joiner.join_to_prompt(tenant, id))
 
     async def _join(self, tenant: str, events: Sequence[ResponseEvent]) -> Sequence[Outcome]:
-        return await self.write(tenant, events, [self._clock()] * len(events), joined=True)
+        return await self.write(tenant, events, [self._ports.monotonic()] * len(events), joined=True)
 
     @staticmethod
     def _outcomes(events: Sequence[Event], plan: WritePlan, applied: Applied) -> list[Rejected | str]:
@@ -205,7 +201,7 @@ class EventWriter:
         return outcomes
 
     def _count(self, events: Sequence[Event], arrived_at: Sequence[float], outcomes: Sequence[Rejected | str]) -> None:
-        now = self._clock()
+        now = self._ports.monotonic()
         for event, at, outcome in zip(events, arrived_at, outcomes, strict=True):
             if isinstance(outcome, str):
                 self._metrics.processed(event.event_type, outcome, now - at)

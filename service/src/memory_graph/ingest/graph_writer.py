@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from memory_graph.ingest import checks, derived_edges, templates
-from memory_graph.model import ids
+from memory_graph.ingest.clock_and_ids import SYSTEM, ClockAndIds
 from memory_graph.model.errors import Invalid, NotFound, Violation
 from memory_graph.model.kinds import NodeType
 from memory_graph.model.mutations import Applied, CreateEdge, CreateNode, DeleteEdge, DeleteNode, UpdateNode, Write
@@ -32,14 +31,12 @@ class GraphWriter:
         self,
         store: GraphStore,
         plugins: PluginHost,
-        *,
-        clock: Callable[[], int] = time.time_ns,
-        new_id: Callable[[], str] = ids.new_id,
+        ports: ClockAndIds = SYSTEM,
     ) -> None:
         self.store = store
         self.plugins = plugins
-        self.clock = clock
-        self.new_id = new_id
+        self.now = ports.now
+        self.new_id = ports.new_id
 
     async def create(
         self, context: HookContext, nodes: Sequence[Node], paths: Sequence[str], *, instantiates: str | None = None
@@ -68,7 +65,7 @@ class GraphWriter:
 
     async def create_session(self, context: HookContext, metadata: dict[str, str]) -> Node:
         """Create an active session."""
-        id, now = self.new_id(), self.clock()
+        id, now = self.new_id(), self.now()
         session = Node(
             id=id,
             type=NodeType.SESSION,
@@ -107,7 +104,7 @@ class GraphWriter:
         if not current.data.is_active:
             return current
         ended = msgspec.structs.replace(
-            current, data=msgspec.structs.replace(current.data, is_active=False), updated_at=self.clock()
+            current, data=msgspec.structs.replace(current.data, is_active=False), updated_at=self.now()
         )
         return await self.update(context, ended, "session")
 
@@ -115,7 +112,7 @@ class GraphWriter:
         """Delete a node with its edges; a session with its nodes."""
         if self.plugins.has_hooks("delete_node"):
             await self.plugins.before("delete_node", context, node_id)
-        mutation = DeleteNode(node_id=node_id, at=self.clock(), relink_edge_id=self.new_id())
+        mutation = DeleteNode(node_id=node_id, at=self.now(), relink_edge_id=self.new_id())
         await self.store.apply(Write(tenant=context.tenant, mutations=(mutation,)))
         self.plugins.after("delete_node", context, node_id)
 
@@ -140,7 +137,7 @@ class GraphWriter:
 
     async def delete_edge(self, context: HookContext, edge_id: str) -> None:
         """Delete one edge."""
-        mutation = DeleteEdge(edge_id=edge_id, at=self.clock())
+        mutation = DeleteEdge(edge_id=edge_id, at=self.now())
         await self.store.apply(Write(tenant=context.tenant, mutations=(mutation,)))
 
     async def instantiate(
@@ -149,7 +146,7 @@ class GraphWriter:
         """Add a prompt that is expanded from a template to a session, and count the use."""
         lineage = await self._template_lineage(context.tenant, template_id)
         content = templates.expand(lineage, values)
-        now = self.clock()
+        now = self.now()
         prompt = Node(
             id=self.new_id(),
             type=NodeType.PROMPT,

@@ -11,8 +11,8 @@ import structlog
 
 from memory_graph import __version__
 from memory_graph.config import Settings, SettingsError
-from memory_graph.ingest.telemetry.dead_letters import count_and_log
-from memory_graph.ingest.telemetry.pipeline import Pipeline
+from memory_graph.ingest.telemetry.dead_letters import DeadLetterHandlers, count_and_log
+from memory_graph.ingest.telemetry.pipeline import Pipeline, PipelineSettings
 from memory_graph.ingest.topics import DECODERS, Decoder
 from memory_graph.kafka import outbox
 from memory_graph.kafka.dead_letter_spool import expired
@@ -91,13 +91,12 @@ async def _open_processor(
     pipeline = Pipeline(
         runtime.measured,
         runtime.ingestion,
-        counted,
-        max_bytes=settings.telemetry_buffer_bytes,
-        patience_s=math.inf,
+        PipelineSettings(
+            max_bytes=settings.telemetry_buffer_bytes, max_wait_s=math.inf, pending=waiting_limits(settings)
+        ),
+        DeadLetterHandlers(counted, expired(dead_letters, settings, counted)),
         draining=draining,
-        on_expired=expired(dead_letters, settings, counted),
         plugins=runtime.plugins,
-        waiting=waiting_limits(settings),
     )
     stack.push_async_callback(pipeline.close)
     for task in pipeline.tasks:

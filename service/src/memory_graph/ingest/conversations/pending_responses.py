@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import msgspec
 import structlog
 
 from memory_graph.flow.retry import RetryPolicy
+from memory_graph.ingest.clock_and_ids import ClockAndIds
 from memory_graph.ingest.conversations.mapping import WAITING, body_of, event_of
 from memory_graph.ingest.conversations.response_joiner import ResponseJoiner
 from memory_graph.ingest.telemetry.dead_letters import ExpiredHandler
@@ -35,7 +35,7 @@ class PendingLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PendingResponses:
-    """The pending responses of a store. They are nodes of the graph and outlive the process. now: in nanoseconds."""
+    """The pending responses of a store. They are nodes of the graph and outlive the process."""
 
     def __init__(
         self,
@@ -44,15 +44,14 @@ class PendingResponses:
         joiner: ResponseJoiner,
         on_expired: ExpiredHandler,
         limits: PendingLimits,
-        *,
-        now: Callable[[], int] = time.time_ns,
+        ports: ClockAndIds,
     ) -> None:
         self._store = store
         self._retry = retry
         self._joiner = joiner
         self._on_expired = on_expired
         self._limits = limits
-        self._now = now
+        self._ports = ports
         self._counts: dict[str, int] = {}
         self._tenants: set[str] = set()
 
@@ -93,7 +92,7 @@ class PendingResponses:
     async def sweep(self, tenant: str) -> None:
         """Join responses that are too old with their prompts if those exist after all. The others are removed from the
         graph and go to the dead letters."""
-        expires_before = self._now() - int(self._limits.max_age_s * _NS)
+        expires_before = self._ports.now() - int(self._limits.max_age_s * _NS)
         async for page in self._pages_before(tenant, expires_before):
             await self._joiner.join(tenant, page)
             for node in await self._joiner.get_nodes(tenant, [node.id for node in page]):

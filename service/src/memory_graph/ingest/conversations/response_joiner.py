@@ -8,6 +8,7 @@ import structlog
 from msgspec.structs import replace
 
 from memory_graph.flow.retry import RetryPolicy
+from memory_graph.ingest.clock_and_ids import ClockAndIds
 from memory_graph.ingest.conversations.events import ResponseEvent
 from memory_graph.ingest.conversations.mapping import body_of, event_of, is_waiting
 from memory_graph.ingest.telemetry.dead_letters import ExpiredHandler
@@ -26,7 +27,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ResponseJoiner:
-    """Updates sessions and joins pending responses with their prompts. now: the time, in nanoseconds.
+    """Updates sessions and joins pending responses with their prompts.
 
     All methods may raise `StoreUnavailable`, and may be repeated."""
 
@@ -36,16 +37,13 @@ class ResponseJoiner:
         retry: RetryPolicy,
         store_responses: StoreResponses,
         on_expired: ExpiredHandler,
-        *,
-        new_id: Callable[[], str],
-        now: Callable[[], int],
+        ports: ClockAndIds,
     ) -> None:
         self._store = store
         self._retry = retry
         self._store_responses = store_responses
         self._on_expired = on_expired
-        self._new_id = new_id
-        self._now = now
+        self._ports = ports
 
     async def update_session(self, tenant: str, session: Node, update: SessionUpdate) -> None:
         """Add to a session the metadata that it does not have yet, and its end."""
@@ -89,7 +87,7 @@ class ResponseJoiner:
 
     async def remove(self, tenant: str, waiting: Node) -> None:
         """Remove a waiting node."""
-        mutation = DeleteNode(node_id=waiting.id, at=self._now(), relink_edge_id=self._new_id())
+        mutation = DeleteNode(node_id=waiting.id, at=self._ports.now(), relink_edge_id=self._ports.new_id())
         write = Write(tenant=tenant, mutations=(mutation,))
         try:
             await self._retry.call(lambda: self._store.apply(write))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
 import structlog
 
 from memory_graph.ingest.telemetry.events import Rejected
@@ -17,6 +18,14 @@ ExpiredHandler = Callable[[str, Sequence[Rejected]], Awaitable[None]]
 """Takes accepted events of a tenant that expired, with their bodies; returns once they are stored elsewhere."""
 
 _log = structlog.get_logger(__name__)
+
+
+class DeadLetterHandlers(msgspec.Struct, frozen=True):
+    """The handlers of one pipeline. on_expired: None for a process without a queue: then expired events are counted
+    and logged like rejected ones."""
+
+    on_rejected: RejectedHandler
+    on_expired: ExpiredHandler | None = None
 
 
 def count_and_log(metrics: IngestionMetrics) -> RejectedHandler:

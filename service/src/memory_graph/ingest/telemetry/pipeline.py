@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 import msgspec
@@ -19,30 +18,40 @@ import structlog
 from memory_graph.flow.byte_buffer import ByteBuffer
 from memory_graph.flow.circuit_breaker import BreakerLimits, BreakerState, CircuitBreaker
 from memory_graph.flow.retry import RetryPolicy
-from memory_graph.flow.token_bucket import TokenBucket
+from memory_graph.ingest.clock_and_ids import SYSTEM, ClockAndIds
 from memory_graph.ingest.conversations.pending_responses import PendingLimits
 from memory_graph.ingest.event import Event
 from memory_graph.ingest.event_hooks import EventHooks
 from memory_graph.ingest.event_writer import EventWriter, Outcome
-from memory_graph.ingest.telemetry.dead_letters import ExpiredHandler, RejectedHandler, expired_as_rejected
+from memory_graph.ingest.telemetry.dead_letters import DeadLetterHandlers, expired_as_rejected
 from memory_graph.ingest.telemetry.events import Rejected
-from memory_graph.model import ids
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
 from memory_graph.plugins import PluginHost
 from memory_graph.store.protocol import GraphStore
 from memory_graph.telemetry.ingestion import IngestionMetrics
 
-__all__ = ["MAX_EVENTS", "Outcome", "Pipeline", "held_bytes"]
+__all__ = ["MAX_EVENTS", "Outcome", "Pipeline", "PipelineSettings", "held_bytes"]
 
 MAX_EVENTS = 500
 """Most events of one write."""
-WAITING_LIMITS = PendingLimits()
-STORE_LIMITS = BreakerLimits(failure_rate=0.5, recovery_s=5.0, trials=3)
-"""The store's breaker."""
 _MAX_CONCURRENT_WRITES = 2
 """Writes in progress: one is committed while the next is prepared. They commit in order of arrival."""
 _ENDING = StoreUnavailable("the service is ending; send what was not acknowledged again")
 _log = structlog.get_logger(__name__)
+
+
+class PipelineSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of a pipeline.
+
+    max_bytes: most memory of accepted events that are not durable yet. max_wait_s: longest outage of the store before
+    waiting events are refused with `StoreUnavailable`. pending: of responses that wait for their prompts. breaker: of
+    the store's circuit breaker.
+    """
+
+    max_bytes: int
+    max_wait_s: float
+    pending: PendingLimits = PendingLimits()
+    breaker: BreakerLimits = BreakerLimits(failure_rate=0.5, recovery_s=5.0, trials=3)
 
 
 def held_bytes(sent: int) -> int:
@@ -62,10 +71,8 @@ class _Accepted(msgspec.Struct):
 class Pipeline:
     """The pipeline of all sources of one process. It belongs to one event loop.
 
-    max_bytes: most memory of accepted events that are not durable yet. patience_s: longest outage of the store before
-    waiting events are refused with `StoreUnavailable`. draining: set when the process ends; then nothing waits for an
-    unavailable store. on_expired: takes responses that waited for their prompts in vain; None: they are counted and
-    logged like rejected events. plugins: see prompts, responses and tool calls.
+    draining: set when the process ends; then nothing waits for an unavailable store. plugins: see prompts, responses
+    and tool calls.
 
     failed: raises the bug that ended a write or the pipeline; then the process must end. The events of that write are
     answered with the same error, as are events that come later, and their bytes are released.
@@ -75,38 +82,22 @@ class Pipeline:
         self,
         store: GraphStore,
         metrics: IngestionMetrics,
-        dead_letters: RejectedHandler,
+        settings: PipelineSettings,
+        dead_letters: DeadLetterHandlers,
         *,
-        max_bytes: int,
-        patience_s: float,
         draining: asyncio.Event,
-        on_expired: ExpiredHandler | None = None,
-        waiting: PendingLimits = WAITING_LIMITS,
         plugins: PluginHost | None = None,
-        limits: BreakerLimits = STORE_LIMITS,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], int] = time.time_ns,
-        new_id: Callable[[], str] = ids.new_id,
+        ports: ClockAndIds = SYSTEM,
     ) -> None:
         self._metrics = metrics
-        self._dead_letters = dead_letters
-        self._clock = clock
-        self._buffer: ByteBuffer[_Accepted] = ByteBuffer(max_bytes)
-        self._bucket = TokenBucket(clock)
-        self._breaker = CircuitBreaker(limits, clock, self._on_breaker_change)
-        retry = RetryPolicy(self._breaker, max_wait_s=patience_s, draining=draining, clock=clock)
-        self._writer = EventWriter(
-            store,
-            metrics,
-            retry,
-            self._bucket,
-            on_expired or expired_as_rejected(dead_letters),
-            waiting,
-            EventHooks(plugins, new_id),
-            clock=clock,
-            new_id=new_id,
-            now=now,
-        )
+        self._on_rejected = dead_letters.on_rejected
+        self._clock = ports.monotonic
+        self._buffer: ByteBuffer[_Accepted] = ByteBuffer(settings.max_bytes)
+        self._breaker = CircuitBreaker(settings.breaker, self._clock, self._on_breaker_change)
+        retry = RetryPolicy(self._breaker, max_wait_s=settings.max_wait_s, draining=draining, clock=self._clock)
+        on_expired = dead_letters.on_expired or expired_as_rejected(self._on_rejected)
+        hooks = EventHooks(plugins, ports.new_id)
+        self._writer = EventWriter(store, metrics, retry, hooks, on_expired, settings.pending, ports)
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT_WRITES)
         self._writes: set[asyncio.Task[None]] = set()
         self._newest: asyncio.Task[None] | None = None
@@ -170,7 +161,7 @@ class Pipeline:
 
     def reject(self, rejected: Sequence[Rejected]) -> None:
         """Pass on events that a source could not decode."""
-        self._dead_letters(rejected)
+        self._on_rejected(rejected)
 
     async def sweep(self, tenant: str) -> None:
         """Expire responses that have waited too long for their prompts, as the pipeline does every minute."""
@@ -192,7 +183,7 @@ class Pipeline:
                 batch = await self._buffer.take(MAX_EVENTS)
                 if not batch:
                     return
-                wait = self._bucket.take(sum(len(accepted.events) for accepted in batch))
+                wait = self._writer.rate.take(sum(len(accepted.events) for accepted in batch))
                 if wait:
                     await asyncio.sleep(wait)
                 self._newest = task = asyncio.create_task(self._write(batch, self._newest))
@@ -238,7 +229,7 @@ class Pipeline:
     def _answer(self, group: Sequence[_Accepted], outcomes: Sequence[Outcome]) -> None:
         rejected = [outcome for outcome in outcomes if outcome is not None]
         if rejected:
-            self._dead_letters(rejected)
+            self._on_rejected(rejected)
         begin = 0
         for accepted in group:
             end = begin + len(accepted.events)
