@@ -44,7 +44,7 @@ class CommitLogContract:
 
 
 class SharedCursorContract:
-    """Of a store that several processes have open."""
+    """The contract of a store that several processes have open."""
 
     async def test_a_cursor_has_one_holder(self, store):
         assert await store.claim_cursor(READER, "me", 60) == 0

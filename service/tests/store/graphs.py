@@ -46,34 +46,34 @@ def session(*, at: int | None = None, id: str | None = None, active: bool = True
 def prompt(
     session: str, content: str = "hello", *, at: int | None = None, id: str | None = None, **metadata: str
 ) -> CreateNode:
-    known = PromptMetadata(model=metadata.pop("model", ""), custom=metadata) if metadata else None
-    made = node(
+    prompt_metadata = PromptMetadata(model=metadata.pop("model", ""), custom=metadata) if metadata else None
+    created = node(
         NodeType.PROMPT,
-        PromptData(session_id=session, content=content, metadata=known),
+        PromptData(session_id=session, content=content, metadata=prompt_metadata),
         at=at,
         id=id,
         session=session,
     )
     return CreateNode(
-        node=made,
-        edges=(edge(EdgeType.BELONGS_TO, made.id, session, at=made.created_at),),
+        node=created,
+        edges=(edge(EdgeType.BELONGS_TO, created.id, session, at=created.created_at),),
         follows_edge_id=new_id(),
     )
 
 
 def response(prompt: str, content: str = "hi", *, at: int | None = None) -> CreateNode:
-    made = node(NodeType.RESPONSE, ResponseData(prompt_id=prompt, content=content), at=at)
+    created = node(NodeType.RESPONSE, ResponseData(prompt_id=prompt, content=content), at=at)
     return CreateNode(
-        node=made, edges=(edge(EdgeType.RESPONDS_TO, made.id, prompt, at=made.created_at),), parent_id=prompt
+        node=created, edges=(edge(EdgeType.RESPONDS_TO, created.id, prompt, at=created.created_at),), parent_id=prompt
     )
 
 
 def tool(response: str, name: str = "search", *, status: str = "ok", at: int | None = None) -> CreateNode:
-    made = node(
+    created = node(
         NodeType.TOOL_INVOCATION, ToolInvocationData(response_id=response, tool_name=name, status=status), at=at
     )
     return CreateNode(
-        node=made, edges=(edge(EdgeType.INVOKES, response, made.id, at=made.created_at),), parent_id=response
+        node=created, edges=(edge(EdgeType.INVOKES, response, created.id, at=created.created_at),), parent_id=response
     )
 
 
@@ -85,10 +85,12 @@ def template(name: str = "greeting") -> CreateNode:
     return CreateNode(node=node(NodeType.TEMPLATE, TemplateData(name=name, template_text="hi {{who}}")))
 
 
-def update(made: Node, data: NodeData, *, at: int | None = None) -> UpdateNode:
+def update(created: Node, data: NodeData, *, at: int | None = None) -> UpdateNode:
     at = time.time_ns() if at is None else at
     return UpdateNode(
-        node=Node(id=made.id, type=made.type, data=data, created_at=at, updated_at=at, session_id=made.session_id)
+        node=Node(
+            id=created.id, type=created.type, data=data, created_at=at, updated_at=at, session_id=created.session_id
+        )
     )
 
 

@@ -21,23 +21,23 @@ async def worker(store, number: int) -> None:
         opened = session()
         await store.apply(write(opened))
         say("created", opened.node.id)
-        asked: list[str] = []
+        prompt_ids: list[str] = []
         for _ in range(chance.randint(3, 30)):
-            one = prompt(opened.node.id, "word " * chance.randint(1, 200), model="m")
-            two = response(one.node.id)
-            await store.apply(write(one, two))
-            asked.append(one.node.id)
-            say("created", one.node.id)
-            say("created", two.node.id)
+            created = prompt(opened.node.id, "word " * chance.randint(1, 200), model="m")
+            second = response(created.node.id)
+            await store.apply(write(created, second))
+            prompt_ids.append(created.node.id)
+            say("created", created.node.id)
+            say("created", second.node.id)
             if chance.random() < 0.2:
-                gone = asked.pop(chance.randrange(len(asked)))
-                say("deleting", gone)
-                await store.apply(write(delete(gone)))
-                say("deleted", gone)
+                deleted = prompt_ids.pop(chance.randrange(len(prompt_ids)))
+                say("deleting", deleted)
+                await store.apply(write(delete(deleted)))
+                say("deleted", deleted)
 
 
-def say(what: str, id: str) -> None:
-    sys.stdout.write(f"{what} {id}\n")
+def say(action: str, id: str) -> None:
+    sys.stdout.write(f"{action} {id}\n")
     sys.stdout.flush()
 
 

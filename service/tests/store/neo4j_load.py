@@ -35,24 +35,24 @@ async def persist(store, *mutations) -> None:
 
 async def worker(store, sessions: list[str]) -> None:
     chance = random.Random()
-    asked: list[str] = []
+    prompt_ids: list[str] = []
     while True:
-        one = prompt(chance.choice(sessions), "word " * chance.randint(1, 100), model="m")
-        two = response(one.node.id)
-        await persist(store, one, two)
-        asked.append(one.node.id)
-        say("created", one.node.id)
-        say("created", two.node.id)
+        created = prompt(chance.choice(sessions), "word " * chance.randint(1, 100), model="m")
+        second = response(created.node.id)
+        await persist(store, created, second)
+        prompt_ids.append(created.node.id)
+        say("created", created.node.id)
+        say("created", second.node.id)
         if chance.random() < 0.2:
-            gone = asked.pop(chance.randrange(len(asked)))
-            say("deleting", gone)
+            deleted = prompt_ids.pop(chance.randrange(len(prompt_ids)))
+            say("deleting", deleted)
             with suppress(NotFound):  # it was deleted, then the connection broke
-                await persist(store, delete(gone))
-            say("deleted", gone)
+                await persist(store, delete(deleted))
+            say("deleted", deleted)
 
 
-def say(what: str, id: str) -> None:
-    sys.stdout.write(f"{what} {id}\n")
+def say(action: str, id: str) -> None:
+    sys.stdout.write(f"{action} {id}\n")
     sys.stdout.flush()
 
 

@@ -1,4 +1,4 @@
-"""What is seen elsewhere and told of here comes twice, late, or after what refers to it (mutations.CreateNode)."""
+"""The contract of observed nodes: they come twice, late, or after nodes that refer to them (mutations.CreateNode)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from memory_graph.model.mutations import CreateNode
 from memory_graph.model.nodes import ErrorData, InvocationData, MetricData, ModelData, SessionData, is_stub, stub
 from memory_graph.model.queries import At, NodeFilter, Stats, Traversal
 from store.graphs import TENANT, edge, link, node, session, update, write
-from store.store_contract import made
+from store.store_contract import create_nodes
 
 AT = 1_700_000_000_000_000_000
 
@@ -32,16 +32,16 @@ def adds(opened, *, is_active: bool = True, **metadata: str):
     return replace(update(opened, SessionData(metadata=metadata, is_active=is_active)), adds=True)
 
 
-async def told(store, tenant=TENANT):
+async def recorded_events(store, tenant=TENANT):
     return [(event.type, event.kind, event.subject_id) for event in await store.changes(tenant, None, 1_000)]
 
 
 class ObservedContract:
     async def test_what_was_told_before_changes_nothing_whatever_it_says_now(self, store):
         first = seen()
-        (model,) = await made(store, seen(NodeType.MODEL, ModelData(model_id="x")))
-        (stored,) = await made(store, first)
-        before = await told(store)
+        (model,) = await create_nodes(store, seen(NodeType.MODEL, ModelData(model_id="x")))
+        (stored,) = await create_nodes(store, first)
+        before = await recorded_events(store)
         again = replace(
             first,
             node=replace(first.node, data=InvocationData(model_id="small"), created_at=AT + 5, updated_at=AT + 5),
@@ -51,7 +51,7 @@ class ObservedContract:
         assert (applied.results, applied.created, applied.events) == ((stored,), 0, ())
         assert await store.get_nodes(TENANT, [stored.id]) == [stored]
         assert await store.get_edges(TENANT, stored.id, Direction.BOTH, None) == []
-        assert await told(store) == before
+        assert await recorded_events(store) == before
 
     async def test_the_same_twice_in_one_write_is_stored_once(self, store):
         first = seen()
@@ -62,13 +62,13 @@ class ObservedContract:
 
     async def test_a_stub_becomes_what_it_stood_for(self, store, clock):
         id, cause = new_id(), new_id()
-        (effect, _) = await made(store, seen(), stood_in(id, AT + 9))
+        (effect, _) = await create_nodes(store, seen(), stood_in(id, AT + 9))
         await store.apply(write(link(EdgeType.CAUSED_ERROR, id, effect.id, at=AT + 9)))
         clock.now += 100
         known_at = clock.now
         clock.now += 100
         real = seen(NodeType.ERROR, ErrorData(error_type="timeout", message="late"), id=id, at=AT + 1)
-        await made(store, stood_in(cause))
+        await create_nodes(store, stood_in(cause))
         applied = await store.apply(write(replace(real, edges=(edge(EdgeType.TRIGGERED_BY, id, cause, at=AT),))))
         (stored,) = applied.results
         assert (stored.type, stored.data, stored.created_at, stored.updated_at) == (
@@ -91,30 +91,30 @@ class ObservedContract:
 
     async def test_a_stub_that_is_filled_joins_its_session_and_is_counted_there(self, store):
         id = new_id()
-        (opened, _) = await made(store, session(), stood_in(id))
+        (opened, _) = await create_nodes(store, session(), stood_in(id))
         real = seen(NodeType.PERFORMANCE_METRIC, MetricData(name="latency", value=4.0), id=id, session=opened.id)
-        (stored,) = await made(store, real)
+        (stored,) = await create_nodes(store, real)
         assert stored.session_id == opened.id
         page = await store.query(TENANT, NodeFilter(session_id=opened.id), 9, 0)
         assert (page.nodes, page.total_count) == ([stored], 1)
         assert await store.stats(TENANT) == Stats(nodes=2, edges=0, sessions=1, active_sessions=1)
-        assert (await made(store, real)) == (stored,)
+        assert (await create_nodes(store, real)) == (stored,)
 
     async def test_a_stub_does_not_take_the_place_of_a_node_nor_of_a_stub(self, store):
         id, unknown = new_id(), new_id()
-        (stored, stub_then) = await made(store, seen(id=id), stood_in(unknown))
-        assert await made(store, stood_in(id), stood_in(unknown, AT + 7)) == (stored, stub_then)
+        (stored, stub_then) = await create_nodes(store, seen(id=id), stood_in(unknown))
+        assert await create_nodes(store, stood_in(id), stood_in(unknown, AT + 7)) == (stored, stub_then)
 
     async def test_a_stub_and_what_it_stands_for_in_one_write(self, store):
         id = new_id()
-        _, stored = await made(store, stood_in(id), seen(id=id, at=AT - 3))
+        _, stored = await create_nodes(store, stood_in(id), seen(id=id, at=AT - 3))
         assert not is_stub(stored)
         assert await store.get_nodes(TENANT, [id]) == [stored]
         assert (await store.stats(TENANT)).nodes == 1
 
     async def test_a_stub_of_a_refused_write_stays_a_stub(self, store):
         id = new_id()
-        (waiting,) = await made(store, stood_in(id))
+        (waiting,) = await create_nodes(store, stood_in(id))
         lost = write(seen(id=id), link(EdgeType.REFERENCES, id, new_id()))
         with pytest.raises(NotFound):
             await store.apply(lost)
@@ -127,14 +127,14 @@ class ObservedContract:
         assert not is_stub(applied.results[0])
 
     async def test_a_closed_session_takes_in_what_was_seen_in_it(self, store):
-        (opened,) = await made(store, session())
+        (opened,) = await create_nodes(store, session())
         await store.apply(write(update(opened, SessionData(is_active=False))))
-        (late,) = await made(store, seen(session=opened.id))
+        (late,) = await create_nodes(store, seen(session=opened.id))
         assert late.session_id == opened.id
         assert (await store.query(TENANT, NodeFilter(session_id=opened.id), 9, 0)).nodes == [late]
 
     async def test_what_is_added_to_a_session_leaves_what_it_says(self, store):
-        (opened,) = await made(store, session(channel="web"))
+        (opened,) = await create_nodes(store, session(channel="web"))
         more = adds(opened, team="travel", channel="phone")
         applied = await store.apply(write(more))
         (stored,) = applied.results
@@ -142,21 +142,23 @@ class ObservedContract:
         assert [event.type for event in applied.events] == [EventType.NODE_UPDATED]
         again = await store.apply(write(more))
         assert (again.results, again.created, again.events) == ((stored,), 0, ())
-        (closed,) = await made(store, adds(opened, is_active=False))
+        (closed,) = await create_nodes(store, adds(opened, is_active=False))
         assert closed.data == replace(stored.data, is_active=False)
-        assert await made(store, adds(opened, is_active=True)) == (closed,)
+        assert await create_nodes(store, adds(opened, is_active=True)) == (closed,)
         assert (await store.stats(TENANT)).active_sessions == 0
-        (found,) = await store.get_nodes(TENANT, [opened.id])
-        assert found == closed
-        assert (await store.query(TENANT, NodeFilter(attributes=(("metadata.team", "travel"),)), 9, 0)).nodes == [found]
+        (stored,) = await store.get_nodes(TENANT, [opened.id])
+        assert stored == closed
+        assert (await store.query(TENANT, NodeFilter(attributes=(("metadata.team", "travel"),)), 9, 0)).nodes == [
+            stored
+        ]
 
     async def test_what_many_add_to_a_session_at_once_is_all_there(self, store):
-        (opened,) = await made(store, session())
+        (opened,) = await create_nodes(store, session())
         keys = {f"key {number}": "told" for number in range(20)}
         await asyncio.gather(*(store.apply(write(adds(opened, **{key: "told"}))) for key in keys))
-        (found,) = await store.get_nodes(TENANT, [opened.id])
-        assert found.data == SessionData(metadata=keys)
+        (stored,) = await store.get_nodes(TENANT, [opened.id])
+        assert stored.data == SessionData(metadata=keys)
 
     async def test_an_unknown_session_refuses_it(self, store):
         with pytest.raises(NotFound):
-            await made(store, seen(session=new_id()))
+            await create_nodes(store, seen(session=new_id()))

@@ -92,17 +92,17 @@ class ReferenceGraph:
     def delete(self, id: str, at: int, recorded_at: int, relink: str) -> None:
         version = self.nodes[id]
         if version.type is NodeType.SESSION:
-            for one in [one.id for one in self.nodes.values() if one.session == id]:
-                self._end(one, at, recorded_at)
+            for item in [item.id for item in self.nodes.values() if item.session == id]:
+                self._end(item, at, recorded_at)
             del self.chains[id]
             return
         self._end(id, at, recorded_at)
         if version.type is NodeType.PROMPT:
             chain = self.chains[version.session]
-            place = chain.index(id)
-            if 0 < place < len(chain) - 1:
+            index = chain.index(id)
+            if 0 < index < len(chain) - 1:
                 self.link(EdgeVersion(relink, at, recorded_at, None, None, EdgeType.FOLLOWS,
-                                      chain[place + 1], chain[place - 1]))  # fmt: skip
+                                      chain[index + 1], chain[index - 1]))  # fmt: skip
             chain.remove(id)
 
     def _end(self, id: str, at: int, recorded_at: int) -> None:
@@ -112,10 +112,10 @@ class ReferenceGraph:
         version.end(at, recorded_at)
         self.ended.append(version)
 
-    def select(self, asked: NodeFilter) -> list[str]:
+    def select(self, condition: NodeFilter) -> list[str]:
         """Ids in the order of Query."""
-        found = [version for version in self.nodes.values() if _matches(version, asked)]
-        return [version.id for version in sorted(found, key=lambda one: (-one.created_at, -one.stored))]
+        matching = [version for version in self.nodes.values() if _matches(version, condition)]
+        return [version.id for version in sorted(matching, key=lambda first: (-first.created_at, -first.stored))]
 
     def then(self, as_of: int, known_at: int) -> tuple[dict[str, NodeVersion], dict[str, EdgeVersion]]:
         """The nodes and edges visible at a point in time."""
@@ -127,15 +127,17 @@ class ReferenceGraph:
         return nodes, {id: edge for id, edge in edges.items() if edge.source in nodes and edge.target in nodes}
 
 
-def _matches(version: NodeVersion, asked: NodeFilter) -> bool:
-    if asked.session_id is not None and (version.session != asked.session_id or version.type is NodeType.SESSION):
+def _matches(version: NodeVersion, condition: NodeFilter) -> bool:
+    if condition.session_id is not None and (
+        version.session != condition.session_id or version.type is NodeType.SESSION
+    ):
         return False
-    if asked.type is not None and version.type is not asked.type:
+    if condition.type is not None and version.type is not condition.type:
         return False
-    if asked.after is not None and version.created_at < asked.after:
+    if condition.after is not None and version.created_at < condition.after:
         return False
-    if asked.before is not None and version.created_at > asked.before:
+    if condition.before is not None and version.created_at > condition.before:
         return False
-    if not set(asked.attributes) <= set(attributes(version.data)):
+    if not set(condition.attributes) <= set(attributes(version.data)):
         return False
-    return asked.text is None or set(asked.text.split()) <= set(text(version.data).split())
+    return condition.text is None or set(condition.text.split()) <= set(text(version.data).split())

@@ -23,8 +23,8 @@ async def smoke_test(store, word: str = "smoketest") -> None:
     linked = link(EdgeType.REFERENCES, first.node.id, clerk.node.id)
     for mutation in (opened, clerk, first, second, answer, linked):
         assert (await store.apply(write(mutation, tenant=SMOKE_TEST_TENANT))).events == ()
-    found = await store.query(SMOKE_TEST_TENANT, NodeFilter(text=word), 10, 0)
-    assert {node.id for node in found.nodes} == {first.node.id, second.node.id, answer.node.id}
+    results = await store.query(SMOKE_TEST_TENANT, NodeFilter(text=word), 10, 0)
+    assert {node.id for node in results.nodes} == {first.node.id, second.node.id, answer.node.id}
     assert (await store.query(TENANT, NodeFilter(text=word), 10, 0)).total_count == 0
     await store.apply(
         write(
@@ -57,12 +57,16 @@ class SmokeTestContract:
         await users_graph(store)
         before = await contents()
         assert before
-        told = (await store.changes(TENANT, None, 1_000), await store.commits(0, 1_000), await store.stats(TENANT))
+        feed_state = (
+            await store.changes(TENANT, None, 1_000),
+            await store.commits(0, 1_000),
+            await store.stats(TENANT),
+        )
         for _ in range(3):
             await smoke_test(store)
         assert await contents() == before
         after = (await store.changes(TENANT, None, 1_000), await store.commits(0, 1_000), await store.stats(TENANT))
-        assert after == told
+        assert after == feed_state
         assert await store.changes(SMOKE_TEST_TENANT, None, 10) == []
         assert await store.stats(SMOKE_TEST_TENANT) == Stats(nodes=0, edges=0, sessions=0, active_sessions=0)
 
@@ -92,12 +96,12 @@ class SmokeTestContract:
         """All of them share batches, and so transactions."""
         opened = session()
         await store.apply(write(opened))
-        asked = [prompt(opened.node.id, f"hello {i}") for i in range(10)]
+        questions = [prompt(opened.node.id, f"hello {i}") for i in range(10)]
         await asyncio.gather(
-            *(store.apply(write(each)) for each in asked), *(smoke_test(store, word) for word in ("alpha", "beta"))
+            *(store.apply(write(each)) for each in questions), *(smoke_test(store, word) for word in ("alpha", "beta"))
         )
         created = [event for event in await store.changes(TENANT, None, 1_000) if event.type is EventType.NODE_CREATED]
-        assert {event.subject_id for event in created} == {each.node.id for each in asked}
+        assert {event.subject_id for event in created} == {each.node.id for each in questions}
         stats = await store.stats(TENANT)
         assert (stats.nodes, stats.sessions, stats.edges) == (11, 1, 19)
 

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from memory_graph.model.errors import AlreadyExists, Invalid, NotFound, SessionClosed
 from memory_graph.model.ids import new_id
-from memory_graph.model.kinds import Direction, EdgeType, EventType, NodeType
+from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.model.mutations import CreateNode
-from memory_graph.model.nodes import AgentData, PromptData, PromptMetadata, SessionData, TemplateData
+from memory_graph.model.nodes import AgentData, SessionData, TemplateData
 from memory_graph.model.queries import NodeFilter, Stats
 from store.chains import chain
 from store.graphs import (
@@ -44,7 +44,7 @@ class StoreClock:
         return self.now
 
 
-async def made(store, *creations, tenant: str = TENANT):
+async def create_nodes(store, *creations, tenant: str = TENANT):
     """Applies creations in one write and yields their nodes as stored."""
     return (await store.apply(write(*creations, tenant=tenant))).results
 
@@ -52,41 +52,41 @@ async def made(store, *creations, tenant: str = TENANT):
 async def session_of_prompts(store, count: int, **rest):
     """A session and its prompts, as stored."""
     opened = session()
-    (stored,) = await made(store, opened)
-    prompts = [(await made(store, prompt(stored.id, f"prompt {i}", **rest)))[0] for i in range(count)]
+    (stored,) = await create_nodes(store, opened)
+    prompts = [(await create_nodes(store, prompt(stored.id, f"prompt {i}", **rest)))[0] for i in range(count)]
     return stored, prompts
 
 
 class CreateContract:
     async def test_a_created_node_is_read_back_as_it_was_answered(self, store):
-        (stored,) = await made(store, agent("writer", team="docs"))
+        (stored,) = await create_nodes(store, agent("writer", team="docs"))
         assert stored.data == AgentData(name="writer", metadata={"team": "docs"})
         assert stored.recorded_at > 0
         assert await store.get_nodes(TENANT, [stored.id]) == [stored]
 
     async def test_nodes_come_in_the_order_asked_for_and_unknown_ones_are_left_out(self, store):
-        one, two = await made(store, agent("one"), agent("two"))
-        assert await store.get_nodes(TENANT, [two.id, new_id(), one.id, two.id]) == [two, one, two]
+        first, second = await create_nodes(store, agent("one"), agent("two"))
+        assert await store.get_nodes(TENANT, [second.id, new_id(), first.id, second.id]) == [second, first, second]
 
     async def test_a_session_is_a_node_of_its_own_session(self, store):
-        (stored,) = await made(store, session(team="docs"))
+        (stored,) = await create_nodes(store, session(team="docs"))
         assert stored.session_id == stored.id
         assert await store.get_nodes(TENANT, [stored.id]) == [stored]
-        other = await made(store, agent())
-        edges = await made(store, link(EdgeType.REFERENCES, other[0].id, stored.id))
+        other = await create_nodes(store, agent())
+        edges = await create_nodes(store, link(EdgeType.REFERENCES, other[0].id, stored.id))
         assert await store.get_edge(TENANT, edges[0].id) == edges[0]
 
     async def test_a_response_and_a_tool_call_belong_to_the_session_of_their_parent(self, store):
-        opened, (asked,) = await session_of_prompts(store, 1)
-        (answered,) = await made(store, response(asked.id))
-        (called,) = await made(store, tool(answered.id))
+        opened, (question,) = await session_of_prompts(store, 1)
+        (answered,) = await create_nodes(store, response(question.id))
+        (called,) = await create_nodes(store, tool(answered.id))
         assert answered.session_id == called.session_id == opened.id
 
     async def test_parent_and_child_can_come_in_one_write(self, store):
         opened = session()
-        asked = prompt(opened.node.id)
-        answered = response(asked.node.id)
-        await made(store, opened, asked, answered, tool(answered.node.id))
+        question = prompt(opened.node.id)
+        answered = response(question.node.id)
+        await create_nodes(store, opened, question, answered, tool(answered.node.id))
         assert (await store.query(TENANT, NodeFilter(session_id=opened.node.id), 10, 0)).total_count == 3
 
     @pytest.mark.parametrize(
@@ -100,41 +100,41 @@ class CreateContract:
         assert await store.stats(TENANT) == Stats(nodes=0, edges=0, sessions=0, active_sessions=0)
 
     async def test_a_parent_of_the_wrong_type_is_not_found(self, store):
-        opened, (asked,) = await session_of_prompts(store, 1)
-        for orphan in (response(opened.id), tool(asked.id), prompt(asked.id)):
+        opened, (question,) = await session_of_prompts(store, 1)
+        for orphan in (response(opened.id), tool(question.id), prompt(question.id)):
             with pytest.raises(NotFound):
                 await store.apply(write(orphan))
 
     async def test_a_closed_session_takes_no_more_nodes_until_it_is_opened_again(self, store):
-        opened, (asked,) = await session_of_prompts(store, 1)
+        opened, (question,) = await session_of_prompts(store, 1)
         await store.apply(write(update(opened, SessionData(is_active=False))))
-        for late in (prompt(opened.id), response(asked.id)):
+        for late in (prompt(opened.id), response(question.id)):
             with pytest.raises(SessionClosed):
                 await store.apply(write(late))
         await store.apply(write(update(opened, SessionData(is_active=True))))
-        await made(store, prompt(opened.id))
+        await create_nodes(store, prompt(opened.id))
 
     async def test_repeating_a_create_changes_nothing_and_yields_what_is_stored(self, store):
         opened, _ = await session_of_prompts(store, 1)
-        asked = prompt(opened.id, "once", at=7)
-        (first,) = await made(store, asked)
+        question = prompt(opened.id, "once", at=7)
+        (first,) = await create_nodes(store, question)
         before = await store.stats(TENANT)
-        again = await store.apply(write(replace(asked, node=replace(asked.node, created_at=9))))
+        again = await store.apply(write(replace(question, node=replace(question.node, created_at=9))))
         assert again.results == (first,)
         assert (again.created, again.events) == (0, ())
         assert await store.stats(TENANT) == before
 
     async def test_repeating_a_create_works_in_a_session_closed_since(self, store):
         opened, _ = await session_of_prompts(store, 0)
-        asked = prompt(opened.id)
-        (first,) = await made(store, asked)
+        question = prompt(opened.id)
+        (first,) = await create_nodes(store, question)
         await store.apply(write(update(opened, SessionData(is_active=False))))
-        assert await made(store, asked) == (first,)
+        assert await create_nodes(store, question) == (first,)
 
     async def test_repeating_the_create_of_a_session_closed_since_changes_nothing(self, store):
-        (opened,) = await made(store, session(user="me"))
+        (opened,) = await create_nodes(store, session(user="me"))
         await store.apply(write(update(opened, SessionData(metadata={"user": "me"}, is_active=False))))
-        (again,) = await made(store, session(id=opened.id, user="me"))
+        (again,) = await create_nodes(store, session(id=opened.id, user="me"))
         assert not again.data.is_active
         with pytest.raises(AlreadyExists):
             await store.apply(write(session(id=opened.id, user="you")))
@@ -146,7 +146,7 @@ class CreateContract:
         assert applied.results[0] == applied.results[1]
 
     async def test_a_taken_id_with_other_content_already_exists(self, store):
-        (stored,) = await made(store, agent("one"))
+        (stored,) = await create_nodes(store, agent("one"))
         with pytest.raises(AlreadyExists, match=stored.id):
             await store.apply(write(agent("two", id=stored.id)))
         with pytest.raises(AlreadyExists):
@@ -154,17 +154,17 @@ class CreateContract:
         assert await store.get_nodes(TENANT, [stored.id]) == [stored]
 
     async def test_repeating_an_edge_follows_the_same_rule(self, store):
-        one, two = await made(store, agent("one"), agent("two"))
-        create = link(EdgeType.TRANSFERS_TO, one.id, two.id, why="load")
-        (first,) = await made(store, create)
+        first, second = await create_nodes(store, agent("one"), agent("two"))
+        create = link(EdgeType.TRANSFERS_TO, first.id, second.id, why="load")
+        (first,) = await create_nodes(store, create)
         assert (await store.apply(write(create))).results == (first,)
         assert (await store.stats(TENANT)).edges == 1
         with pytest.raises(AlreadyExists):
-            await store.apply(write(link(EdgeType.TRANSFERS_TO, two.id, one.id, id=first.id)))
+            await store.apply(write(link(EdgeType.TRANSFERS_TO, second.id, first.id, id=first.id)))
 
     async def test_an_edge_to_nowhere_is_not_found(self, store):
-        (one,) = await made(store, agent())
-        for source, target in ((one.id, new_id()), (new_id(), one.id)):
+        (first,) = await create_nodes(store, agent())
+        for source, target in ((first.id, new_id()), (new_id(), first.id)):
             with pytest.raises(NotFound):
                 await store.apply(write(link(EdgeType.REFERENCES, source, target)))
         opened = session()
@@ -180,14 +180,14 @@ class CreateContract:
         assert applied.created == 3
 
     async def test_a_deleted_id_can_be_created_again(self, store):
-        (first,) = await made(store, agent("one"))
+        (first,) = await create_nodes(store, agent("one"))
         await store.apply(write(delete(first.id)))
-        (second,) = await made(store, agent("two", id=first.id))
+        (second,) = await create_nodes(store, agent("two", id=first.id))
         assert await store.get_nodes(TENANT, [first.id]) == [second]
 
     async def test_usage_count_is_the_stores(self, store):
         opened, _ = await session_of_prompts(store, 0)
-        (form,) = await made(
+        (form,) = await create_nodes(
             store, CreateNode(node=node(NodeType.TEMPLATE, TemplateData(name="t", template_text="x", usage_count=9)))
         )
         assert form.data.usage_count == 0
@@ -202,39 +202,39 @@ class CreateContract:
     async def test_a_repeated_create_of_a_used_template_is_still_the_same(self, store):
         opened, _ = await session_of_prompts(store, 0)
         form = template()
-        await made(store, form, replace(prompt(opened.id), counts_use_of=form.node.id))
+        await create_nodes(store, form, replace(prompt(opened.id), counts_use_of=form.node.id))
         assert (await store.apply(write(form))).results[0].data.usage_count == 1
 
     async def test_an_unknown_template_is_not_found(self, store):
-        opened, (asked,) = await session_of_prompts(store, 1)
-        for missing in (new_id(), asked.id):
+        opened, (question,) = await session_of_prompts(store, 1)
+        for missing in (new_id(), question.id):
             with pytest.raises(NotFound):
                 await store.apply(write(replace(prompt(opened.id), counts_use_of=missing)))
 
     async def test_a_time_out_of_range_is_invalid_and_a_bound_out_of_range_is_no_bound(self, store):
-        (one,) = await made(store, agent())
+        (first,) = await create_nodes(store, agent())
         for mutation in (
             agent(at=2**63),
-            link(EdgeType.REFERENCES, one.id, one.id, at=-(2**63) - 1),
-            update(one, one.data, at=2**70),
-            delete(one.id, at=2**70),
+            link(EdgeType.REFERENCES, first.id, first.id, at=-(2**63) - 1),
+            update(first, first.data, at=2**70),
+            delete(first.id, at=2**70),
         ):
             with pytest.raises(Invalid, match="out of range"):
                 await store.apply(write(mutation))
         condition = NodeFilter(after=-(2**70), before=2**70)
-        assert (await store.query(TENANT, condition, 10, 0)).nodes == [one]
+        assert (await store.query(TENANT, condition, 10, 0)).nodes == [first]
 
 
 class AtomicContract:
     async def test_a_refused_write_leaves_nothing_behind(self, store):
-        opened, (asked,) = await session_of_prompts(store, 1)
-        form = (await made(store, template()))[0]
+        opened, (question,) = await session_of_prompts(store, 1)
+        form = (await create_nodes(store, template()))[0]
         before = await store.stats(TENANT)
         half = (
             session(),
             prompt(opened.id, "half"),
             replace(prompt(opened.id), counts_use_of=form.id),
-            delete(asked.id),
+            delete(question.id),
             update(opened, SessionData(is_active=False)),
             unlink(new_id()),
         )
@@ -243,9 +243,9 @@ class AtomicContract:
                 await store.apply(write(*mutations))
             assert await store.stats(TENANT) == before
             assert (await store.query(TENANT, NodeFilter(text="half"), 10, 0)).total_count == 0
-            assert await chain(store, opened.id) == [asked.id]
+            assert await chain(store, opened.id) == [question.id]
             assert await store.get_nodes(TENANT, [form.id]) == [form]
-        await made(store, prompt(opened.id))
+        await create_nodes(store, prompt(opened.id))
         assert len(await chain(store, opened.id)) == 2
 
     async def test_concurrent_writes_are_committed_or_refused_each_by_itself(self, store):
@@ -263,127 +263,7 @@ class AtomicContract:
         opened, _ = await session_of_prompts(store, 0)
 
         async def write_then_read() -> None:
-            (stored,) = await made(store, prompt(opened.id))
+            (stored,) = await create_nodes(store, prompt(opened.id))
             assert await store.get_nodes(TENANT, [stored.id]) == [stored]
 
         await asyncio.gather(*(write_then_read() for _ in range(30)))
-
-
-class UpdateContract:
-    async def test_an_update_replaces_the_data_and_nothing_else(self, store):
-        opened, (asked,) = await session_of_prompts(store, 1)
-        changed = PromptData(session_id=new_id(), content="changed")
-        (stored,) = (await store.apply(write(update(asked, changed, at=asked.created_at + 5)))).results
-        assert stored.data == PromptData(session_id=opened.id, content="changed")
-        assert (stored.session_id, stored.created_at, stored.updated_at) == (
-            opened.id,
-            asked.created_at,
-            asked.created_at + 5,
-        )
-        assert stored.recorded_at > asked.recorded_at
-        assert await store.get_nodes(TENANT, [asked.id]) == [stored]
-
-    async def test_an_updated_node_is_found_by_what_it_says_now(self, store):
-        opened, (asked,) = await session_of_prompts(store, 1, model="old", topic="cats")
-        data = PromptData(session_id=opened.id, content="dogs", metadata=PromptMetadata(model="new"))
-        await store.apply(write(update(asked, data)))
-        for condition, count in (
-            (NodeFilter(text="dogs"), 1),
-            (NodeFilter(text="prompt"), 0),
-            (NodeFilter(attributes=(("model", "new"),)), 1),
-            (NodeFilter(attributes=(("model", "old"),)), 0),
-            (NodeFilter(attributes=(("custom.topic", "cats"),)), 0),
-        ):
-            assert (await store.query(TENANT, condition, 10, 0)).total_count == count, condition
-
-    async def test_an_update_of_nothing_is_not_found(self, store):
-        with pytest.raises(NotFound):
-            await store.apply(write(update(agent().node, AgentData(name="x"))))
-
-    async def test_a_node_keeps_its_type(self, store):
-        (stored,) = await made(store, agent())
-        with pytest.raises(Invalid, match=r"node\.type"):
-            await store.apply(write(update(replace(stored, type=NodeType.SESSION), SessionData())))
-
-    async def test_created_and_updated_in_one_write(self, store):
-        create = agent("one")
-        applied = await store.apply(write(create, update(create.node, AgentData(name="two"))))
-        assert applied.results[1].data == AgentData(name="two")
-        assert await store.get_nodes(TENANT, [create.node.id]) == [applied.results[1]]
-
-    async def test_closing_a_session_counts_and_is_told_once(self, store):
-        opened, _ = await session_of_prompts(store, 0)
-        told = [
-            (await store.apply(write(update(opened, SessionData(is_active=active))))).events[0].type
-            for active in (False, False, True)
-        ]
-        assert told == [EventType.SESSION_CLOSED, EventType.NODE_UPDATED, EventType.NODE_UPDATED]
-        assert (await store.stats(TENANT)).active_sessions == 1
-
-
-class DeleteContract:
-    async def test_deleting_a_node_deletes_its_edges(self, store):
-        one, two, three = await made(store, agent("one"), agent("two"), agent("three"))
-        edges = await made(
-            store,
-            link(EdgeType.TRANSFERS_TO, one.id, two.id),
-            link(EdgeType.TRANSFERS_TO, two.id, three.id),
-            link(EdgeType.TRANSFERS_TO, two.id, two.id),
-            link(EdgeType.TRANSFERS_TO, one.id, three.id),
-        )
-        await store.apply(write(delete(two.id)))
-        assert [await store.get_edge(TENANT, made.id) for made in edges] == [None, None, None, edges[3]]
-        assert await store.get_nodes(TENANT, [two.id]) == []
-        assert await store.stats(TENANT) == Stats(nodes=2, edges=1, sessions=0, active_sessions=0)
-
-    async def test_deleting_a_session_deletes_its_nodes_and_their_edges(self, store):
-        (helper,) = await made(store, agent("stays"))
-        kept, (other,) = await session_of_prompts(store, 1)
-        opened, prompts = await session_of_prompts(store, 3, model="m")
-        (answered,) = await made(store, response(prompts[0].id, "unheard"))
-        await made(store, tool(answered.id), link(EdgeType.HANDLED_BY, prompts[1].id, helper.id))
-        await made(store, link(EdgeType.REFERENCES, other.id, prompts[2].id))
-        await store.apply(write(delete(opened.id)))
-        assert await store.stats(TENANT) == Stats(nodes=3, edges=1, sessions=1, active_sessions=1)
-        assert await store.get_nodes(TENANT, [answered.id, opened.id, other.id]) == [other]
-        for condition in (
-            NodeFilter(session_id=opened.id),
-            NodeFilter(text="unheard"),
-            NodeFilter(attributes=(("model", "m"),)),
-        ):
-            assert (await store.query(TENANT, condition, 10, 0)).total_count == 0
-        assert await store.get_edges(TENANT, helper.id, Direction.BOTH, None) == []
-        with pytest.raises(NotFound):
-            await store.apply(write(prompt(opened.id)))
-        assert len(await chain(store, kept.id)) == 1
-
-    async def test_a_deleted_node_is_not_found_in_any_index(self, store):
-        opened, (asked,) = await session_of_prompts(store, 1, model="m")
-        await store.apply(write(delete(asked.id)))
-        for condition in (
-            NodeFilter(session_id=opened.id, type=NodeType.PROMPT),
-            NodeFilter(type=NodeType.PROMPT),
-            NodeFilter(text="prompt"),
-            NodeFilter(attributes=(("model", "m"),)),
-            NodeFilter(after=asked.created_at, before=asked.created_at),
-        ):
-            page = await store.query(TENANT, condition, 10, 0)
-            assert (page.nodes, page.total_count) == ([], 0), condition
-
-    async def test_a_deleted_edge_is_gone(self, store):
-        one, two = await made(store, agent("one"), agent("two"))
-        (made_edge,) = await made(store, link(EdgeType.TRANSFERS_TO, one.id, two.id))
-        await store.apply(write(unlink(made_edge.id)))
-        assert await store.get_edge(TENANT, made_edge.id) is None
-        assert (await store.stats(TENANT)).edges == 0
-
-    async def test_deleting_what_is_not_there_is_not_found(self, store):
-        for absent in (delete(new_id()), unlink(new_id())):
-            with pytest.raises(NotFound):
-                await store.apply(write(absent))
-
-    async def test_deleting_twice_in_one_write_is_refused_whole(self, store):
-        (stored,) = await made(store, agent())
-        with pytest.raises(NotFound):
-            await store.apply(write(delete(stored.id), delete(stored.id)))
-        assert await store.get_nodes(TENANT, [stored.id]) == [stored]

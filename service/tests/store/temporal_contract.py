@@ -10,7 +10,7 @@ from memory_graph.model.kinds import Direction, EdgeType, LineageDirection
 from memory_graph.model.nodes import AgentData, PromptData
 from memory_graph.model.queries import At, LineageQuery, Traversal
 from store.graphs import TENANT, agent, delete, link, prompt, response, session, tool, unlink, update, write
-from store.store_contract import made
+from store.store_contract import create_nodes
 
 
 async def walked(store, *start: str, **rest) -> list[tuple[str, ...]]:
@@ -18,28 +18,28 @@ async def walked(store, *start: str, **rest) -> list[tuple[str, ...]]:
     paths = [path async for path in store.traverse(TENANT, traversal)]
     for path in paths:
         assert len(path.nodes) == len(path.edges) + 1
-        for place, crossed in enumerate(path.edges):
-            ends = {path.nodes[place].id, path.nodes[place + 1].id}
+        for index, crossed in enumerate(path.edges):
+            ends = {path.nodes[index].id, path.nodes[index + 1].id}
             assert {crossed.from_id, crossed.to_id} == ends
     return [tuple(node.data.name for node in path.nodes) for path in paths]
 
 
 async def agents(store, names: str, *links: str):
     """Agents named by letters, with an edge for each pair of letters."""
-    nodes = dict(zip(names, await made(store, *(agent(name, at=10) for name in names)), strict=True))
-    edges = await made(store, *(link(EdgeType.TRANSFERS_TO, nodes[a].id, nodes[b].id, at=10) for a, b in links))
+    nodes = dict(zip(names, await create_nodes(store, *(agent(name, at=10) for name in names)), strict=True))
+    edges = await create_nodes(store, *(link(EdgeType.TRANSFERS_TO, nodes[a].id, nodes[b].id, at=10) for a, b in links))
     return nodes, dict(zip(links, edges, strict=True))
 
 
 class WalkContract:
     async def test_paths_come_shortest_first_without_repeated_nodes(self, store):
         nodes, _ = await agents(store, "abcd", "ab", "bc", "ca", "cd", "aa")
-        found = await walked(store, nodes["a"].id, depth=5)
-        assert found == [("a", "b"), ("a", "b", "c"), ("a", "b", "c", "d")]
+        results = await walked(store, nodes["a"].id, depth=5)
+        assert results == [("a", "b"), ("a", "b", "c"), ("a", "b", "c", "d")]
 
     async def test_paths_keep_to_depth_limit_direction_and_types(self, store):
         nodes, _ = await agents(store, "abcd", "ab", "bc", "cd")
-        await made(store, link(EdgeType.REFERENCES, nodes["a"].id, nodes["d"].id))
+        await create_nodes(store, link(EdgeType.REFERENCES, nodes["a"].id, nodes["d"].id))
         a, d = nodes["a"].id, nodes["d"].id
         assert await walked(store, a, depth=1, edge_types=frozenset({EdgeType.TRANSFERS_TO})) == [("a", "b")]
         assert await walked(store, a, edge_types=frozenset({EdgeType.REFERENCES}), depth=9) == [("a", "d")]
@@ -54,33 +54,42 @@ class WalkContract:
         assert await walked(store, nodes["a"].id) == [("a", "b")] * 2
 
     async def test_an_unknown_start_is_not_found(self, store):
-        (one,) = await made(store, agent())
+        (first,) = await create_nodes(store, agent())
         with pytest.raises(NotFound):
-            await walked(store, one.id, new_id())
+            await walked(store, first.id, new_id())
 
     async def test_a_hub_is_read_no_further_than_the_limit(self, store):
-        (hub,) = await made(store, agent("hub"))
-        leaves = await made(store, *(agent(f"leaf {i}") for i in range(700)))
-        await made(store, *(link(EdgeType.REFERENCES, hub.id, leaf.id) for leaf in leaves))
+        (hub,) = await create_nodes(store, agent("hub"))
+        leaves = await create_nodes(store, *(agent(f"leaf {i}") for i in range(700)))
+        await create_nodes(store, *(link(EdgeType.REFERENCES, hub.id, leaf.id) for leaf in leaves))
         assert len(await walked(store, hub.id, limit=600)) == 600
         assert len(await walked(store, hub.id, limit=10_000)) == 700
 
     async def test_lineage_finds_causes_and_effects_by_distance(self, store):
         opened = session()
-        asked = prompt(opened.node.id)
-        answered = response(asked.node.id)
+        question = prompt(opened.node.id)
+        answered = response(question.node.id)
         called = tool(answered.node.id)
-        await made(store, opened, asked, answered, called)
-        ids = {opened.node.id: "session", asked.node.id: "prompt", answered.node.id: "response", called.node.id: "tool"}
+        await create_nodes(store, opened, question, answered, called)
+        ids = {
+            opened.node.id: "session",
+            question.node.id: "prompt",
+            answered.node.id: "response",
+            called.node.id: "tool",
+        }
 
         async def steps(start, direction, depth=3):
-            found = await store.lineage(TENANT, LineageQuery(node_id=start, direction=direction, depth=depth))
-            assert all((step.edge is None) == (step.distance == 0) for step in found)
-            return [(ids[step.node.id], step.distance) for step in found]
+            results = await store.lineage(TENANT, LineageQuery(node_id=start, direction=direction, depth=depth))
+            assert all((step.edge is None) == (step.distance == 0) for step in results)
+            return [(ids[step.node.id], step.distance) for step in results]
 
         assert await steps(called.node.id, LineageDirection.UPSTREAM) == [
             ("session", -3), ("prompt", -2), ("response", -1), ("tool", 0)]  # fmt: skip
-        assert await steps(asked.node.id, LineageDirection.DOWNSTREAM) == [("prompt", 0), ("response", 1), ("tool", 2)]
+        assert await steps(question.node.id, LineageDirection.DOWNSTREAM) == [
+            ("prompt", 0),
+            ("response", 1),
+            ("tool", 2),
+        ]
         assert await steps(answered.node.id, LineageDirection.BOTH, 1) == [
             ("prompt", -1), ("response", 0), ("tool", 1)]  # fmt: skip
         with pytest.raises(NotFound):
@@ -88,10 +97,10 @@ class WalkContract:
 
     async def test_a_ring_has_a_lineage_too(self, store):
         nodes, _ = await agents(store, "abc", "ab", "bc", "ca")
-        found = await store.lineage(
+        results = await store.lineage(
             TENANT, LineageQuery(node_id=nodes["a"].id, direction=LineageDirection.BOTH, depth=9)
         )
-        assert [(step.node.data.name, step.distance) for step in found] == [("c", -1), ("a", 0), ("b", 1)]
+        assert [(step.node.data.name, step.distance) for step in results] == [("c", -1), ("a", 0), ("b", 1)]
 
 
 class ReplayContract:
@@ -104,7 +113,7 @@ class ReplayContract:
         answered = response(late_clock.node.id, at=50)
         called = tool(answered.node.id, at=10)
         second = prompt(opened.node.id, "second", at=60)
-        await made(store, opened, late_clock, answered, called, second)
+        await create_nodes(store, opened, late_clock, answered, called, second)
         steps = await self.replayed(store, opened.node.id)
         order = [step.node.id for step in steps]
         assert order == [create.node.id for create in (opened, late_clock, called, answered, second)] or order == [
@@ -119,34 +128,34 @@ class ReplayContract:
 
     async def test_edges_to_the_outside_are_left_out(self, store):
         opened = session()
-        asked = prompt(opened.node.id)
+        question = prompt(opened.node.id)
         helper = agent()
-        await made(store, opened, helper, asked, link(EdgeType.HANDLED_BY, asked.node.id, helper.node.id))
+        await create_nodes(store, opened, helper, question, link(EdgeType.HANDLED_BY, question.node.id, helper.node.id))
         steps = await self.replayed(store, opened.node.id)
         assert [len(step.edges) for step in steps] == [0, 1]
 
     async def test_a_ring_of_causes_is_replayed_whole(self, store):
         opened = session(at=1)
-        one, two = prompt(opened.node.id, at=2), prompt(opened.node.id, at=3)
-        await made(store, opened, one, two, link(EdgeType.REFERENCES, one.node.id, two.node.id))
-        await made(store, link(EdgeType.REFERENCES, opened.node.id, two.node.id))
+        first, second = prompt(opened.node.id, at=2), prompt(opened.node.id, at=3)
+        await create_nodes(store, opened, first, second, link(EdgeType.REFERENCES, first.node.id, second.node.id))
+        await create_nodes(store, link(EdgeType.REFERENCES, opened.node.id, second.node.id))
         steps = await self.replayed(store, opened.node.id)
-        assert [step.node.id for step in steps] == [opened.node.id, one.node.id, two.node.id]
+        assert [step.node.id for step in steps] == [opened.node.id, first.node.id, second.node.id]
 
     async def test_an_unknown_session_is_not_found(self, store):
         opened = session()
-        (_, asked) = await made(store, opened, prompt(opened.node.id))
-        for id in (new_id(), asked.id):
+        (_, question) = await create_nodes(store, opened, prompt(opened.node.id))
+        for id in (new_id(), question.id):
             with pytest.raises(NotFound):
                 await self.replayed(store, id)
 
     async def test_a_deleted_session_is_replayed_as_of_before_its_end(self, store, clock):
         clock.now = 1_000
         opened = session(at=100)
-        asked = prompt(opened.node.id, "then", at=200)
-        await made(store, opened, asked)
+        question = prompt(opened.node.id, "then", at=200)
+        await create_nodes(store, opened, question)
         clock.now = 2_000
-        await store.apply(write(update(asked.node, PromptData(session_id=opened.node.id, content="later"), at=300)))
+        await store.apply(write(update(question.node, PromptData(session_id=opened.node.id, content="later"), at=300)))
         clock.now = 3_000
         await store.apply(write(delete(opened.node.id, at=400)))
         with pytest.raises(NotFound):
@@ -224,7 +233,7 @@ class TimeContract:
         nodes, _ = await agents(store, "ab", "ab")
         a, b = nodes["a"], nodes["b"]
         await store.apply(write(delete(b.id, at=20)))
-        await made(store, agent("again", id=b.id, at=30), link(EdgeType.TRANSFERS_TO, b.id, a.id, at=30))
+        await create_nodes(store, agent("again", id=b.id, at=30), link(EdgeType.TRANSFERS_TO, b.id, a.id, at=30))
         assert await walked(store, b.id, at=At(as_of=35)) == [("again", "a")]
         assert await walked(store, a.id, at=At(as_of=15)) == [("a", "b")]
         with pytest.raises(NotFound):

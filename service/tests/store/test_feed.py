@@ -21,12 +21,12 @@ def commit(seq: int, size: int = 1) -> tuple[Event, ...]:
 
 async def test_subscribers_get_commits_of_their_tenant_in_order():
     feed = Feed()
-    async with feed.subscribe("a") as one, feed.subscribe("a") as two, feed.subscribe("b") as other:
+    async with feed.subscribe("a") as first, feed.subscribe("a") as second, feed.subscribe("b") as other:
         for seq in (1, 2):
             feed.publish("a", commit(seq, 2))
         feed.publish("b", commit(3))
-        assert [await one.next(), await one.next()] == [commit(1, 2), commit(2, 2)]
-        assert await two.next() == commit(1, 2)
+        assert [await first.next(), await first.next()] == [commit(1, 2), commit(2, 2)]
+        assert await second.next() == commit(1, 2)
         assert await other.next() == commit(3)
 
 

@@ -14,26 +14,26 @@ from support.maven import JarSet, Unavailable, digest_of, jars
 @pytest.fixture
 def fetched(tmp_path, monkeypatch):
     """Stands for Maven Central: yields how often it was asked; it gives one jar."""
-    asked = []
+    requests = []
 
     def mvn(command, **_):
         folder = maven.Path(command[-1].partition("=")[2])
         folder.mkdir()
         (folder / "a.jar").write_bytes(b"content")
-        asked.append(command)
+        requests.append(command)
         return SimpleNamespace(returncode=0)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(maven, "program", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(subprocess, "run", mvn)
-    return asked
+    return requests
 
 
 def test_a_set_is_fetched_once(fetched, tmp_path):
     (tmp_path / "a.jar").write_bytes(b"content")
-    wanted = JarSet("a", ("g:a:1",), digest_of(tmp_path))
-    assert [jar.name for jar in jars(wanted).glob("*")] == ["a.jar"]
-    assert jars(wanted) == jars(wanted)
+    jar_set = JarSet("a", ("g:a:1",), digest_of(tmp_path))
+    assert [jar.name for jar in jars(jar_set).glob("*")] == ["a.jar"]
+    assert jars(jar_set) == jars(jar_set)
     assert len(fetched) == 1
 
 

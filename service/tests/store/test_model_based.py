@@ -25,7 +25,7 @@ from store.store_contract import StoreClock
 TENANTS = ("one", "two")
 tenants = st.sampled_from(TENANTS)
 times = st.integers(0, 40)
-words = st.sampled_from(["red", "green", "blue red", "green blue"])
+contents = st.sampled_from(["red", "green", "blue red", "green blue"])
 models = st.sampled_from(["small", "large"])
 LINK_TYPES = (EdgeType.REFERENCES, EdgeType.TRANSFERS_TO)
 
@@ -61,16 +61,16 @@ class StoreMachine(RuleBasedStateMachine):
         return self.do(self.store.apply(write(*mutations, tenant=tenant)))
 
     def put(self, tenant, create):
-        made = create.node
-        version = NodeVersion(made.id, made.created_at, self.clock.now, None, None, made.type, made.data,
-                              made.created_at, made.session_id)  # fmt: skip
+        created = create.node
+        version = NodeVersion(created.id, created.created_at, self.clock.now, None, None, created.type, created.data,
+                              created.created_at, created.session_id)  # fmt: skip
         graph = self.graphs[tenant]
         graph.add(version)
-        for one in create.edges:
+        for edge in create.edges:
             graph.link(
-                EdgeVersion(one.id, one.created_at, self.clock.now, None, None, one.type, one.from_id, one.to_id)
+                EdgeVersion(edge.id, edge.created_at, self.clock.now, None, None, edge.type, edge.from_id, edge.to_id)
             )
-        if made.type is NodeType.PROMPT:
+        if created.type is NodeType.PROMPT:
             graph.follow(version, create.follows_edge_id, self.clock.now)
 
     @rule(target=sessions, tenant=tenants, at=times)
@@ -80,14 +80,16 @@ class StoreMachine(RuleBasedStateMachine):
         self.put(tenant, create)
         return create.node.id
 
-    @rule(target=nodes, tenant=tenants, at=times, word=words)
+    @rule(target=nodes, tenant=tenants, at=times, word=contents)
     def create_agent(self, tenant, at, word):
         create = agent(word, at=at)
         self.apply(tenant, create)
         self.put(tenant, create)
         return create.node.id
 
-    @rule(target=nodes, tenant=tenants, session=sessions, at=times, word=words, model=models, count=st.integers(1, 3))
+    @rule(
+        target=nodes, tenant=tenants, session=sessions, at=times, word=contents, model=models, count=st.integers(1, 3)
+    )
     def create_prompts(self, tenant, session, at, word, model, count):
         creates = [prompt(session, word, at=at, model=model) for _ in range(count)]
         if session not in self.graphs[tenant].nodes:
@@ -98,33 +100,33 @@ class StoreMachine(RuleBasedStateMachine):
             self.put(tenant, create)
         return multiple(*(create.node.id for create in creates))
 
-    @rule(target=edges, tenant=tenants, one=nodes, two=nodes, at=times, type=st.sampled_from(LINK_TYPES))
-    def create_edge(self, tenant, one, two, at, type):
-        create = link(type, one, two, at=at)
+    @rule(target=edges, tenant=tenants, first=nodes, second=nodes, at=times, type=st.sampled_from(LINK_TYPES))
+    def create_edge(self, tenant, first, second, at, type):
+        create = link(type, first, second, at=at)
         graph = self.graphs[tenant]
-        if one not in graph.nodes or two not in graph.nodes:
+        if first not in graph.nodes or second not in graph.nodes:
             self.refused(tenant, create)
             return multiple()
         self.apply(tenant, create)
-        graph.link(EdgeVersion(create.edge.id, at, self.clock.now, None, None, type, one, two))
+        graph.link(EdgeVersion(create.edge.id, at, self.clock.now, None, None, type, first, second))
         return create.edge.id
 
-    @rule(tenant=tenants, id=nodes, at=times, word=words, model=models)
+    @rule(tenant=tenants, id=nodes, at=times, word=contents, model=models)
     def update_node(self, tenant, id, at, word, model):
         graph = self.graphs[tenant]
         version = graph.nodes.get(id)
-        known = version or self.graphs[TENANTS[tenant == TENANTS[0]]].nodes.get(id)
-        if known is None:
+        version_anywhere = version or self.graphs[TENANTS[tenant == TENANTS[0]]].nodes.get(id)
+        if version_anywhere is None:
             return
-        if known.type is NodeType.PROMPT:
-            data = PromptData(session_id=known.session, content=word, metadata=PromptMetadata(model=model))
-            made = prompt(known.session, id=id).node
+        if version_anywhere.type is NodeType.PROMPT:
+            data = PromptData(session_id=version_anywhere.session, content=word, metadata=PromptMetadata(model=model))
+            created = prompt(version_anywhere.session, id=id).node
         else:
-            data, made = AgentData(name=word), agent(id=id).node
+            data, created = AgentData(name=word), agent(id=id).node
         if version is None:
-            self.refused(tenant, update(made, data, at=at))
+            self.refused(tenant, update(created, data, at=at))
         else:
-            self.apply(tenant, update(made, data, at=at))
+            self.apply(tenant, update(created, data, at=at))
             graph.update(id, data, at, self.clock.now)
 
     @rule(tenant=tenants, id=nodes, at=times)
@@ -184,7 +186,7 @@ class StoreMachine(RuleBasedStateMachine):
         paths = self.do(self.paths(tenant, Traversal(start=(id,), at=at, direction=direction, limit=1_000)))
         assert sorted((path.edges[0].id, path.nodes[1].id) for path in paths) == expected
         for path in paths:
-            assert [found.data for found in path.nodes] == [nodes[found.id].data for found in path.nodes]
+            assert [node.data for node in path.nodes] == [nodes[node.id].data for node in path.nodes]
         steps = self.do(
             self.store.lineage(tenant, LineageQuery(node_id=id, direction=LineageDirection.BOTH, depth=1, at=at))
         )
@@ -192,15 +194,15 @@ class StoreMachine(RuleBasedStateMachine):
             end for edge in edges.values() if id in (edge.source, edge.target) for end in (edge.source, edge.target)
         }
 
-    async def paths(self, tenant, asked):
-        return [path async for path in self.store.traverse(tenant, asked)]
+    async def paths(self, tenant, condition):
+        return [path async for path in self.store.traverse(tenant, condition)]
 
     @invariant()
     def everything_is_there_and_nothing_else(self):
         for tenant, graph in self.graphs.items():
             ids = [id for other in self.graphs.values() for id in other.nodes]
-            found = self.do(self.store.get_nodes(tenant, ids))
-            assert [(one.id, one.data, one.session_id) for one in found] == [
+            stored = self.do(self.store.get_nodes(tenant, ids))
+            assert [(item.id, item.data, item.session_id) for item in stored] == [
                 (id, graph.nodes[id].data, graph.nodes[id].session) for id in ids if id in graph.nodes
             ]
             sessions = sum(version.type is NodeType.SESSION for version in graph.nodes.values())
@@ -212,11 +214,11 @@ class StoreMachine(RuleBasedStateMachine):
     def edges_and_chains_agree(self):
         for tenant, graph in self.graphs.items():
             for id in graph.nodes:
-                found = self.do(self.store.get_edges(tenant, id, Direction.BOTH, None))
-                assert sorted((one.id, one.type, one.from_id, one.to_id) for one in found) == sorted(
-                    (one.id, one.type, one.source, one.target)
-                    for one in graph.edges.values()
-                    if id in (one.source, one.target)
+                stored = self.do(self.store.get_edges(tenant, id, Direction.BOTH, None))
+                assert sorted((item.id, item.type, item.from_id, item.to_id) for item in stored) == sorted(
+                    (edge.id, edge.type, edge.source, edge.target)
+                    for edge in graph.edges.values()
+                    if id in (edge.source, edge.target)
                 )
             for id, expected in graph.chains.items():
                 assert self.do(chain(self.store, id, tenant)) == expected[::-1]
@@ -224,7 +226,7 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def queries_agree(self):
         for tenant, graph in self.graphs.items():
-            for asked in (
+            for condition in (
                 NodeFilter(),
                 NodeFilter(type=NodeType.PROMPT, after=10, before=30),
                 NodeFilter(attributes=(("model", "small"),)),
@@ -234,9 +236,9 @@ class StoreMachine(RuleBasedStateMachine):
                 *(NodeFilter(session_id=id, text="green") for id in graph.chains),
                 *(NodeFilter(session_id=id, attributes=(("model", "small"),)) for id in graph.chains),
             ):
-                expected = graph.select(asked)
-                page = self.do(self.store.query(tenant, asked, 3, 1))
-                assert ([one.id for one in page.nodes], page.total_count) == (expected[1:4], len(expected)), asked
+                expected = graph.select(condition)
+                page = self.do(self.store.query(tenant, condition, 3, 1))
+                assert ([item.id for item in page.nodes], page.total_count) == (expected[1:4], len(expected)), condition
 
 
 TestStore = StoreMachine.TestCase

@@ -12,8 +12,9 @@ from store.feed_contract import FeedContract, LifecycleContract
 from store.observed_contract import ObservedContract
 from store.read_contract import EdgeContract, QueryContract, TenantContract
 from store.smoke_test_contract import SmokeTestContract
-from store.store_contract import AtomicContract, CreateContract, DeleteContract, StoreClock, UpdateContract
+from store.store_contract import AtomicContract, CreateContract, StoreClock
 from store.temporal_contract import ReplayContract, TimeContract, WalkContract
+from store.update_contract import DeleteContract, UpdateContract
 from support.neo4j_server import asked, settings
 
 pytestmark = pytest.mark.xdist_group("neo4j")

@@ -19,7 +19,7 @@ from memory_graph.store.neo4j import changes, open_store
 from memory_graph.store.neo4j.follower import CommitFollower
 from store.chains import chain
 from store.graphs import TENANT, agent, session, update, write
-from store.store_contract import made
+from store.store_contract import create_nodes
 from store.truth import counts_are_true, feed_is_whole
 from support.neo4j_server import asked, settings, wipe
 from support.processes import free_port
@@ -61,8 +61,8 @@ class WriterProcess:
 
     def wait_for_more(self, count: int) -> None:
         with self._more:
-            wanted = len(self.lines) + count
-            assert self._more.wait_for(lambda: len(self.lines) >= wanted, timeout=180), "the load stands still"
+            expected = len(self.lines) + count
+            assert self._more.wait_for(lambda: len(self.lines) >= expected, timeout=180), "the load stands still"
 
     def stop(self) -> None:
         self.process.kill()
@@ -75,7 +75,7 @@ async def test_acknowledged_writes_survive_kill(neo4j_process):
     wipe(uri)
     store = open_store(**settings(uri))
     sessions = [session() for _ in range(3)]
-    await made(store, *sessions)
+    await create_nodes(store, *sessions)
     ids = [create.node.id for create in sessions]
     loads = [WriterProcess(uri, ids) for _ in range(2)]
     try:
@@ -93,18 +93,18 @@ async def test_acknowledged_writes_survive_kill(neo4j_process):
         for load in loads:
             load.stop()
     lines = [line for load in loads for line in load.lines if len(line) == 2]
-    said = {kind: {id for what, id in lines if what == kind} for kind in ("created", "deleting", "deleted")}
-    found = {node.id for node in await store.get_nodes(TENANT, list(said["created"]))}
-    assert said["created"] - said["deleting"] <= found
-    assert not said["deleted"] & found
+    reported = {kind: {id for action, id in lines if action == kind} for kind in ("created", "deleting", "deleted")}
+    stored = {node.id for node in await store.get_nodes(TENANT, list(reported["created"]))}
+    assert reported["created"] - reported["deleting"] <= stored
+    assert not reported["deleted"] & stored
     for id in ids:
         await chain(store, id)
     await counts_are_true(store, uri, TENANT)
     feed_is_whole(uri)
-    told = await store.changes(TENANT, None, 1_000_000)
-    created = [event.subject_id for event in told if event.type.name == "NODE_CREATED"]
+    events = await store.changes(TENANT, None, 1_000_000)
+    created = [event.subject_id for event in events if event.type.name == "NODE_CREATED"]
     assert len(created) == len(set(created)), "a write was committed twice"
-    assert said["created"] <= set(created)
+    assert reported["created"] <= set(created)
     await store.close()
 
 
@@ -116,17 +116,17 @@ async def test_a_database_that_is_not_there_yet_is_waited_for_without_failing(ne
     await store.close()
 
 
-@pytest.mark.parametrize("kept", [True, False], ids=["kept", "lost"])
-async def test_a_commit_whose_answer_is_lost_is_done_once(empty_neo4j, monkeypatch, kept):
+@pytest.mark.parametrize("committed", [True, False], ids=["committed", "lost"])
+async def test_a_commit_whose_answer_is_lost_is_done_once(empty_neo4j, monkeypatch, committed):
     store = open_store(**settings(empty_neo4j))
-    (stored,) = await made(store, agent("one", at=10))
+    (stored,) = await create_nodes(store, agent("one", at=10))
     committing = AsyncManagedTransaction._commit
     breaks = iter([True])
 
     async def commit(tx):
         if not next(breaks, False):
             return await committing(tx)
-        if kept:
+        if committed:
             await committing(tx)
         else:
             await tx._rollback()
@@ -154,7 +154,7 @@ async def test_a_caller_that_goes_away_leaves_its_transaction_whole(empty_neo4j)
         reading.cancel()
         writing.cancel()
         await asyncio.gather(reading, writing, return_exceptions=True)
-    assert (await made(store, agent("last")))[0].data.name == "last"
+    assert (await create_nodes(store, agent("last")))[0].data.name == "last"
     await counts_are_true(store, empty_neo4j, TENANT)
     await store.close()
 
@@ -207,7 +207,7 @@ async def test_what_follows_a_commit_cannot_make_it_be_done_again(empty_neo4j, m
     monkeypatch.setattr(CommitFollower, "publish", broken)
     async with asyncio.timeout(60):
         applied = await asyncio.gather(*(store.apply(write(agent(str(n)))) for n in range(20)))
-    assert all(one.created for one in applied)
+    assert all(outcome.created for outcome in applied)
     assert (await store.stats(TENANT)).nodes == 20
     assert len(await store.changes(TENANT, None, 100)) == 20
     await store.close()

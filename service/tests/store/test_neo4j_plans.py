@@ -1,4 +1,4 @@
-"""How Neo4j reads: each statement by the index meant for it, whatever the planner would guess.
+"""Plans of Neo4j: each statement reads by the index meant for it, whatever the planner would guess.
 
 The statements are those the store really runs, caught on their way to the database and explained there.
 """
@@ -74,15 +74,15 @@ async def recorded(empty_neo4j, monkeypatch):
 
 async def test_writes_find_their_rows_by_index(recorded):
     store, recorder, prompts = recorded
-    here = prompts[0].node.session_id
-    asked, form = prompt(here), template()
-    answered = response(asked.node.id)
-    joined = link(EdgeType.REFERENCES, asked.node.id, prompts[3].node.id)
-    await store.apply(write(asked, answered, tool(answered.node.id), agent(), form, joined))
+    session_id = prompts[0].node.session_id
+    question, form = prompt(session_id), template()
+    answered = response(question.node.id)
+    joined = link(EdgeType.REFERENCES, question.node.id, prompts[3].node.id)
+    await store.apply(write(question, answered, tool(answered.node.id), agent(), form, joined))
     await store.apply(write(update(prompts[1].node, prompts[2].node.data)))
     await store.apply(write(unlink(joined.edge.id)))
     await store.apply(write(delete(prompts[1].node.id)))
-    await store.apply(write(delete(here)))
+    await store.apply(write(delete(session_id)))
     plans = recorder.plans()
     assert len(plans) > 20
     assert whole(plans) == []
@@ -90,13 +90,13 @@ async def test_writes_find_their_rows_by_index(recorded):
 
 async def test_reads_by_key_seek(recorded):
     store, recorder, prompts = recorded
-    one, two = prompts[0].node, prompts[1].node
-    await store.get_nodes(TENANT, [one.id, two.id])
+    first, second = prompts[0].node, prompts[1].node
+    await store.get_nodes(TENANT, [first.id, second.id])
     await store.get_edge(TENANT, prompts[0].edges[0].id)
-    await store.get_edges(TENANT, one.id, Direction.BOTH, None)
+    await store.get_edges(TENANT, first.id, Direction.BOTH, None)
     await store.stats(TENANT)
     await store.changes(TENANT, None, 10)
-    await store.changes(TENANT, "1.0", 10, one.session_id)
+    await store.changes(TENANT, "1.0", 10, first.session_id)
     plans = recorder.plans()
     assert len(plans) >= 8
     assert whole(plans) == []
@@ -130,19 +130,19 @@ async def test_walks_seek(recorded, past):
     assert whole(plans) == []
 
 
-HERE = "the session of the fixture"
+SESSION = "the session of the fixture"
 FILTERS = {
     "all": (NodeFilter(), "tenant, created_ns, n"),
     "type": (NodeFilter(type=NodeType.PROMPT), "tenant, type, created_ns, n"),
-    "session": (NodeFilter(session_id=HERE), "tenant, session_id, created_ns, n"),
-    "both": (NodeFilter(session_id=HERE, type=NodeType.PROMPT, after=5), "tenant, session_id, type, created_ns, n"),
+    "session": (NodeFilter(session_id=SESSION), "tenant, session_id, created_ns, n"),
+    "both": (NodeFilter(session_id=SESSION, type=NodeType.PROMPT, after=5), "tenant, session_id, type, created_ns, n"),
 }
 
 
-@pytest.mark.parametrize("asked", FILTERS)
-async def test_a_page_is_read_in_the_order_of_its_index(recorded, asked):
+@pytest.mark.parametrize("question", FILTERS)
+async def test_a_page_is_read_in_the_order_of_its_index(recorded, question):
     store, recorder, _ = recorded
-    condition, index = FILTERS[asked]
+    condition, index = FILTERS[question]
     await store.query(TENANT, condition, 10, 0)
     plans = recorder.plans()
     assert whole(plans) == []

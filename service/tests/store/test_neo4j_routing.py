@@ -15,10 +15,10 @@ pytestmark = pytest.mark.xdist_group("neo4j")
 async def test_writes_go_to_the_leader_and_reads_to_a_replica_that_has_them(empty_neo4j, neo4j_process):
     async with members(neo4j_process.port) as cluster:
         store = open_store(**settings(cluster.uri))
-        made = session()
-        await store.apply(write(made))
+        opened = session()
+        await store.apply(write(opened))
         assert cluster.replica == []
-        assert [node.id for node in await store.get_nodes(TENANT, [made.node.id])] == [made.node.id]
+        assert [node.id for node in await store.get_nodes(TENANT, [opened.node.id])] == [opened.node.id]
         assert (await store.stats(TENANT)).sessions == 1
         assert cluster.replica == [Begun(reads=True, bookmarks=True)] * 2
         assert len(await store.changes(TENANT, None, 10)) == 1

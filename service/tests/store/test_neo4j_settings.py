@@ -1,4 +1,4 @@
-"""What a store is told of its database: what is wrong is named, what is another's left alone, passwords may change."""
+"""Settings of the database: wrong ones are named, databases of others are left alone, passwords may change."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ pytestmark = pytest.mark.xdist_group("neo4j")
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "sentence"),
     [({"password": "wrong"}, "NEO4J_PASSWORD"), ({"database": "absent"}, "NEO4J_DATABASE")],
     ids=["password", "database"],
 )
-async def test_a_wrong_setting_is_named(neo4j_uri, wrong, says):
+async def test_a_wrong_setting_is_named(neo4j_uri, wrong, sentence):
     store = open_store(**{**settings(neo4j_uri), **wrong})
-    with pytest.raises(StoreUnavailable, match=says):
+    with pytest.raises(StoreUnavailable, match=sentence):
         await store.stats(TENANT)
     await store.close()
 

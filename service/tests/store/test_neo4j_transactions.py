@@ -20,7 +20,7 @@ from memory_graph.model.errors import StoreUnavailable
 from memory_graph.store.neo4j import changes, open_store
 from memory_graph.telemetry.ingestion import IngestionMetrics
 from store.graphs import TENANT, agent, write
-from store.store_contract import made
+from store.store_contract import create_nodes
 from store.truth import feed_is_whole
 from support.neo4j_server import PASSWORD, USERNAME, asked, settings
 
@@ -53,15 +53,15 @@ async def blocked(uri: str) -> str:
 
 async def test_a_transaction_that_an_operator_ends_is_an_unavailable_store(empty_neo4j):
     store = open_store(**settings(empty_neo4j))
-    await made(store, agent("first"))
+    await create_nodes(store, agent("first"))
     with feed_locked(empty_neo4j):
         writing = asyncio.create_task(store.apply(write(agent("ended"))))
         id = await blocked(empty_neo4j)
         await asyncio.to_thread(asked, empty_neo4j, f"TERMINATE TRANSACTIONS '{id}'")
         with pytest.raises(StoreUnavailable, match="ended a transaction"):
             await writing
-    (kept,) = await made(store, agent("after"))
-    assert kept.data.name == "after"
+    (stored,) = await create_nodes(store, agent("after"))
+    assert stored.data.name == "after"
     assert await store.totals() == await store.stats(TENANT)
     feed_is_whole(empty_neo4j)
     await store.close()
@@ -69,7 +69,7 @@ async def test_a_transaction_that_an_operator_ends_is_an_unavailable_store(empty
 
 async def test_an_event_whose_transaction_is_ended_is_stored_and_no_dead_letter(empty_neo4j):
     store = open_store(**settings(empty_neo4j))
-    await made(store, agent("first"))
+    await create_nodes(store, agent("first"))
     dead: list[object] = []
     draining = asyncio.Event()
     pipeline = Pipeline(
@@ -104,7 +104,7 @@ async def test_a_transaction_that_takes_too_long_is_an_unavailable_store(neo4j_u
 
 
 @pytest.mark.parametrize(
-    ("code", "says"),
+    ("code", "sentence"),
     [
         ("Neo.ClientError.Transaction.TransactionTimedOut", "db.transaction.timeout"),
         ("Neo.TransientError.Transaction.Terminated", "ended a transaction"),
@@ -122,7 +122,7 @@ async def test_a_transaction_that_takes_too_long_is_an_unavailable_store(neo4j_u
         ("Neo.ClientError.Schema.ConstraintValidationFailed", None),
     ],
 )
-async def test_what_the_server_says_is_the_stores_fault_or_ours(code, says):
+async def test_what_the_server_says_is_the_stores_fault_or_ours(code, sentence):
     database = open_store(**settings("bolt://127.0.0.1:1"))._database
     error = Neo4jError._hydrate_neo4j(code=code, message="told by the server")
 
@@ -130,7 +130,7 @@ async def test_what_the_server_says_is_the_stores_fault_or_ours(code, says):
         async with database._session("WRITE"):
             raise error
 
-    with pytest.raises(StoreUnavailable if says else type(error), match=says or "told by the server"):
+    with pytest.raises(StoreUnavailable if sentence else type(error), match=sentence or "told by the server"):
         await fails()
     await database.close()
 
@@ -152,5 +152,5 @@ async def test_the_follower_goes_on_after_a_transaction_of_its_own_is_ended(empt
         applied = await other.apply(write(agent("of another")))
         assert await subscription.next() == applied.events
     assert next(breaks, None) is None
-    for one in (store, other):
-        await one.close()
+    for first in (store, other):
+        await first.close()

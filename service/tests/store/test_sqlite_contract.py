@@ -16,11 +16,10 @@ from store.smoke_test_contract import SmokeTestContract
 from store.store_contract import (
     AtomicContract,
     CreateContract,
-    DeleteContract,
     StoreClock,
-    UpdateContract,
 )
 from store.temporal_contract import ReplayContract, TimeContract, WalkContract
+from store.update_contract import DeleteContract, UpdateContract
 
 
 @pytest.fixture
@@ -44,14 +43,14 @@ def contents(tmp_path, store):
         file.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, texts, instance)")
         file.execute("INSERT INTO texts (texts) VALUES ('integrity-check')")
         tables = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        found = {
+        tables = {
             name: sorted(map(repr, file.execute(f"SELECT * FROM {name}")))
             for name in [*tables, "temp.terms"]
             if not name.startswith(("texts", "sqlite_sequence"))
         }
         file.close()
-        found["tenants"] = [row for row in found["tenants"] if SMOKE_TEST_TENANT not in row]
-        return found
+        tables["tenants"] = [row for row in tables["tenants"] if SMOKE_TEST_TENANT not in row]
+        return tables
 
     return rows
 

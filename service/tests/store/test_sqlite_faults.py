@@ -1,4 +1,4 @@
-"""What goes wrong with a file: each with the error it gives, the way out it names, and nothing half done."""
+"""Faults of a file: each gives its error and names the way out, and nothing is half done."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ async def test_a_commit_that_cannot_be_told_ends_subscriptions_and_hangs_no_writ
             await subscription.next()
         applied.append(await store.apply(write(agent("later"))))
     assert [event.id for event in await store.changes(TENANT, None, 10)] == [f"{seq}.0" for seq in range(1, 5)]
-    assert sorted(one.events[0].id for one in applied) == [f"{seq}.0" for seq in range(1, 5)]
+    assert sorted(outcome.events[0].id for outcome in applied) == [f"{seq}.0" for seq in range(1, 5)]
     await store.close()
 
 
@@ -173,8 +173,8 @@ async def test_a_second_owner_is_refused_and_the_first_goes_on(path):
         "try: open_store(sys.argv[1])\nexcept Exception as error: print(error)"
     )
     other = await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(path), stdout=asyncio.subprocess.PIPE)
-    told, _ = await other.communicate()
-    assert b"in use by another process" in told
+    output, _ = await other.communicate()
+    assert b"in use by another process" in output
     await store.apply(write(agent()))
     await store.close()
     await open_store(path).close()
@@ -227,9 +227,9 @@ async def test_the_feed_keeps_a_bounded_number_of_commits(path):
     await store.apply(write(agent("quiet"), tenant="quiet"))
     for i in range(60):
         await store.apply(write(agent(str(i))))
-    kept = await store.changes(TENANT, None, 1_000)
-    assert 20 <= len(kept) <= 23
-    assert await store.changes(TENANT, kept[0].id, 1_000) == kept[1:]
+    stored = await store.changes(TENANT, None, 1_000)
+    assert 20 <= len(stored) <= 23
+    assert await store.changes(TENANT, stored[0].id, 1_000) == stored[1:]
     for dropped in ("2.0", "30.0"):
         with pytest.raises(FeedGap, match=dropped):
             await store.changes(TENANT, dropped, 10)

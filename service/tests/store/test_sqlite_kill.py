@@ -40,11 +40,11 @@ async def test_acknowledged_writes_survive_kill(tmp_path):
         created = [id for kind, id in map(str.split, acknowledged) if kind == "created"]
         deleted = {id for kind, id in map(str.split, acknowledged) if kind == "deleted"}
         may_be_deleted = {id for kind, id in map(str.split, acknowledged) if kind == "deleting"}
-        found = {node.id: node for node in await store.get_nodes(TENANT, created)}
-        assert set(created) - may_be_deleted <= set(found)
-        assert not deleted & set(found)
+        stored = {node.id: node for node in await store.get_nodes(TENANT, created)}
+        assert set(created) - may_be_deleted <= set(stored)
+        assert not deleted & set(stored)
         for id in created:
-            if id in found and found[id].type is NodeType.SESSION:
+            if id in stored and stored[id].type is NodeType.SESSION:
                 await chain(store, id)
         await counts_are_true(store, path)
         await store.close()
@@ -57,10 +57,10 @@ async def counts_are_true(store, path) -> None:
     counted = connection.execute(
         "SELECT session, type, count(*) FROM nodes WHERE session > 0 GROUP BY session, type ORDER BY 1, 2"
     ).fetchall()
-    kept = connection.execute(
+    rows = connection.execute(
         "SELECT session, kind, count FROM counts WHERE session > 0 AND count <> 0 ORDER BY 1, 2"
     ).fetchall()
-    assert counted == kept
+    assert counted == rows
     stats = await store.stats(TENANT)
     assert (stats.nodes, stats.edges) == (
         connection.execute("SELECT count(*) FROM nodes").get,

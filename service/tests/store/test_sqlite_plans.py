@@ -1,4 +1,4 @@
-"""How SQLite reads: each statement by the index meant for it, whatever the planner would guess.
+"""Plans of SQLite: each statement reads by the index meant for it, whatever the planner would guess.
 
 The statements are those the store really runs, caught on its connections.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import partial
 
 import apsw
 import pytest
@@ -15,6 +16,9 @@ from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, LineageDirection, NodeType
 from memory_graph.model.queries import At, LineageQuery, NodeFilter, Traversal
 from memory_graph.store.codec import PlainCodec
+from memory_graph.store.rules.lineage import lineage
+from memory_graph.store.rules.replay import replay_order, replay_steps
+from memory_graph.store.rules.traversal import paths, trails
 from memory_graph.store.sqlite.connection import open_reader, open_writer
 from memory_graph.store.sqlite.read import SqliteReader
 from memory_graph.store.sqlite.rows import SqliteRows
@@ -66,8 +70,8 @@ def graph(tmp_path):
         explaining,
         prompts,
     )
-    for one in (connection, explaining, reading):
-        one.close()
+    for first in (connection, explaining, reading):
+        first.close()
 
 
 def scans(plans: dict[str, list[str]]) -> list[str]:
@@ -91,17 +95,17 @@ def sorts(plans: dict[str, list[str]]) -> list[str]:
 
 def test_writes_find_their_rows_by_index(graph):
     committer, recorder, _, _, _, prompts = graph
-    here = prompts[0].node.session_id
-    asked = prompt(here)
+    session_id = prompts[0].node.session_id
+    condition = prompt(session_id)
     form = template()
     outcomes = committer.commit(
         [
-            write(asked, response(asked.node.id), agent(), form),
+            write(condition, response(condition.node.id), agent(), form),
             write(link(EdgeType.REFERENCES, prompts[1].node.id, prompts[2].node.id)),
-            write(asked, form),
+            write(condition, form),
             write(update(prompts[3].node, prompts[4].node.data)),
             write(delete(prompts[5].node.id)),
-            write(delete(here)),
+            write(delete(session_id)),
         ]
     )
     assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
@@ -114,11 +118,12 @@ def test_writes_find_their_rows_by_index(graph):
 QUERIES = {
     "all": (NodeFilter(), "nodes_by_time"),
     "type": (NodeFilter(type=NodeType.PROMPT), "nodes_by_type"),
-    "session": (lambda here: NodeFilter(session_id=here), "nodes_by_session"),
-    "session and type": (lambda here: NodeFilter(session_id=here, type=NodeType.PROMPT), "nodes_by_session_type"),
+    "session": (lambda session_id: NodeFilter(session_id=session_id), "nodes_by_session"),
+    "session and type": (
+        lambda session_id: NodeFilter(session_id=session_id, type=NodeType.PROMPT), "nodes_by_session_type"),
     "range": (NodeFilter(after=1, before=2**62), "nodes_by_time (tenant=? AND created_at>? AND created_at<?)"),
     "session and attribute": (
-        lambda here: NodeFilter(session_id=here, attributes=(("model", "m"),)), "nodes_by_session"),
+        lambda session_id: NodeFilter(session_id=session_id, attributes=(("model", "m"),)), "nodes_by_session"),
     "attribute": (NodeFilter(attributes=(("model", "m"),)), "PRIMARY KEY (tenant=? AND name=? AND value=?)"),
     "attribute and range": (
         NodeFilter(attributes=(("model", "m"),), after=1),
@@ -132,13 +137,13 @@ QUERIES = {
 @pytest.mark.parametrize("name", QUERIES)
 def test_a_page_is_read_in_order_by_its_index_and_never_sorted(graph, name):
     _, _, reader, reading, explaining, prompts = graph
-    asked, index = QUERIES[name]
-    if callable(asked):
-        asked = asked(prompts[0].node.session_id)
+    condition, index = QUERIES[name]
+    if callable(condition):
+        condition = condition(prompts[0].node.session_id)
     recorder = SqlRecorder(reading, explaining)
-    assert reader.query(TENANT, asked, 5, 2).nodes
-    nodes, key = reader.page_before(TENANT, asked, 5, None)
-    assert reader.page_before(TENANT, asked, 5, key)[0] != nodes
+    assert reader.query(TENANT, condition, 5, 2).nodes
+    nodes, key = reader.page_before(TENANT, condition, 5, None)
+    assert reader.page_before(TENANT, condition, 5, key)[0] != nodes
     plans = recorder.take()
     assert scans(plans) == []
     assert sorts(plans) == []
@@ -152,8 +157,8 @@ def test_a_page_is_read_in_order_by_its_index_and_never_sorted(graph, name):
 def test_a_text_search_reads_the_text_index_first(graph):
     _, _, reader, reading, explaining, prompts = graph
     recorder = SqlRecorder(reading, explaining)
-    for asked in (NodeFilter(text="word3"), NodeFilter(text="word3", session_id=prompts[0].node.session_id)):
-        assert reader.query(TENANT, asked, 5, 0).total_count == 1
+    for condition in (NodeFilter(text="word3"), NodeFilter(text="word3", session_id=prompts[0].node.session_id)):
+        assert reader.query(TENANT, condition, 5, 0).total_count == 1
     plans = recorder.take()
     assert scans(plans) == []
     searches = [steps for statement, steps in plans.items() if "MATCH" in statement]
@@ -168,11 +173,13 @@ def test_walks_find_edges_by_either_end(graph, at):
     _, _, reader, reading, explaining, prompts = graph
     recorder = SqlRecorder(reading, explaining)
     last = prompts[-1].node
-    found = reader.trails(TENANT, at, Traversal(start=(last.id,), depth=3, direction=Direction.BOTH))
-    assert reader.paths(TENANT, at, found)
-    assert reader.lineage(TENANT, at, LineageQuery(node_id=last.id, direction=LineageDirection.BOTH))
-    entries = reader.replay_order(TENANT, at, last.session_id)
-    assert reader.steps(TENANT, at, entries)
+    traversal = Traversal(start=(last.id,), depth=3, direction=Direction.BOTH)
+    walked = reader.walk(TENANT, at, partial(trails, traversal=traversal))
+    assert reader.walk(TENANT, at, partial(paths, trails=walked))
+    query = LineageQuery(node_id=last.id, direction=LineageDirection.BOTH)
+    assert reader.walk(TENANT, at, partial(lineage, query=query))
+    order = reader.walk(TENANT, at, partial(replay_order, session_id=last.session_id))
+    assert reader.walk(TENANT, at, partial(replay_steps, entries=order))
     plans = recorder.take()
     assert scans(plans) == []
     assert sorts(plans) == []

@@ -29,7 +29,7 @@ class Disk:
         await self.turn.acquire()
         if self.fails:
             raise self.fails
-        return [Applied(results=(), created=len(one.mutations), events=()) for one in writes]
+        return [Applied(results=(), created=len(item.mutations), events=()) for item in writes]
 
     async def publish(self, writes, outcomes):
         self.published += zip(writes, outcomes, strict=True)
@@ -65,7 +65,7 @@ async def test_a_batch_is_bounded_but_a_single_write_may_be_larger(disk):
     disk.release()
     sizes = (3, 1, 2, 9, 1)
     await asyncio.gather(*(writer.submit(write(*(agent() for _ in range(size)))) for size in sizes))
-    assert [[len(one.mutations) for one in batch] for batch in disk.batches] == [[3, 1], [2], [9], [1]]
+    assert [[len(item.mutations) for item in batch] for batch in disk.batches] == [[3, 1], [2], [9], [1]]
 
 
 async def test_order_is_kept_and_publishing_comes_before_the_answer(disk):
@@ -73,13 +73,13 @@ async def test_order_is_kept_and_publishing_comes_before_the_answer(disk):
     writes = [write(agent(str(i))) for i in range(10)]
     disk.release()
 
-    async def submit(one):
-        applied = await writer.submit(one)
-        assert (one, applied) in disk.published
+    async def submit(first):
+        applied = await writer.submit(first)
+        assert (first, applied) in disk.published
 
     await asyncio.gather(*map(submit, writes))
-    assert [one for batch in disk.batches for one in batch] == writes
-    assert [one for one, _ in disk.published] == writes
+    assert [item for batch in disk.batches for item in batch] == writes
+    assert [item for item, _ in disk.published] == writes
 
 
 async def test_pending_bytes_are_bounded_and_waiters_keep_their_order(disk):
@@ -91,8 +91,8 @@ async def test_pending_bytes_are_bounded_and_waiters_keep_their_order(disk):
     assert sum(len(batch) for batch in disk.batches) < 6
     disk.release()
     await asyncio.gather(*tasks)
-    told = [one.mutations[0].node.created_at for batch in disk.batches for one in batch]
-    assert told == list(range(6))
+    order = [item.mutations[0].node.created_at for batch in disk.batches for item in batch]
+    assert order == list(range(6))
     assert max(len(batch) for batch in disk.batches) <= 2
 
 
@@ -111,7 +111,7 @@ async def test_a_waiter_that_gives_up_leaves_its_place(disk):
     disk.release()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [Applied, asyncio.CancelledError, Applied]
-    assert [one.mutations[0].node.created_at for batch in disk.batches for one in batch] == [0, 2]
+    assert [item.mutations[0].node.created_at for batch in disk.batches for item in batch] == [0, 2]
     await writer.submit(write(agent()))
 
 
@@ -156,8 +156,8 @@ async def test_a_failed_commit_is_told_to_its_callers_only(disk):
 
 async def test_a_refusal_is_told_to_its_caller_only(disk):
     async def commit(writes):
-        return [NotFound("node", "x") if one.tenant == "bad" else Applied(results=(), created=1, events=())
-                for one in writes]  # fmt: skip
+        return [NotFound("node", "x") if item.tenant == "bad" else Applied(results=(), created=1, events=())
+                for item in writes]  # fmt: skip
 
     writer = BatchingWriter(commit, disk.publish)
     outcomes = await asyncio.gather(
@@ -182,7 +182,7 @@ async def test_close_commits_what_was_accepted_and_refuses_the_rest(disk):
 
 async def test_a_write_the_store_chokes_on_fails_alone(disk):
     async def commit(writes):
-        if any(one.tenant == "poison" for one in writes):
+        if any(item.tenant == "poison" for item in writes):
             raise OverflowError("a mistake of the store")
         return [Applied(results=(), created=1, events=()) for _ in writes]
 
@@ -191,7 +191,7 @@ async def test_a_write_the_store_chokes_on_fails_alone(disk):
         *(writer.submit(write(agent(), tenant=tenant)) for tenant in ("a", "poison", "b")), return_exceptions=True
     )
     assert [type(outcome) for outcome in outcomes] == [Applied, OverflowError, Applied]
-    assert [one.tenant for one, _ in disk.published] == ["a", "b"]
+    assert [item.tenant for item, _ in disk.published] == ["a", "b"]
 
 
 class FailingPublisher:
@@ -225,7 +225,7 @@ async def test_a_commit_that_is_not_published_is_answered_and_not_committed_agai
         async with asyncio.timeout(20):
             applied = await asyncio.gather(*(writer.submit(write(agent())) for _ in range(3)))
             applied.append(await writer.submit(write(agent())))
-    assert [one.created for one in applied] == [1, 1, 1, 1]
+    assert [outcome.created for outcome in applied] == [1, 1, 1, 1]
     assert [len(batch) for batch in disk.batches] == [3, 1]
     (line,) = logs
     assert (line["event"], line["error_type"]) == ("commit not published", "LookupError")
@@ -234,7 +234,7 @@ async def test_a_commit_that_is_not_published_is_answered_and_not_committed_agai
 @pytest.mark.parametrize("wrong", [[], ["not an outcome"] * 3], ids=["too few", "no outcomes"])
 async def test_a_commit_that_answers_nonsense_hangs_nobody(disk, wrong):
     async def commit(writes):
-        return wrong if any(one.tenant == "bad" for one in writes) else await disk.commit(writes)
+        return wrong if any(item.tenant == "bad" for item in writes) else await disk.commit(writes)
 
     writer = BatchingWriter(commit, disk.publish)
     disk.release()

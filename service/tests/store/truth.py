@@ -1,4 +1,4 @@
-"""What is really in a Neo4j database, counted the long way, against what the store keeps for quick answers."""
+"""The content of a Neo4j database, counted the long way, against the counters the store keeps for quick answers."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ async def counts_are_true(store, uri: str, tenant: str) -> None:
     ((edges, edge_ids),) = asked(uri, _EDGES, tenant=tenant)
     assert (nodes, edges) == (node_ids, edge_ids)
     assert await store.stats(tenant) == Stats(nodes=nodes, edges=edges, sessions=sessions, active_sessions=active)
-    for id, counts, found in asked(uri, _OF_SESSIONS, tenant=tenant):
-        kept = {kind: counts[kind] for kind in NodeType if counts[kind]}
-        assert kept == dict(found), id
+    for id, counts, counted in asked(uri, _OF_SESSIONS, tenant=tenant):
+        stored = {kind: counts[kind] for kind in NodeType if counts[kind]}
+        assert stored == dict(counted), id
 
 
 def feed_is_whole(uri: str) -> None:

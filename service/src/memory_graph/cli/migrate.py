@@ -13,10 +13,10 @@ from memory_graph.cli.failure import UNREACHABLE, WRONG_INPUT, Failure
 from memory_graph.cli.progress import Progress
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
 from memory_graph.runtime.opening import STORE_FILE
-from memory_graph.store.migration.migrate import Comparison, migrate_graph
+from memory_graph.store.migration.migrate import MigrationCheck, migrate_graph
 from memory_graph.store.migration.source import MigrationSource
 from memory_graph.store.migration.target import MigrationTarget
-from memory_graph.store.neo4j.connection import Database
+from memory_graph.store.neo4j.connection import Neo4jDatabase
 
 _PAGE = 5_000
 
@@ -60,9 +60,9 @@ def migrate(source: Path, target: str, page: int, as_json: bool) -> None:
     _tell(compared, as_json=as_json)
 
 
-async def _moved(source: MigrationSource, uri: str, settings: config.Settings, page: int) -> list[Comparison]:
+async def _moved(source: MigrationSource, uri: str, settings: config.Settings, page: int) -> list[MigrationCheck]:
     target = MigrationTarget(
-        Database(
+        Neo4jDatabase(
             uri,
             username=settings.neo4j_username or None,
             password=settings.neo4j_secret,
@@ -100,7 +100,7 @@ class _Steps:
             self._bar = None
 
 
-def _tell(compared: list[Comparison], *, as_json: bool) -> None:
+def _tell(compared: list[MigrationCheck], *, as_json: bool) -> None:
     different = [one.part for one in compared if not one.same]
     if as_json:
         parts = [

@@ -1,10 +1,11 @@
-"""How content is written to the disk: through a codec (store.protocol.Codec), by every store the same."""
+"""Encoding of content on its way to the disk, through a codec (store.protocol.Codec), in every store the same."""
 
 from __future__ import annotations
 
 import msgspec
 
-from memory_graph.model.nodes import Edge, NodeData
+from memory_graph.model.kinds import NodeType
+from memory_graph.model.nodes import Edge, Node, NodeData, TemplateData
 from memory_graph.store.protocol import Codec
 from memory_graph.store.rules.idempotency import without_count
 
@@ -34,6 +35,30 @@ class NodeCodec:
 
     def decode_data(self, tenant: str, id: str, stored: bytes) -> NodeData:
         return self._data.decode(self._codec.decode(tenant, id, stored))
+
+    def to_node(
+        self,
+        tenant: str,
+        id: str,
+        type: NodeType,
+        session_id: str | None,
+        times: tuple[int, int, int],
+        uses: int | None,
+        stored: bytes,
+    ) -> Node:
+        """A node as it is read. times: created_at, updated_at, recorded_at. uses: of a template."""
+        data = self._data.decode(self._codec.decode(tenant, id, stored))
+        if uses and isinstance(data, TemplateData):
+            data = msgspec.structs.replace(data, usage_count=uses)
+        return Node(
+            id=id,
+            type=type,
+            data=data,
+            created_at=times[0],
+            updated_at=times[1],
+            session_id=session_id,
+            recorded_at=times[2],
+        )
 
     def encode_properties(self, tenant: str, edge: Edge) -> bytes | None:
         """An edge's properties as they are stored; None for none."""

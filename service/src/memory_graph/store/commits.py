@@ -10,7 +10,7 @@ from memory_graph.model.mutations import Event
 
 
 class Commit(msgspec.Struct, frozen=True):
-    """What one committed write changed. seq: its number; numbers rise in the order of commits."""
+    """The events of one committed write. seq: its number; numbers rise in the order of commits."""
 
     seq: int
     tenant: str

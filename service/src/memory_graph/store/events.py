@@ -74,6 +74,15 @@ def decode(seq: int, at: int, stored: bytes) -> Iterator[Event]:
         )
 
 
+def decode_after(seq: int, at: int, stored: bytes, after: tuple[int, int], session: str | None) -> list[Event]:
+    """The events of a commit that come after a position in the feed, of one session if one is named."""
+    return [
+        event
+        for index, event in enumerate(decode(seq, at, stored))
+        if (seq, index) > after and session in (None, event.session_id)
+    ]
+
+
 def position(event_id: str) -> tuple[int, int]:
     """(commit, index) of an event id. Raises `Invalid` for other text."""
     seq, _, index = event_id.partition(".")

@@ -64,7 +64,7 @@ class FeedSubscription:
         self._leave = leave
         self._commits: deque[tuple[Event, ...]] = deque()
         self._buffered = 0
-        self._given: str | None = None
+        self._last_event_id: str | None = None
         self._overrun = False
         self._failure: StoreUnavailable | None = None
         self._arrived = asyncio.Event()
@@ -98,12 +98,12 @@ class FeedSubscription:
         been given."""
         while not self._commits:
             if self._overrun:
-                raise Overrun(self._given)
+                raise Overrun(self._last_event_id)
             if self._failure is not None:
                 raise self._failure
             self._arrived.clear()
             await self._arrived.wait()
         events = self._commits.popleft()
         self._buffered -= len(events)
-        self._given = events[-1].id
+        self._last_event_id = events[-1].id
         return events

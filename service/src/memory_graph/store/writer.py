@@ -141,7 +141,8 @@ class BatchingWriter:
                 self._observer.pending(self._semaphore.held)
 
     async def _committed(self, writes: Sequence[Write]) -> Sequence[Applied | Exception]:
-        """What came of each write. One that the store chokes on does not take the others down with it."""
+        """Commit writes; return the outcome of each. One that the store fails at does not take the others down with
+        it."""
         began = time.perf_counter()
         try:
             outcomes = await self._commit(writes)

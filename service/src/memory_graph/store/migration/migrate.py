@@ -26,7 +26,7 @@ class ProgressListener(Protocol):
         ...
 
 
-class Comparison(msgspec.Struct, frozen=True):
+class MigrationCheck(msgspec.Struct, frozen=True):
     """A part in both stores."""
 
     part: Part
@@ -44,7 +44,7 @@ class SourceChanged(StoreUnavailable):
 
 async def migrate_graph(
     source: MigrationSource, target: MigrationTarget, progress: ProgressListener, *, page: int
-) -> list[Comparison]:
+) -> list[MigrationCheck]:
     """Moves what is not moved yet, compares, and makes the target a store if it is the same; yields what was compared.
 
     page: rows a transaction. Raises `StoreUnavailable`: then it may be run again, and goes on.
@@ -63,7 +63,7 @@ async def migrate_graph(
             state = await _next(target, state, part)
         state = await _moved(source, target, state, progress, page)
     compared = [await _compared(source, target, part, progress, page) for part in Part]
-    if all(one.same for one in compared):
+    if all(comparison.same for comparison in compared):
         await target.finish(source.totals())
     return compared
 
@@ -90,10 +90,10 @@ async def _moved(
 
 async def _compared(
     source: MigrationSource, target: MigrationTarget, part: Part, progress: ProgressListener, page: int
-) -> Comparison:
+) -> MigrationCheck:
     progress.begins(f"comparing {part}", source.count(part))
     ours = Checksum()
     for rows in source.rows(part, page):
         for row in rows:
             ours.add(row)
-    return Comparison(part, ours, await target.checksum(part, progress.advance))
+    return MigrationCheck(part, ours, await target.checksum(part, progress.advance))

@@ -1,4 +1,4 @@
-"""What a graph consists of, whichever store holds it, and how two of them are told to be the same."""
+"""The parts of a graph, whichever store holds it, and a checksum that shows whether two of them are the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Ended = tuple[int, int] | None
 
 
 class SessionState(msgspec.Struct, frozen=True, array_like=True):
-    """What a store keeps at a session's node. counts: in the order of `rules.counters`."""
+    """The state that a store keeps at a session's node. counts: in the order of `rules.counters`."""
 
     active: bool
     last_prompt: str | None
@@ -77,8 +77,8 @@ class Tenant(msgspec.Struct, frozen=True):
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """What belongs to no row. seq: the newest commit, dropped: the newest one no longer kept; n and recorded_at: the
-    highest given out. cursors: how far readers of the commit log have come, by name."""
+    """The state that belongs to no row. seq: the newest commit, dropped: the newest one no longer kept; n and
+    recorded_at: the highest given out. cursors: how far readers of the commit log have come, by name."""
 
     tenants: list[Tenant]
     seq: int

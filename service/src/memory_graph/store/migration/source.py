@@ -101,25 +101,25 @@ class MigrationSource:
         self._lock.release()
 
     def count(self, part: Part, upto: int = LATEST) -> int:
-        """How many rows a part has, up to a key."""
+        """Return the number of rows of a part, up to a key."""
         table, key = _KEYS[part]
-        ((found,),) = self._ask(_COUNT.format(table=table, key=key), upto)
-        return int(found)
+        ((rows,),) = self._ask(_COUNT.format(table=table, key=key), upto)
+        return int(rows)
 
     def fingerprint(self) -> str:
         """Differs once anything has been written: each write is a commit, takes a number, or both."""
         newest = self._ask("SELECT seq, recorded_at FROM changes ORDER BY seq DESC LIMIT 1")
-        given = self._ask("SELECT name, seq FROM sqlite_sequence ORDER BY name")
+        sequences = self._ask("SELECT name, seq FROM sqlite_sequence ORDER BY name")
         first = self._ask("SELECT id FROM nodes ORDER BY n LIMIT 1")
-        return hashlib.sha256(repr((newest, given, first)).encode()).hexdigest()
+        return hashlib.sha256(repr((newest, sequences, first)).encode()).hexdigest()
 
     def page(self, part: Part, after: int, size: int) -> tuple[list[Row], int]:
         """Up to `size` rows in their order, and the key to go on after."""
-        found = self._ask(_STATEMENTS[part], after, size)
-        made: Callable[[Any], Row] = self._node if part in (Part.NODES, Part.NODE_VERSIONS) else self._edge
+        rows = self._ask(_STATEMENTS[part], after, size)
+        to_row: Callable[[Any], Row] = self._node if part in (Part.NODES, Part.NODE_VERSIONS) else self._edge
         if part is Part.COMMITS:
-            made = _commit
-        return [made(row) for row in found], found[-1][0] if found else after
+            to_row = _commit
+        return [to_row(row) for row in rows], rows[-1][0] if rows else after
 
     def rows(self, part: Part, size: int) -> Iterator[list[Row]]:
         """All rows of a part, page by page."""
@@ -131,7 +131,7 @@ class MigrationSource:
             yield page
 
     def totals(self) -> Totals:
-        """What belongs to no row."""
+        """Return the state that belongs to no row."""
         tenants = [
             Tenant(name, self._counts(number, counts.WHOLE_TENANT), floor)
             for number, name, floor in self._ask(_TENANTS, SMOKE_TEST_TENANT)

@@ -16,7 +16,7 @@ from memory_graph.model.kinds import NodeType
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.migration.parts import Checksum, CommitRow, EdgeRow, NodeRow, Part, Row, SessionState, Totals
 from memory_graph.store.neo4j import changes, commits, schema
-from memory_graph.store.neo4j.connection import Database, ask, do
+from memory_graph.store.neo4j.connection import Neo4jDatabase, ask, do
 from memory_graph.store.neo4j.labels import LABELS
 from memory_graph.store.neo4j.rows import EDGE, EDGE_THEN, NODE, Neo4jRows
 from memory_graph.store.neo4j.statements import CREATE_COMMITS, CREATE_EDGES, INSTANT
@@ -61,8 +61,8 @@ _READ = {
 
 
 class MigrationState(msgspec.Struct, frozen=True):
-    """How far a move has come: the part it is in and the key of its last row there. source: fingerprint of what is
-    moved."""
+    """The progress of a migration: the part it is in and the key of its last row there. source: fingerprint of the
+    graph that is moved."""
 
     source: str
     part: Part
@@ -72,7 +72,7 @@ class MigrationState(msgspec.Struct, frozen=True):
 class MigrationTarget:
     """One database. All of it raises `StoreUnavailable`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Neo4jDatabase) -> None:
         self._database = database
         self._rows = Neo4jRows(PlainCodec())
 
@@ -155,8 +155,8 @@ class MigrationTarget:
         """The statement that makes a row, and its values."""
         match row:
             case NodeRow():
-                made = _CREATE_NODES[row.node.type] if row.ended is None else _CREATE_NODE_VERSION
-                return made, self._properties(row)
+                statement = _CREATE_NODES[row.node.type] if row.ended is None else _CREATE_NODE_VERSION
+                return statement, self._properties(row)
             case EdgeRow(edge=edge, ended=ended):
                 if ended is None:
                     return CREATE_EDGES[edge.type], {"p": self._link(row), "a": edge.from_id, "b": edge.to_id}
@@ -167,16 +167,17 @@ class MigrationTarget:
                 return CREATE_COMMITS, msgspec.structs.asdict(row)
 
     def _properties(self, row: NodeRow) -> dict[str, Any]:
-        made = self._rows.new_node(row.tenant, row.node, row.n) | {"valid_from": row.valid_from}
+        properties = self._rows.new_node(row.tenant, row.node, row.n) | {"valid_from": row.valid_from}
         if row.uses:
-            made["uses"] = row.uses
+            properties["uses"] = row.uses
         if row.session is not None:
-            made |= {key: value for key, value in msgspec.structs.asdict(row.session).items() if value is not None}
+            session = msgspec.structs.asdict(row.session)
+            properties |= {key: value for key, value in session.items() if value is not None}
         if row.ended is not None:
             for name in ("tags", "words", "active", "counts"):
-                made.pop(name, None)
-            made["valid_to"], made["closed_at"] = row.ended
-        return made
+                properties.pop(name, None)
+            properties["valid_to"], properties["closed_at"] = row.ended
+        return properties
 
     def _link(self, row: EdgeRow) -> dict[str, Any]:
         return self._rows.new_edge(row.tenant, row.edge, row.n) | ({"chain": True} if row.chain else {})

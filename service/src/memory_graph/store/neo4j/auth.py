@@ -1,4 +1,4 @@
-"""Who this process is to the database, by a password that may change."""
+"""The user that this process is to the database, with a password that may change."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from neo4j import AsyncManagedTransaction
 from memory_graph.model.errors import FeedGap
 from memory_graph.model.mutations import Event
 from memory_graph.model.tenants import is_ephemeral
-from memory_graph.store.events import decode, encode, position
+from memory_graph.store.events import decode, decode_after, encode, position
 from memory_graph.store.ids import to_bytes
 from memory_graph.store.neo4j import statements
 from memory_graph.store.neo4j.connection import ask, do
@@ -45,7 +45,7 @@ FOREACH (c IN gone | DELETE c)
 
 
 class CommitRange(msgspec.Struct, frozen=True):
-    """Where the commits of a transaction stand: the number before the first of them, and the newest dropped one."""
+    """The number before the first commit of a transaction, and that of the newest commit the feed has dropped."""
 
     before: int
     dropped: int
@@ -71,33 +71,33 @@ async def append(unit: Neo4jUnitOfWork, batch: str) -> CommitRange | None:
     await do(unit.tx, statements.COUNT, rows=counts)
     rows = [
         {
-            "seq": before + place,
+            "seq": before + offset,
             "tenant": commit.tenant,
             "session_id": commit.session_id,
             "recorded_at": commit.recorded_at,
             "events": encode(commit.changes),
             "batch": batch,
         }
-        for place, commit in enumerate(unit.commits, 1)
+        for offset, commit in enumerate(unit.commits, 1)
     ]
     await do(unit.tx, statements.CREATE_COMMITS, rows=rows)
     return CommitRange(before, dropped)
 
 
-async def kept(tx: AsyncManagedTransaction, batch: str, after: int) -> int | None:
-    """The number before the first commit of a transaction of which it is not known whether it was committed; None: it
-    was not, and will not be. Nobody else commits until this transaction ends."""
+async def find_kept_commit(tx: AsyncManagedTransaction, batch: str, after: int) -> int | None:
+    """Return the number before the first commit of a transaction that may have been committed or not; None: it was
+    not, and will not be. Nobody else commits until this transaction ends."""
     await do(tx, statements.LOCK_FEED, name=NAME)
-    found = await ask(tx, statements.IS_COMMITTED, after=after, batch=batch)
-    return found[0][0] - 1 if found else None
+    rows = await ask(tx, statements.IS_COMMITTED, after=after, batch=batch)
+    return rows[0][0] - 1 if rows else None
 
 
 async def newest(tx: AsyncManagedTransaction, clock: HybridLogicalClock) -> int:
     """The number of the newest commit, 0 where there is none."""
-    found = await ask(tx, _HIGHEST, name=NAME)
-    if not found:
+    rows = await ask(tx, _HIGHEST, name=NAME)
+    if not rows:
         return 0
-    ((seq, recorded_at, n),) = found
+    ((seq, recorded_at, n),) = rows
     clock.seen(recorded_at, n)
     assert isinstance(seq, int)
     return seq
@@ -107,23 +107,21 @@ async def read(
     tx: AsyncManagedTransaction, tenant: str, after: str | None, limit: int, session: str | None
 ) -> list[Event]:
     """Events after an event id, whole commits, until there are at least `limit`. Raises `FeedGap`, `Invalid`."""
-    seq, index = (0, 0) if after is None else position(after)
+    start = (0, 0) if after is None else position(after)
     ((highest, floor),) = await ask(tx, _STATE, name=NAME, tenant=tenant)
-    if after is not None and (seq <= (floor or 0) or seq > (highest or 0)):
+    if after is not None and (start[0] <= (floor or 0) or start[0] > (highest or 0)):
         raise FeedGap(after)
     if session is not None:
         to_bytes(session)
-    found: list[Event] = []
-    result = await tx.run(_READ, {"tenant": tenant, "seq": seq, "session": session})
+    events: list[Event] = []
+    result = await tx.run(_READ, {"tenant": tenant, "seq": start[0], "session": session})
     async for record in result:
         number, at, stored = record.values()
-        for place, event in enumerate(decode(number, at, stored)):
-            if (number > seq or place > index) and session in (None, event.session_id):
-                found.append(event)
-        if len(found) >= limit:
+        events += decode_after(number, at, stored, start, session)
+        if len(events) >= limit:
             break
     await result.consume()
-    return found
+    return events
 
 
 async def read_all(tx: AsyncManagedTransaction, after: int, limit: int) -> list[tuple[int, str, tuple[Event, ...]]]:

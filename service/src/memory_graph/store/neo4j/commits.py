@@ -28,31 +28,31 @@ _PREFIX = "reader "
 
 
 def name_of(reader: str) -> str:
-    """What the cursor of a reader is called among the feeds."""
+    """Return the name of a reader's cursor among the feeds."""
     return _PREFIX + reader
 
 
 async def read(tx: AsyncManagedTransaction, after: int, limit: int) -> Commits:
     """Commits after a number, until they have at least `limit` events."""
     ((newest, dropped),) = await ask(tx, _STATE, name=NAME)
-    found: list[Commit] = []
+    commits: list[Commit] = []
     events = 0
     if newest > after:
         result = await tx.run(_READ, {"after": after})
         async for record in result:
             seq, tenant, at, stored = record.values()
-            found.append(Commit(seq, tenant, tuple(decode(seq, at, stored))))
-            events += len(found[-1].events)
+            commits.append(Commit(seq, tenant, tuple(decode(seq, at, stored))))
+            events += len(commits[-1].events)
             if events >= limit:
                 break
         await result.consume()
-    return Commits(tuple(found), newest, dropped)
+    return Commits(tuple(commits), newest, dropped)
 
 
 async def claim(tx: AsyncManagedTransaction, reader: str, holder: str, seconds: float) -> int | None:
     """The reader's cursor, held for so long by the database's own clock; None: somebody else holds it."""
-    found = await ask(tx, _CLAIM, name=name_of(reader), holder=holder, ms=int(seconds * 1000))
-    return found[0][0] if found else None
+    cursor = await ask(tx, _CLAIM, name=name_of(reader), holder=holder, ms=int(seconds * 1000))
+    return cursor[0][0] if cursor else None
 
 
 async def move(tx: AsyncManagedTransaction, reader: str, holder: str, seq: int) -> bool:

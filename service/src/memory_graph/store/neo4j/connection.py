@@ -65,12 +65,12 @@ async def ask(tx: AsyncManagedTransaction, statement: str, **values: Any) -> lis
 async def ask_at_once(tx: AsyncManagedTransaction, statement: str, **values: Any) -> list[list[Any]]:  # noqa: ANN401
     """The rows of a statement that returns them as one list. A record on its own costs the driver some 50 us."""
     ((rows,),) = await ask(tx, statement, **values)
-    found: list[list[Any]] = rows
-    return found
+    of_list: list[list[Any]] = rows
+    return of_list
 
 
 async def do(tx: AsyncManagedTransaction, statement: str, **values: Any) -> SummaryCounters:  # noqa: ANN401
-    """What a statement changed."""
+    """Run a statement; return the counters of its changes."""
     result = await tx.run(statement, values)
     return (await result.consume()).counters
 
@@ -79,7 +79,7 @@ class CommitUnknown(StoreUnavailable):
     """The connection broke while a commit was on its way: the database may have kept the writes, or not."""
 
 
-class Database:
+class Neo4jDatabase:
     """One database of a server or cluster.
 
     Reads see what this process has written, on replicas too: all its transactions share their bookmarks.
@@ -107,7 +107,7 @@ class Database:
         self._closed = False
 
     async def read(self, work: Work[T]) -> T:
-        """What `work` yields, read where reads are served. Raises `StoreUnavailable`."""
+        """Return the result of `work`, read where reads are served. Raises `StoreUnavailable`."""
         return await self._run(self._managed(READ_ACCESS, work))
 
     async def read_newest(self, work: Work[T]) -> T:
@@ -115,12 +115,12 @@ class Database:
         return await self._run(self._managed(WRITE_ACCESS, work))
 
     async def write(self, work: Work[T]) -> T:
-        """What `work` yields, committed. `work` runs again after what passes. Raises `StoreUnavailable`, and
+        """Commit `work` and return its result. `work` runs again after what passes. Raises `StoreUnavailable`, and
         `CommitUnknown` where that cannot be told."""
         return await self._run(self._managed(WRITE_ACCESS, work))
 
     async def in_session(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
-        """What `work` yields: statements outside a managed transaction, each once."""
+        """Return the result of `work`: statements outside a managed transaction, each once."""
         return await self._run(self._bare(work))
 
     async def probe(self, statement: str, **values: Any) -> None:  # noqa: ANN401
@@ -175,7 +175,7 @@ class Database:
             ) from error
 
     def _of_client_error(self, error: ClientError) -> str | None:
-        """What it means where no statement of ours is at fault; None where one is."""
+        """The meaning of an error that no statement of ours is at fault for; None where one is."""
         code = error.code or ""
         if code == UNAUTHORIZED and self._auth is not None:
             self._auth.forget()  # it may have changed; who tries again does so with what it is now
@@ -200,18 +200,18 @@ class Database:
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        task.add_done_callback(heard)
+        task.add_done_callback(consume_error)
         return await asyncio.shield(task)
 
 
-def heard(task: asyncio.Task[Any]) -> None:
-    """Hears of the error of a task whose caller may have gone."""
+def consume_error(task: asyncio.Task[Any]) -> None:
+    """Take note of the error of a task whose caller may have gone."""
     if not task.cancelled():
         task.exception()
 
 
 def _tls_failure(error: BaseException | None) -> str | None:
-    """What TLS says, where that is the cause."""
+    """The reason that TLS gives, where that is the cause."""
     while error is not None:
         if isinstance(error, ssl.SSLError):
             return getattr(error, "verify_message", None) or error.reason or str(error)

@@ -13,7 +13,7 @@ from memory_graph.model.errors import StoreUnavailable
 from memory_graph.model.mutations import Event
 from memory_graph.store.feed import Feed
 from memory_graph.store.neo4j import changes
-from memory_graph.store.neo4j.connection import Database
+from memory_graph.store.neo4j.connection import Neo4jDatabase
 from memory_graph.store.protocol import Spawn
 
 POLL_S = 0.25
@@ -28,7 +28,7 @@ class CommitFollower:
     """Publishes commits to a `Feed`. start: the newest commit that subscribers need not hear of. spawn: starts the task
     that asks; where that ends, so does every subscription."""
 
-    def __init__(self, database: Database, feed: Feed, start: int, spawn: Spawn) -> None:
+    def __init__(self, database: Neo4jDatabase, feed: Feed, start: int, spawn: Spawn) -> None:
         self._database = database
         self._feed = feed
         self._position = start
@@ -73,11 +73,13 @@ class CommitFollower:
     async def _catch_up(self, last: int | None) -> None:
         """Tells of what is committed up to a number, or of everything."""
         while last is None or self._position < last:
-            found = await self._database.read_newest(lambda tx: changes.read_all(tx, self._position, _READ_BATCH_SIZE))
-            for seq, tenant, events in found:
+            commits = await self._database.read_newest(
+                lambda tx: changes.read_all(tx, self._position, _READ_BATCH_SIZE)
+            )
+            for seq, tenant, events in commits:
                 if last is None or seq <= last:
                     self._publish_commit(seq, tenant, events)
-            if len(found) < _READ_BATCH_SIZE:
+            if len(commits) < _READ_BATCH_SIZE:
                 return
 
     def _publish_commit(self, seq: int, tenant: str, events: tuple[Event, ...]) -> None:

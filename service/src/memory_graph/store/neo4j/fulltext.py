@@ -34,32 +34,32 @@ class Search(msgspec.Struct, frozen=True):
     rest: list[str]
 
 
-def words(content: str) -> list[str]:
+def normalized_words(content: str) -> list[str]:
     """The words of a text, in order."""
     if not content.isascii():
         decomposed = unicodedata.normalize("NFKD", content)
-        content = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+        content = "".join(character for character in decomposed if not unicodedata.combining(character))
     return _WORD.findall(content.casefold())
 
 
 def words_of(data: NodeData) -> str | None:
-    """What `words` of a node holds; None for a node without any."""
-    return " ".join(words(text(data))) or None
+    """The property `words` of a node; None for a node without any."""
+    return " ".join(normalized_words(text(data))) or None
 
 
 def tags_of(tenant: str, session_id: str | None, type: NodeType, data: NodeData) -> str:
-    """What `tags` of a node holds."""
+    """The property `tags` of a node."""
     return " ".join(_tags(tenant, session_id, type, attributes(data)))
 
 
-def search(tenant: str, asked: NodeFilter) -> Search | None:
+def search(tenant: str, condition: NodeFilter) -> Search | None:
     """The attributes and the text of a filter, for one tenant, and for a session and a type if it names them; None
     where there is text without a word, which nothing holds."""
-    given = iter(asked.attributes)
-    terms = [f'+tags:"{tag}"' for tag in _tags(tenant, asked.session_id, asked.type, given)]
-    if asked.text is None:
+    named = iter(condition.attributes)
+    terms = [f'+tags:"{tag}"' for tag in _tags(tenant, condition.session_id, condition.type, named)]
+    if condition.text is None:
         return Search(" ".join(terms), [])
-    phrases = [phrase for word in dict.fromkeys(asked.text.split()) if (phrase := words(word))]
+    phrases = [phrase for word in dict.fromkeys(condition.text.split()) if (phrase := normalized_words(word))]
     if not phrases:
         return None
     rest: list[str] = []

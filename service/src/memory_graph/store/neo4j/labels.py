@@ -1,4 +1,4 @@
-"""What nodes and edges are called in the database, so that it reads as contract §1 in Neo4j Browser."""
+"""Labels of nodes and types of relationships, so that the database reads as contract §1 in Neo4j Browser."""
 
 from __future__ import annotations
 

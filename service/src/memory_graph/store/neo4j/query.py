@@ -18,7 +18,7 @@ from memory_graph.store.neo4j.schema import SEARCH
 from memory_graph.store.neo4j.statements import SEEK
 from memory_graph.store.rules.counters import nodes_matching
 
-Key = tuple[int, int, str]
+PageKey = tuple[int, int, str]
 """Where a page ends: created_at, n and id of its last node."""
 
 _INDEXES = {
@@ -45,30 +45,33 @@ class CypherQuery(msgspec.Struct, frozen=True):
     counted: bool
 
 
-def condition(tenant: str, asked: NodeFilter) -> CypherQuery | None:
+def to_cypher(tenant: str, condition: NodeFilter) -> CypherQuery | None:
     """The filter as Cypher; None where nothing can match."""
-    if asked.session_id is not None and asked.type is NodeType.SESSION:
+    if condition.session_id is not None and condition.type is NodeType.SESSION:
         return None
-    index = _INDEXES[asked.session_id is not None, asked.type is not None]
+    index = _INDEXES[condition.session_id is not None, condition.type is not None]
     values: dict[str, Any] = {
         "tenant": tenant,
-        "session": asked.session_id,
-        "type": asked.type and int(asked.type),
-        "after": EARLIEST if asked.after is None else bounded(asked.after),
-        "before": LATEST if asked.before is None else bounded(asked.before),
+        "session": condition.session_id,
+        "type": condition.type and int(condition.type),
+        "after": EARLIEST if condition.after is None else bounded(condition.after),
+        "before": LATEST if condition.before is None else bounded(condition.before),
     }
-    if asked.text is None and not asked.attributes:
+    if condition.text is None and not condition.attributes:
         return CypherQuery(
-            _by_index(asked, index), _newest_first(index), values, asked.after is None and asked.before is None
+            _by_index(condition, index),
+            _newest_first(index),
+            values,
+            condition.after is None and condition.before is None,
         )
-    found = search(tenant, asked)
-    if found is None:
+    search_terms = search(tenant, condition)
+    if search_terms is None:
         return None
-    values |= {"terms": found.terms, "rest": found.rest}
+    values |= {"terms": search_terms.terms, "rest": search_terms.rest}
     source = f"CALL db.index.fulltext.queryNodes('{SEARCH}', $terms) YIELD node AS v WHERE {_TIME}"
-    if asked.session_id is not None:
+    if condition.session_id is not None:
         source += " AND v.id <> $session"
-    if found.rest:
+    if search_terms.rest:
         source += f" AND {_REST}"
     return CypherQuery(source, _newest_first(("created_ns", "n")), values, False)
 
@@ -79,52 +82,52 @@ def _newest_first(columns: tuple[str, ...]) -> str:
     return f"ORDER BY {', '.join(f'v.{column} DESC' for column in columns)}, v.id DESC"
 
 
-def _by_index(asked: NodeFilter, index: tuple[str, ...]) -> str:
+def _by_index(condition: NodeFilter, index: tuple[str, ...]) -> str:
     where = ["v.tenant = $tenant"]
-    if asked.session_id is not None:
+    if condition.session_id is not None:
         where.append("v.session_id = $session AND v.id <> $session")
-    if asked.type is not None:
+    if condition.type is not None:
         where.append("v.type = $type")
     hint = f"USING INDEX SEEK v:Node({', '.join(index)})"
     return f"MATCH (v:Node) {hint} WHERE {' AND '.join(where)} AND {_TIME} AND v.n IS NOT NULL"
 
 
-async def page(
-    tx: AsyncManagedTransaction, rows: Neo4jRows, tenant: str, asked: CypherQuery, limit: int, offset: int
+async def read_page(
+    tx: AsyncManagedTransaction, rows: Neo4jRows, tenant: str, cypher: CypherQuery, limit: int, offset: int
 ) -> list[Node]:
     """The nodes of a page, newest first."""
-    statement = f"{asked.source} WITH v {asked.order} SKIP $offset LIMIT $limit RETURN collect([{NODE}])"
-    found = await ask_at_once(tx, statement, **asked.values, offset=offset, limit=limit)
-    return [rows.node(tenant, row) for row in found]
+    statement = f"{cypher.source} WITH v {cypher.order} SKIP $offset LIMIT $limit RETURN collect([{NODE}])"
+    page = await ask_at_once(tx, statement, **cypher.values, offset=offset, limit=limit)
+    return [rows.node(tenant, row) for row in page]
 
 
 async def page_before(
-    tx: AsyncManagedTransaction, rows: Neo4jRows, tenant: str, asked: CypherQuery, limit: int, key: Key | None
-) -> tuple[list[Node], Key | None]:
+    tx: AsyncManagedTransaction, rows: Neo4jRows, tenant: str, cypher: CypherQuery, limit: int, key: PageKey | None
+) -> tuple[list[Node], PageKey | None]:
     """The page that comes after a key, and its own key; None at the end."""
-    source, values = asked.source, dict(asked.values)
+    source, values = cypher.source, dict(cypher.values)
     if key is not None:
         at, n, id = key
         source = f"{source} AND {_OLDER}"
         values |= {"before": at, "at": at, "n": n, "id": id}
-    found = await ask_at_once(
-        tx, f"{source} WITH v {asked.order} LIMIT $limit RETURN collect([{NODE}])", **values, limit=limit
+    page = await ask_at_once(
+        tx, f"{source} WITH v {cypher.order} LIMIT $limit RETURN collect([{NODE}])", **values, limit=limit
     )
-    nodes = [rows.node(tenant, row) for row in found]
-    if len(found) < limit:
+    nodes = [rows.node(tenant, row) for row in page]
+    if len(page) < limit:
         return nodes, None
-    id, n, _, _, created_ns, *_ = found[-1]
+    id, n, _, _, created_ns, *_ = page[-1]
     return nodes, (created_ns, n, id)
 
 
-async def total(tx: AsyncManagedTransaction, asked: CypherQuery) -> int:
-    """How many nodes match."""
-    if not asked.counted:
-        ((found,),) = await ask(tx, f"{asked.source} RETURN count(v)", **asked.values)
-        assert isinstance(found, int)
-        return found
-    session, type = asked.values["session"], asked.values["type"]
-    counts = await ask(tx, _OF_TENANT if session is None else _OF_SESSION, **asked.values)
+async def total(tx: AsyncManagedTransaction, cypher: CypherQuery) -> int:
+    """Return how many nodes match."""
+    if not cypher.counted:
+        ((count,),) = await ask(tx, f"{cypher.source} RETURN count(v)", **cypher.values)
+        assert isinstance(count, int)
+        return count
+    session, type = cypher.values["session"], cypher.values["type"]
+    counts = await ask(tx, _OF_TENANT if session is None else _OF_SESSION, **cypher.values)
     if not counts or counts[0][0] is None:
         return 0
     return nodes_matching(counts[0][0], type, in_session=session is not None)

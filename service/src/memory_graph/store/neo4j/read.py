@@ -26,15 +26,15 @@ _TOTALS = "MATCH (t:Tenant) UNWIND range(0, size(t.counts) - 1) AS count RETURN 
 
 
 async def nodes(tx: AsyncManagedTransaction, rows: Neo4jRows, tenant: str, ids: Sequence[str]) -> list[Node]:
-    found = {}
+    visible = {}
     for row in await ask_at_once(tx, _NODES, tenant=tenant, ids=list(dict.fromkeys(ids))):
-        found[row[0]] = rows.node(tenant, row)
-    return [found[id] for id in ids if id in found]
+        visible[row[0]] = rows.node(tenant, row)
+    return [visible[id] for id in ids if id in visible]
 
 
 async def edge(tx: AsyncManagedTransaction, rows: Neo4jRows, tenant: str, id: str) -> Edge | None:
-    found = await ask(tx, _EDGE, tenant=tenant, id=id)
-    return rows.edge(tenant, found[0]) if found else None
+    records = await ask(tx, _EDGE, tenant=tenant, id=id)
+    return rows.edge(tenant, records[0]) if records else None
 
 
 async def edges(
@@ -43,21 +43,21 @@ async def edges(
     """Edges of a node, oldest first; None for an unknown node."""
     if not await ask(tx, f"{AT_KEY} RETURN v.n", tenant=tenant, id=node_id):
         return None
-    found: dict[str, tuple[int, Edge]] = {}
-    for wanted, statement in ((Direction.OUTGOING, _OUT), (Direction.INCOMING, _IN)):
-        if direction not in (wanted, Direction.BOTH):
+    numbered: dict[str, tuple[int, Edge]] = {}
+    for side, statement in ((Direction.OUTGOING, _OUT), (Direction.INCOMING, _IN)):
+        if direction not in (side, Direction.BOTH):
             continue
         of_type = None if type is None else type.name
         for n, *row in await ask(tx, statement, tenant=tenant, id=node_id, type=of_type):
-            one = rows.edge(tenant, row)
-            found[one.id] = (n, one)
-    return [one for _, one in sorted(found.values(), key=lambda item: (item[1].created_at, item[0]))]
+            edge = rows.edge(tenant, row)
+            numbered[edge.id] = (n, edge)
+    return [edge for _, edge in sorted(numbered.values(), key=lambda item: (item[1].created_at, item[0]))]
 
 
 async def counts(tx: AsyncManagedTransaction, tenant: str) -> list[int]:
     """The counts of a tenant (rules.counters)."""
-    found: list[list[Any]] = await ask(tx, _COUNTS, tenant=tenant)
-    of_tenant: list[int] = found[0][0] if found and found[0][0] else [0] * COUNTERS
+    rows: list[list[Any]] = await ask(tx, _COUNTS, tenant=tenant)
+    of_tenant: list[int] = rows[0][0] if rows and rows[0][0] else [0] * COUNTERS
     return of_tenant
 
 

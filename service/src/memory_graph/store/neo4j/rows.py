@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
-from memory_graph.model.nodes import Edge, Node, SessionData, TemplateData
+from memory_graph.model.nodes import Edge, Node, SessionData
 from memory_graph.store.codec import NodeCodec
 from memory_graph.store.neo4j.fulltext import tags_of, words_of
 from memory_graph.store.neo4j.labels import NODE_TYPES, RELATIONSHIPS
@@ -45,7 +43,7 @@ class Neo4jRows(NodeCodec):
 
     def new_node(self, tenant: str, node: Node, n: int) -> Properties:
         """All properties of a node that is created."""
-        made = {
+        properties = {
             "tenant": tenant,
             "id": node.id,
             "n": n,
@@ -57,41 +55,30 @@ class Neo4jRows(NodeCodec):
             **self.content(tenant, node),
         }
         if node.session_id is not None:
-            made["session_id"] = node.session_id
+            properties["session_id"] = node.session_id
         if isinstance(node.data, SessionData):
-            made["active"] = node.data.is_active
-            made["counts"] = [0] * COUNTERS
-        return made
+            properties["active"] = node.data.is_active
+            properties["counts"] = [0] * COUNTERS
+        return properties
 
     def new_edge(self, tenant: str, edge: Edge, n: int) -> Properties:
         """All properties of an edge that is created."""
-        made = {
+        properties = {
             "tenant": tenant,
             "id": edge.id,
             "n": n,
             "created_ns": edge.created_at,
             "recorded_at": edge.recorded_at,
         }
-        properties = self.encode_properties(tenant, edge)
-        if properties is not None:
-            made["properties"] = properties
-        return made
+        stored = self.encode_properties(tenant, edge)
+        if stored is not None:
+            properties["properties"] = stored
+        return properties
 
     def node(self, tenant: str, row: Sequence[Any]) -> Node:
         """The node of a row of `NODE` columns."""
-        id, _, type, session_id, created_ns, updated_ns, recorded_at, uses, stored = row
-        data = self.decode_data(tenant, id, stored)
-        if uses and isinstance(data, TemplateData):
-            data = msgspec.structs.replace(data, usage_count=uses)
-        return Node(
-            id=id,
-            type=NODE_TYPES[type],
-            data=data,
-            created_at=created_ns,
-            updated_at=updated_ns,
-            session_id=session_id,
-            recorded_at=recorded_at,
-        )
+        id, _, type, session_id, *times, uses, stored = row
+        return self.to_node(tenant, id, NODE_TYPES[type], session_id, (times[0], times[1], times[2]), uses, stored)
 
     def edge(self, tenant: str, row: Sequence[Any]) -> Edge:
         """The edge of a row of `EDGE` columns."""

@@ -109,5 +109,5 @@ async def _make(session: AsyncSession, statement: str) -> None:
 
 
 async def _look(session: AsyncSession) -> tuple[int, bool, bool]:
-    found = await (await session.run(_VERSION, name=NAME)).single(strict=True)
-    return found["version"] or 0, found["used"], found["moving"]
+    record = await (await session.run(_VERSION, name=NAME)).single(strict=True)
+    return record["version"] or 0, record["used"], record["moving"]

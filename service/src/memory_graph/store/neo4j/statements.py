@@ -1,4 +1,4 @@
-"""What the writer says to the database. Every value is a parameter; rows come in lists, one round trip for many."""
+"""The statements of the writer. Every value is a parameter; rows come in lists, one round trip for many."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ RETURN collect([v.tenant, v.id, v.type, v.n, v.active, v.last_prompt])
 all locks."""
 
 
-def _made(names: tuple[str, ...], row: str) -> str:
+def _property_map(names: tuple[str, ...], row: str) -> str:
     """A property map; what a row does not hold is not set. Naming properties is quicker than copying a map."""
     return f"{{{', '.join(f'{name}: {row}.{name}' for name in names)}, created_at: {INSTANT.format(row=row)}}}"
 
@@ -50,7 +50,7 @@ def _made(names: tuple[str, ...], row: str) -> str:
 INSTANT = "datetime({{epochSeconds: 0}}) + duration({{nanoseconds: {row}.created_ns}})"
 CREATE_NODES = {
     type: f"""
-UNWIND $rows AS row CREATE (n:Node:{LABELS[type]} {_made(NODE_PROPERTIES, "row")})
+UNWIND $rows AS row CREATE (n:Node:{LABELS[type]} {_property_map(NODE_PROPERTIES, "row")})
 RETURN collect([n.tenant, n.id, elementId(n)])
 """
     for type in NodeType
@@ -82,7 +82,7 @@ CREATE_EDGES = {
 UNWIND $rows AS row
 MATCH (a:Node {{tenant: row.p.tenant, id: row.a}}) USING INDEX SEEK a:Node(tenant, id)
 MATCH (b:Node {{tenant: row.p.tenant, id: row.b}}) USING INDEX SEEK b:Node(tenant, id)
-CREATE (a)-[r:{type.name} {_made(EDGE_PROPERTIES, "row.p")}]->(b)
+CREATE (a)-[r:{type.name} {_property_map(EDGE_PROPERTIES, "row.p")}]->(b)
 """
     for type in EdgeType
 }
@@ -91,7 +91,7 @@ CREATE_EDGES_BETWEEN = {
 UNWIND $rows AS row
 MATCH (a:Node) WHERE elementId(a) = row.at_a AND a.id = row.a
 MATCH (b:Node) WHERE elementId(b) = row.at_b AND b.id = row.b
-CREATE (a)-[r:{type.name} {_made(EDGE_PROPERTIES, "row.p")}]->(b)
+CREATE (a)-[r:{type.name} {_property_map(EDGE_PROPERTIES, "row.p")}]->(b)
 """
     for type in EdgeType
 }

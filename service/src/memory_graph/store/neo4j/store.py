@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from neo4j import AsyncManagedTransaction
@@ -17,37 +16,33 @@ from memory_graph.model.mutations import Applied, Event, Write
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.model.queries import (
     At,
-    LineageQuery,
-    LineageStep,
     NodeFilter,
     Page,
-    Path,
-    ReplayStep,
     Stats,
-    Traversal,
 )
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.commits import Commits
 from memory_graph.store.events import position
 from memory_graph.store.feed import MAX_BUFFERED_EVENTS, Feed, FeedSubscription
-from memory_graph.store.neo4j import changes, commits, query, read, replay, walk
+from memory_graph.store.neo4j import changes, commits, query, read
 from memory_graph.store.neo4j.auth import Password
-from memory_graph.store.neo4j.connection import Database, heard
+from memory_graph.store.neo4j.connection import Neo4jDatabase, consume_error
 from memory_graph.store.neo4j.follower import CommitFollower
+from memory_graph.store.neo4j.query import PageKey
 from memory_graph.store.neo4j.rows import Neo4jRows
 from memory_graph.store.neo4j.schema import migrate
-from memory_graph.store.neo4j.view import Neo4jView, NodeKey
+from memory_graph.store.neo4j.view import Neo4jView
 from memory_graph.store.neo4j.write import Neo4jCommitter
 from memory_graph.store.protocol import Codec, Spawn, spawn_unwatched
-from memory_graph.store.rules.causality import ReplayEntry
 from memory_graph.store.rules.counters import stats_of
 from memory_graph.store.rules.sequence import HybridLogicalClock
+from memory_graph.store.rules.steps import Steps, run_async
+from memory_graph.store.walks import WalkingStore
 from memory_graph.store.writer import BatchingWriter, WriterObserver
 
 KEEP_CHANGES = 100_000
 MAX_CONNECTIONS = 50
 _SCAN_PAGE = 500
-_WALK_PAGE = 100
 
 T = TypeVar("T")
 
@@ -79,18 +74,20 @@ def open_store(
 
     Call it on the event loop that uses the store.
     """
-    opened = Database(uri, username=username, password=password, database=database, max_connections=max_connections)
+    opened = Neo4jDatabase(
+        uri, username=username, password=password, database=database, max_connections=max_connections
+    )
     rows, logical_clock = Neo4jRows(codec or PlainCodec()), HybridLogicalClock(clock)
     committer = Neo4jCommitter(opened, rows, logical_clock, new_id=new_id, keep_changes=keep_changes)
     return Neo4jStore(opened, rows, logical_clock, committer, Feed(max_buffered_events), observer, spawn)
 
 
-class Neo4jStore:
+class Neo4jStore(WalkingStore):
     """A `memory_graph.store.protocol.GraphStore` in a database that other processes write to as well."""
 
     def __init__(
         self,
-        database: Database,
+        database: Neo4jDatabase,
         rows: Neo4jRows,
         clock: HybridLogicalClock,
         committer: Neo4jCommitter,
@@ -98,6 +95,7 @@ class Neo4jStore:
         observer: WriterObserver | None,
         spawn: Spawn,
     ) -> None:
+        super().__init__(clock.clock)
         self._database = database
         self._rows = rows
         self._clock = clock
@@ -121,75 +119,32 @@ class Neo4jStore:
     async def get_edges(
         self, tenant: str, node_id: str, direction: Direction, edge_type: EdgeType | None
     ) -> list[Edge]:
-        found = await self._read(lambda tx: read.edges(tx, self._rows, tenant, node_id, direction, edge_type))
-        if found is None:
+        edges = await self._read(lambda tx: read.edges(tx, self._rows, tenant, node_id, direction, edge_type))
+        if edges is None:
             raise NotFound("node", node_id)
-        return found
+        return edges
 
     async def query(self, tenant: str, condition: NodeFilter, limit: int, offset: int) -> Page:
-        asked = query.condition(tenant, condition)
-        if asked is None:
+        cypher = query.to_cypher(tenant, condition)
+        if cypher is None:
             return Page([], 0)
 
         async def work(tx: AsyncManagedTransaction) -> Page:
-            nodes = await query.page(tx, self._rows, tenant, asked, limit, offset)
-            return Page(nodes, await query.total(tx, asked))
+            nodes = await query.read_page(tx, self._rows, tenant, cypher, limit, offset)
+            return Page(nodes, await query.total(tx, cypher))
 
         return await self._read(work)
 
-    async def scan(self, tenant: str, condition: NodeFilter) -> AsyncIterator[Node]:
-        asked = query.condition(tenant, condition)
-        key: query.Key | None = None
-        while asked is not None:
-            following = partial(
-                query.page_before, rows=self._rows, tenant=tenant, asked=asked, limit=_SCAN_PAGE, key=key
-            )
-            nodes, key = await self._read(following)
-            for node in nodes:
-                yield node
-            if key is None:
-                return
+    async def _page_before(
+        self, tenant: str, condition: NodeFilter, key: PageKey | None
+    ) -> tuple[list[Node], PageKey | None]:
+        cypher = query.to_cypher(tenant, condition)
+        if cypher is None:
+            return [], None
+        return await self._read(lambda tx: query.page_before(tx, self._rows, tenant, cypher, _SCAN_PAGE, key))
 
-    async def traverse(self, tenant: str, traversal: Traversal) -> AsyncIterator[Path]:
-        at = self._pinned(traversal.at)
-        found = await self._read(lambda tx: walk.trails(self._view(tx, tenant, at), traversal))
-        for first in range(0, len(found), _WALK_PAGE):
-            some = found[first : first + _WALK_PAGE]
-            for path in await self._read(partial(self._paths, tenant=tenant, at=at, found=some)):
-                yield path
-
-    async def lineage(self, tenant: str, query: LineageQuery) -> list[LineageStep]:
-        at = self._pinned(query.at)
-        return await self._read(lambda tx: walk.lineage(self._view(tx, tenant, at), query))
-
-    async def replay(
-        self, tenant: str, session_id: str, as_of: int | None, known_at: int | None
-    ) -> AsyncIterator[ReplayStep]:
-        at = self._pinned(At(as_of=as_of, known_at=known_at))
-        found = await self._read(lambda tx: replay.replay_order(self._view(tx, tenant, at), session_id))
-        for first in range(0, len(found), _WALK_PAGE):
-            some = found[first : first + _WALK_PAGE]
-            for step in await self._read(partial(self._steps, tenant=tenant, at=at, found=some)):
-                yield step
-
-    async def _paths(
-        self, tx: AsyncManagedTransaction, *, tenant: str, at: At, found: Sequence[walk.Trail]
-    ) -> list[Path]:
-        return await walk.paths(self._view(tx, tenant, at), found)
-
-    async def _steps(
-        self, tx: AsyncManagedTransaction, *, tenant: str, at: At, found: Sequence[ReplayEntry[NodeKey]]
-    ) -> list[ReplayStep]:
-        return await replay.steps(self._view(tx, tenant, at), found)
-
-    def _view(self, tx: AsyncManagedTransaction, tenant: str, at: At) -> Neo4jView:
-        return Neo4jView(tx, self._rows, tenant, at)
-
-    def _pinned(self, at: At) -> At:
-        """A point in time that stays the same for all reads of one call."""
-        if at.as_of is None and at.known_at is not None:
-            return At(as_of=self._clock.clock(), known_at=at.known_at)
-        return at
+    async def _walk(self, tenant: str, at: At, rule: Callable[[Neo4jView], Steps[T]]) -> T:
+        return await self._read(lambda tx: run_async(rule(Neo4jView(tx, self._rows, tenant, at))))
 
     async def stats(self, tenant: str) -> Stats:
         return stats_of(await self._read(lambda tx: read.counts(tx, tenant)))
@@ -262,7 +217,7 @@ class Neo4jStore:
             return self._follower
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open(), name="store-opening")
-            self._opening.add_done_callback(heard)
+            self._opening.add_done_callback(consume_error)
         return await asyncio.shield(self._opening)
 
     async def _open(self) -> CommitFollower:

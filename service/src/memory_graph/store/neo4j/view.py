@@ -6,8 +6,8 @@ in `schema`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from neo4j import AsyncManagedTransaction
 
@@ -18,18 +18,17 @@ from memory_graph.store.ids import LATEST, bounded
 from memory_graph.store.neo4j.connection import ask_at_once
 from memory_graph.store.neo4j.rows import EDGE, EDGE_THEN, NODE, Neo4jRows
 from memory_graph.store.neo4j.statements import SEEK
-from memory_graph.store.rules import causality
+from memory_graph.store.rules.traversal import Link, Origin
 
 NodeKey = tuple[int, str]
 """A node in one of its lives: n and id."""
-Link = causality.Link[NodeKey]
-"""An edge between keys; `e` is the whole edge."""
 
 _NODE_THEN = "{v}.recorded_at <= $known_at AND {v}.valid_from <= $as_of"
 _EDGE_THEN = "r.recorded_at <= $known_at AND r.created_ns <= $as_of"
 _NOT_ENDED = "({v}.closed_at > $known_at OR $as_of < {v}.valid_to)"
 _WAS = f"{_NODE_THEN} AND {_NOT_ENDED}"
 _NO_LIMIT = LATEST
+_SESSION_BATCH_SIZE = 1_000
 
 _SIDES = {Direction.OUTGOING: ("from", "to"), Direction.INCOMING: ("to", "from")}
 """How an :EdgeVersion names the end that is near and the one that is far."""
@@ -55,15 +54,11 @@ MATCH (v:NodeVersion {tenant: $tenant}) USING INDEX SEEK v:NodeVersion(tenant, s
 """How nodes are found: current ones, and versions."""
 
 
-class Origin(NamedTuple):
-    """Where edges are looked for, and ids of nodes that they must not lead to."""
-
-    key: NodeKey
-    seen: Sequence[str]
-
-
 class Neo4jView:
-    """Reads of one tenant at one point in time, in one transaction. An `At` with a known_at has an as_of too."""
+    """A `rules.traversal.GraphView` in one transaction, whose links hold whole edges. An `At` with a known_at has an
+    as_of too."""
+
+    origin_batch_size = 500
 
     def __init__(self, tx: AsyncManagedTransaction, rows: Neo4jRows, tenant: str, at: At) -> None:
         self._tx = tx
@@ -76,28 +71,41 @@ class Neo4jView:
             self._values["known_at"] = LATEST if at.known_at is None else bounded(at.known_at)
 
     async def keys(self, ids: Sequence[str]) -> dict[str, NodeKey]:
-        """The nodes that are visible, by id."""
         rows = await self._nodes(_BY_ID, "v.n, v.id", ids=list(ids))
         return {id: (n, id) for n, id in reversed(rows)}
 
     async def nodes(self, keys: Iterable[NodeKey]) -> dict[NodeKey, Node]:
-        """Nodes in their lives; what is not visible is not there."""
-        wanted = set(keys)
-        ids = list({id for _, id in wanted})
-        rows = await self._nodes(_BY_ID, NODE, ids=ids)
-        found = {(row[1], row[0]): row for row in rows}
-        return {key: self._rows.node(self._tenant, row) for key, row in found.items() if key in wanted}
+        lives = set(keys)
+        rows = await self._nodes(_BY_ID, NODE, ids=list({id for _, id in lives}))
+        visible = {(row[1], row[0]): row for row in rows}
+        return {key: self._rows.node(self._tenant, row) for key, row in visible.items() if key in lives}
 
-    async def session(self, id: str) -> list[tuple[int, NodeKey]]:
-        """created_at and key of a session and its nodes."""
-        rows = await self._nodes(_BY_SESSION, "v.created_ns, v.n, v.id", session=id)
+    async def edges(self, links: Sequence[Link[NodeKey]], nodes: Mapping[NodeKey, Node]) -> list[Edge | None]:
+        return [link.e if link.src in nodes and link.dst in nodes else None for link in links]
+
+    async def session(self, key: NodeKey) -> list[tuple[int, NodeKey]]:
+        rows = await self._nodes(_BY_SESSION, "v.created_ns, v.n, v.id", session=key[1])
         return [(created_ns, (n, id)) for created_ns, n, id in rows]
 
+    async def links_within(self, keys: Mapping[NodeKey, int]) -> list[Link[NodeKey]]:
+        origins, links = [Origin(key) for key in keys], []
+
+        def take(_: int, link: Link[NodeKey]) -> None:
+            if link.dst in keys:
+                links.append(link)
+
+        for first in range(0, len(origins), _SESSION_BATCH_SIZE):
+            await self.links(origins[first : first + _SESSION_BATCH_SIZE], Direction.OUTGOING, frozenset(), take)
+        return links
+
     async def links(
-        self, origins: Sequence[Origin], direction: Direction, types: frozenset[EdgeType], limit: int = _NO_LIMIT
-    ) -> AsyncGenerator[tuple[int, Link], None]:
-        """Edges of the origins, at most `limit`, each with the index of its origin: those that leave, then those that
-        reach it. A caller that has enough closes the iterator."""
+        self,
+        origins: Sequence[Origin[NodeKey]],
+        direction: Direction,
+        types: frozenset[EdgeType],
+        take: Callable[[int, Link[NodeKey]], object],
+        limit: int | None = None,
+    ) -> None:
         names = "|".join(type.name for type in sorted(types))
         sides = [side for side in _SIDES if direction in (side, Direction.BOTH)]
         statements = [_links_now(side, names, past=self._past) for side in sides]
@@ -105,21 +113,29 @@ class Neo4jView:
             statements += [_links_then(side) for side in sides]
         values = {
             **self._values,
-            "origins": [[origin.key[1], origin.key[0], list(origin.seen)] for origin in origins],
+            "origins": [[origin.key[1], origin.key[0], [id for _, id in origin.excluded]] for origin in origins],
             "types": [type.name for type in types] or None,
         }
+        steps: list[tuple[int, Link[NodeKey]]] = []
         for statement in statements:
-            result = await self._tx.run(statement, values, limit=limit)
+            room = _NO_LIMIT if limit is None else limit - len(steps)
+            if not room:
+                break
+            result = await self._tx.run(statement, values, limit=room)
             try:
                 async for record in result:
                     index, from_n, to_n, *row = record.values()
-                    edge: Edge = self._rows.edge(self._tenant, row)
-                    limit -= 1
-                    yield index, Link(edge, int(edge.type), (from_n, edge.from_id), (to_n, edge.to_id))
+                    edge = self._rows.edge(self._tenant, row)
+                    link = Link(edge, int(edge.type), (from_n, edge.from_id), (to_n, edge.to_id))
+                    if limit is not None:
+                        steps.append((index, link))
+                    elif take(index, link):
+                        return
             finally:
                 await result.consume()
-            if not limit:
-                return
+        steps.sort(key=lambda step: (step[0], step[1].src != origins[step[0]].key, step[1].e.recorded_at))
+        for index, link in steps:
+            take(index, link)
 
     async def _nodes(self, match: tuple[str, str], columns: str, **values: Any) -> list[list[Any]]:  # noqa: ANN401
         now, then = match

@@ -24,10 +24,10 @@ class BulkInsert:
         self._statements = [(size, f"{head} VALUES {','.join([row] * size)} {tail}") for size in _SIZES]
 
     def __call__(self, connection: apsw.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        done = 0
-        left = len(rows)
+        written = 0
+        remaining = len(rows)
         for size, statement in self._statements:
-            while left >= size:
-                connection.execute(statement, tuple(chain.from_iterable(rows[done : done + size])))
-                done += size
-                left -= size
+            while remaining >= size:
+                connection.execute(statement, tuple(chain.from_iterable(rows[written : written + size])))
+                written += size
+                remaining -= size

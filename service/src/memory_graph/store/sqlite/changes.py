@@ -6,7 +6,7 @@ import apsw
 
 from memory_graph.model.errors import FeedGap
 from memory_graph.model.mutations import Event
-from memory_graph.store.events import decode, position
+from memory_graph.store.events import decode_after, position
 from memory_graph.store.ids import to_bytes
 
 
@@ -14,25 +14,22 @@ def read(
     connection: apsw.Connection, tenant: int, floor: int, after: str | None, limit: int, session: str | None
 ) -> list[Event]:
     """Events after an event id, whole commits, until there are at least `limit`. Raises `FeedGap`, `Invalid`."""
-    seq, index = (0, 0) if after is None else position(after)
+    start = (0, 0) if after is None else position(after)
     newest = connection.execute("SELECT max(seq) FROM changes").get or 0
-    if after is not None and (seq <= floor or seq > newest):
+    if after is not None and (start[0] <= floor or start[0] > newest):
         raise FeedGap(after)
-    found: list[Event] = []
+    events: list[Event] = []
     for number, at, stored in connection.execute(
         """SELECT c.seq, c.recorded_at, c.events FROM changes c INDEXED BY changes_by_tenant
         WHERE c.tenant = ?1 AND c.seq >= ?2 AND (c.session IS NULL OR ?3 IS NULL OR c.session =
           (SELECT s.session FROM sessions s WHERE s.session = c.session AND s.id = ?3))
         ORDER BY c.seq""",
-        (tenant, seq, None if session is None else to_bytes(session)),
+        (tenant, start[0], None if session is None else to_bytes(session)),
     ):
-        events = decode(number, at, stored)
-        for place, event in enumerate(events):
-            if (number > seq or place > index) and session in (None, event.session_id):
-                found.append(event)
-        if len(found) >= limit:
+        events += decode_after(number, at, stored, start, session)
+        if len(events) >= limit:
             break
-    return found
+    return events
 
 
 def trim(connection: apsw.Connection, newest: int, keep: int) -> None:

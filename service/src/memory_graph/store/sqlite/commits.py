@@ -24,21 +24,21 @@ def read(connection: apsw.Connection, after: int, limit: int) -> Commits:
     newest, dropped = connection.execute(_NEWEST).get, connection.execute(_DROPPED).get
     assert isinstance(newest, int)
     assert isinstance(dropped, int)
-    found: list[Commit] = []
+    commits: list[Commit] = []
     events = 0
     for seq, tenant, at, stored in connection.execute(_READ, (after,)):
-        found.append(Commit(seq, tenant, tuple(decode(seq, at, stored))))
-        events += len(found[-1].events)
+        commits.append(Commit(seq, tenant, tuple(decode(seq, at, stored))))
+        events += len(commits[-1].events)
         if events >= limit:
             break
-    return Commits(tuple(found), newest, dropped)
+    return Commits(tuple(commits), newest, dropped)
 
 
 def cursor(connection: apsw.Connection, reader: str) -> int:
     """The last commit that a reader is done with; 0: none yet."""
-    found = connection.execute(_CURSOR, (reader,)).get
-    assert found is None or isinstance(found, int)
-    return found or 0
+    seq = connection.execute(_CURSOR, (reader,)).get
+    assert seq is None or isinstance(seq, int)
+    return seq or 0
 
 
 def move(connection: apsw.Connection, reader: str, seq: int) -> None:

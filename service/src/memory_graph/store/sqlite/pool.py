@@ -34,7 +34,7 @@ class ReaderPool:
         for _ in range(size):
             self._readers.put(SqliteReader(open_reader(path), SqliteRows(codec)))
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="store-reader")
-        self._here = SqliteReader(open_reader(path), SqliteRows(codec))
+        self._inline = SqliteReader(open_reader(path), SqliteRows(codec))
         self._closed = False
 
     async def run(self, read: Callable[Concatenate[SqliteReader, _P], _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -50,7 +50,7 @@ class ReaderPool:
         Raises as `run` does."""
         self._refuse_if_closed()
         with failures(self._path):
-            return read(self._here, *args, **kwargs)
+            return read(self._inline, *args, **kwargs)
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
@@ -68,6 +68,6 @@ class ReaderPool:
         """Waits for running reads and lets go of the file."""
         self._closed = True
         self._threads.shutdown()
-        self._here.close()
+        self._inline.close()
         for _ in range(self._size):
             self._readers.get().close()

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
@@ -16,22 +16,17 @@ from memory_graph.model.mutations import Event
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.model.queries import (
     At,
-    LineageQuery,
-    LineageStep,
     NodeFilter,
     Page,
-    Path,
-    ReplayStep,
     Stats,
-    Traversal,
 )
 from memory_graph.store.commits import Commits
 from memory_graph.store.ids import to_bytes
-from memory_graph.store.rules.causality import ReplayEntry
 from memory_graph.store.rules.counters import stats_of
-from memory_graph.store.sqlite import changes, commits, counts, query, replay, walk
+from memory_graph.store.rules.steps import Steps, run
+from memory_graph.store.sqlite import changes, commits, counts, query
 from memory_graph.store.sqlite.counts import WHOLE_TENANT
-from memory_graph.store.sqlite.query import Key
+from memory_graph.store.sqlite.query import PageKey
 from memory_graph.store.sqlite.rows import EDGE, NODE, SqliteRows
 from memory_graph.store.sqlite.view import SqliteView
 
@@ -45,6 +40,8 @@ _OUT = f"SELECT {EDGE} FROM edges g INDEXED BY edges_out {_ENDS} WHERE g.tenant 
 _IN = f"SELECT {EDGE} FROM edges g INDEXED BY edges_in {_ENDS} WHERE g.tenant = ?1 AND g.dst = ?2"
 _TOTALS = """SELECT c.kind, sum(c.count) FROM tenants t CROSS JOIN counts c ON c.tenant = t.tenant AND c.session = ?
 GROUP BY c.kind"""
+
+T = TypeVar("T")
 
 
 class SqliteReader:
@@ -66,9 +63,9 @@ class SqliteReader:
 
     def tenant(self, name: str) -> int | None:
         """The number of a tenant; None for one that never wrote."""
-        found = self.connection.execute("SELECT tenant FROM tenants WHERE name = ?", (name,)).get
-        assert found is None or isinstance(found, int)
-        return found
+        number = self.connection.execute("SELECT tenant FROM tenants WHERE name = ?", (name,)).get
+        assert number is None or isinstance(number, int)
+        return number
 
     def nodes(self, tenant: str, ids: Sequence[str]) -> list[Node]:
         number = self.tenant(tenant)
@@ -76,8 +73,8 @@ class SqliteReader:
         if number is None or not keys:
             return []
         rows = self.connection.execute(_BY_ID, (apsw.carray(keys), number))
-        found = {node.id: node for node in (self.rows.node(tenant, row) for row in rows)}
-        return [found[id] for id in ids if id in found]
+        nodes = {node.id: node for node in (self.rows.node(tenant, row) for row in rows)}
+        return [nodes[id] for id in ids if id in nodes]
 
     def by_numbers(self, tenant: str, number: int, numbers: Sequence[int]) -> dict[int, Node]:
         """Nodes that exist now, by n."""
@@ -97,60 +94,44 @@ class SqliteReader:
         if n is None:
             raise NotFound("node", node_id)
         of_type, values = ("", (number, n)) if type is None else (" AND g.type = ?3", (number, n, int(type)))
-        found: dict[int, Edge] = {}
+        edges: dict[int, Edge] = {}
         if direction is not Direction.INCOMING:
-            self._collect(found, tenant, self.connection.execute(_OUT + of_type, values))
+            self._collect(edges, tenant, self.connection.execute(_OUT + of_type, values))
         if direction is not Direction.OUTGOING:
-            self._collect(found, tenant, self.connection.execute(_IN + of_type, values))
-        return [edge for _, edge in sorted(found.items(), key=lambda item: (item[1].created_at, item[0]))]
+            self._collect(edges, tenant, self.connection.execute(_IN + of_type, values))
+        return [edge for _, edge in sorted(edges.items(), key=lambda item: (item[1].created_at, item[0]))]
 
-    def _collect(self, found: dict[int, Edge], tenant: str, rows: Iterable[Sequence[Any]]) -> None:
+    def _collect(self, edges: dict[int, Edge], tenant: str, rows: Iterable[Sequence[Any]]) -> None:
         for row in rows:
-            found[row[0]] = self.rows.edge(tenant, row)
+            edges[row[0]] = self.rows.edge(tenant, row)
 
-    def query(self, tenant: str, asked: NodeFilter, limit: int, offset: int) -> Page:
+    def query(self, tenant: str, condition: NodeFilter, limit: int, offset: int) -> Page:
         with self.snapshot():
             number = self.tenant(tenant)
-            condition = None if number is None else query.condition(self.connection, number, asked)
-            if number is None or condition is None:
+            sql = None if number is None else query.to_sql(self.connection, number, condition)
+            if number is None or sql is None:
                 return Page([], 0)
-            numbers = query.page(self.connection, condition, limit, offset)
+            numbers = query.page(self.connection, sql, limit, offset)
             nodes = self.by_numbers(tenant, number, numbers)
-            return Page([nodes[n] for n in numbers], query.total(self.connection, condition))
+            return Page([nodes[n] for n in numbers], query.total(self.connection, sql))
 
-    def page_before(self, tenant: str, asked: NodeFilter, limit: int, key: Key | None) -> tuple[list[Node], Key | None]:
+    def page_before(
+        self, tenant: str, condition: NodeFilter, limit: int, key: PageKey | None
+    ) -> tuple[list[Node], PageKey | None]:
         """The page that comes after a key, and its own key; None at the end."""
         with self.snapshot():
             number = self.tenant(tenant)
-            condition = None if number is None else query.condition(self.connection, number, asked)
-            if number is None or condition is None:
+            sql = None if number is None else query.to_sql(self.connection, number, condition)
+            if number is None or sql is None:
                 return [], None
-            keys = query.page_before(self.connection, condition, limit, key)
+            keys = query.page_before(self.connection, sql, limit, key)
             nodes = self.by_numbers(tenant, number, [n for _, n in keys])
             return [nodes[n] for _, n in keys], keys[-1] if len(keys) == limit else None
 
-    def trails(self, tenant: str, at: At, asked: Traversal) -> list[walk.Trail]:
+    def walk(self, tenant: str, at: At, rule: Callable[[SqliteView], Steps[T]]) -> T:
+        """Run a rule over the graph at a point in time."""
         with self.snapshot():
-            return walk.trails(self._view(tenant, at), asked)
-
-    def paths(self, tenant: str, at: At, found: Sequence[walk.Trail]) -> list[Path]:
-        with self.snapshot():
-            return walk.paths(self._view(tenant, at), found)
-
-    def lineage(self, tenant: str, at: At, asked: LineageQuery) -> list[LineageStep]:
-        with self.snapshot():
-            return walk.lineage(self._view(tenant, at), asked)
-
-    def replay_order(self, tenant: str, at: At, session_id: str) -> list[ReplayEntry[int]]:
-        with self.snapshot():
-            return replay.replay_order(self._view(tenant, at), session_id)
-
-    def steps(self, tenant: str, at: At, found: Sequence[ReplayEntry[int]]) -> list[ReplayStep]:
-        with self.snapshot():
-            return replay.steps(self._view(tenant, at), found)
-
-    def _view(self, tenant: str, at: At) -> SqliteView:
-        return SqliteView(self.connection, self.rows, tenant, self.tenant(tenant) or 0, at)
+            return run(rule(SqliteView(self.connection, self.rows, tenant, self.tenant(tenant) or 0, at)))
 
     def stats(self, tenant: str) -> Stats:
         return stats_of(counts.read(self.connection, self.tenant(tenant) or 0, WHOLE_TENANT))

@@ -6,11 +6,9 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import msgspec
-
 from memory_graph.model.attributes import attributes, text
 from memory_graph.model.kinds import EdgeType, NodeType
-from memory_graph.model.nodes import Edge, Node, NodeData, TemplateData
+from memory_graph.model.nodes import Edge, Node, NodeData
 from memory_graph.store.codec import NodeCodec
 from memory_graph.store.ids import to_text
 
@@ -35,19 +33,9 @@ class SqliteRows(NodeCodec):
     def node(self, tenant: str, row: Row) -> Node:
         """The node of a row of `NODE` columns."""
         _, raw, type, session, created_at, updated_at, recorded_at, uses, stored = row
-        id = to_text(raw)
-        data = self.decode_data(tenant, id, stored)
-        if uses and isinstance(data, TemplateData):
-            data = msgspec.structs.replace(data, usage_count=uses)
-        return Node(
-            id=id,
-            type=NODE_TYPES[type],
-            data=data,
-            created_at=created_at,
-            updated_at=updated_at,
-            session_id=None if session is None else to_text(session),
-            recorded_at=recorded_at,
-        )
+        session_id = None if session is None else to_text(session)
+        times = (created_at, updated_at, recorded_at)
+        return self.to_node(tenant, to_text(raw), NODE_TYPES[type], session_id, times, uses, stored)
 
     def edge(self, tenant: str, row: Row) -> Edge:
         """The edge of a row of `EDGE` columns."""
@@ -70,7 +58,7 @@ class SqliteRows(NodeCodec):
 
 
 def attribute_value(value: str) -> str | bytes:
-    """What stands for a value in the attribute index; a long value does by its digest, so that rows stay small."""
+    """A value in the attribute index; a long one is replaced by its digest, so that rows stay small."""
     return value if len(value) <= _LONGEST_VALUE else hashlib.sha256(value.encode()).digest()
 
 
@@ -82,8 +70,8 @@ def attribute_rows(tenant: int, n: int, created_at: int, data: NodeData) -> Iter
 
 def text_row(tenant: int, n: int, session: int, data: NodeData) -> tuple[int, str, str] | None:
     """The row of `texts` of a node; None for one without words."""
-    words = text(data)
-    return (n, text_scope(tenant, session), words) if words else None
+    content = text(data)
+    return (n, text_scope(tenant, session), content) if content else None
 
 
 def text_scope(tenant: int, session: int) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from memory_graph.model.errors import GraphError, StoreUnavailable
 from memory_graph.model.ids import new_id
@@ -16,36 +17,33 @@ from memory_graph.model.mutations import Applied, Event, Write
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.model.queries import (
     At,
-    LineageQuery,
-    LineageStep,
     NodeFilter,
     Page,
-    ReplayStep,
     Stats,
-    Traversal,
-)
-from memory_graph.model.queries import (
-    Path as GraphPath,
 )
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.commits import Commits
 from memory_graph.store.feed import MAX_BUFFERED_EVENTS, Feed, FeedSubscription
 from memory_graph.store.protocol import Codec
+from memory_graph.store.rules.steps import Steps
 from memory_graph.store.sqlite.connection import FileLock, failures, open_writer
 from memory_graph.store.sqlite.pool import ReaderPool
-from memory_graph.store.sqlite.query import Key
+from memory_graph.store.sqlite.query import PageKey
 from memory_graph.store.sqlite.read import SqliteReader
 from memory_graph.store.sqlite.rows import SqliteRows
 from memory_graph.store.sqlite.schema import migrate
+from memory_graph.store.sqlite.view import SqliteView
 from memory_graph.store.sqlite.write import SqliteCommitter
+from memory_graph.store.walks import WalkingStore
 from memory_graph.store.writer import BatchingWriter, WriterObserver
+
+T = TypeVar("T")
 
 KEEP_CHANGES = 100_000
 READERS = 4
 _SCAN_PAGE = 500
 _MAX_INLINE_READS = 8
 """Nodes that are read by id without going to a thread."""
-_WALK_PAGE = 100
 
 
 def open_store(
@@ -89,7 +87,7 @@ def open_store(
     return SqliteStore(lock, committer, pool, Feed(max_buffered_events), clock, observer)
 
 
-class SqliteStore:
+class SqliteStore(WalkingStore):
     """A `memory_graph.store.protocol.GraphStore` in one file. Belongs to the event loop it is first used on."""
 
     def __init__(
@@ -101,11 +99,11 @@ class SqliteStore:
         clock: Callable[[], int],
         observer: WriterObserver | None,
     ) -> None:
+        super().__init__(clock)
         self._lock = lock
         self._committer = committer
         self._pool = pool
         self._feed = feed
-        self._clock = clock
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._writer = BatchingWriter(self._commit, self._publish, observer=observer)
         self._closing: asyncio.Task[None] | None = None
@@ -145,39 +143,13 @@ class SqliteStore:
     async def query(self, tenant: str, condition: NodeFilter, limit: int, offset: int) -> Page:
         return await self._pool.run(SqliteReader.query, tenant, condition, limit, offset)
 
-    async def scan(self, tenant: str, condition: NodeFilter) -> AsyncIterator[Node]:
-        key: Key | None = None
-        while True:
-            nodes, key = await self._pool.run(SqliteReader.page_before, tenant, condition, _SCAN_PAGE, key)
-            for node in nodes:
-                yield node
-            if key is None:
-                return
+    async def _page_before(
+        self, tenant: str, condition: NodeFilter, key: PageKey | None
+    ) -> tuple[list[Node], PageKey | None]:
+        return await self._pool.run(SqliteReader.page_before, tenant, condition, _SCAN_PAGE, key)
 
-    async def traverse(self, tenant: str, traversal: Traversal) -> AsyncIterator[GraphPath]:
-        at = self._pinned(traversal.at)
-        found = await self._pool.run(SqliteReader.trails, tenant, at, traversal)
-        for first in range(0, len(found), _WALK_PAGE):
-            for path in await self._pool.run(SqliteReader.paths, tenant, at, found[first : first + _WALK_PAGE]):
-                yield path
-
-    async def lineage(self, tenant: str, query: LineageQuery) -> list[LineageStep]:
-        return await self._pool.run(SqliteReader.lineage, tenant, self._pinned(query.at), query)
-
-    async def replay(
-        self, tenant: str, session_id: str, as_of: int | None, known_at: int | None
-    ) -> AsyncIterator[ReplayStep]:
-        at = self._pinned(At(as_of=as_of, known_at=known_at))
-        found = await self._pool.run(SqliteReader.replay_order, tenant, at, session_id)
-        for first in range(0, len(found), _WALK_PAGE):
-            for step in await self._pool.run(SqliteReader.steps, tenant, at, found[first : first + _WALK_PAGE]):
-                yield step
-
-    def _pinned(self, at: At) -> At:
-        """A point in time that stays the same for all reads of one call."""
-        if at.as_of is None and at.known_at is not None:
-            return At(as_of=self._clock(), known_at=at.known_at)
-        return at
+    async def _walk(self, tenant: str, at: At, rule: Callable[[SqliteView], Steps[T]]) -> T:
+        return await self._pool.run(SqliteReader.walk, tenant, at, rule)
 
     async def stats(self, tenant: str) -> Stats:
         return self._pool.run_here(SqliteReader.stats, tenant)

@@ -7,7 +7,8 @@ A view of the present reads the current tables alone. A view of the past also re
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import apsw
@@ -16,22 +17,20 @@ from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.model.queries import At
 from memory_graph.store.ids import LATEST, bounded, to_bytes
-from memory_graph.store.rules import causality
+from memory_graph.store.rules.traversal import Link, Origin, other_end
 from memory_graph.store.sqlite.rows import LINK, NODE, SqliteRows
 
 _NODE_THEN = "v.recorded_at <= :known_at AND v.valid_from <= :as_of"
 _EDGE_THEN = "g.recorded_at <= :known_at AND g.created_at <= :as_of"
 _NOT_ENDED = "(closed_at > :known_at OR :as_of < valid_to)"
 
-_SESSION_OF = "LEFT JOIN sessions s ON s.session = v.session"
-
-
-Link = causality.Link[int]
-"""An edge by numbers."""
+_LINK_BATCH_SIZE = 256
 
 
 class SqliteView:
-    """Reads of one tenant at one point in time. An `At` with a known_at has an as_of too."""
+    """A `rules.traversal.GraphView` over numbers of nodes. An `At` with a known_at has an as_of too."""
+
+    origin_batch_size = 1
 
     def __init__(self, connection: apsw.Connection, rows: SqliteRows, tenant: str, number: int, at: At) -> None:
         self._connection = connection
@@ -43,37 +42,71 @@ class SqliteView:
             self._values["as_of"] = bounded(at.as_of)
             self._values["known_at"] = LATEST if at.known_at is None else bounded(at.known_at)
 
-    def numbers(self, ids: Iterable[str]) -> dict[str, int]:
-        """n of the nodes that are visible."""
-        found = {}
+    def keys(self, ids: Iterable[str]) -> dict[str, int]:
+        """Numbers of the nodes that are visible."""
+        keys = {}
         for id in ids:
             row = self._select_nodes("v.n", "v.tenant = :tenant AND v.id = :id", id=to_bytes(id)).fetchone()
             if row is not None:
-                found[id] = row[0]
-        return found
+                keys[id] = row[0]
+        return keys
 
-    def nodes(self, numbers: Iterable[int]) -> dict[int, Node]:
-        """Nodes by n; what is not visible is not there."""
-        wanted = array("q", numbers)
-        if not wanted:
+    def nodes(self, keys: Iterable[int]) -> dict[int, Node]:
+        numbers = array("q", keys)
+        if not numbers:
             return {}
-        rows = self._select_nodes(NODE, "v.tenant = :tenant", "carray(:wanted) c CROSS JOIN", "v.n = c.value", wanted)
+        rows = self._select_nodes(NODE, "v.tenant = :tenant", "v.n = c.value", numbers)
         return {row[0]: self._rows.node(self._tenant, row) for row in rows}
 
-    def visible(self, numbers: Iterable[int]) -> set[int]:
-        """Which of these nodes are visible. A present edge's ends always are."""
-        wanted = array("q", numbers)
-        if not self._past or not wanted:
-            return set(wanted)
-        rows = self._select_nodes("v.n", "v.tenant = :tenant", "carray(:wanted) c CROSS JOIN", "v.n = c.value", wanted)
-        return {n for (n,) in rows}
+    def edges(self, links: Sequence[Link[int]], nodes: Mapping[int, Node]) -> list[Edge | None]:
+        if not links:
+            return []
+        ends = {link.e: (link.src, link.dst) for link in links}
+        edges: dict[int, Edge] = {}
+        for row in self._select_edges(LINK, "g.tenant = :tenant", "g.e = c.value", array("q", ends)):
+            source, target = ends[row[0]]
+            if source in nodes and target in nodes:
+                edges[row[0]] = self._rows.link(self._tenant, row, nodes[source].id, nodes[target].id)
+        return [edges.get(link.e) for link in links]
 
-    def session(self, session: int) -> list[tuple[int, int]]:
-        """(created_at, n) of the nodes of a session."""
+    def links(
+        self,
+        origins: Sequence[Origin[int]],
+        direction: Direction,
+        types: frozenset[EdgeType],
+        take: Callable[[int, Link[int]], object],
+        limit: int | None = None,
+    ) -> None:
+        for index, origin in enumerate(origins):
+            for links in _in_batches(self._links(origin.key, direction, types)):
+                ends = [other_end(link, origin.key) for link in links]
+                visible = self._visible(ends)
+                for link, end in zip(links, ends, strict=True):
+                    if end not in visible or end in origin.excluded:
+                        continue
+                    if take(index, link):
+                        return
+                    if limit is not None:
+                        limit -= 1
+                        if not limit:
+                            return
+
+    def session(self, key: int) -> list[tuple[int, int]]:
         where = "v.tenant = :tenant AND v.session = :session"
-        return [(at, n) for at, n in self._select_nodes("v.created_at, v.n", where, session=session)]
+        return [(at, n) for at, n in self._select_nodes("v.created_at, v.n", where, session=key)]
 
-    def links(self, n: int, direction: Direction, types: frozenset[EdgeType]) -> Iterator[Link]:
+    def links_within(self, keys: Mapping[int, int]) -> list[Link[int]]:
+        links = self._select_links("g.tenant = :tenant", "g.src = c.value", array("q", keys))
+        return [link for link in links if link.dst in keys]
+
+    def _visible(self, numbers: Iterable[int]) -> set[int]:
+        """The nodes among these that are visible. A present edge's ends always are."""
+        keys = array("q", numbers)
+        if not self._past or not keys:
+            return set(keys)
+        return {n for (n,) in self._select_nodes("v.n", "v.tenant = :tenant", "v.n = c.value", keys)}
+
+    def _links(self, n: int, direction: Direction, types: frozenset[EdgeType]) -> Iterator[Link[int]]:
         """Edges of a node, those that leave it first."""
         of_type = f" AND g.type IN ({', '.join(str(int(type)) for type in sorted(types))})" if types else ""
         if direction is not Direction.INCOMING:
@@ -81,75 +114,45 @@ class SqliteView:
         if direction is not Direction.OUTGOING:
             yield from self._select_links(f"g.tenant = :tenant AND g.dst = :n{of_type}", n=n)
 
-    def links_from(self, numbers: Sequence[int]) -> Iterator[Link]:
-        """Edges that leave any of these nodes."""
-        return self._select_links(
-            "g.tenant = :tenant", "carray(:wanted) c CROSS JOIN", "g.src = c.value", array("q", numbers)
-        )
-
-    def edges(self, links: Iterable[Link], nodes: dict[int, Node]) -> dict[int, Edge]:
-        """Edges by e, between nodes that were read; what is not visible is not there."""
-        ends = {link.e: (link.src, link.dst) for link in links}
-        if not ends:
-            return {}
-        found = {}
-        for row in self._select_edges(
-            LINK, "g.tenant = :tenant", "carray(:wanted) c CROSS JOIN", "g.e = c.value", array("q", ends)
-        ):
-            source, target = ends[row[0]]
-            if source in nodes and target in nodes:
-                found[row[0]] = self._rows.link(self._tenant, row, nodes[source].id, nodes[target].id)
-        return found
-
     def _select_nodes(
-        self,
-        columns: str,
-        where: str,
-        driver: str = "",
-        on: str = "",
-        wanted: array[int] | None = None,
-        **values: int | bytes,
+        self, columns: str, where: str, on: str = "", keys: array[int] | None = None, **values: int | bytes
     ) -> apsw.Cursor:
-        joined = f"{_SESSION_OF} " if "s." in columns else ""
-        return self._select(
-            f"SELECT {columns} FROM {driver} {{table}} v {'ON ' + on if on else ''} {joined}WHERE {where}",
-            ("nodes", "node_history"),
-            _NODE_THEN,
-            wanted,
-            values,
-        )
+        session = "LEFT JOIN sessions s ON s.session = v.session" if "s." in columns else ""
+        return self._select(columns, ("nodes v", "node_history v"), session, on, where, _NODE_THEN, keys, values)
 
     def _select_links(
-        self, where: str, driver: str = "", on: str = "", wanted: array[int] | None = None, **values: int | bytes
-    ) -> Iterator[Link]:
-        columns = "g.e, g.type, g.src, g.dst"
-        return map(causality.Link._make, self._select_edges(columns, where, driver, on, wanted, **values))
+        self, where: str, on: str = "", keys: array[int] | None = None, **values: int | bytes
+    ) -> Iterator[Link[int]]:
+        return map(Link[int]._make, self._select_edges("g.e, g.type, g.src, g.dst", where, on, keys, **values))
 
     def _select_edges(
-        self,
-        columns: str,
-        where: str,
-        driver: str = "",
-        on: str = "",
-        wanted: array[int] | None = None,
-        **values: int | bytes,
+        self, columns: str, where: str, on: str = "", keys: array[int] | None = None, **values: int | bytes
     ) -> apsw.Cursor:
-        return self._select(
-            f"SELECT {columns} FROM {driver} {{table}} g {'ON ' + on if on else ''} WHERE {where}",
-            ("edges", "edge_history"),
-            _EDGE_THEN,
-            wanted,
-            values,
-        )
+        return self._select(columns, ("edges g", "edge_history g"), "", on, where, _EDGE_THEN, keys, values)
 
     def _select(
-        self, select: str, tables: tuple[str, str], then: str, wanted: array[int] | None, values: dict[str, int | bytes]
+        self,
+        columns: str,
+        tables: tuple[str, str],
+        join: str,
+        on: str,
+        where: str,
+        then: str,
+        keys: array[int] | None,
+        values: dict[str, int | bytes],
     ) -> apsw.Cursor:
-        current, history = (select.format(table=table) for table in tables)
+        """Select from the current table, and in a view of the past from history too. on: joins rows to `keys`."""
+        rows = f"carray(:keys) c CROSS JOIN {{}} ON {on}" if on else "{}"
+        current, history = (f"SELECT {columns} FROM {rows.format(table)} {join} WHERE {where}" for table in tables)
         statement = current
         if self._past:
             statement = f"{current} AND {then} UNION ALL {history} AND {then} AND {_NOT_ENDED}"
         bound: dict[str, Any] = {**self._values, **values}
-        if wanted is not None:
-            bound["wanted"] = apsw.carray(wanted)
+        if keys is not None:
+            bound["keys"] = apsw.carray(keys)
         return self._connection.execute(statement, bound)
+
+
+def _in_batches(links: Iterator[Link[int]]) -> Iterator[list[Link[int]]]:
+    while batch := list(islice(links, _LINK_BATCH_SIZE)):
+        yield batch

@@ -1,34 +1,19 @@
-"""Cause and effect along edges: which way lineage walks, and the order in which a session happened."""
+"""The order in which a session is replayed: each node after its causes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from heapq import heapify, heappop, heappush
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple
 
-from memory_graph.model.kinds import CAUSE_IS_TARGET, Direction, EdgeType
+from memory_graph.model.errors import NotFound
+from memory_graph.model.kinds import CAUSE_IS_TARGET
+from memory_graph.model.nodes import Edge, Node
+from memory_graph.model.queries import ReplayStep
+from memory_graph.store.rules.steps import Steps
+from memory_graph.store.rules.traversal import GraphView, Link, N
 
-MAX_LINEAGE_STEPS = 10_000
-"""The nearest nodes a lineage names in each direction."""
-
-_CAUSE_IS_SOURCE = frozenset(EdgeType) - CAUSE_IS_TARGET
-TraversalRules = tuple[tuple[Direction, frozenset[EdgeType]], ...]
-"""Directions to walk, with the edge types to walk there."""
-UPSTREAM: TraversalRules = ((Direction.OUTGOING, CAUSE_IS_TARGET), (Direction.INCOMING, _CAUSE_IS_SOURCE))
-DOWNSTREAM: TraversalRules = ((Direction.INCOMING, CAUSE_IS_TARGET), (Direction.OUTGOING, _CAUSE_IS_SOURCE))
-_CAUSE_IS_TARGET = frozenset(int(type) for type in CAUSE_IS_TARGET)
-
-N = TypeVar("N", int, tuple[int, str])
-"""What a store knows a node by; later-stored nodes sort after earlier ones."""
-
-
-class Link(NamedTuple, Generic[N]):
-    """An edge by what the store knows it and its ends by."""
-
-    e: Any
-    type: int
-    src: N
-    dst: N
+_CAUSE_TARGET_NUMBERS = frozenset(int(type) for type in CAUSE_IS_TARGET)
 
 
 class ReplayEntry(NamedTuple, Generic[N]):
@@ -36,6 +21,32 @@ class ReplayEntry(NamedTuple, Generic[N]):
 
     n: N
     links: list[Link[N]]
+
+
+def replay_order(view: GraphView[N], session_id: str) -> Steps[list[ReplayEntry[N]]]:
+    """Return the session and its nodes in causal order. Raises `NotFound` for an unknown session."""
+    session: N | None = (yield view.keys((session_id,))).get(session_id)
+    created: dict[N, int] = {}
+    if session is not None:
+        created = {key: at for at, key in (yield view.session(session))}
+    if session is None or session not in created:
+        raise NotFound("session", session_id)
+    return topological_order(session, created, (yield view.links_within(created)))
+
+
+def replay_steps(view: GraphView[N], entries: Sequence[ReplayEntry[N]]) -> Steps[list[ReplayStep]]:
+    """Return entries with their content. One that has ended since it was ordered is left out."""
+    links = [link for entry in entries for link in entry.links]
+    keys = {entry.n for entry in entries} | {end for link in links for end in (link.src, link.dst)}
+    nodes: dict[N, Node] = yield view.nodes(keys)
+    edges: Sequence[Edge | None] = yield view.edges(links, nodes)
+    rest = iter(edges)
+    steps = []
+    for entry in entries:
+        of_entry = tuple([edge for _ in entry.links if (edge := next(rest)) is not None])
+        if entry.n in nodes:
+            steps.append(ReplayStep(nodes[entry.n], of_entry))
+    return steps
 
 
 def topological_order(session: N, when: Mapping[N, int], links: Sequence[Link[N]]) -> list[ReplayEntry[N]]:
@@ -53,7 +64,7 @@ def _order(session: N, when: Mapping[N, int], links: Sequence[Link[N]]) -> list[
     effects: dict[N, list[N]] = {n: [] for n in when}
     causes: dict[N, int] = dict.fromkeys(when, 0)
     for link in links:
-        cause, effect = (link.dst, link.src) if link.type in _CAUSE_IS_TARGET else (link.src, link.dst)
+        cause, effect = (link.dst, link.src) if link.type in _CAUSE_TARGET_NUMBERS else (link.src, link.dst)
         if cause != effect:
             effects[cause].append(effect)
             causes[effect] += 1
@@ -83,8 +94,8 @@ def _order(session: N, when: Mapping[N, int], links: Sequence[Link[N]]) -> list[
 
 
 def _with_links(order: Sequence[N], touching: Mapping[N, list[Link[N]]]) -> list[ReplayEntry[N]]:
-    place = {n: index for index, n in enumerate(order)}
+    position = {n: index for index, n in enumerate(order)}
     return [
-        ReplayEntry(n, [link for link in touching[n] if place[link.src] <= index and place[link.dst] <= index])
+        ReplayEntry(n, [link for link in touching[n] if position[link.src] <= index and position[link.dst] <= index])
         for index, n in enumerate(order)
     ]
