@@ -99,12 +99,11 @@ class SqliteView:
         links = self._select_links("g.tenant = :tenant", "g.src = c.value", array("q", keys))
         return [link for link in links if link.dst in keys]
 
-    def _visible(self, numbers: Iterable[int]) -> set[int]:
+    def _visible(self, numbers: Sequence[int]) -> set[int]:
         """The nodes among these that are visible. A present edge's ends always are."""
-        keys = array("q", numbers)
-        if not self._past or not keys:
-            return set(keys)
-        return {n for (n,) in self._select_nodes("v.n", "v.tenant = :tenant", "v.n = c.value", keys)}
+        if not self._past:
+            return set(numbers)
+        return {n for (n,) in self._select_nodes("v.n", "v.tenant = :tenant", "v.n = c.value", array("q", numbers))}
 
     def _links(self, n: int, direction: Direction, types: frozenset[EdgeType]) -> Iterator[Link[int]]:
         """Edges of a node, those that leave it first."""
