@@ -27,10 +27,12 @@ FROM carray(?1) c CROSS JOIN nodes v ON v.tenant = ?2 AND v.id = c.value LEFT JO
 _WHOLE_NODES = f"""
 SELECT {NODE} FROM carray(?1) c CROSS JOIN nodes v ON v.n = c.value LEFT JOIN sessions s ON s.session = v.session
 """
-_EDGES = f"""
-SELECT {EDGE} FROM carray(?1) c CROSS JOIN edges g ON g.tenant = ?2 AND g.id = c.value
+_EDGES = "SELECT g.e FROM carray(?1) c CROSS JOIN edges g ON g.tenant = ?2 AND g.id = c.value"
+_WHOLE_EDGES = f"""
+SELECT {EDGE} FROM carray(?1) c CROSS JOIN edges g ON g.e = c.value
 CROSS JOIN nodes a ON a.n = g.src CROSS JOIN nodes b ON b.n = g.dst
 """
+"""What is there already is seldom needed whole, and a join costs where nothing is found too."""
 _insert_nodes = BulkInsert(
     "INSERT INTO nodes (n, tenant, id, type, session, created_at, updated_at, valid_from, recorded_at, data)", 10
 )
@@ -119,7 +121,10 @@ class SqliteUnitOfWork(SqliteHistory):
             self.raw[id] = raw = to_bytes(id)
             edges.setdefault(tenant, []).append(raw)
         for tenant, keys in edges.items():
-            for row in self.connection.execute(_EDGES, (apsw.carray(tuple(keys)), self.tenants[tenant])):
+            numbers = array("q")
+            for (e,) in self.connection.execute(_EDGES, (apsw.carray(tuple(keys)), self.tenants[tenant])):
+                numbers.append(e)
+            for row in self.connection.execute(_WHOLE_EDGES, (apsw.carray(numbers),)) if numbers else ():
                 edge = self.rows.edge(tenant, row)
                 self.edges[tenant, edge.id] = edge
 

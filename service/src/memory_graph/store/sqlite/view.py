@@ -77,12 +77,12 @@ class SqliteView:
         take: Callable[[int, Link[int]], object],
         limit: int | None = None,
     ) -> None:
-        for index, origin in enumerate(origins):
-            for links in _in_batches(self._links(origin.key, direction, types)):
-                ends = [other_end(link, origin.key) for link in links]
-                visible = self._visible(ends)
+        for index, (key, excluded) in enumerate(origins):
+            for links in _in_batches(self._links(key, direction, types)):
+                ends = [other_end(link, key) for link in links]
+                visible = self._visible(ends) if self._past else ()
                 for link, end in zip(links, ends, strict=True):
-                    if end not in visible or end in origin.excluded:
+                    if end in excluded or (self._past and end not in visible):
                         continue
                     if take(index, link):
                         return
@@ -100,9 +100,7 @@ class SqliteView:
         return [link for link in links if link.dst in keys]
 
     def _visible(self, numbers: Sequence[int]) -> set[int]:
-        """The nodes among these that are visible. A present edge's ends always are."""
-        if not self._past:
-            return set(numbers)
+        """The nodes among these that are visible in a view of the past; now the ends of an edge always are."""
         return {n for (n,) in self._select_nodes("v.n", "v.tenant = :tenant", "v.n = c.value", array("q", numbers))}
 
     def _links(self, n: int, direction: Direction, types: frozenset[EdgeType]) -> Iterator[Link[int]]:
@@ -122,7 +120,7 @@ class SqliteView:
     def _select_links(
         self, where: str, on: str = "", keys: array[int] | None = None, **values: int | bytes
     ) -> Iterator[Link[int]]:
-        return map(Link[int]._make, self._select_edges("g.e, g.type, g.src, g.dst", where, on, keys, **values))
+        return map(Link._make, self._select_edges("g.e, g.type, g.src, g.dst", where, on, keys, **values))
 
     def _select_edges(
         self, columns: str, where: str, on: str = "", keys: array[int] | None = None, **values: int | bytes
@@ -141,11 +139,12 @@ class SqliteView:
         values: dict[str, int | bytes],
     ) -> apsw.Cursor:
         """Select from the current table, and in a view of the past from history too. on: joins rows to `keys`."""
-        rows = f"carray(:keys) c CROSS JOIN {{}} ON {on}" if on else "{}"
-        current, history = (f"SELECT {columns} FROM {rows.format(table)} {join} WHERE {where}" for table in tables)
-        statement = current
+        driver, condition = ("carray(:keys) c CROSS JOIN ", f" ON {on}") if on else ("", "")
+        rest = f"{condition} {join} WHERE {where}"
+        statement = f"SELECT {columns} FROM {driver}{tables[0]}{rest}"
         if self._past:
-            statement = f"{current} AND {then} UNION ALL {history} AND {then} AND {_NOT_ENDED}"
+            history = f"SELECT {columns} FROM {driver}{tables[1]}{rest}"
+            statement = f"{statement} AND {then} UNION ALL {history} AND {then} AND {_NOT_ENDED}"
         bound: dict[str, Any] = {**self._values, **values}
         if keys is not None:
             bound["keys"] = apsw.carray(keys)
