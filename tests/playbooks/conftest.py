@@ -23,7 +23,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._c
 if not {"MOLECULE_EPHEMERAL_DIRECTORY", "MEMORY_GRAPH_IMAGE"} & os.environ.keys():
     collect_ignore = ["on_cluster"]
 
-RUN_SECONDS = 240
+RUN_TIMEOUT_S = 240
 """Far below the wait timeout the tests give the playbooks: a run that waits instead of failing at once is a failure."""
 
 
@@ -48,7 +48,7 @@ class Playbooks:
         file.write_text(json.dumps(ours | variables))
         command = [str(Path(sys.executable).parent / "ansible-playbook"), f"playbooks/{name}.yml",
                    "-i", self.inventory, "-e", f"@{file}", *arguments]  # fmt: skip
-        return subprocess.run(command, cwd=ROOT, env=self._environment(), check=False, text=True, timeout=RUN_SECONDS,
+        return subprocess.run(command, cwd=ROOT, env=self._environment(), check=False, text=True, timeout=RUN_TIMEOUT_S,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)  # fmt: skip
 
     def refused(self, name: str = "deploy", **variables: Any) -> str:
@@ -142,8 +142,9 @@ def objects_of(cluster: Cluster) -> Callable[[str], list[str]]:
     )
 
     def names(namespace: str) -> list[str]:
-        found = [item for group, plural in kinds for item in cluster.list(f"/{group}/namespaces/{namespace}/{plural}")]
-        return [item["metadata"]["name"] for item in found if item["metadata"]["name"].startswith("memory-graph")]
+        paths = [f"/{group}/namespaces/{namespace}/{plural}" for group, plural in kinds]
+        objects = [item for path in paths for item in cluster.list(path)]
+        return [item["metadata"]["name"] for item in objects if item["metadata"]["name"].startswith("memory-graph")]
 
     return names
 

@@ -1,4 +1,4 @@
-"""What the objects say, read from files: no cluster is asked."""
+"""The rendered objects, read from files: no cluster is asked."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import yaml
 
 
 def probes(folder: Path) -> dict[str, dict[str, Any]]:
-    """What each probe of the workload asks."""
+    """Return the handler of each probe of the workload, without its timing."""
     (container,) = yaml.safe_load((folder / "statefulset-memory-graph.yaml").read_text())["spec"]["template"]["spec"][
         "containers"
     ]
     timing = {"periodSeconds", "timeoutSeconds", "failureThreshold"}
     return {
-        name.removesuffix("Probe"): {key: value for key, value in asked.items() if key not in timing}
-        for name, asked in container.items()
+        name.removesuffix("Probe"): {key: value for key, value in probe.items() if key not in timing}
+        for name, probe in container.items()
         if name.endswith("Probe")
     }
 
@@ -108,8 +108,8 @@ def pods(objects: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def violations(pod: dict[str, Any]) -> list[str]:
-    """What the Pod Security Standard "restricted" refuses, control by control, in the order of its table."""
-    own = pod.get("securityContext", {})
+    """Return what the Pod Security Standard "restricted" refuses, control by control, in the order of its table."""
+    pod_context = pod.get("securityContext", {})
     containers = [*pod["containers"], *pod.get("initContainers", []), *pod.get("ephemeralContainers", [])]
     allowed = {
         "configMap",
@@ -121,13 +121,13 @@ def violations(pod: dict[str, Any]) -> list[str]:
         "projected",
         "secret",
     }
-    found = [key for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)]
-    found += [
+    violated = [key for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)]
+    violated += [
         f"volume {volume['name']}" for volume in pod.get("volumes", []) if not volume.keys() - {"name"} <= allowed
     ]
-    found += ["sysctls"] if own.get("sysctls") else []
+    violated += ["sysctls"] if pod_context.get("sysctls") else []
     for container in containers:
-        has = {**own, **container.get("securityContext", {})}
+        has = {**pod_context, **container.get("securityContext", {})}
         capabilities = has.get("capabilities", {})
         wrong = {
             "privileged": has.get("privileged"),
@@ -142,8 +142,8 @@ def violations(pod: dict[str, Any]) -> list[str]:
             "seLinuxOptions": set(has.get("seLinuxOptions", {})) & {"user", "role"},
             "appArmorProfile": has.get("appArmorProfile", {}).get("type") == "Unconfined",
         }
-        found += [f"{container['name']}: {control}" for control, bad in wrong.items() if bad]
-    return found
+        violated += [f"{container['name']}: {control}" for control, bad in wrong.items() if bad]
+    return violated
 
 
 @pytest.mark.parametrize("variables", VARIANTS.values(), ids=VARIANTS)
@@ -182,12 +182,12 @@ def test_pods_and_workers_ask_for_names_where_the_inventory_says(playbooks, tmp_
 
 
 def test_a_second_run_writes_the_same_bytes_in_the_order_of_applying(playbooks, tmp_path) -> None:
-    folders = [tmp_path / "one", tmp_path / "two"]
+    folders = [tmp_path / "first_run", tmp_path / "two"]
     for folder in folders:
         assert playbooks.run("render", memory_graph_render_directory=str(folder)).returncode == 0
-    one, two = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in folders)
-    assert one == two
-    listed = yaml.safe_load(one["kustomization.yaml"])["resources"]
+    first_run, two = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in folders)
+    assert first_run == two
+    listed = yaml.safe_load(first_run["kustomization.yaml"])["resources"]
     assert listed[0].startswith("namespace-")
     first = {name.partition("-")[0]: position for position, name in reversed(list(enumerate(listed)))}
     assert max(first[kind] for kind in ("serviceaccount", "configmap", "persistentvolumeclaim")) < first["statefulset"]

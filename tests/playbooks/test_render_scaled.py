@@ -1,4 +1,4 @@
-"""What is rendered where pods share a database: nothing is kept in them, they scale, and workers stand beside them."""
+"""The rendered objects where pods share a database: nothing is kept in them, they scale, and there are workers."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def objects(playbooks, tmp_path) -> Callable[..., Objects]:
     """Renders, and gives the objects by kind and name."""
 
     def rendered(**variables: Any) -> Objects:
-        asked = json.dumps(variables, sort_keys=True)
-        if asked not in _RENDERED:
+        key = json.dumps(variables, sort_keys=True)
+        if key not in _RENDERED:
             done = playbooks.run("render", memory_graph_render_directory=str(tmp_path / "objects"), **variables)
             assert done.returncode == 0, done.stdout
             listed = yaml.safe_load((tmp_path / "objects/kustomization.yaml").read_text())["resources"]
-            found = [yaml.safe_load((tmp_path / "objects" / name).read_text()) for name in listed]
-            _RENDERED[asked] = {f"{item['kind']}/{item['metadata']['name']}": item for item in found}
-        return _RENDERED[asked]
+            manifests = [yaml.safe_load((tmp_path / "objects" / name).read_text()) for name in listed]
+            _RENDERED[key] = {f"{item['kind']}/{item['metadata']['name']}": item for item in manifests}
+        return _RENDERED[key]
 
     return rendered
 
@@ -50,30 +50,30 @@ def pod(objects: Objects, name: str = "memory-graph") -> dict[str, Any]:
 
 
 def egress(objects: Objects, name: str = "memory-graph") -> list[dict[str, Any]]:
-    """What the policy lets out beside DNS."""
+    """Return the rules of egress of a policy beside DNS."""
     rules = objects[f"NetworkPolicy/{name}"]["spec"]["egress"]
-    return [rule for rule in rules if not {one["port"] for one in rule["ports"]} <= {53, 5353}]
+    return [rule for rule in rules if not {entry["port"] for entry in rule["ports"]} <= {53, 5353}]
 
 
 def test_pods_that_share_a_database_keep_nothing_and_scale(objects) -> None:
-    found = objects(**SCALED)
-    assert not [name for name in found if name.startswith(("StatefulSet/", "PersistentVolumeClaim/"))]
-    assert not [one for one in pod(found)["volumes"] if "persistentVolumeClaim" in one]
-    assert "DB_PATH" not in found["ConfigMap/memory-graph-config"]["data"]
-    for name, least, most, kept in (("memory-graph", 3, 10, 2), ("memory-graph-worker", 2, 15, 1)):
-        assert "replicas" not in found[f"Deployment/{name}"]["spec"], "a release would undo what the autoscaler did"
-        scaler = found[f"HorizontalPodAutoscaler/{name}"]["spec"]
+    manifests = objects(**SCALED)
+    assert not [name for name in manifests if name.startswith(("StatefulSet/", "PersistentVolumeClaim/"))]
+    assert not [entry for entry in pod(manifests)["volumes"] if "persistentVolumeClaim" in entry]
+    assert "DB_PATH" not in manifests["ConfigMap/memory-graph-config"]["data"]
+    for name, least, most, remaining in (("memory-graph", 3, 10, 2), ("memory-graph-worker", 2, 15, 1)):
+        assert "replicas" not in manifests[f"Deployment/{name}"]["spec"], "a release would undo what the autoscaler did"
+        scaler = manifests[f"HorizontalPodAutoscaler/{name}"]["spec"]
         assert (scaler["minReplicas"], scaler["maxReplicas"]) == (least, most)
-        assert found[f"PodDisruptionBudget/{name}"]["spec"]["minAvailable"] == kept
-        assert {one["topologyKey"] for one in pod(found, name)["topologySpreadConstraints"]} == {
+        assert manifests[f"PodDisruptionBudget/{name}"]["spec"]["minAvailable"] == remaining
+        assert {entry["topologyKey"] for entry in pod(manifests, name)["topologySpreadConstraints"]} == {
             "topology.kubernetes.io/zone", "kubernetes.io/hostname",
         }  # fmt: skip
 
 
 def test_a_database_that_is_away_restarts_nothing(objects) -> None:
-    found = objects(**SCALED)
-    (container,) = pod(found)["containers"]
-    (worker,) = pod(found, "memory-graph-worker")["containers"]
+    manifests = objects(**SCALED)
+    (container,) = pod(manifests)["containers"]
+    (worker,) = pod(manifests, "memory-graph-worker")["containers"]
     assert container["startupProbe"]["grpc"] == container["livenessProbe"]["grpc"]
     assert container["readinessProbe"]["grpc"] == {"port": 50051}
     assert worker["startupProbe"]["httpGet"] == worker["livenessProbe"]["httpGet"]
@@ -83,31 +83,36 @@ def test_a_database_that_is_away_restarts_nothing(objects) -> None:
 
 @pytest.mark.parametrize("variables", [SCALED, SECURE, {}], ids=["plain", "secure", "embedded"])
 def test_the_service_reads_every_setting(objects, variables: dict[str, Any]) -> None:
-    found = objects(**variables)
-    given = set(found["ConfigMap/memory-graph-config"]["data"])
-    assert given <= {name.upper() for name in Settings.model_fields}
-    assert {"TELEMETRY_BUFFER_BYTES", "STORE"} <= given
-    assert ("KAFKA_TOPICS" in given) is ("NEO4J_URI" in given) is bool(variables)
+    manifests = objects(**variables)
+    actual = set(manifests["ConfigMap/memory-graph-config"]["data"])
+    assert actual <= {name.upper() for name in Settings.model_fields}
+    assert {"TELEMETRY_BUFFER_BYTES", "STORE"} <= actual
+    assert ("KAFKA_TOPICS" in actual) is ("NEO4J_URI" in actual) is bool(variables)
 
 
 def test_passwords_come_from_secrets_and_are_in_no_setting(objects) -> None:
-    found = objects(**SECURE)
-    settings = found["ConfigMap/memory-graph-config"]["data"]
+    manifests = objects(**SECURE)
+    settings = manifests["ConfigMap/memory-graph-config"]["data"]
     assert settings["NEO4J_PASSWORD_FILE"] == "/neo4j/password"
     assert settings["KAFKA_SASL_PASSWORD_FILE"] == "/kafka/password"
     assert settings["KAFKA_CA_FILE"] == "/kafka-ca/ca.crt"
     for name in ("memory-graph", "memory-graph-worker"):
-        (container,) = pod(found, name)["containers"]
-        secrets = {one["name"]: one["secret"]["secretName"] for one in pod(found, name)["volumes"] if "secret" in one}
-        mounted = {one["mountPath"]: secrets.get(one["name"]) for one in container["volumeMounts"]}
+        (container,) = pod(manifests, name)["containers"]
+        secrets = {
+            entry["name"]: entry["secret"]["secretName"]
+            for entry in pod(manifests, name)["volumes"]
+            if "secret" in entry
+        }
+        mounted = {entry["mountPath"]: secrets.get(entry["name"]) for entry in container["volumeMounts"]}
         assert mounted == {
             "/tmp": None, "/neo4j": "neo4j-credentials", "/neo4j-ca": "graph-ca",
             "/kafka": "kafka-credentials", "/kafka-ca": "kafka-ca",
         }  # fmt: skip
-        given = {
-            one["name"]: one.get("value", one.get("valueFrom", {}).get("secretKeyRef")) for one in container["env"]
+        actual = {
+            entry["name"]: entry.get("value", entry.get("valueFrom", {}).get("secretKeyRef"))
+            for entry in container["env"]
         }
-        assert given == {
+        assert actual == {
             "SSL_CERT_FILE": "/neo4j-ca/ca.crt",
             "NEO4J_USERNAME": {"name": "neo4j-credentials", "key": "username"},
             "KAFKA_SASL_USERNAME": {"name": "kafka-credentials", "key": "username"},
@@ -116,35 +121,35 @@ def test_passwords_come_from_secrets_and_are_in_no_setting(objects) -> None:
 
 def test_pods_reach_the_database_and_the_brokers_and_nothing_else(objects) -> None:
     """A Service is reached in its namespace, what is outside of the cluster at its addresses."""
-    found = objects(**SCALED)
+    manifests = objects(**SCALED)
     for name in ("memory-graph", "memory-graph-worker"):
-        there = [
+        existing = [
             (rule["ports"][0]["port"], rule["to"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"])
-            for rule in egress(found, name)
+            for rule in egress(manifests, name)
         ]
-        own = found["Deployment/memory-graph"]["metadata"]["namespace"]
-        assert there == [(7687, own), (9092, "streams")]
-    there = [(rule["ports"][0]["port"], rule["to"]) for rule in egress(objects(**SECURE))]
-    assert there == [(7687, [{"ipBlock": {"cidr": "192.0.2.7/32"}}]), (9093, []), (9094, [])]
+        extra = manifests["Deployment/memory-graph"]["metadata"]["namespace"]
+        assert existing == [(7687, extra), (9092, "streams")]
+    existing = [(rule["ports"][0]["port"], rule["to"]) for rule in egress(objects(**SECURE))]
+    assert existing == [(7687, [{"ipBlock": {"cidr": "192.0.2.7/32"}}]), (9093, []), (9094, [])]
 
 
 def test_workers_take_no_traffic(objects) -> None:
-    found = objects(**SCALED)
-    ((rule),) = found["NetworkPolicy/memory-graph-worker"]["spec"]["ingress"]
-    assert [one["port"] for one in rule["ports"]] == [9090]
-    labels = found["Deployment/memory-graph-worker"]["spec"]["template"]["metadata"]["labels"]
-    services = [item["spec"]["selector"] for name, item in found.items() if name.startswith("Service/")]
+    manifests = objects(**SCALED)
+    ((rule),) = manifests["NetworkPolicy/memory-graph-worker"]["spec"]["ingress"]
+    assert [entry["port"] for entry in rule["ports"]] == [9090]
+    labels = manifests["Deployment/memory-graph-worker"]["spec"]["template"]["metadata"]["labels"]
+    services = [item["spec"]["selector"] for name, item in manifests.items() if name.startswith("Service/")]
     assert services
-    assert not [one for one in services if one.items() <= labels.items()]
+    assert not [entry for entry in services if entry.items() <= labels.items()]
 
 
-@pytest.mark.parametrize(("asked", "lag"), [("always", ["10000"]), ("never", []), ("auto", [])])
-def test_workers_scale_on_lag_where_something_serves_it(objects, asked: str, lag: list[str]) -> None:
-    found = objects(**SCALED, memory_graph_external_metrics=asked)
-    metrics = found["HorizontalPodAutoscaler/memory-graph-worker"]["spec"]["metrics"]
-    external = [one["external"] for one in metrics if one["type"] == "External"]
-    assert [one["target"]["averageValue"] for one in external] == lag
-    assert {one["metric"]["name"] for one in external} <= {"llm_memory_graph_kafka_lag_messages"}
+@pytest.mark.parametrize(("key", "lag"), [("always", ["10000"]), ("never", []), ("auto", [])])
+def test_workers_scale_on_lag_where_something_serves_it(objects, key: str, lag: list[str]) -> None:
+    manifests = objects(**SCALED, memory_graph_external_metrics=key)
+    metrics = manifests["HorizontalPodAutoscaler/memory-graph-worker"]["spec"]["metrics"]
+    external = [entry["external"] for entry in metrics if entry["type"] == "External"]
+    assert [entry["target"]["averageValue"] for entry in external] == lag
+    assert {entry["metric"]["name"] for entry in external} <= {"llm_memory_graph_kafka_lag_messages"}
 
 
 @pytest.mark.parametrize(
@@ -153,6 +158,6 @@ def test_workers_scale_on_lag_where_something_serves_it(objects, asked: str, lag
 )
 def test_workers_scale_on_lag_where_the_cluster_answers_any_autoscaler(objects, served: list[str], lag: list) -> None:
     """KEDA answers its own alone; an autoscaler with a metric that nobody answers never scales down."""
-    found = objects(**SCALED, memory_graph_external_metrics="auto", __memory_graph_apis={"groups": served})
-    metrics = found["HorizontalPodAutoscaler/memory-graph-worker"]["spec"]["metrics"]
-    assert [one["external"]["target"]["averageValue"] for one in metrics if one["type"] == "External"] == lag
+    manifests = objects(**SCALED, memory_graph_external_metrics="auto", __memory_graph_apis={"groups": served})
+    metrics = manifests["HorizontalPodAutoscaler/memory-graph-worker"]["spec"]["metrics"]
+    assert [entry["external"]["target"]["averageValue"] for entry in metrics if entry["type"] == "External"] == lag

@@ -18,7 +18,7 @@ Play = Callable[..., "PlayResult"]
 
 
 class PlayResult:
-    """What a run of one role printed."""
+    """The output of a run of one role."""
 
     def __init__(self, completed: subprocess.CompletedProcess[str]) -> None:
         self.returncode = completed.returncode
@@ -27,9 +27,9 @@ class PlayResult:
     @property
     def failure(self) -> str:
         """The message of the task that stopped the play, on one line."""
-        found = re.findall(r"^(?:fatal|failed): \[localhost\].*?=> (\{.*\})$", self.output, flags=re.MULTILINE)
-        assert found, f"no task failed:\n{self.output}"
-        return " ".join(str(json.loads(found[-1])["msg"]).split())
+        results = re.findall(r"^(?:fatal|failed): \[localhost\].*?=> (\{.*\})$", self.output, flags=re.MULTILINE)
+        assert results, f"no task failed:\n{self.output}"
+        return " ".join(str(json.loads(results[-1])["msg"]).split())
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def play(tmp_path: Path) -> Play:
                 ]
             )
         )
-        given = {f"{role}_cache_dir": str(tmp_path / "cache"), **variables}
+        values = {f"{role}_cache_dir": str(tmp_path / "cache"), **variables}
         environment = {
             **os.environ,
             "PATH": f"{fakes}:{os.environ['PATH']}",
@@ -82,7 +82,7 @@ def play(tmp_path: Path) -> Play:
             "localhost,",
             str(playbook),
             "-e",
-            json.dumps(given),
+            json.dumps(values),
         ]
         return PlayResult(
             subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
@@ -94,8 +94,8 @@ def play(tmp_path: Path) -> Play:
 def assert_none_is_built(play: Play, role: str, images: set[str], calls: Path) -> None:
     """Runs a role that makes images beside a Docker that has these. calls: a file for what that is asked."""
     listed = "\n".join(images)
-    there = f'#!/bin/sh\necho "$@" >> {calls}\n[ "$1 $2" != "image ls" ] || echo "{listed}"\n'
-    result = play(role, {}, {"docker": there})
+    existing = f'#!/bin/sh\necho "$@" >> {calls}\n[ "$1 $2" != "image ls" ] || echo "{listed}"\n'
+    result = play(role, {}, {"docker": existing})
     assert result.returncode == 0, result.output
     assert "changed=0" in result.output
     assert not re.search(r"^(build|pull|run)", calls.read_text(), flags=re.MULTILINE)

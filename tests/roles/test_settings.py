@@ -1,4 +1,4 @@
-"""Which settings of the service the role memory_graph sets, read from its files."""
+"""The settings of the service that the role memory_graph sets, read from its files."""
 
 from __future__ import annotations
 

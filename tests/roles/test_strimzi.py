@@ -1,4 +1,4 @@
-"""What the role kafka describes to Strimzi, read by the classes that Strimzi's operators read it with.
+"""The objects that the role kafka renders for Strimzi, read by the classes that Strimzi's operators read it with.
 
 Their fields and types are those of the CustomResourceDefinitions, which are made of them and published with the
 operator alone. A field that no class knows, the API server would drop without a word.
@@ -31,7 +31,7 @@ EVERYTHING = {
 
 
 def unknown(*files: Path) -> list[str]:
-    """What Strimzi's classes do not know in the files."""
+    """Return the fields of the files that Strimzi's classes do not have."""
     done = subprocess.run(
         [program("java"), "-cp", f"{jars(STRIMZI)}/*", str(READER), *map(str, files)],
         capture_output=True, text=True, timeout=120, check=False,
@@ -51,9 +51,9 @@ def test_a_field_that_strimzi_does_not_know_is_found(render, tmp_path: Path) -> 
     pool.write_text(pool.read_text().replace("deleteClaim:", "deleteClaims:").replace("topologyKey:", "topologyKeys:"))
     (cluster,) = (tmp_path / "objects").glob("kafka-*.yaml")
     cluster.write_text(cluster.read_text().replace("scram-sha-512", "scram-sha-513"))
-    found = set(unknown(pool, cluster))
-    assert {line.rpartition(".")[2] for line in found if "no field" in line} == {
+    results = set(unknown(pool, cluster))
+    assert {line.rpartition(".")[2] for line in results if "no field" in line} == {
         "Volumes[]: no field deleteClaims",
         "PodAffinityTerm: no field topologyKeys",
     }
-    assert "scram-sha-513" in "".join(found)
+    assert "scram-sha-513" in "".join(results)

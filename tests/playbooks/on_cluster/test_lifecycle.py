@@ -39,8 +39,8 @@ def test_teardown_keeps_data_until_told_otherwise(playbooks, cluster, objects_of
     """The second teardown finds what the first one kept."""
     deployed = playbooks.run("deploy", memory_graph_image=image)
     assert deployed.returncode == 0, deployed.stdout
-    kept = playbooks.run("teardown")
-    assert kept.returncode == 0, kept.stdout
+    remaining = playbooks.run("teardown")
+    assert remaining.returncode == 0, remaining.stdout
     assert objects_of(any_namespace) == ["memory-graph-data"]
     deleted = playbooks.run("teardown", memory_graph_teardown_delete_data=True)
     assert deleted.returncode == 0, deleted.stdout
@@ -65,8 +65,8 @@ def test_rollback_brings_the_revision_before_back(playbooks, cluster, any_namesp
     def level() -> str:
         return str(cluster.find(path)["data"]["LOG_LEVEL"])
 
-    for wanted in ("info", "debug"):
-        deployed = playbooks.run("deploy", memory_graph_image=image, memory_graph_log_level=wanted)
+    for expected in ("info", "debug"):
+        deployed = playbooks.run("deploy", memory_graph_image=image, memory_graph_log_level=expected)
         assert deployed.returncode == 0, deployed.stdout
     planned = playbooks.run("rollback", "--check", "--diff", revision=1)
     assert planned.returncode == 0, planned.stdout
@@ -90,8 +90,8 @@ def test_rollback_brings_the_revision_before_back(playbooks, cluster, any_namesp
 def test_failed_deployment_names_the_rollback(playbooks, any_namespace: str, image: str) -> None:
     deployed = playbooks.run("deploy", memory_graph_image=image)
     assert deployed.returncode == 0, deployed.stdout
-    said = playbooks.refused(memory_graph_image="host.invalid/memory-graph:9.9.9")
-    assert "ansible-playbook playbooks/rollback.yml -e revision=1" in said, said
+    output = playbooks.refused(memory_graph_image="host.invalid/memory-graph:9.9.9")
+    assert "ansible-playbook playbooks/rollback.yml -e revision=1" in output, output
     back = playbooks.run("rollback", revision=1)
     assert back.returncode == 0, back.stdout
 
@@ -110,8 +110,8 @@ def test_drift_exits_with_2_and_names_the_hand(playbooks, cluster, any_namespace
     assert some.returncode == 2, some.stdout
     line = "local       ConfigMap/memory-graph-config  data.MAX_CONNECTIONS: 1000, live 7 — changed by kubectl-edit "
     assert line in some.stdout, some.stdout
-    found = json.loads(report.read_text())["local"]
-    assert [(item["path"], item["live"]) for item in found["drift"]] == [("data.MAX_CONNECTIONS", "7")]
+    results = json.loads(report.read_text())["local"]
+    assert [(item["path"], item["live"]) for item in results["drift"]] == [("data.MAX_CONNECTIONS", "7")]
     undone = playbooks.run("deploy", memory_graph_image=image, memory_graph_force_conflicts=True)
     assert undone.returncode == 0, undone.stdout
     assert playbooks.run("drift").returncode == 0

@@ -18,7 +18,7 @@ Grant = Callable[..., Path]
 @pytest.fixture
 def grant(playbooks, cluster: Cluster, kubeconfig: Path, any_namespace: str, tmp_path: Path) -> Iterator[Grant]:
     """Grants what the playbook prints, as an administrator does; gives the deployer's kubeconfig."""
-    made: list[str] = []
+    created: list[str] = []
 
     def granted(**variables: Any) -> Path:
         printed = playbooks.run("permissions", **variables)
@@ -30,7 +30,7 @@ def grant(playbooks, cluster: Cluster, kubeconfig: Path, any_namespace: str, tmp
             how = {"fieldManager": "administrator", "force": "true"}
             cluster.request("PATCH", path, how, item, "application/apply-patch+yaml")
             if item["kind"] in ("ClusterRole", "ClusterRoleBinding"):
-                made.append(path)
+                created.append(path)
         account = f"/api/v1/namespaces/{any_namespace}/serviceaccounts/memory-graph-deployer"
         token = cluster.request("POST", f"{account}/token", None, {"spec": {}})["status"]["token"]
         config = yaml.safe_load(kubeconfig.read_text())
@@ -41,7 +41,7 @@ def grant(playbooks, cluster: Cluster, kubeconfig: Path, any_namespace: str, tmp
         return file
 
     yield granted
-    for path in made:
+    for path in created:
         cluster.delete(path)
 
 
@@ -62,8 +62,8 @@ def test_everything_runs_under_what_is_printed(playbooks, grant: Grant, objects_
     assert "0 to create, 2 to change, 0 to prune" in change.stdout, change.stdout
     verified = playbooks.run("verify", **ours)
     assert verified.returncode == 0, verified.stdout
-    gone = playbooks.run("teardown", **ours)
-    assert gone.returncode == 0, gone.stdout
+    released = playbooks.run("teardown", **ours)
+    assert released.returncode == 0, released.stdout
     assert objects_of(any_namespace) == ["memory-graph-data"]
 
 
@@ -115,9 +115,9 @@ def test_the_database_and_the_brokers_of_production_need_no_more(
     assert ensure_secret(connect({"kubeconfig": deployer}), any_namespace, credentials, {}, check=False)
     whole = playbooks.run("deploy", "--check", **ours)
     assert whole.returncode == 0, whole.stdout
-    said = " ".join(whole.stdout.split())
-    assert said.count(" 0 to change, 0 to prune") == 3, whole.stdout
-    assert "you may not " not in said, whole.stdout
+    output = " ".join(whole.stdout.split())
+    assert output.count(" 0 to change, 0 to prune") == 3, whole.stdout
+    assert "you may not " not in output, whole.stdout
 
 
 def test_what_is_only_connected_to_takes_its_secrets_alone(playbooks, any_namespace: str) -> None:
@@ -126,7 +126,7 @@ def test_what_is_only_connected_to_takes_its_secrets_alone(playbooks, any_namesp
     assert printed.returncode == 0, printed.stdout
     (role,) = (item for item in yaml.safe_load_all(printed.stdout) if item["kind"] == "Role")
     theirs = ["kafka-credentials", "neo4j-credentials"]
-    (rule,) = (one for one in role["rules"] if set(theirs) & set(one.get("resourceNames", [])))
+    (rule,) = (entry for entry in role["rules"] if set(theirs) & set(entry.get("resourceNames", [])))
     assert (rule["resources"], rule["resourceNames"], rule["verbs"]) == (["secrets"], theirs, ["get"])
     assert role["metadata"]["namespace"] == any_namespace
     assert "statefulsets" not in printed.stdout

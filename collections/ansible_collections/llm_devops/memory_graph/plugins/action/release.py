@@ -10,7 +10,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..plugin_utils.forked import can_fork, is_local, run_steps
-from ..plugin_utils.progress import is_progress_wanted, shown
+from ..plugin_utils.progress import is_progress_wanted, progress_display
 
 MODULE = "llm_devops.memory_graph.release"
 
@@ -32,7 +32,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             in_background = bool(self._task.async_val) and not self._connection.has_native_async
             result.update(self._execute_module(MODULE, arguments, task_vars=task_vars, wrap_async=in_background))
             return result
-        with shown(variables) as progress:
+        with progress_display(variables) as progress:
             progress.start()
             ours = {**arguments, "progress_file": str(progress.file)}
             result.update(self._execute_module(MODULE, ours, task_vars=task_vars))

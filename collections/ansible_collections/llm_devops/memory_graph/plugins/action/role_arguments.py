@@ -53,7 +53,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         role.refuse_unknown(options["facts"])
         role.convert(options["entry_point"])
         quantities = role.value(options["quantities"]) if options["quantities"] else []
-        problems = [said for name in quantities for said in faults(name, role.arguments.get(name))]
+        problems = [problem for name in quantities for problem in faults(name, role.arguments.get(name))]
         role.refuse(problems + (role.value(options["problems"]) if options["problems"] else []))
         if options["components"]:
             role.describe(options["components"])
@@ -100,17 +100,17 @@ class Role:
         """Convert the arguments of the entry point; from here on every value is one of the converted."""
         options = self.spec.options(entry_point)
         defaults = self._read("defaults")
-        given, problems = {}, []
+        set_values, problems = {}, []
         for name in options.keys() & defaults.keys():
             if self.variables.get(name) is None:  # another's default may be made of it
                 self.variables[name] = defaults[name]
         for name in options:
             try:
                 value = self._evaluate(self.variables.get(name))
-                given[name] = self._evaluate(defaults.get(name)) if value is None else value
+                set_values[name] = self._evaluate(defaults.get(name)) if value is None else value
             except AnsibleError as error:
                 problems.append(f"{name} cannot be evaluated: {error.message}")
-        arguments, wrong = self.spec.converted(entry_point, given)
+        arguments, wrong = self.spec.converted(entry_point, set_values)
         self.refuse(problems + wrong)
         self.arguments = arguments
         self.public_arguments = {
@@ -140,7 +140,7 @@ class Role:
         self.variables["component_objects"] = objects
 
     def _results(self, name: str, variables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-        """What the role `name` of the same collection sets with these variables, without a task of it."""
+        """Yield the facts that another role of the collection sets with these variables, without a task of it."""
         path = self.path.parent / name
         its = {"ansible_search_path": [str(path)], "role_path": str(path), **variables}
         role = Role(path, self._templar, self._loader, its)

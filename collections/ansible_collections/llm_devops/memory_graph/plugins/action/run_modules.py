@@ -32,19 +32,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         steps = [self._step(step, options["defaults"], variables) for step in options["steps"]]
         if not can_fork(self, variables):
             return {**result, **outcome(list(self._one_by_one(steps, variables)))}
-        found = run_steps(self, steps, variables)
-        for answer in found["steps"]:
+        combined = run_steps(self, steps, variables)
+        for answer in combined["steps"]:
             answer.pop("invocation", None)  # all objects once more, in a task whose own arguments say the same
-        return {**result, **outcome(found.pop("steps")), **found}
+        return {**result, **outcome(combined.pop("steps")), **combined}
 
     def _step(self, step: Mapping[str, Any], defaults: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """A step with the arguments that its module takes; a null is an argument not given."""
         takes = imported(f"modules.{step['module']}").OPTIONS | imported("module_utils._ansible").auth_options()
-        taken = {name: value for name, value in defaults.items() if name in takes}
-        given = {name: value for name, value in {**taken, **step["arguments"]}.items() if value is not None}
+        defaults_taken = {name: value for name, value in defaults.items() if name in takes}
+        module_arguments = {
+            name: value for name, value in {**defaults_taken, **step["arguments"]}.items() if value is not None
+        }
         role = f"{self._task._role.get_name()} : " if self._task._role else ""
-        self._update_module_args(f"{COLLECTION}.{step['module']}", given, variables)
-        return {"name": f"{role}{step['name']}", "module": step["module"], "arguments": given}
+        self._update_module_args(f"{COLLECTION}.{step['module']}", module_arguments, variables)
+        return {"name": f"{role}{step['name']}", "module": step["module"], "arguments": module_arguments}
 
     def _one_by_one(self, steps: list[dict[str, Any]], variables: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for step in steps:
@@ -56,10 +58,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
 
 def outcome(steps: list[dict[str, Any]]) -> dict[str, Any]:
-    """What is said of all steps together; a step that failed is the last, and its result that of the task."""
+    """Combine the results of all steps; a step that failed is the last, and its result that of the task."""
     last = steps[-1] if steps else {}
     together: dict[str, Any] = {key: [item for step in steps for item in step.get(key) or []]
                                 for key in ("report", "diff", "warnings", "deprecations")}  # fmt: skip
-    found = {key: value for key, value in together.items() if value} | {"steps": steps}
+    combined = {key: value for key, value in together.items() if value} | {"steps": steps}
     failed = last if last.get("failed") else {}
-    return {**failed, **found, "changed": any(step.get("changed") for step in steps)}
+    return {**failed, **combined, "changed": any(step.get("changed") for step in steps)}

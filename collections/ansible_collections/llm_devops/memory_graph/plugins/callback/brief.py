@@ -32,17 +32,17 @@ LABEL_WIDTH = 11
 
 
 def lines(result: dict[str, Any], action: str) -> list[str]:
-    """What a task that went well has to say. Pure."""
-    found: list[str] = []
+    """Return the lines that a task that went well reports."""
+    messages: list[str] = []
     for key in ("report", "memory_graph_report"):
         entries = result.get(key) or (result.get("ansible_facts") or {}).get(key) or []
         for entry in entries if isinstance(entries, list) else [entries]:
             if isinstance(entry, dict) and {"label", "text"} <= set(entry) and not result.get("report_shown"):
-                found += labelled(str(entry["label"]), str(entry["text"]))
+                messages += labelled(str(entry["label"]), str(entry["text"]))
     if action in ("debug", "ansible.builtin.debug") and "msg" in result:
         message = result["msg"]
-        found += [str(item) for item in message] if isinstance(message, list) else str(message).splitlines()
-    return found
+        messages += [str(item) for item in message] if isinstance(message, list) else str(message).splitlines()
+    return messages
 
 
 def labelled(label: str, text: str) -> list[str]:
@@ -157,8 +157,8 @@ class CallbackModule(Default):  # type: ignore[misc]
         if self._verbose:
             super().v2_runner_retry(result)
         else:
-            left = result.result["retries"] - result.result["attempts"]
-            self._show(*labelled("retry", f"{result.task.get_name()} ({result.host.get_name()}), {left} left"))
+            retries_left = result.result["retries"] - result.result["attempts"]
+            self._show(*labelled("retry", f"{result.task.get_name()} ({result.host.get_name()}), {retries_left} left"))
 
     def v2_runner_on_async_poll(self, result: Any) -> None:
         if self._verbose:

@@ -27,7 +27,7 @@ from ansible.module_utils.common.validation import (
 
 MAX_SHOWN = 60
 """Characters of a value that an error shows."""
-WANTED = {
+EXPECTED = {
     "bool": "give true or false",
     "dict": 'give a mapping, as {"key": "value"}',
     "float": "give a number",
@@ -64,15 +64,15 @@ def convert(value: Any, option: Mapping[str, Any], name: str) -> Any:
     try:
         converted = CONVERTERS.get(kind, _unchanged)(value, option)
     except (TypeError, ValueError, OverflowError, ArithmeticError) as error:
-        shown = "of another type" if option.get("no_log") else _shown(value)
-        wanted = WANTED.get(f"{kind} of {option.get('elements')}") or WANTED.get(kind, f"give a {kind}")
-        raise ConversionError(f"{name} is {shown}: {wanted}") from error
+        excerpt = "of another type" if option.get("no_log") else _excerpt(value)
+        expected = EXPECTED.get(f"{kind} of {option.get('elements')}") or EXPECTED.get(kind, f"give a {kind}")
+        raise ConversionError(f"{name} is {excerpt}: {expected}") from error
     if kind == "list":
         return [_element(item, option, f"{name}[{index}]") for index, item in enumerate(converted)]
     return _suboptions(converted, option, name) if kind == "dict" else converted
 
 
-def _shown(value: Any) -> str:
+def _excerpt(value: Any) -> str:
     if is_blank(value):
         return "empty"
     if isinstance(value, str):
@@ -95,9 +95,9 @@ def _suboptions(mapping: dict[str, Any], option: Mapping[str, Any], name: str) -
     options = option.get("options")
     if not options:
         return mapping
-    given = {key: value for key, value in mapping.items() if value is not None}
+    values = {key: value for key, value in mapping.items() if value is not None}
     return {
-        key: convert(value, options[key], f"{name}.{key}") if key in options else value for key, value in given.items()
+        key: convert(value, options[key], f"{name}.{key}") if key in options else value for key, value in values.items()
     }
 
 

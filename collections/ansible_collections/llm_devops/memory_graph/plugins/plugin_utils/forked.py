@@ -27,7 +27,7 @@ from ansible.module_utils.common import warnings
 from ansible.module_utils.common.json import Direction, get_module_decoder, get_module_encoder
 from ansible.plugins.action import ActionBase
 
-from .progress import is_progress_wanted, shown
+from .progress import is_progress_wanted, progress_display
 
 COLLECTION = "llm_devops.memory_graph"
 PLUGINS = f"ansible_collections.{COLLECTION}.plugins"
@@ -50,15 +50,16 @@ def can_fork(action: ActionBase, variables: Mapping[str, Any]) -> bool:
 
 
 def _interpreter(action: ActionBase, variables: Mapping[str, Any]) -> str:
-    """What Ansible starts a module with, by variables or configuration; behind `auto` and its like it searches."""
+    """Return what Ansible starts a module with; behind `auto` and its like it searches the host."""
     configured = constants.config.get_config_value("INTERPRETER_PYTHON", variables=variables)
     return str(action._templar.template(configured) or "")
 
 
 def _is_ours(interpreter: str) -> bool:
     """Whether it is the Python that runs us, in the same virtual environment."""
-    asked, ours = Path(interpreter), Path(sys.executable)
-    return asked.is_absolute() and asked.parent.resolve() == ours.parent.resolve() and asked.resolve() == ours.resolve()
+    theirs, ours = Path(interpreter), Path(sys.executable)
+    same_folder = theirs.is_absolute() and theirs.parent.resolve() == ours.parent.resolve()
+    return same_folder and theirs.resolve() == ours.resolve()
 
 
 class Compiled:
@@ -67,11 +68,11 @@ class Compiled:
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None, _target: ModuleType | None = None) -> ModuleSpec | None:
-        """What the finders of :data:`sys.meta_path` answer."""
+        """Find a module as the finders of :data:`sys.meta_path` do."""
         if not path or not name.startswith((f"{PLUGINS}.modules.", f"{PLUGINS}.module_utils.")):
             return None
-        found = FileFinder(next(iter(path)), (SourceFileLoader, SOURCE_SUFFIXES)).find_spec(name)
-        return found if found and found.loader else None
+        spec = FileFinder(next(iter(path)), (SourceFileLoader, SOURCE_SUFFIXES)).find_spec(name)
+        return spec if spec and spec.loader else None
 
 
 @contextlib.contextmanager
@@ -102,7 +103,7 @@ def run_steps(action: ActionBase, steps: Sequence[Step], variables: Mapping[str,
     folder = Path(action._loader.get_basedir())
     if not (show and is_progress_wanted()):
         return {"steps": Child(steps, None, folder).answers()}
-    with shown(variables) as progress:
+    with progress_display(variables) as progress:
         child = Child(steps, progress.file, folder)
         progress.start()
         return {"steps": child.answers(), "report_shown": progress.was_shown}
@@ -165,9 +166,9 @@ def _run(steps: Sequence[Step], progress: Path | None, folder: Path, pipe: int) 
 def started_by_hand(arguments: Mapping[str, Any]) -> Iterator[None]:
     """Within the block a module finds its arguments where somebody who debugs it gives them: on standard input."""
     encoder = get_module_encoder(PROFILE, Direction.CONTROLLER_TO_MODULE)
-    given = json.dumps({"ANSIBLE_MODULE_ARGS": dict(arguments)}, cls=encoder).encode()
+    payload = json.dumps({"ANSIBLE_MODULE_ARGS": dict(arguments)}, cls=encoder).encode()
     before = sys.argv, sys.stdin
-    sys.argv, sys.stdin = sys.argv[:1], io.TextIOWrapper(io.BytesIO(given))
+    sys.argv, sys.stdin = sys.argv[:1], io.TextIOWrapper(io.BytesIO(payload))
     basic._ANSIBLE_ARGS = None  # else it is given what the module before it was, and says what that one said
     warnings._global_warnings.clear()
     warnings._global_deprecations.clear()
@@ -178,22 +179,22 @@ def started_by_hand(arguments: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _answer(step: Step, progress: Path | None) -> Answer:
-    """What the module says, as if it had been started alone."""
-    arguments, said, writes_progress = dict(step["arguments"]), io.StringIO(), False
+    """Return the answer of the module, as if it had been started alone."""
+    arguments, stdout, writes_progress = dict(step["arguments"]), io.StringIO(), False
     try:
         module = importlib.import_module(f"{PLUGINS}.modules.{step['module']}")
         writes_progress = "progress_file" in module.OPTIONS
         if progress and writes_progress:
             arguments["progress_file"] = str(progress)
-        with started_by_hand(arguments), contextlib.redirect_stdout(said):
+        with started_by_hand(arguments), contextlib.redirect_stdout(stdout):
             module.main()
     except SystemExit:
         pass
     except BaseException as error:  # noqa: BLE001 - a module that breaks is one that failed
         where = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}"
-        return {"failed": True, "changed": False, "msg": f"{step['module']}: {place}"}
-    answer: Answer = json.loads(said.getvalue().strip().splitlines()[-1])
+        location = f"{type(error).__name__} in {Path(where.filename).name}, line {where.lineno}"
+        return {"failed": True, "changed": False, "msg": f"{step['module']}: {location}"}
+    answer: Answer = json.loads(stdout.getvalue().strip().splitlines()[-1])
     if progress and not writes_progress and not answer.get("failed"):
         with progress.open("a") as stream:
             stream.writelines(json.dumps(entry) + "\n" for entry in answer.get("report") or [])

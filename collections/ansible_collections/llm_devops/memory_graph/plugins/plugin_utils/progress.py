@@ -33,7 +33,7 @@ def is_progress_wanted() -> bool:
     return bool(display.verbosity > 0) or (TERMINAL and not os.environ.get("JOB_ID"))
 
 
-class Progress:
+class ProgressFile:
     """The file that a module appends to, and the thread that shows what comes.
 
     The thread is started by its user: a process that has threads must not fork.
@@ -59,11 +59,11 @@ class Progress:
 
 
 @contextmanager
-def shown(variables: Mapping[str, Any]) -> Iterator[Progress]:
+def progress_display(variables: Mapping[str, Any]) -> Iterator[ProgressFile]:
     """Within the block progress may be shown; its end, also by an error, waits until all of it is out."""
     with tempfile.TemporaryDirectory() as folder:
         line = threading.Lock()
-        progress = Progress(Path(folder) / "progress", host_prefix(variables), line)
+        progress = ProgressFile(Path(folder) / "progress", host_prefix(variables), line)
         with ended_between_lines(line):
             try:
                 yield progress
@@ -72,7 +72,7 @@ def shown(variables: Mapping[str, Any]) -> Iterator[Progress]:
 
 
 def host_prefix(variables: Mapping[str, Any]) -> str:
-    """Which host a line is about, where there are several."""
+    """Return the prefix that names the host of a line, empty where there is one host."""
     several = len(variables.get("ansible_play_hosts_all") or []) > 1
     return f"{variables['inventory_hostname']}: " if several else ""
 

@@ -34,7 +34,7 @@ RELATIONS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
 
 
 class RoleSpec:
-    """What ``meta/argument_specs.yml`` says about one role."""
+    """The argument specs of one role, read from ``meta/argument_specs.yml``."""
 
     def __init__(self, name: str, entry_points: Mapping[str, Mapping[str, Any]]) -> None:
         self.name = name
@@ -52,17 +52,17 @@ class RoleSpec:
 
     def unknown(self, names: Iterable[str]) -> list[str]:
         """Return a sentence for each variable with the prefix of the role that no entry point has."""
-        known = sorted({option for entry_point in self.entry_points for option in self.options(entry_point)})
-        foreign = {name for name in names if name.startswith(f"{self.name}_")} - set(known)
-        return [self._unknown(name, known) for name in sorted(foreign)]
+        option_names = sorted({option for entry_point in self.entry_points for option in self.options(entry_point)})
+        foreign = {name for name in names if name.startswith(f"{self.name}_")} - set(option_names)
+        return [self._unknown(name, option_names) for name in sorted(foreign)]
 
-    def _unknown(self, name: str, known: list[str]) -> str:
-        nearest = difflib.get_close_matches(name, known, n=1)
+    def _unknown(self, name: str, option_names: list[str]) -> str:
+        nearest = difflib.get_close_matches(name, option_names, n=1)
         return f"{name} is not a variable of role {self.name}; " + (
-            f"did you mean {nearest[0]}?" if nearest else f"it has {', '.join(known)}"
+            f"did you mean {nearest[0]}?" if nearest else f"it has {', '.join(option_names)}"
         )
 
-    def converted(self, entry_point: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    def converted(self, entry_point: str, set_by_user: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Convert the arguments of an entry point.
 
         A null is the default of the spec; a required argument is neither null nor empty.
@@ -74,7 +74,7 @@ class RoleSpec:
         arguments: dict[str, Any] = {}
         problems: list[str] = []
         for name, option in options.items():
-            value = given.get(name)
+            value = set_by_user.get(name)
             value = option.get("default") if value is None else value
             if value is None or (option.get("required") and is_blank(value)):
                 continue
@@ -104,15 +104,15 @@ class RoleSpec:
 
 def _without_nulls(values: Any, options: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Take out what ansible-core adds for suboptions that were not given."""
-    found: dict[str, Any] = {}
+    without_nulls: dict[str, Any] = {}
     for key, value in values.items():
         inner = (options.get(key) or {}).get("options")
         if value is None:
             continue
         if inner and isinstance(value, Mapping):
-            found[key] = _without_nulls(value, inner)
+            without_nulls[key] = _without_nulls(value, inner)
         elif inner and isinstance(value, list):
-            found[key] = [_without_nulls(item, inner) for item in value]
+            without_nulls[key] = [_without_nulls(item, inner) for item in value]
         else:
-            found[key] = value
-    return found
+            without_nulls[key] = value
+    return without_nulls

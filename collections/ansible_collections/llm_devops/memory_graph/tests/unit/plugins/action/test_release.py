@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""How the action plugin starts its module."""
+"""The action plugin starts its module in a fork, or as Ansible does."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ELSEWHERE = {"ansible_python_interpreter": "/usr/bin/python3.99"}
 
 
 @pytest.mark.parametrize(
-    ("differences", "shown"),
+    ("differences", "display_progress"),
     [
         ({}, True),
         ({"transport": "ansible.builtin.local"}, True),
@@ -46,14 +46,14 @@ ELSEWHERE = {"ansible_python_interpreter": "/usr/bin/python3.99"}
     ],
     ids=["local", "full name", "another machine", "another user", "async", "a file of the user's"],
 )
-def test_a_file_beside_us_is_only_asked_for_where_it_can_be(monkeypatch, differences, shown):
+def test_a_file_beside_us_is_only_asked_for_where_it_can_be(monkeypatch, differences, display_progress):
     plugin = action(monkeypatch, **differences)
     answer = plugin.run(task_vars=ELSEWHERE)
     (started,) = plugin.started
     assert started["module"] == "llm_devops.memory_graph.release"
-    asked = started["arguments"].get("progress_file")
-    assert (asked not in (None, "/somewhere")) is shown
-    assert ("report_shown" in answer) is shown
+    calls = started["arguments"].get("progress_file")
+    assert (calls not in (None, "/somewhere")) is display_progress
+    assert ("report_shown" in answer) is display_progress
 
 
 def test_what_is_async_runs_in_the_background(monkeypatch):
@@ -62,14 +62,14 @@ def test_what_is_async_runs_in_the_background(monkeypatch):
     assert plugin.started[0]["wrap_async"] is True
 
 
-@pytest.mark.parametrize("given", [{}, {"progress_file": "/somewhere"}])
-def test_with_our_own_python_it_runs_in_a_process_that_the_task_forks(monkeypatch, given):
-    plugin = action(monkeypatch, task={"args": {"name": "demo", **given}})
+@pytest.mark.parametrize("values", [{}, {"progress_file": "/somewhere"}])
+def test_with_our_own_python_it_runs_in_a_process_that_the_task_forks(monkeypatch, values):
+    plugin = action(monkeypatch, task={"args": {"name": "demo", **values}})
     plugin._update_module_args = lambda name, arguments, variables: arguments.update(_ansible_check_mode=True)
-    asked = []
+    calls = []
 
     def run_steps(plugin, steps, variables, *, show):
-        asked.append((steps[0]["module"], steps[0]["arguments"], show))
+        calls.append((steps[0]["module"], steps[0]["arguments"], show))
         return {"steps": [{"changed": True, "step": steps[0]["name"]}], "report_shown": True}
 
     monkeypatch.setattr(release, "run_steps", run_steps)
@@ -77,6 +77,6 @@ def test_with_our_own_python_it_runs_in_a_process_that_the_task_forks(monkeypatc
         "changed": True,
         "report_shown": True,
     }
-    assert asked == [("release", {"name": "demo", "_ansible_check_mode": True, **given}, not given)]
-    assert plugin._task.args == {"name": "demo", **given}
+    assert calls == [("release", {"name": "demo", "_ansible_check_mode": True, **values}, not values)]
+    assert plugin._task.args == {"name": "demo", **values}
     assert not plugin.started

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What each module is given, and how they are run one by one."""
+"""Modules get their own arguments and the defaults that they take, and run one by one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def action(**more):
     """The plugin of a task of the role `demo`, in check mode."""
     plugin = object.__new__(run_modules.ActionModule)
     plugin._task = SimpleNamespace(_role=SimpleNamespace(get_name=lambda: "demo"))
-    plugin._update_module_args = lambda name, given, variables: given.update(_ansible_check_mode=True)
+    plugin._update_module_args = lambda name, values, variables: values.update(_ansible_check_mode=True)
     for name, value in more.items():
         setattr(plugin, name, value)
     return plugin

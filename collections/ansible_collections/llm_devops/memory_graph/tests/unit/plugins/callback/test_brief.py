@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the brief callback shows of a task that went well."""
+"""The brief callback shows the lines of a task that went well."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.callback.brief import l
 
 
 @pytest.mark.parametrize(
-    ("result", "action", "shown"),
+    ("result", "action", "printed"),
     [
         ({"changed": True}, "copy", []),
         ({"report": [{"label": "plan", "text": "1 to create"}]}, "x", ["plan        1 to create"]),
@@ -21,8 +21,8 @@ from ansible_collections.llm_devops.memory_graph.plugins.callback.brief import l
         ({"report": "text of another module"}, "other", []),
     ],
 )
-def test_lines(result, action, shown):
-    assert lines(result, action) == shown
+def test_lines(result, action, printed):
+    assert lines(result, action) == printed
 
 
 def test_further_lines_stand_under_the_first():

@@ -32,7 +32,7 @@ def refusal(role: str, entry_point: str = "arguments", **variables: Any) -> str:
         return " ".join(unknown)
     converted, problems = _converted(role, entry_point, variables)
     if not problems:
-        problems = [fault for name in _quantities(role) for fault in faults(name, converted[name])]
+        problems = [problem for name in _quantities(role) for problem in faults(name, converted[name])]
         problems += CROSS_FIELD[role]({name.removeprefix(f"{role}_"): value for name, value in converted.items()})
     return " — ".join(problems)
 
@@ -51,8 +51,8 @@ def _converted(role: str, entry_point: str, variables: dict[str, Any]) -> tuple[
     defaults = dict(_defaults(role))
     if role == "memory_graph":  # the one default that is a template
         defaults["memory_graph_replicas"] = 3 if variables.get("memory_graph_store") == "neo4j" else 1
-    given = {name: value for name, value in variables.items() if value is not None}
-    return _spec(role).converted(entry_point, defaults | given)
+    values = {name: value for name, value in variables.items() if value is not None}
+    return _spec(role).converted(entry_point, defaults | values)
 
 
 @cache

@@ -110,8 +110,8 @@ def test_a_plan_is_a_line_for_each_field() -> None:
 def test_a_plan_without_changes_of_one_of_several_clusters() -> None:
     plan = {"summary": {"unchanged": 12}, "changes": []}
     assert diff_messages(plan, "eu") == ["eu  0 objects differ; 12 are as they should be. Nothing was changed."]
-    one = {"summary": {"unchanged": 0}, "changes": PLAN["changes"][:1]}
-    assert diff_messages(one, "eu") == [
+    single = {"summary": {"unchanged": 0}, "changes": PLAN["changes"][:1]}
+    assert diff_messages(single, "eu") == [
         "eu  + Service/graph  created",
         "eu  1 object differs; 0 are as they should be. Nothing was changed.",
     ]

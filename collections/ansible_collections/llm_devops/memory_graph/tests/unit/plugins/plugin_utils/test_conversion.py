@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What text, numbers and nulls become by the type of a variable."""
+"""Text, numbers and nulls are converted to the type of a variable."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_a_single_value(kind, value, expected) -> None:
 
 
 class Tagged(str):
-    """What ansible-core makes of every text of a variable."""
+    """A text as ansible-core tags every text of a variable."""
 
     __slots__ = ()
 

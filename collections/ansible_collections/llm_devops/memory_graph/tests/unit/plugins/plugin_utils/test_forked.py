@@ -26,9 +26,9 @@ MODULES = f"{forked.PLUGINS}.modules"
 
 def answers() -> None:
     module = AnsibleModule(OPTIONS, supports_check_mode=True)
-    said = [{"label": module.params["text"], "text": str(module.params["count"])}]
+    output = [{"label": module.params["text"], "text": str(module.params["count"])}]
     if module.params["text"] == "wrong":
-        module.fail_json(msg="it is wrong", report=said)
+        module.fail_json(msg="it is wrong", report=output)
     if module.params["text"] == "careful":
         module.warn("it is hot")
     module.exit_json(
@@ -36,7 +36,7 @@ def answers() -> None:
         check=module.check_mode,
         pid=os.getpid(),
         folder=str(Path.cwd()),
-        report=said,
+        report=output,
     )
 
 
@@ -48,12 +48,12 @@ def slow() -> None:
     """Appends a line when it has begun, and one when it is told to end."""
     file = Path(os.environ["SLOW"])
 
-    def told(*_signal: object) -> None:
+    def on_sigterm(*_signal: object) -> None:
         with file.open("a") as stream:
-            stream.write("told\n")
+            stream.write("signalled\n")
         os._exit(3)
 
-    signal.signal(signal.SIGTERM, told)
+    signal.signal(signal.SIGTERM, on_sigterm)
     file.write_text("began\n")
     threading.Event().wait(60)
 
@@ -61,13 +61,13 @@ def slow() -> None:
 @pytest.fixture(autouse=True)
 def modules(monkeypatch):
     """Modules `said`, which answers, `broken`, which raises, `killed`, whose process ends, and `slow`, which waits."""
-    for name, main in {"said": answers, "broken": broken, "killed": lambda: os._exit(9), "slow": slow}.items():
+    for name, main in {"answers": answers, "broken": broken, "killed": lambda: os._exit(9), "slow": slow}.items():
         module = ModuleType(f"{MODULES}.{name}")
         module.OPTIONS, module.main = OPTIONS, main
         monkeypatch.setitem(sys.modules, f"{MODULES}.{name}", module)
 
 
-def step(text: str, module: str = "said", **arguments):
+def step(text: str, module: str = "answers", **arguments):
     return {"name": f"say {text}", "module": module, "arguments": {"text": text, **arguments}}
 
 
@@ -88,13 +88,13 @@ def ran(tmp_path):
 
 
 def test_all_steps_run_in_one_other_process(ran):
-    found = ran(step("old", count="7"), step("new"))
-    assert found["changed"] is True
-    assert "failed" not in found
-    assert found["report"] == [{"label": "old", "text": "7"}, {"label": "new", "text": "1"}]
-    (pid,) = {one["pid"] for one in found["steps"]}
+    results = ran(step("old", count="7"), step("new"))
+    assert results["changed"] is True
+    assert "failed" not in results
+    assert results["report"] == [{"label": "old", "text": "7"}, {"label": "new", "text": "1"}]
+    (pid,) = {item["pid"] for item in results["steps"]}
     assert pid != os.getpid()
-    assert [one["step"] for one in found["steps"]] == ["say old", "say new"]
+    assert [item["step"] for item in results["steps"]] == ["say old", "say new"]
 
 
 def test_they_run_in_the_folder_of_the_playbook(ran, tmp_path):
@@ -103,23 +103,23 @@ def test_they_run_in_the_folder_of_the_playbook(ran, tmp_path):
 
 
 def test_the_first_that_fails_ends_it_and_is_the_result(ran):
-    found = ran(step("old"), step("wrong"), step("new"))
-    assert (found["failed"], found["msg"], found["step"]) == (True, "it is wrong", "say wrong")
-    assert [one["label"] for one in found["report"]] == ["old", "wrong"]
-    assert found["changed"] is False
+    results = ran(step("old"), step("wrong"), step("new"))
+    assert (results["failed"], results["msg"], results["step"]) == (True, "it is wrong", "say wrong")
+    assert [item["label"] for item in results["report"]] == ["old", "wrong"]
+    assert results["changed"] is False
 
 
 def test_a_module_that_breaks_is_told_by_place_and_not_by_what_it_held(ran):
-    found = ran(step("x", "broken"))
-    assert found["failed"]
-    assert found["msg"].startswith("broken: ValueError in test_forked.py, line ")
-    assert "s3cret" not in json.dumps(found)
+    results = ran(step("x", "broken"))
+    assert results["failed"]
+    assert results["msg"].startswith("broken: ValueError in test_forked.py, line ")
+    assert "s3cret" not in json.dumps(results)
 
 
 def test_a_process_that_dies_is_a_failure_of_its_step(ran):
-    found = ran(step("old"), step("x", "killed"), step("new"))
-    assert (found["failed"], found["step"]) == (True, "say x")
-    assert found["msg"] == "its process ended with 9 and did not say why"
+    results = ran(step("old"), step("x", "killed"), step("new"))
+    assert (results["failed"], results["step"]) == (True, "say x")
+    assert results["msg"] == "its process ended with 9 and did not say why"
 
 
 def test_check_mode_reaches_the_modules(ran):
@@ -127,16 +127,16 @@ def test_check_mode_reaches_the_modules(ran):
 
 
 def test_what_a_module_was_given_is_told_with_its_answer(ran):
-    asked = {"_ansible_inject_invocation": True}  # how ansible-core 2.21 asks for what older ones always tell
-    (answer,) = ran(step("old", count="7", **asked))["steps"]
-    told = answer["invocation"]["module_args"]
-    assert (told["text"], told["count"]) == ("old", 7)
+    request = {"_ansible_inject_invocation": True}  # how ansible-core 2.21 asks for what older ones always tell
+    (answer,) = ran(step("old", count="7", **request))["steps"]
+    reported = answer["invocation"]["module_args"]
+    assert (reported["text"], reported["count"]) == ("old", 7)
 
 
 def test_a_warning_belongs_to_its_module_and_is_one_of_ansible(ran):
-    found = ran(step("careful"), step("old"))
-    (warning,) = found["warnings"]
-    assert "warnings" not in found["steps"][1]
+    results = ran(step("careful"), step("old"))
+    (warning,) = results["warnings"]
+    assert "warnings" not in results["steps"][1]
     assert type(warning).__name__ == "WarningSummary"
     assert warning.event.msg == "it is hot"
 
@@ -144,9 +144,9 @@ def test_a_warning_belongs_to_its_module_and_is_one_of_ansible(ran):
 def test_what_the_steps_report_is_progress_where_they_show_none(tmp_path, monkeypatch):
     lines = []
     monkeypatch.setattr(progress, "display", SimpleNamespace(verbosity=1, display=lines.append))
-    found = forked.run_steps(action(tmp_path), [step("old"), step("new")], {})
+    results = forked.run_steps(action(tmp_path), [step("old"), step("new")], {})
     assert lines == ["old         1", "new         1"]
-    assert found["report_shown"] is True
+    assert results["report_shown"] is True
 
 
 def test_a_task_that_runs_out_of_time_tells_its_module_to_end(tmp_path, monkeypatch):
@@ -159,8 +159,8 @@ def test_a_task_that_runs_out_of_time_tells_its_module_to_end(tmp_path, monkeypa
             assert time.monotonic() < until
             time.sleep(0.01)
 
-    class Pipe(contextlib.nullcontext):
-        """Of a worker that Ansible's alarm wakes while it reads."""
+    class InterruptedPipe(contextlib.nullcontext):
+        """A pipe whose reader is woken by Ansible's alarm."""
 
         def __enter__(self):
             return self
@@ -170,10 +170,10 @@ def test_a_task_that_runs_out_of_time_tells_its_module_to_end(tmp_path, monkeypa
             raise TimeoutError
 
     child = forked.Child([step("x", "slow")], None, tmp_path)
-    child._pipe = Pipe()
+    child._pipe = InterruptedPipe()
     with pytest.raises(TimeoutError):
         child.answers()
-    seen("told")
+    seen("signalled")
     assert os.waitstatus_to_exitcode(os.waitpid(child._pid, 0)[1]) == 3
 
 
@@ -195,8 +195,8 @@ def test_a_task_that_runs_out_of_time_tells_its_module_to_end(tmp_path, monkeypa
 )  # fmt: skip
 def test_where_modules_are_started_as_ansible_does(tmp_path, differs, local):
     interpreter = differs.get("interpreter", sys.executable)
-    wanted = Path(interpreter).exists() if local is None else local
-    assert forked.can_fork(action(tmp_path, **differs), {"ansible_python_interpreter": interpreter}) is wanted
+    expected = Path(interpreter).exists() if local is None else local
+    assert forked.can_fork(action(tmp_path, **differs), {"ansible_python_interpreter": interpreter}) is expected
 
 
 def test_where_no_variable_names_a_python_the_configuration_does(tmp_path, monkeypatch):
@@ -213,8 +213,8 @@ def test_what_modules_import_is_kept_compiled(tmp_path, monkeypatch):
     (folder / "_one.py").write_text("ONE = 1\n")
     (folder / "package").mkdir()
     name = f"{forked.PLUGINS}.module_utils._one"
-    found = forked.Compiled.find_spec(name, [str(folder)])
-    found.loader.exec_module(importlib.util.module_from_spec(found))
+    results = forked.Compiled.find_spec(name, [str(folder)])
+    results.loader.exec_module(importlib.util.module_from_spec(results))
     assert list(folder.glob("__pycache__/_one.*.pyc"))
     assert forked.Compiled.find_spec(f"{forked.PLUGINS}.module_utils.package", [str(folder)]) is None
     assert forked.Compiled.find_spec(f"{forked.PLUGINS}.module_utils._two", [str(folder)]) is None

@@ -26,21 +26,21 @@ class Screen:
 
 @pytest.fixture
 def screen(monkeypatch):
-    found = Screen()
-    monkeypatch.setattr(progress, "display", found)
-    return found
+    results = Screen()
+    monkeypatch.setattr(progress, "display", results)
+    return results
 
 
 @pytest.mark.parametrize(
-    ("terminal", "job", "verbosity", "wanted"),
+    ("terminal", "job", "verbosity", "expected"),
     [(True, "", 0, True), (True, "7", 0, False), (False, "", 0, False), (False, "7", 1, True), (True, "7", 1, True)],
     ids=["terminal", "AWX", "pipe", "AWX -v", "terminal of AWX -v"],
 )
-def test_when_progress_is_wanted(monkeypatch, screen, terminal, job, verbosity, wanted):
+def test_when_progress_is_wanted(monkeypatch, screen, terminal, job, verbosity, expected):
     monkeypatch.setattr(progress, "TERMINAL", terminal)
     monkeypatch.setenv("JOB_ID", job)
     screen.verbosity = verbosity
-    assert progress.is_progress_wanted() is wanted
+    assert progress.is_progress_wanted() is expected
 
 
 def test_lines_that_are_no_progress_are_passed_over():
@@ -50,13 +50,13 @@ def test_lines_that_are_no_progress_are_passed_over():
 def test_half_a_line_is_shown_when_the_rest_has_come(tmp_path, screen, monkeypatch):
     monkeypatch.setattr(progress, "PAUSE", 0.01)
     file, done = tmp_path / "progress", threading.Event()
-    shown = threading.Event()
-    monkeypatch.setattr(screen, "display", lambda text: (screen.lines.append(text), shown.set()))
+    printed = threading.Event()
+    monkeypatch.setattr(screen, "display", lambda text: (screen.lines.append(text), printed.set()))
     thread = threading.Thread(target=progress.show, args=(file, "", done, threading.Lock()))
     thread.start()
     with file.open("wb", buffering=0) as stream:
         stream.write(LINES + LINES[:10])
-        assert shown.wait(20)
+        assert printed.wait(20)
         assert screen.lines == ["plan        1 to create"]
         stream.write(LINES[10:])
     done.set()
@@ -75,15 +75,15 @@ def test_without_a_file_it_ends(tmp_path, screen):
 
 
 def test_a_worker_ends_after_the_line_that_is_on_its_way():
-    told = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: told.append("ended"))
+    reported = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: reported.append("ended"))
     line, began = threading.Lock(), threading.Event()
 
     def show():
         with line:
             began.set()
             signalled.wait(20)
-            told.append("line out")
+            reported.append("line out")
 
     signalled = threading.Event()
     thread = threading.Thread(target=show)
@@ -93,17 +93,17 @@ def test_a_worker_ends_after_the_line_that_is_on_its_way():
             assert began.wait(20)
             threading.Timer(0.2, signalled.set).start()
             signal.raise_signal(signal.SIGTERM)
-            assert told == ["line out", "ended"]
+            assert reported == ["line out", "ended"]
         signal.raise_signal(signal.SIGTERM)
-        assert told == ["line out", "ended", "ended"]
+        assert reported == ["line out", "ended", "ended"]
     finally:
         signal.signal(signal.SIGTERM, before)
         thread.join(20)
 
 
-@pytest.mark.parametrize(("hosts", "said"), [([], ""), (["a"], ""), (["a", "b"], "a: ")])
-def test_lines_name_their_host_where_there_are_several(hosts, said):
-    assert progress.host_prefix({"ansible_play_hosts_all": hosts, "inventory_hostname": "a"}) == said
+@pytest.mark.parametrize(("hosts", "output"), [([], ""), (["a"], ""), (["a", "b"], "a: ")])
+def test_lines_name_their_host_where_there_are_several(hosts, output):
+    assert progress.host_prefix({"ansible_play_hosts_all": hosts, "inventory_hostname": "a"}) == output
 
 
 @pytest.mark.parametrize("ending", [KeyboardInterrupt, RuntimeError])
@@ -111,9 +111,9 @@ def test_whatever_ends_the_module_ends_the_thread(screen, ending):
     before = threading.active_count()
 
     def ended():
-        with progress.shown({}) as shown:
-            shown.start()
-            shown.file.write_bytes(LINES)
+        with progress.progress_display({}) as printed:
+            printed.start()
+            printed.file.write_bytes(LINES)
             raise ending
 
     with pytest.raises(ending):

@@ -14,7 +14,7 @@ FORM = "write a number, with a unit of Kubernetes where it has one, as 10Gi, 500
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "output"),
     [
         ("lots", ["demo is 'lots', which is no quantity"]),
         ("", ["demo is '', which is no quantity"]),
@@ -29,8 +29,8 @@ FORM = "write a number, with a unit of Kubernetes where it has one, as 10Gi, 500
         ("100Gi", []), (1, []), (0.5, []), (None, []), ({}, []), ({"requests": {"cpu": None}}, []),
     ],
 )  # fmt: skip
-def test_what_is_no_quantity_is_named(value, said) -> None:
-    assert list(faults("demo", value)) == [f"{one}: {FORM}" for one in said]
+def test_what_is_no_quantity_is_named(value, output) -> None:
+    assert list(faults("demo", value)) == [f"{item}: {FORM}" for item in output]
 
 
 @pytest.mark.parametrize("role", ["memory_graph", "neo4j", "kafka"])

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What an argument spec says counts, also what ansible-core does not read beside the options of a role."""
+"""Everything counts that an argument spec says, also what ansible-core does not read beside the options of a role."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ RELATIONS = {"required_if": [["demo_mode", "external", ["demo_uri", "demo_hosts"
 SPEC = RoleSpec("demo", {"main": {"options": OPTIONS, **RELATIONS}, "other": {"options": {"demo_more": {}}}})
 
 
-def converted(**given):
-    return SPEC.converted("main", {"demo_folder": "/x"} | given)
+def converted(**values):
+    return SPEC.converted("main", {"demo_folder": "/x"} | values)
 
 
 def test_defaults_are_set_and_null_is_the_default() -> None:
@@ -48,9 +48,9 @@ def test_suboptions_have_their_defaults_and_no_nulls() -> None:
     assert "demo_ports.prot. Supported parameters include: host, port, tls" in problem
 
 
-@pytest.mark.parametrize("given", [{}, {"demo_uri": ""}, {"demo_hosts": ""}, {"demo_uri": None, "demo_hosts": []}])
-def test_required_if_beside_the_options_counts(given) -> None:
-    (problem,) = converted(demo_mode="external", **given)[1]
+@pytest.mark.parametrize("values", [{}, {"demo_uri": ""}, {"demo_hosts": ""}, {"demo_uri": None, "demo_hosts": []}])
+def test_required_if_beside_the_options_counts(values) -> None:
+    (problem,) = converted(demo_mode="external", **values)[1]
     assert problem == "demo_mode is external but any of the following are missing: demo_uri, demo_hosts"
     assert converted(demo_mode="external", demo_hosts="a,b")[1] == []
 
