@@ -45,8 +45,8 @@ test-quick: setup ## what needs no cluster, no Neo4j, no Kafka and no ansible-pl
 	@bin/run-all --jobs 2 quick-tests quick-lint
 
 quick-tests: setup
-	pytest service/tests tests/docs collections/ansible_collections/llm_devops/memory_graph/tests/unit -m "not xdist_group and not slow" \
-	  $(SPREAD)
+	pytest service/tests tests/docs collections/ansible_collections/llm_devops/memory_graph/tests/unit \
+	  -m "not xdist_group and not slow" $(SPREAD)
 
 quick-lint: setup
 	@bin/lint --quick
