@@ -31,7 +31,7 @@ runpy.run_module("benches", run_name="__main__", alter_sys=True)
 """
 
 
-def test_a_package_that_a_deployment_alone_does_not_install_is_named_with_the_way_out() -> None:
+def test_a_missing_package_is_named_with_the_way_out() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT, "grpc"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
@@ -39,7 +39,7 @@ def test_a_package_that_a_deployment_alone_does_not_install_is_named_with_the_wa
     assert done.returncode == 1
 
 
-def test_what_the_benches_import_is_installed() -> None:
+def test_every_import_of_the_benches_is_installed() -> None:
     benches = sorted((ROOT / "service" / "benches").glob("*_bench.py"))
     assert benches
     program = "import runpy, sys\nfor file in sys.argv[1:]: runpy.run_path(file, run_name='imported')"
