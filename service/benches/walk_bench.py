@@ -33,7 +33,7 @@ from memory_graph.store import neo4j, sqlite
 from memory_graph.store.migration.migrate import migrate_graph
 from memory_graph.store.migration.source import MigrationSource
 from memory_graph.store.migration.target import MigrationTarget
-from memory_graph.store.neo4j.connection import Neo4jDatabase
+from memory_graph.store.neo4j.connection import Neo4jConnection
 from memory_graph.store.protocol import GraphStore
 from support.neo4j_server import PASSWORD, USERNAME, Neo4jServer, settings, wipe
 
@@ -126,7 +126,7 @@ class _Silent:
 
 async def migrate(path: Path, uri: str) -> dict[str, float]:
     target = MigrationTarget(
-        Neo4jDatabase(uri, username=USERNAME, password=PASSWORD, database="neo4j", max_connections=2)
+        Neo4jConnection(uri, username=USERNAME, password=PASSWORD, database="neo4j", max_connections=2)
     )
     began = time.perf_counter()
     with MigrationSource(path) as source:

@@ -60,6 +60,16 @@ class ObservedContract:
         assert applied.results[0] == applied.results[1]
         assert (await store.stats(TENANT)).nodes == 1
 
+    async def test_a_stub_that_is_replaced_in_its_own_write_is_counted_once(self, store):
+        (opened,) = await create_nodes(store, session())
+        id = new_id()
+        error = seen(NodeType.ERROR, ErrorData(error_type="timeout"), id=id, session=opened.id)
+        await create_nodes(store, stood_in(id), error)
+        for condition in (NodeFilter(type=NodeType.ERROR), NodeFilter(session_id=opened.id)):
+            assert (await store.query(TENANT, condition, 10, 0)).total_count == 1
+        assert (await store.query(TENANT, NodeFilter(type=NodeType.INVOCATION), 10, 0)).total_count == 0
+        assert (await store.stats(TENANT)).nodes == 2
+
     async def test_a_stub_becomes_what_it_stood_for(self, store, clock):
         id, cause = new_id(), new_id()
         (effect, _) = await create_nodes(store, seen(), stood_in(id, AT + 9))

@@ -19,7 +19,7 @@ from memory_graph.store.migration.migrate import migrate_graph
 from memory_graph.store.migration.parts import Part
 from memory_graph.store.migration.source import MigrationSource
 from memory_graph.store.migration.target import MigrationTarget
-from memory_graph.store.neo4j.connection import Neo4jDatabase
+from memory_graph.store.neo4j.connection import Neo4jConnection
 from memory_graph.store.sqlite.schema import MIGRATIONS
 from memory_graph.store.sqlite.schema import migrate as migrate_file
 from store.chains import chain
@@ -90,7 +90,7 @@ class Steps:
 
 def target(uri: str) -> MigrationTarget:
     return MigrationTarget(
-        Neo4jDatabase(uri, username=USERNAME, password=PASSWORD, database="neo4j", max_connections=2)
+        Neo4jConnection(uri, username=USERNAME, password=PASSWORD, database="neo4j", max_connections=2)
     )
 
 
@@ -172,7 +172,7 @@ async def test_a_moved_graph_can_be_added_to(tmp_path, empty_neo4j):
 class BreakingTarget(MigrationTarget):
     """Is gone after so many writes, the last of which was kept, or was not."""
 
-    def __init__(self, database: Neo4jDatabase, writes: int, *, survives: bool) -> None:
+    def __init__(self, database: Neo4jConnection, writes: int, *, survives: bool) -> None:
         super().__init__(database)
         self.remaining = writes
         self.survives = survives
@@ -189,7 +189,7 @@ class BreakingTarget(MigrationTarget):
 async def test_a_move_goes_on_where_it_was_stopped(tmp_path, empty_neo4j):
     path = tmp_path / "graph.db"
     await grown(path)
-    whole = Neo4jDatabase(empty_neo4j, username=USERNAME, password=PASSWORD, database="neo4j", max_connections=2)
+    whole = Neo4jConnection(empty_neo4j, username=USERNAME, password=PASSWORD, database="neo4j", max_connections=2)
     stops, survives = 0, False
     while True:
         into = BreakingTarget(whole, 7, survives=survives)
@@ -217,7 +217,9 @@ async def test_what_differs_is_found_and_is_no_store(tmp_path, empty_neo4j):
         async def write(self, state, rows, reached):
             await super().write(state, rows[1:] if state.part is Part.EDGE_VERSIONS else rows, reached)
 
-    into = Losing(Neo4jDatabase(empty_neo4j, username=USERNAME, password=PASSWORD, database="neo4j", max_connections=2))
+    into = Losing(
+        Neo4jConnection(empty_neo4j, username=USERNAME, password=PASSWORD, database="neo4j", max_connections=2)
+    )
     compared, _ = await moved(path, empty_neo4j, into=into)
     assert [item.part for item in compared if not item.same] == [Part.EDGE_VERSIONS]
     store = neo4j.open_store(**settings(empty_neo4j))
@@ -229,7 +231,7 @@ async def test_what_differs_is_found_and_is_no_store(tmp_path, empty_neo4j):
 async def test_a_source_that_went_on_is_not_mixed_in(tmp_path, empty_neo4j):
     path = tmp_path / "graph.db"
     await grown(path)
-    database = Neo4jDatabase(empty_neo4j, username=USERNAME, password=PASSWORD, database="neo4j", max_connections=2)
+    database = Neo4jConnection(empty_neo4j, username=USERNAME, password=PASSWORD, database="neo4j", max_connections=2)
     with pytest.raises(StoreUnavailable, match="gone"):
         await moved(path, empty_neo4j, into=BreakingTarget(database, 3, survives=True))
     store = sqlite.open_store(path)

@@ -16,7 +16,7 @@ from memory_graph.runtime.opening import STORE_FILE
 from memory_graph.store.migration.migrate import MigrationCheck, migrate_graph
 from memory_graph.store.migration.source import MigrationSource
 from memory_graph.store.migration.target import MigrationTarget
-from memory_graph.store.neo4j.connection import Neo4jDatabase
+from memory_graph.store.neo4j.connection import Neo4jConnection
 
 _PAGE = 5_000
 
@@ -62,7 +62,7 @@ def migrate(source: Path, target: str, page: int, as_json: bool) -> None:
 
 async def _moved(source: MigrationSource, uri: str, settings: config.Settings, page: int) -> list[MigrationCheck]:
     target = MigrationTarget(
-        Neo4jDatabase(
+        Neo4jConnection(
             uri,
             username=settings.neo4j_username or None,
             password=settings.neo4j_secret,

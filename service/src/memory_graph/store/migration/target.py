@@ -16,7 +16,7 @@ from memory_graph.model.kinds import NodeType
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.migration.parts import Checksum, CommitRow, EdgeRow, NodeRow, Part, Row, SessionState, Totals
 from memory_graph.store.neo4j import changes, commits, schema
-from memory_graph.store.neo4j.connection import Neo4jDatabase, ask, do
+from memory_graph.store.neo4j.connection import Neo4jConnection, ask, do
 from memory_graph.store.neo4j.labels import LABELS
 from memory_graph.store.neo4j.rows import EDGE, EDGE_THEN, NODE, Neo4jRows
 from memory_graph.store.neo4j.statements import CREATE_COMMITS, CREATE_EDGES, INSTANT
@@ -72,7 +72,7 @@ class MigrationState(msgspec.Struct, frozen=True):
 class MigrationTarget:
     """One database. All of it raises `StoreUnavailable`."""
 
-    def __init__(self, database: Neo4jDatabase) -> None:
+    def __init__(self, database: Neo4jConnection) -> None:
         self._database = database
         self._rows = Neo4jRows(PlainCodec())
 

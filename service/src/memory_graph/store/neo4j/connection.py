@@ -79,7 +79,7 @@ class CommitUnknown(StoreUnavailable):
     """The connection broke while a commit was on its way: the database may have kept the writes, or not."""
 
 
-class Neo4jDatabase:
+class Neo4jConnection:
     """One database of a server or cluster.
 
     Reads see what this process has written, on replicas too: all its transactions share their bookmarks.

@@ -13,7 +13,7 @@ from memory_graph.model.errors import StoreUnavailable
 from memory_graph.model.mutations import Event
 from memory_graph.store.feed import Feed
 from memory_graph.store.neo4j import changes
-from memory_graph.store.neo4j.connection import Neo4jDatabase
+from memory_graph.store.neo4j.connection import Neo4jConnection
 from memory_graph.store.protocol import Spawn
 
 POLL_S = 0.25
@@ -28,7 +28,7 @@ class CommitFollower:
     """Publishes commits to a `Feed`. start: the newest commit that subscribers need not hear of. spawn: starts the task
     that asks; where that ends, so does every subscription."""
 
-    def __init__(self, database: Neo4jDatabase, feed: Feed, start: int, spawn: Spawn) -> None:
+    def __init__(self, database: Neo4jConnection, feed: Feed, start: int, spawn: Spawn) -> None:
         self._database = database
         self._feed = feed
         self._position = start

@@ -26,7 +26,7 @@ from memory_graph.store.events import position
 from memory_graph.store.feed import MAX_BUFFERED_EVENTS, Feed, FeedSubscription
 from memory_graph.store.neo4j import changes, commits, query, read
 from memory_graph.store.neo4j.auth import Password
-from memory_graph.store.neo4j.connection import Neo4jDatabase, consume_error
+from memory_graph.store.neo4j.connection import Neo4jConnection, consume_error
 from memory_graph.store.neo4j.follower import CommitFollower
 from memory_graph.store.neo4j.query import PageKey
 from memory_graph.store.neo4j.rows import Neo4jRows
@@ -74,7 +74,7 @@ def open_store(
 
     Call it on the event loop that uses the store.
     """
-    opened = Neo4jDatabase(
+    opened = Neo4jConnection(
         uri, username=username, password=password, database=database, max_connections=max_connections
     )
     rows, logical_clock = Neo4jRows(codec or PlainCodec()), HybridLogicalClock(clock)
@@ -87,7 +87,7 @@ class Neo4jStore(WalkingStore):
 
     def __init__(
         self,
-        database: Neo4jDatabase,
+        database: Neo4jConnection,
         rows: Neo4jRows,
         clock: HybridLogicalClock,
         committer: Neo4jCommitter,

@@ -20,7 +20,7 @@ from neo4j.exceptions import ClientError, ConstraintError
 from memory_graph.model.errors import GraphError, StoreUnavailable
 from memory_graph.model.mutations import Write
 from memory_graph.store.neo4j import changes
-from memory_graph.store.neo4j.connection import CommitUnknown, Neo4jDatabase
+from memory_graph.store.neo4j.connection import CommitUnknown, Neo4jConnection
 from memory_graph.store.neo4j.history import ConcurrentModification, WriteRefused
 from memory_graph.store.neo4j.rows import Neo4jRows
 from memory_graph.store.neo4j.unit_of_work import Neo4jUnitOfWork
@@ -54,7 +54,7 @@ class Neo4jCommitter:
 
     def __init__(
         self,
-        database: Neo4jDatabase,
+        database: Neo4jConnection,
         rows: Neo4jRows,
         clock: HybridLogicalClock,
         *,

@@ -22,7 +22,7 @@ DOWNSTREAM: TraversalRules = ((Direction.INCOMING, CAUSE_IS_TARGET), (Direction.
 
 
 class _Arrival(NamedTuple, Generic[N]):
-    """How a walk reached a node first. distance: in edges, negative upstream."""
+    """The first arrival of a walk at a node. distance: in edges, negative upstream."""
 
     distance: int
     link: Link[N] | None
