@@ -72,9 +72,9 @@ class Deployer:
     def __init__(self, place):
         self.place = place
         self.objects = objects(place)
-        known = prepared(self.objects, "demo", place.name)
+        manifests = prepared(self.objects, "demo", place.name)
         self.granted = manifest(
-            PlannedRelease("demo", place.name, known, Discovery(place.cluster).find), account="deployer"
+            PlannedRelease("demo", place.name, manifests, Discovery(place.cluster).find), account="deployer"
         )
         for item in self.granted:
             self.write(item)
@@ -92,16 +92,16 @@ class Deployer:
         how = {"fieldManager": "administrator", "force": "true"}
         self.place.cluster.request("PATCH", path, how, item, "application/apply-patch+yaml")
 
-    def release(self, *given, **wish):
+    def release(self, *objects, **params):
         return Release(
-            connect(self.options), ReleaseParams("demo", self.place.name, list(given), **wish), lambda *_line: None
+            connect(self.options), ReleaseParams("demo", self.place.name, list(objects), **params), lambda *_line: None
         )
 
     def lacking(self):
-        """What preflight says it may not do."""
+        """Return the permissions that preflight says are lacking."""
         cluster = connect(self.options)
-        known = prepared(self.objects, "demo", self.place.name)
-        context = PreflightContext(cluster, "demo", self.place.name, known, Discovery(cluster))
+        manifests = prepared(self.objects, "demo", self.place.name)
+        context = PreflightContext(cluster, "demo", self.place.name, manifests, Discovery(cluster))
         _check_access.permissions(context)
         return [item["message"] for item in (*context.problems, *context.notes)]
 
@@ -111,8 +111,8 @@ class Deployer:
 
 @pytest.fixture
 def deployer(place):
-    made = Deployer(place)
-    yield made
+    deployer_account = Deployer(place)
+    yield deployer_account
     root = "/apis/rbac.authorization.k8s.io/v1"
     for plural in ("clusterroles", "clusterrolebindings"):
         place.cluster.delete(f"{root}/{plural}/{place.name}-deployer")
@@ -129,9 +129,9 @@ def test_manifest_suffices_from_the_first_release_to_its_end(deployer, place):
     assert (second.failures, second.differs, second.written) == ([], False, False)
     third = deployer.release(*(item for item in deployer.objects if item["kind"] != "ConfigMap")).present()
     assert (third.failures, third.pruned) == ([], 1)
-    gone = deployer.release(wait_timeout=30).absent()
-    assert gone.failures == []
-    assert {str(one.member.ref) for one in gone.prune_candidates if one.action == "kept"} == {
+    teardown = deployer.release(wait_timeout=30).absent()
+    assert teardown.failures == []
+    assert {str(entry.member.ref) for entry in teardown.prune_candidates if entry.action == "kept"} == {
         f"Namespace/{place.name}",
         "PersistentVolumeClaim/data",
     }
@@ -147,31 +147,31 @@ def test_preflight_names_every_rule_that_is_taken_away(deployer):
             less = copy.deepcopy(role)
             del less["rules"][position]
             deployer.write(less)
-            expected = set(told(rule))
-            found = eventually(deployer, expected.issubset)
-            assert expected <= found, f"{rule}: {deployer.lacking()}"
+            expected = set(pairs_of(rule))
+            named = eventually(deployer, expected.issubset)
+            assert expected <= named, f"{rule}: {deployer.lacking()}"
             tried += 1
         deployer.write(role)
     assert tried > 20
-    assert eventually(deployer, lambda found: not found) == set()
+    assert eventually(deployer, lambda named: not named) == set()
 
 
-def told(rule):
+def pairs_of(rule):
     """``(verb, resource)`` pairs of a rule as a sentence says them."""
     for verb in rule["verbs"]:
         yield from ((verb, path) for path in rule.get("nonResourceURLs") or [])
         for group in rule.get("apiGroups") or []:
-            yield from ((verb, f"{one}.{group}" if group else one) for one in rule["resources"])
+            yield from ((verb, f"{resource}.{group}" if group else resource) for resource in rule["resources"])
 
 
-def eventually(deployer, wanted):
-    """What preflight names, as ``(verb, resource)`` pairs, once it is as wanted or the time is over."""
+def eventually(deployer, condition):
+    """Return the ``(verb, resource)`` pairs that preflight names, once they meet the condition or the time is over."""
     end = time.monotonic() + SECONDS
     while True:
-        said = [SENTENCE.match(f"{message} ") for message in deployer.lacking()]
-        found = {(verb, one[2]) for one in said if one for verb in one[1].split(", ")}
-        if wanted(found) or time.monotonic() > end:
-            return found
+        sentences = [SENTENCE.match(f"{message} ") for message in deployer.lacking()]
+        named = {(verb, sentence[2]) for sentence in sentences if sentence for verb in sentence[1].split(", ")}
+        if condition(named) or time.monotonic() > end:
+            return named
 
 
 def test_what_others_own_is_out_of_reach(deployer, place):

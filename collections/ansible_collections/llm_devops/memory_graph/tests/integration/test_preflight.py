@@ -15,12 +15,12 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight.
 
 
 def preflight(place, *objects):
-    found = Preflight(place.cluster, place.name, prepared([place.namespace, *objects], "demo", place.name), "demo")
-    found.run()
-    return found
+    result = Preflight(place.cluster, place.name, prepared([place.namespace, *objects], "demo", place.name), "demo")
+    result.run()
+    return result
 
 
-def said(findings):
+def messages(findings):
     return {item["check"]: item["message"] for item in findings}
 
 
@@ -33,9 +33,9 @@ def workload(replicas=1, kind="Deployment", pod=None, **container):
 
 
 def test_nothing_is_wrong_with_little(place):
-    found = preflight(place, place.config())
-    assert (found.problems, found.notes) == ([], [])
-    assert {item["check"] for item in found.passed} == {"api", *dict(CHECKS)}
+    result = preflight(place, place.config())
+    assert (result.problems, result.notes) == ([], [])
+    assert {item["check"] for item in result.passed} == {"api", *dict(CHECKS)}
 
 
 def test_everything_is_told_at_once_and_nothing_written(place):
@@ -50,37 +50,37 @@ def test_everything_is_told_at_once_and_nothing_written(place):
            "priorityClassName": "no-such-class", "imagePullSecrets": [{"name": "no-such-secret"}]}  # fmt: skip
     unknown = {"apiVersion": "example.org/v1", "kind": "Pancake", "metadata": {"name": "one"}}
     objects = [secured, workload(pod=pod, imagePullPolicy="Never"), claim, autoscaler, unknown]
-    found = Preflight(place.cluster, place.name, prepared(objects, "demo", place.name), "demo")
-    found.run()
-    problems = said(found.problems)
+    result = Preflight(place.cluster, place.name, prepared(objects, "demo", place.name), "demo")
+    result.run()
+    problems = messages(result.problems)
     assert problems["kinds"] == "the cluster does not know Pancake of example.org/v1"
     assert problems["storage"] == "class 'standard' has no ReadWriteMany for shared"
     assert "level baseline: hostNetwork: false" in problems["admission"]
     assert problems["capacity"].endswith("no node matches its node selector of-no-node=true")
-    references = {item["message"] for item in found.problems if item["check"] == "references"}
+    references = {item["message"] for item in result.problems if item["check"] == "references"}
     assert f"Deployment/demo needs ServiceAccount 'nobody' in {place.name}, which does not exist" in references
     assert "Deployment/demo needs PriorityClass 'no-such-class', which does not exist" in references
-    assert "no-such-secret" in said(found.notes)["references"]
-    assert "no API external.metrics.k8s.io" in said(found.notes)["metrics"]
-    assert all(item["way_out"] for item in found.problems)
+    assert "no-such-secret" in messages(result.notes)["references"]
+    assert "no API external.metrics.k8s.io" in messages(result.notes)["metrics"]
+    assert all(item["way_out"] for item in result.problems)
     assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
-    assert table(found.problems, found.notes, found.passed).count("✗") == len(found.problems)
+    assert table(result.problems, result.notes, result.passed).count("✗") == len(result.problems)
 
 
 def test_image_that_is_never_pulled_must_be_on_a_node(place):
     missing = preflight(place, workload(imagePullPolicy="Never"))
-    assert "never pulls image nowhere.invalid/none:1" in said(missing.problems)["images"]
+    assert "never pulls image nowhere.invalid/none:1" in messages(missing.problems)["images"]
     nodes = list(place.cluster.list("/api/v1/nodes"))
     names = [name for image in nodes[0]["status"]["images"] for name in image["names"] if "@" not in name]
     present = preflight(place, workload(imagePullPolicy="Never", image=names[0]))
-    assert "images" not in said(present.problems)
+    assert "images" not in messages(present.problems)
 
 
 def test_a_pod_that_fits_on_no_node_is_never_scheduled(place):
     node = next(iter(place.cluster.list("/api/v1/nodes")))
     memory = int(node["status"]["allocatable"]["memory"].removesuffix("Ki")) * 1024
     larger = workload(resources={"requests": {"memory": str(2 * memory)}})
-    message = said(preflight(place, larger).problems)["capacity"]
+    message = messages(preflight(place, larger).problems)["capacity"]
     assert message.startswith("a pod of Deployment/demo requests memory ")
     place.release(larger, wait=False)
     response = place.cluster.stream(place.path("pods"), {"watch": "1", "timeoutSeconds": 60})
@@ -95,8 +95,8 @@ def test_same_release_again_passes_where_it_just_fits(place):
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "own"},
              "spec": {"hard": {"limits.memory": "128Mi", "pods": "2"}}}  # fmt: skip
     objects = [quota, workload(2, resources=limits)]
-    assert "quota" not in said(preflight(place, *objects).problems)
+    assert "quota" not in messages(preflight(place, *objects).problems)
     place.release(*objects, wait=False)
     again = preflight(place, *objects)
-    assert "quota" not in said(again.problems)
-    assert "a rolling update needs" in said(again.notes)["quota"]
+    assert "quota" not in messages(again.problems)
+    assert "a rolling update needs" in messages(again.notes)["quota"]
