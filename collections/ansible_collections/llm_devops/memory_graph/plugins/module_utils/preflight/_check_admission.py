@@ -22,8 +22,8 @@ from ._context import PreflightContext
 from ._dry_run_pod import AdmissionRefusal, name_of, pod_of, refusal_of
 
 PARALLELISM = 8
-NOT_ASKED = frozenset({"RBAC", "other"})
-"""Kinds of refusals that do not judge the Pod."""
+NOT_ASKED = frozenset({"RBAC", "no namespace", "other"})
+"""Kinds of refusals that do not judge the Pod. That there is no namespace is the finding of another check."""
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,8 @@ def refusal_of(error: ApiError) -> AdmissionRefusal:
     """The refusal that an answer of the API server means; ``other`` when it is none of the known ones."""
     prefix = _PREFIX.match(error.message)
     detail = error.message[prefix.end() :] if prefix else error.message
+    if error.status == 404 or any(cause.get("reason") == "NamespaceTerminating" for cause in error.causes):
+        return AdmissionRefusal("no namespace", detail=detail)
     if error.status == 403:
         patterns = _FORBIDDEN if prefix else {"RBAC": _NO_RIGHT}
         for kind, pattern in patterns.items():

@@ -4,12 +4,9 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._error_messages import api_error
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import Access
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects import _resource_requests
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight import (
     _check_access,
     _check_admission,
@@ -114,6 +111,21 @@ def test_a_used_up_quota_is_no_finding():
     """A rolling update would be counted beside what it replaces; the sum is the check of quotas."""
     context = judged(answer(USED_UP))
     assert (context.problems, context.notes, context.not_asked) == ([], [], set())
+
+
+GONE = {"reason": "NamespaceTerminating", "message": "namespace home is being terminated", "field": "x"}
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        answer('namespaces "home" not found', 404, "NotFound"),
+        answer("unable to create new content in namespace home because it is being terminated", causes=[GONE]),
+    ],
+)
+def test_a_namespace_that_is_missing_or_on_its_way_out_is_told_by_its_own_check(refusal):
+    context = judged(refusal)
+    assert (context.problems, context.notes, context.not_asked) == ([], [], {"Deployment/api"})
 
 
 @pytest.mark.parametrize(
@@ -227,31 +239,6 @@ def test_a_limit_range_of_the_release_may_be_another_than_the_one_that_refuses()
 @pytest.mark.parametrize("kind", ["LimitRange", "ResourceQuota"])
 def test_a_quota_that_wants_limits_may_change_with_the_release(kind):
     assert judged(answer(NO_LIMITS), objects=[created(kind, "team", spec={})]).problems == []
-
-
-def test_claims_of_a_stateful_set_are_volumes_of_its_pods():
-    manifest = workload("StatefulSet", pod={"volumes": [{"name": "data", "emptyDir": {}}, {"name": "b"}]})
-    manifest["spec"]["volumeClaimTemplates"] = [{"metadata": {"name": "data"}, "spec": {}}]
-    manifest["spec"]["template"]["metadata"]["annotations"] = {"a": "b"}
-    before = copy.deepcopy(manifest)
-    (owner,) = _resource_requests.pods([manifest])
-    pod = _dry_run_pod.pod_of(owner, set())
-    claim = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
-    assert pod["spec"]["volumes"] == [{"name": "b"}, claim]
-    assert pod["metadata"] == {
-        "name": "api-preflight",
-        "namespace": "home",
-        "labels": {"app": "api"},
-        "annotations": {"a": "b"},
-    }
-    assert manifest == before
-
-
-@pytest.mark.parametrize("name", ["a" * 300, "a" * 52 + "-b", "a" * 52 + ".b"])
-def test_the_name_of_the_pod_is_a_host_name(name):
-    (owner,) = _resource_requests.pods([workload(name=name)])
-    assert _dry_run_pod.name_of(owner).removesuffix("-preflight").strip("a") == ""
-    assert len(_dry_run_pod.name_of(owner)) <= 63
 
 
 def labelled(level, name="home"):
