@@ -113,14 +113,14 @@ def test_a_used_up_quota_is_no_finding():
     assert (context.problems, context.notes, context.not_asked) == ([], [], set())
 
 
-GONE = {"reason": "NamespaceTerminating", "message": "namespace home is being terminated", "field": "x"}
+TERMINATING = {"reason": "NamespaceTerminating", "message": "namespace home is being terminated", "field": "x"}
 
 
 @pytest.mark.parametrize(
     "refusal",
     [
         answer('namespaces "home" not found', 404, "NotFound"),
-        answer("unable to create new content in namespace home because it is being terminated", causes=[GONE]),
+        answer("unable to create new content in namespace home because it is being terminated", causes=[TERMINATING]),
     ],
 )
 def test_a_namespace_that_is_missing_or_on_its_way_out_is_told_by_its_own_check(refusal):
