@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a run of the unit tests reports."""
+"""The report of a run of the unit tests."""
 
 from __future__ import annotations
 

@@ -53,9 +53,14 @@ class ApiServer(Cluster):
     def put(self, path, manifest):
         metadata = {**manifest["metadata"], "uid": str(next(self._numbers)), "resourceVersion": "1",
                     "creationTimestamp": "2026-01-01T00:00:00Z"}  # fmt: skip
-        own = {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind")}
+        fields = {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind")}
         metadata["managedFields"] = [
-            {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": fields_of(own), "time": "2026-01-01T00:00:00Z"}
+            {
+                "manager": FIELD_MANAGER,
+                "operation": "Apply",
+                "fieldsV1": fields_of(fields),
+                "time": "2026-01-01T00:00:00Z",
+            }
         ]
         self.objects[path] = {**manifest, "metadata": metadata}
         return self.objects[path]
@@ -71,7 +76,7 @@ class ApiServer(Cluster):
             rows = [{"kind": kind, "name": plural(kind), "namespaced": kind not in CLUSTER_SCOPED, "verbs": VERBS}
                     for kind in KINDS[group]]  # fmt: skip
             return Response(200, {"resources": rows})
-        versions = [{"groupVersion": one} for one in KINDS if one.partition("/")[0] == group]
+        versions = [{"groupVersion": item} for item in KINDS if item.partition("/")[0] == group]
         if versions:
             return Response(200, {"preferredVersion": versions[0], "versions": versions})
         if path in self.objects:
@@ -79,9 +84,9 @@ class ApiServer(Cluster):
         if not path.rpartition("/")[2].endswith("s"):
             return Response(404, {"reason": "NotFound", "message": "not found"})
         label = (query.get("labelSelector") or ["="])[0].partition("=")
-        found = [one for at, one in self.objects.items() if at.startswith(f"{path}/")
-                 and (not label[0] or (one["metadata"].get("labels") or {}).get(label[0]) == label[2])]  # fmt: skip
-        return Response(200, {"kind": "List", "apiVersion": "v1", "items": found})
+        items = [item for at, item in self.objects.items() if at.startswith(f"{path}/")
+                 and (not label[0] or (item["metadata"].get("labels") or {}).get(label[0]) == label[2])]  # fmt: skip
+        return Response(200, {"kind": "List", "apiVersion": "v1", "items": items})
 
     def _post(self, path, query, body):
         if path.endswith("reviews"):
@@ -90,10 +95,10 @@ class ApiServer(Cluster):
 
     def _patch(self, path, query, body):
         dry_run = "dryRun" in query
-        said = self.refuses(body, dry_run)
-        if said:
-            return Response(422, {"reason": "Invalid", "message": said, "details": {"causes": [
-                {"field": "data", "message": said}]}})  # fmt: skip
+        refusal = self.refuses(body, dry_run)
+        if refusal:
+            return Response(422, {"reason": "Invalid", "message": refusal, "details": {"causes": [
+                {"field": "data", "message": refusal}]}})  # fmt: skip
         status, before = 200 if path in self.objects else 201, dict(self.objects)
         answer = self.put(path, body)
         if dry_run:
@@ -116,8 +121,8 @@ def plural(kind):
 
 def quoting(manifest):
     """The words of a webhook that quotes what it refuses, in every way it can."""
-    told = [json.dumps(manifest), repr(manifest)]
+    texts = [json.dumps(manifest), repr(manifest)]
     for value in (manifest.get("data") or {}).values() if isinstance(manifest.get("data"), dict) else ():
         plain = base64.b64decode(value).decode(errors="replace") if manifest["kind"] == "Secret" else str(value)
-        told += [value, plain, json.dumps(plain), *plain.splitlines()]
-    return "denied: " + ", ".join(str(one) for one in told)
+        texts += [value, plain, json.dumps(plain), *plain.splitlines()]
+    return "denied: " + ", ".join(str(item) for item in texts)

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""How many examples a property test generates."""
+"""The number of examples that a property test generates."""
 
 from __future__ import annotations
 

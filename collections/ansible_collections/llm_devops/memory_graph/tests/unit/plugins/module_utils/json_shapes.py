@@ -9,13 +9,13 @@ import copy
 
 from hypothesis import strategies as st
 
-WORDS = ["", "True", "False", "Ready", "7c5bdc4f9", "3", "-1", "2026-01-01T00:00:00Z", "x\ny", "ü"]
+TEXTS = ["", "True", "False", "Ready", "7c5bdc4f9", "3", "-1", "2026-01-01T00:00:00Z", "x\ny", "ü"]
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-3, 2**63),
     st.floats(allow_nan=False),
-    st.sampled_from(WORDS),
+    st.sampled_from(TEXTS),
     st.text(max_size=8),
 )
 KEYS = st.sampled_from(["type", "status", "reason", "conditions", "observedGeneration", "name", "spec", "x/y"])
@@ -27,12 +27,12 @@ IDENTITY = {("apiVersion",), ("kind",), ("metadata",), ("metadata", "name"), ("m
 """What an API server guarantees of any object."""
 
 
-def paths(value, here=()):
+def paths(value, path=()):
     """Every path in a value, also those of mappings and lists."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, below in items:
-        yield (*here, key)
-        yield from paths(below, (*here, key))
+        yield (*path, key)
+        yield from paths(below, (*path, key))
 
 
 @st.composite

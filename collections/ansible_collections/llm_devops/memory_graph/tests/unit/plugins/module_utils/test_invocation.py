@@ -32,8 +32,8 @@ def test_objects_are_left_out_where_nobody_is_shown_arguments(name, verbosity):
 @pytest.mark.parametrize("name", ["additional_releases", "beside"])
 def test_with_vvv_they_are_there_without_values_of_secrets(name):
     arguments = invocation(name, 3)
-    shown = [{"apiVersion": "v1", "kind": "Secret", "type": None, "metadata": {"name": "s", "namespace": None}}]
-    assert arguments["objects"] == arguments[name][0]["objects"] == shown
+    expected = [{"apiVersion": "v1", "kind": "Secret", "type": None, "metadata": {"name": "s", "namespace": None}}]
+    assert arguments["objects"] == arguments[name][0]["objects"] == expected
     assert "hunter2" not in str(arguments)
 
 

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What has to be done to make a topic so, and what the client is told to do."""
+"""The plan that makes a topic as specified, and the calls of the client that carry it out."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ LIVE = Topic(
 )
 
 
-def planned(live=LIVE, **wish):
-    return present(TopicSpec("events", **wish), live)
+def planned(live=LIVE, **options):
+    return present(TopicSpec("events", **options), live)
 
 
 def test_what_is_as_it_should_be_is_left_alone():
-    wish = {"partitions": 12, "replication_factor": 3, "configs": {"retention.ms": "604800000"}}
-    assert planned(**wish) == TopicPlan()
-    assert not planned(**wish).changed
+    spec = {"partitions": 12, "replication_factor": 3, "configs": {"retention.ms": "604800000"}}
+    assert planned(**spec) == TopicPlan()
+    assert not planned(**spec).changed
     assert planned() == TopicPlan()
 
 
@@ -106,7 +106,7 @@ def test_partitions_grow():
 
 
 @pytest.mark.parametrize(
-    ("wish", "sentence"),
+    ("spec", "sentence"),
     [
         (
             {"partitions": 4},
@@ -124,9 +124,9 @@ def test_partitions_grow():
         ),
     ],
 )
-def test_what_kafka_does_not_change_is_refused_in_a_sentence(wish, sentence):
+def test_what_kafka_does_not_change_is_refused_in_a_sentence(spec, sentence):
     with pytest.raises(ClusterError) as refused:
-        planned(**wish, configs={"retention.ms": "1"})
+        planned(**spec, configs={"retention.ms": "1"})
     assert str(refused.value) == sentence
 
 
@@ -146,11 +146,11 @@ def test_values_of_yaml_are_written_as_kafka_does(value, written):
     assert text(value) == written
 
 
-class Client:
+class FakeKafkaClient:
     """Keeps what it is told."""
 
-    def __init__(self, said="OK"):
-        self.calls, self.said = [], said
+    def __init__(self, answer="OK"):
+        self.calls, self.answer = [], answer
 
     def create_topics(self, topics, **options):
         self.calls.append(("create", topics, options["validate_only"]))
@@ -163,35 +163,37 @@ class Client:
 
     def alter_configs(self, resources, **options):
         self.calls.append(("configs", resources[0].configs, options["validate_only"]))
-        return {"topic": {resources[0].name: self.said}}
+        return {"topic": {resources[0].name: self.answer}}
 
 
-def told(plan, wish, *, check):
-    client = Client()
-    Topics(client, 1000).carry_out(wish, plan, check=check)
+def calls_of(plan, spec, *, check):
+    client = FakeKafkaClient()
+    Topics(client, 1000).carry_out(spec, plan, check=check)
     return client.calls
 
 
 @pytest.mark.parametrize("check", [False, True])
 def test_check_mode_asks_the_broker_to_validate(check):
-    wish = TopicSpec("events", 4, None, {"retention.ms": "1", "cleanup.policy": None})
+    spec = TopicSpec("events", 4, None, {"retention.ms": "1", "cleanup.policy": None})
     settings = {"num_partitions": 4, "configs": {"retention.ms": "1"}}
-    assert told(present(wish, None), wish, check=check) == [("create", {"events": settings}, check)]
+    assert calls_of(present(spec, None), spec, check=check) == [("create", {"events": settings}, check)]
     plan = TopicPlan(partitions=24, configs={"retention.ms": None})
     changes = {"retention.ms": ("DELETE", None)}
-    assert told(plan, wish, check=check) == [("partitions", {"events": 24}, check), ("configs", changes, check)]
+    assert calls_of(plan, spec, check=check) == [("partitions", {"events": 24}, check), ("configs", changes, check)]
 
 
 def test_check_mode_deletes_nothing():
-    wish = TopicSpec("events")
-    assert told(TopicPlan(delete=True), wish, check=True) == []
-    assert told(TopicPlan(delete=True), wish, check=False) == [("delete", ["events"])]
+    spec = TopicSpec("events")
+    assert calls_of(TopicPlan(delete=True), spec, check=True) == []
+    assert calls_of(TopicPlan(delete=True), spec, check=False) == [("delete", ["events"])]
 
 
 def test_a_setting_that_the_broker_refuses_is_an_error():
     errors = pytest.importorskip("kafka.errors")
     with pytest.raises(errors.BrokerResponseError, match="Invalid value"):
-        Topics(Client("Invalid value"), 1000).carry_out(TopicSpec("x"), TopicPlan(configs={"a": "b"}), check=False)
+        Topics(FakeKafkaClient("Invalid value"), 1000).carry_out(
+            TopicSpec("x"), TopicPlan(configs={"a": "b"}), check=False
+        )
 
 
 def test_a_password_is_in_no_sentence():
@@ -207,8 +209,8 @@ def test_a_login_that_failed_outranks_connections_that_ended():
     last = _LastWord()
     for error in (errors.SaslAuthenticationFailedError("no"), errors.KafkaConnectionError("ended")):
         last.emit(logging.LogRecord("kafka", logging.WARNING, "", 0, "failed: %s", (error,), None))
-    said = str(_explained(errors.KafkaTimeoutError("late"), "kafka:9092", login, last.error))
-    assert said == "Kafka at kafka:9092 refuses user graph — check user name and password"
+    answer = str(_explained(errors.KafkaTimeoutError("late"), "kafka:9092", login, last.error))
+    assert answer == "Kafka at kafka:9092 refuses user graph — check user name and password"
 
 
 def test_a_ca_that_is_none_is_said():
@@ -217,10 +219,10 @@ def test_a_ca_that_is_none_is_said():
 
 
 def test_a_topic_is_told_once_a_broker_has_heard_of_its_change():
-    wish = TopicSpec("events", 12, configs={"retention.ms": None})
+    spec = TopicSpec("events", 12, configs={"retention.ms": None})
     after = Topic(12, 3, {"retention.ms": Setting("604800000", type="LONG")})
     answers = iter([LIVE, LIVE, after])
-    assert await_shown(lambda: next(answers), partial(present, wish), 60, 0) == (after, TopicPlan())
+    assert await_shown(lambda: next(answers), partial(present, spec), 60, 0) == (after, TopicPlan())
 
 
 def test_a_deleted_topic_is_gone_once_a_broker_has_heard_of_it():

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which migrations a database lacks, and that they are applied in order."""
+"""The migrations that a database lacks are applied in order."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Session:
     """A database that says which schema it has, and keeps what it is told."""
 
     def __init__(self, version, *, used=True, moving=False):
-        self.version, self.used, self.moving, self.told = version, used, moving, []
+        self.version, self.used, self.moving, self.statements = version, used, moving, []
 
     def run(self, statement, **values):
-        self.told.append((statement, values))
+        self.statements.append((statement, values))
         if "AS used" in statement:
-            found = {"version": self.version, "used": self.used, "moving": self.moving}
-            return SimpleNamespace(single=lambda strict: found)
+            row = {"version": self.version, "used": self.used, "moving": self.moving}
+            return SimpleNamespace(single=lambda strict: row)
         return SimpleNamespace(consume=lambda: None)
 
     def execute_write(self, work, *arguments, **values):
@@ -47,22 +47,22 @@ def test_what_is_lacking_is_applied_in_order_and_each_schema_is_noted():
     session = Session(1)
     now = schema_status(session)
     assert now.pending == ["three", "four"]
-    session.told.clear()
+    session.statements.clear()
     migrate(session, _neo4j_schema.SchemaStatus(1, 3))
-    statements = [statement.strip().split("\n")[0] for statement, values in session.told]
-    note = "MERGE (v:SchemaVersion {name: $name})"
+    statements = [statement.strip().split("\n")[0] for statement, values in session.statements]
+    merge = "MERGE (v:SchemaVersion {name: $name})"
     wait = "CALL db.awaitIndexes($seconds)"
-    assert statements == ["three", wait, note, "four", wait, note]
-    assert [values["version"] for statement, values in session.told if "version" in values] == [2, 3]
+    assert statements == ["three", wait, merge, "four", wait, merge]
+    assert [values["version"] for statement, values in session.statements if "version" in values] == [2, 3]
 
 
 @pytest.mark.usefixtures("three")
 def test_the_newest_schema_lacks_nothing():
     session = Session(3)
     assert schema_status(session).pending == []
-    session.told.clear()
+    session.statements.clear()
     migrate(session, _neo4j_schema.SchemaStatus(3, 3))
-    assert session.told == []
+    assert session.statements == []
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_database_that_is_not_ours_is_refused(session, sentence):
     with pytest.raises(ClusterError) as refused:
         schema_status(session)
     assert str(refused.value).startswith(sentence)
-    assert all("AS used" in told[0] for told in session.told)
+    assert all("AS used" in statements[0] for statements in session.statements)
 
 
 def test_an_empty_database_lacks_everything():

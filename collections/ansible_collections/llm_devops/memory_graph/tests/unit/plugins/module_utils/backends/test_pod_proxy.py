@@ -41,7 +41,7 @@ class Forward:
         self._server.server_close()
 
 
-class Cluster:
+class ServiceCluster:
     """Has one Service and one pod."""
 
     def find(self, path):
@@ -57,7 +57,7 @@ def opened(monkeypatch):
 
 
 def through(url, host, port, data):
-    """What comes back of data sent to a name through the proxy."""
+    """Return the answer to data sent to a name through the proxy."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
     connection.set_tunnel(host, port)
     connection.connect()
@@ -70,7 +70,7 @@ def through(url, host, port, data):
 
 def test_a_service_leads_to_a_pod_behind_it_and_another_name_to_the_pod(opened):
     data = b"x" * 300_000
-    with PodProxy(Cluster(), "demo") as url:
+    with PodProxy(ServiceCluster(), "demo") as url:
         for name in ("kafka", "kafka.demo.svc", "kafka-1.brokers.demo.svc"):
             assert through(url, name, 9092, data) == data
     assert opened == [("kafka-0", 9092), ("kafka-1", 9092)]
@@ -81,7 +81,7 @@ def test_a_service_without_pods_is_refused_and_said(opened, monkeypatch):
         raise ClusterError("Service/kafka has no ready pod")
 
     monkeypatch.setattr(_pod_proxy, "ready_pods", nobody)
-    proxy = PodProxy(Cluster(), "demo")
+    proxy = PodProxy(ServiceCluster(), "demo")
     with proxy as url, pytest.raises(OSError, match="502"):
         through(url, "kafka", 9092, b"x")
     assert proxy.error == "Service/kafka has no ready pod"
@@ -89,7 +89,7 @@ def test_a_service_without_pods_is_refused_and_said(opened, monkeypatch):
 
 
 def test_a_name_that_nothing_has_is_refused_and_said(opened):
-    proxy = PodProxy(Cluster(), "demo")
+    proxy = PodProxy(ServiceCluster(), "demo")
     with proxy as url, pytest.raises(OSError, match="502"):
         through(url, "broker", 9092, b"x")
     assert proxy.error == "namespace demo has neither a Service nor a pod broker — name what is there"

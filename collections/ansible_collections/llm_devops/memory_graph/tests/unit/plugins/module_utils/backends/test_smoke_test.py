@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is written is read back, and what is not is said; against a server that answers as the test wants."""
+"""The smoke test reads back its write, or says what it cannot; against a server that answers as the test wants."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REQUESTS = {
 }
 
 
-class Graph(grpc.GenericRpcHandler):
+class FakeMemoryGraph(grpc.GenericRpcHandler):
     """Keeps one session and one prompt; ``lost`` forgets the prompt's content, ``unindexed`` does not find it,
     ``broken`` names a call that fails, ``old`` knows no smoke tests."""
 
@@ -59,11 +59,11 @@ class Graph(grpc.GenericRpcHandler):
         if method == "AddPrompt":
             self.content = "" if self.lost else request.content
         prompt = M["PromptNode"](id="p", session_id="s", content=self.content)
-        found = method == "Query" and not self.unindexed and request.filters[0].value in self.content
+        is_found = method == "Query" and not self.unindexed and request.filters[0].value in self.content
         return {
             "AddPrompt": prompt,
             "GetNode": M["Node"](id="p", prompt=prompt),
-            "Query": M["QueryResponse"](nodes=[M["Node"](id="p")] if found else []),
+            "Query": M["QueryResponse"](nodes=[M["Node"](id="p")] if is_found else []),
             "DeleteSession": M["Empty"](),
             "Health": M["Empty"](),
         }.get(method, M["Session"](id="s"))
@@ -71,7 +71,7 @@ class Graph(grpc.GenericRpcHandler):
 
 @pytest.fixture
 def graph():
-    return Graph()
+    return FakeMemoryGraph()
 
 
 @pytest.fixture

@@ -33,8 +33,8 @@ def kubeconfig(context="one", server="https://one:6443", **user):
 
 
 def test_a_kubeconfig_given_as_content():
-    found = access({"kubeconfig": kubeconfig(token="t")}, {})
-    assert (found.server, found.token, found.namespace) == ("https://one:6443", "t", "here")
+    result = access({"kubeconfig": kubeconfig(token="t")}, {})
+    assert (result.server, result.token, result.namespace) == ("https://one:6443", "t", "here")
 
 
 def test_files_merge_and_the_first_wins(tmp_path):
@@ -58,9 +58,9 @@ def test_files_are_relative_to_their_kubeconfig(tmp_path):
 
 
 def test_options_win_and_a_token_replaces_the_contexts_user():
-    given = kubeconfig(**{"client-certificate-data": base64.b64encode(b"C").decode()})
-    found = access({"kubeconfig": given, "api_key": "mine", "host": "https://other", "validate_certs": False}, {})
-    assert (found.token, found.client_cert, found.server, found.verify) == ("mine", None, "https://other", False)
+    config = kubeconfig(**{"client-certificate-data": base64.b64encode(b"C").decode()})
+    result = access({"kubeconfig": config, "api_key": "mine", "host": "https://other", "validate_certs": False}, {})
+    assert (result.token, result.client_cert, result.server, result.verify) == ("mine", None, "https://other", False)
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_exec_plugin_gives_a_token(tmp_path, version):
 def test_exec_plugin_is_told_about_the_cluster(tmp_path):
     script = f'echo "$KUBERNETES_EXEC_INFO" > {tmp_path}/info; {issuing(token="t")}'
     credential(plugin(tmp_path, script, provideClusterInfo=True))
-    told = json.loads((tmp_path / "info").read_text())["spec"]["cluster"]
+    message = json.loads((tmp_path / "info").read_text())["spec"]["cluster"]
     ca = base64.b64encode(b"CA").decode()
-    assert told == {"server": "https://x", "certificate-authority-data": ca, "tls-server-name": "api",
+    assert message == {"server": "https://x", "certificate-authority-data": ca, "tls-server-name": "api",
                     "config": {"audience": 1}}  # fmt: skip
 
 
@@ -182,26 +182,26 @@ def test_a_fixed_token_cannot_be_renewed():
 
 def test_impersonation_of_the_kubeconfig_is_not_forgotten():
     user = {"token": "t", "as": "jane", "as-groups": ["dev", "ops"], "as-uid": "7", "as-user-extra": {"a/b": ["c"]}}
-    found = access({"kubeconfig": kubeconfig(**user)}, {})
-    assert found.headers == (
+    result = access({"kubeconfig": kubeconfig(**user)}, {})
+    assert result.headers == (
         ("Impersonate-User", "jane"), ("Impersonate-Group", "dev"), ("Impersonate-Group", "ops"),
         ("Impersonate-Uid", "7"), ("Impersonate-Extra-a%2Fb", "c"),
     )  # fmt: skip
-    asked = {"kubeconfig": kubeconfig(**user), "impersonate_user": "joe", "impersonate_groups": ["x"]}
-    assert access(asked, {}).headers == (("Impersonate-User", "joe"), ("Impersonate-Group", "x"))
+    options = {"kubeconfig": kubeconfig(**user), "impersonate_user": "joe", "impersonate_groups": ["x"]}
+    assert access(options, {}).headers == (("Impersonate-User", "joe"), ("Impersonate-Group", "x"))
 
 
 def test_variables_awx_sets_for_empty_fields_count_as_not_given():
     empty = {"host": "", "api_key": "", "ca_cert": "", "kubeconfig": kubeconfig(token="t")}
-    found = access({**empty, "validate_certs": False}, {})
-    assert (found.server, found.token, found.verify) == ("https://one:6443", "t", False)
+    result = access({**empty, "validate_certs": False}, {})
+    assert (result.server, result.token, result.verify) == ("https://one:6443", "t", False)
 
 
 def test_exec_plugin_beside_its_kubeconfig(tmp_path):
     config = kubeconfig(exec={"command": "./bin/plugin"})
     (tmp_path / "config").write_text(yaml.safe_dump(config))
-    found = access({"kubeconfig": str(tmp_path / "config")}, {})
-    assert found.exec_plugin["command"] == str(tmp_path / "bin/plugin")
+    result = access({"kubeconfig": str(tmp_path / "config")}, {})
+    assert result.exec_plugin["command"] == str(tmp_path / "bin/plugin")
 
 
 def in_cluster(folder, monkeypatch):
@@ -212,9 +212,9 @@ def in_cluster(folder, monkeypatch):
 
 
 def test_in_a_pod_its_service_account_is_used(tmp_path, monkeypatch):
-    found = access({}, in_cluster(tmp_path, monkeypatch))
-    assert (found.server, found.namespace, found.ca) == ("https://[fd00::1]:443", "here", b"CA")
-    assert found.token_file == tmp_path / "token"
+    result = access({}, in_cluster(tmp_path, monkeypatch))
+    assert (result.server, result.namespace, result.ca) == ("https://[fd00::1]:443", "here", b"CA")
+    assert result.token_file == tmp_path / "token"
 
 
 def test_in_a_pod_without_the_ca_the_file_is_named(tmp_path, monkeypatch):
@@ -242,15 +242,15 @@ def conflict(*owned):
     of one field otherwise than of several."""
     causes = [{"reason": "FieldManagerConflict", "message": f'conflict with "{manager}" using v1', "field": field}
               for manager, field in owned]  # fmt: skip
-    told = " ".join(f'conflicts with "{manager}" using v1:\n- {field}' for manager, field in owned)
+    message = " ".join(f'conflicts with "{manager}" using v1:\n- {field}' for manager, field in owned)
     if len(owned) == 1:
-        told = f"{causes[0]['message']}: {owned[0][1]}"
+        message = f"{causes[0]['message']}: {owned[0][1]}"
     number = f"{len(owned)} conflict{'s' if len(owned) > 1 else ''}"
-    return {"reason": "Conflict", "message": f"Apply failed with {number}: {told}", "details": {"causes": causes}}
+    return {"reason": "Conflict", "message": f"Apply failed with {number}: {message}", "details": {"causes": causes}}
 
 
 @pytest.mark.parametrize(
-    ("owned", "told"),
+    ("owned", "expected"),
     [
         ([("kubectl-edit", ".data.a")], "data.a by 'kubectl-edit'"),
         ([("kubectl-edit", ".data.b"), ("kubectl-edit", ".data.a")], "data.a, data.b by 'kubectl-edit'"),
@@ -260,17 +260,17 @@ def conflict(*owned):
         ),
     ],
 )
-def test_a_conflict_names_managers_and_fields_and_the_way_out(owned, told):
+def test_a_conflict_names_managers_and_fields_and_the_way_out(owned, expected):
     error = api_error("PATCH", "/x", 409, conflict(*owned), Access("https://api", "k"))
-    assert error.message == f"another manager owns fields we want to set: {told}"
+    assert error.message == f"another manager owns fields we want to set: {expected}"
     assert error.way_out == "leave these fields out of the manifest, or take them over with force_conflicts: true"
 
 
 @pytest.mark.parametrize("body", [{}, {"details": None}, {"details": {"causes": [None, {"message": 7}]}}])
 def test_a_409_of_another_kind_is_told_in_its_own_words(body):
-    said = "the object has been modified"
-    error = api_error("PATCH", "/x", 409, {"message": said, **body}, Access("https://api", "k"))
-    assert (error.message, error.way_out) == (said, "")
+    text = "the object has been modified"
+    error = api_error("PATCH", "/x", 409, {"message": text, **body}, Access("https://api", "k"))
+    assert (error.message, error.way_out) == (text, "")
 
 
 @pytest.fixture
@@ -278,22 +278,22 @@ def server():
     serving = health.HealthServicer()
     serving.set("ready", health_pb2.HealthCheckResponse.SERVING)
     serving.set("broken", health_pb2.HealthCheckResponse.NOT_SERVING)
-    made = grpc.server(ThreadPoolExecutor(2))
-    health_pb2_grpc.add_HealthServicer_to_server(serving, made)
-    port = made.add_insecure_port("127.0.0.1:0")
-    made.start()
+    server = grpc.server(ThreadPoolExecutor(2))
+    health_pb2_grpc.add_HealthServicer_to_server(serving, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
     yield f"127.0.0.1:{port}"
-    made.stop(None)
+    server.stop(None)
 
 
 def test_grpc_health_tells_each_service(server):
-    found = _grpc_health.check("pod", server, ["ready", "broken", "other"], timeout=5, deadline=time.monotonic())
-    assert [item.status for item in found] == ["SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"]
-    assert found[0].target == "pod"
-    assert found[0].latency_ms > 0
+    result = _grpc_health.check("pod", server, ["ready", "broken", "other"], timeout=5, deadline=time.monotonic())
+    assert [item.status for item in result] == ["SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"]
+    assert result[0].target == "pod"
+    assert result[0].latency_ms > 0
 
 
 def test_grpc_health_of_nothing_is_unreachable():
-    (found,) = _grpc_health.check("pod", "127.0.0.1:1", [""], timeout=2, deadline=time.monotonic())
-    assert found.status == "UNREACHABLE"
-    assert "UNAVAILABLE" in found.detail
+    (result,) = _grpc_health.check("pod", "127.0.0.1:1", [""], timeout=2, deadline=time.monotonic())
+    assert result.status == "UNREACHABLE"
+    assert "UNAVAILABLE" in result.detail

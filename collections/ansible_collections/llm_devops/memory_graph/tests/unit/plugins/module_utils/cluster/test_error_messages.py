@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the API server says of a manifest, in one sentence without Go's values."""
+"""Refusals of the API server, in one sentence without Go's values."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def test_a_long_refusal_is_told_by_its_causes_without_go_values():
     value = '{"Volumes":null,"Containers":[' + '{"Name":"m"},' * 200 + "]}"
     causes = [{"field": "spec.template", "message": f"Invalid value: {value}: field is immutable"},
               *({"field": f"spec.x{number}", "message": "Required value"} for number in range(9))]  # fmt: skip
-    said = f'Job.batch "j" is invalid: [spec.template: Invalid value: {value}: field is immutable, …]'
-    error = api_error("PATCH", "/x", 422, {"message": said, "details": {"causes": causes}}, None)
+    message = f'Job.batch "j" is invalid: [spec.template: Invalid value: {value}: field is immutable, …]'
+    error = api_error("PATCH", "/x", 422, {"message": message, "details": {"causes": causes}}, None)
     assert error.message.startswith(
         'Job.batch "j" is invalid: spec.template: Invalid value: field is immutable; spec.x0: Required value; '
     )
@@ -66,8 +66,8 @@ def test_a_500_about_the_manifest_is_not_sent_again(message, never):
 
 @pytest.mark.parametrize("verb", ["create", "impersonate-on:user-info:create"])  # the second since Kubernetes 1.36
 def test_who_may_not_do_what_is_said_whatever_the_verb(verb):
-    said = f'selfsubjectreviews.authentication.k8s.io is forbidden: User "jane" cannot {verb} {REVIEWS}'
-    error = api_error("POST", "/x", 403, {"message": said}, SimpleNamespace(server="https://there", username=None))
+    message = f'selfsubjectreviews.authentication.k8s.io is forbidden: User "jane" cannot {verb} {REVIEWS}'
+    error = api_error("POST", "/x", 403, {"message": message}, SimpleNamespace(server="https://there", username=None))
     resource = "selfsubjectreviews.authentication.k8s.io"
     assert error.message == f"https://there: jane may not {verb} {resource} at cluster scope"
     assert f"kubectl auth can-i {verb} {resource} --as jane" in error.way_out
@@ -88,7 +88,8 @@ def test_a_connection_that_http_was_spoken_over_may_have_wanted_https(scheme, wa
 
 def test_a_server_that_says_it_wants_https_is_believed():
     access = SimpleNamespace(server="http://api.example:6443", source="option host")
-    said = {"message": "Client sent an HTTP request to an HTTPS server."}
+    message = {"message": "Client sent an HTTP request to an HTTPS server."}
     assert (
-        str(api_error("GET", "/x", 400, said, access)) == f"{access.server} wants HTTPS — write the host with https://"
+        str(api_error("GET", "/x", 400, message, access))
+        == f"{access.server} wants HTTPS — write the host with https://"
     )

@@ -27,7 +27,7 @@ def encoded(text):
     return base64.b64encode(text.encode()).decode()
 
 
-def known(*objects):
+def secret_values_of(*objects):
     values = SecretValues()
     for obj in objects:
         values.add(obj)
@@ -35,7 +35,7 @@ def known(*objects):
 
 
 values = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=4, max_size=60).filter(
-    lambda text: len(text.strip()) > 3 and any(one.isalnum() for one in text)
+    lambda text: len(text.strip()) > 3 and any(item.isalnum() for item in text)
 )
 
 
@@ -44,56 +44,64 @@ def test_a_value_is_hidden_in_whatever_form_it_is_quoted(value, part, form):
     assume(value.lower() not in ("true", "false", "null", "none"))
     written = {"plain": value, "base64": encoded(value), "json": json.dumps(value), "url": quote(value, safe=""),
                "cut": value[: max(len(value) - 3, 25)]}[form]  # fmt: skip
-    made = secret(**{part: {"k": encoded(value) if part == "data" else value}})
-    said = "the webhook said: {} is not allowed"
-    assume(written not in said.format(HIDDEN))  # a value such as valu is in the words that take its place
-    assert written not in known(made).hide(said.format(written))
+    obj = secret(**{part: {"k": encoded(value) if part == "data" else value}})
+    sentence = "the webhook said: {} is not allowed"
+    assume(written not in sentence.format(HIDDEN))  # a value such as valu is in the words that take its place
+    assert written not in secret_values_of(obj).hide(sentence.format(written))
 
 
 @pytest.mark.parametrize(
-    "words",
+    "text",
     ["MIIEvQIBADANBgkqhkiG9w0BAQ… is no key", "line 3 is second/line+of/it==", 'parsing "s3cr3t!pw": invalid',
      encoded(KEY), KEY.replace("\n", " "), json.dumps(KEY), "password=s3cr3t!pw"],
 )  # fmt: skip
-def test_a_line_a_part_and_a_word_of_a_long_value_are_hidden(words):
-    hidden = known(secret(stringData={"key": KEY, "env": ENV})).hide(f"refused: {words} (403)")
+def test_a_line_a_part_and_a_word_of_a_long_value_are_hidden(text):
+    hidden = secret_values_of(secret(stringData={"key": KEY, "env": ENV})).hide(f"refused: {text} (403)")
     assert HIDDEN in hidden
     assert not any(part in hidden for part in ("MIIEvQIBADANB", "second/line", "s3cr3t!pw", encoded(KEY)[:30]))
 
 
 def test_numbers_and_nested_values_are_hidden_too():
-    values = known(secret(data={"pin": 73310099, "cfg": {"password": "hunter2"}}, other=["swordfish9"]))
+    values = secret_values_of(secret(data={"pin": 73310099, "cfg": {"password": "hunter2"}}, other=["swordfish9"]))
     hidden = values.hide("got &value{Value:73310099}, map[password:hunter2] and swordfish9")
     assert hidden == f"got &value{{Value:{HIDDEN}}}, map[password:{HIDDEN}] and {HIDDEN}"
 
 
 def test_secrets_in_lists_are_known_and_our_own_record_is_not():
     listed = {"kind": "SecretList", "items": [{"metadata": {"name": "s"}, "data": {"k": encoded("hunter2")}}]}
-    own = secret(type="llm-devops.memory-graph/release.v1", data={"release.json": encoded("Deployment/web and more")})
-    assert known({"kind": "List", "items": [listed["items"][0] | {"kind": "Secret"}]}).hide("hunter2") == HIDDEN
-    assert known(listed, own).hide("Deployment/web and more hunter2") == f"Deployment/web and more {HIDDEN}"
+    record = secret(
+        type="llm-devops.memory-graph/release.v1", data={"release.json": encoded("Deployment/web and more")}
+    )
+    assert (
+        secret_values_of({"kind": "List", "items": [listed["items"][0] | {"kind": "Secret"}]}).hide("hunter2") == HIDDEN
+    )
+    assert (
+        secret_values_of(listed, record).hide("Deployment/web and more hunter2") == f"Deployment/web and more {HIDDEN}"
+    )
 
 
 def test_names_of_the_release_and_short_values_stay_readable():
     database = {"kind": "StatefulSet", "metadata": {"name": "postgres"},
                 "spec": {"containers": [{"name": "db", "image": "registry/pg-16:1"}]}}  # fmt: skip
-    values = known(secret(stringData={"user": "postgres", "image": "pg-16", "n": "1", "on": "true"}), database)
-    said = "StatefulSet/postgres failed after 1 s: Pod postgres-0: registry/pg-16:1 true"
-    assert values.hide(said) == said
+    values = secret_values_of(
+        secret(stringData={"user": "postgres", "image": "pg-16", "n": "1", "on": "true"}), database
+    )
+    sentence = "StatefulSet/postgres failed after 1 s: Pod postgres-0: registry/pg-16:1 true"
+    assert values.hide(sentence) == sentence
     pin = secret(stringData={"pin": "42"})
-    assert known(pin).hide("pin 42 is too short", about=pin) == f"pin {HIDDEN} is too short"
+    assert secret_values_of(pin).hide("pin 42 is too short", about=pin) == f"pin {HIDDEN} is too short"
 
 
 def test_of_a_common_word_only_others_words_are_cleared():
-    values = known(secret(stringData={"level": "debug", "password": "hunter2"}))
+    values = secret_values_of(secret(stringData={"level": "debug", "password": "hunter2"}))
     assert values.hide("LOG_LEVEL: info → debug, hunter2", plain=False) == f"LOG_LEVEL: info → debug, {HIDDEN}"
     assert values.hide("the level is debug") == f"the level is {HIDDEN}"
 
 
 def test_of_a_secret_only_what_it_is_called_is_shown():
-    made = secret(type="Opaque", data={"a": "hunter2"}, stringdata={"b": "hunter2"}, Data=["hunter2"])
-    assert "hunter2" not in json.dumps(redacted(made, b"k" * 32))
+    obj = secret(type="Opaque", data={"a": "hunter2"}, stringdata={"b": "hunter2"}, Data=["hunter2"])
+    assert "hunter2" not in json.dumps(redacted(obj, b"k" * 32))
     listed = {"kind": "SecretList", "items": [{"metadata": {"name": "s"}, "data": {"k": "hunter2"}}]}
     annotated = secret(data={"a": "x"}) | {"metadata": {"name": "s", "annotations": {"last": "hunter2"}}}
-    shown = [_ansible._without_values(one) for one in (made, listed, annotated, {**made, "kind": "secret"}, "hunter2")]
-    assert "hunter2" not in json.dumps(shown)
+    result = [_ansible._without_values(item) for item in (obj, listed, annotated, {**obj, "kind": "secret"}, "hunter2")]
+    assert "hunter2" not in json.dumps(result)

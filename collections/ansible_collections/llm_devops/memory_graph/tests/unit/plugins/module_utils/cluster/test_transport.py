@@ -60,9 +60,9 @@ def test_the_option_no_proxy_wins_over_the_environments():
 
 
 def test_credentials_of_a_proxy_are_taken_out_of_what_is_shown():
-    found = parsed("http://jane:p%40ss@proxy:8080")
-    assert (found.url, found.user, found.password) == ("http://proxy:8080", "jane", "p@ss")
-    assert "p@ss" not in repr(found)
+    proxy = parsed("http://jane:p%40ss@proxy:8080")
+    assert (proxy.url, proxy.user, proxy.password) == ("http://proxy:8080", "jane", "p@ss")
+    assert "p@ss" not in repr(proxy)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is told of an object that somebody made with kubectl and a release adopts."""
+"""The note on an object that somebody made with kubectl and a release adopts."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def entry(manager, fields, **more):
     return {"manager": manager, "operation": "Update", "apiVersion": "v1", "fieldsV1": fields, **more}
 
 
-def told(obj, *entries, ours=None, labels=None, annotations=None, error=None):
+def note_of(obj, *entries, ours=None, labels=None, annotations=None, error=None):
     metadata = {"name": "app", "namespace": "home", "labels": labels or {}, "annotations": annotations or {}}
     live = {**obj, "metadata": {**metadata, "managedFields": list(entries)}}
-    own = {**entry(FIELD_MANAGER, ours or {}), "operation": "Apply"}
-    after = {**obj, "metadata": {**metadata, "managedFields": [*entries, own]}}
+    own_entry = {**entry(FIELD_MANAGER, ours or {}), "operation": "Apply"}
+    after = {**obj, "metadata": {**metadata, "managedFields": [*entries, own_entry]}}
     return _adoption.adoption_note(Step(after, ref(after), live=live, after=after, error=error), OURS)
 
 
@@ -53,8 +53,8 @@ def told(obj, *entries, ours=None, labels=None, annotations=None, error=None):
     ],
 )  # fmt: skip
 def test_what_the_manifest_leaves_out_is_told_by_its_owner(obj, entries, ours, paths):
-    said = told(obj, *entries, ours=ours)
-    assert f"/app was there, and what the manifest leaves out of it stays: {paths} — take this into" in said
+    sentence = note_of(obj, *entries, ours=ours)
+    assert f"/app was there, and what the manifest leaves out of it stays: {paths} — take this into" in sentence
 
 
 @pytest.mark.parametrize(
@@ -71,22 +71,22 @@ def test_what_the_manifest_leaves_out_is_told_by_its_owner(obj, entries, ours, p
     ],
 )
 def test_what_is_ours_gone_a_controllers_or_a_default_is_not_told(obj, entries, more):
-    assert told(obj, *entries, **more) == ""
+    assert note_of(obj, *entries, **more) == ""
 
 
-def test_of_a_custom_resource_labels_are_told_and_of_many_fields_the_first():
+def test_of_a_custom_resource_labels_are_noted_and_of_many_fields_the_first():
     labels = {f"l{number}": "x" for number in range(7)}
-    said = told(THING, entry("kubectl-create", {"f:metadata": {"f:labels": {f"f:{name}": {} for name in labels}}}),
-                labels=labels)  # fmt: skip
-    assert "metadata.labels.l0, metadata.labels.l1" in said
-    assert "metadata.labels.l4 and 2 more of kubectl-create" in said
+    fields = {"f:metadata": {"f:labels": {f"f:{name}": {} for name in labels}}}
+    sentence = note_of(THING, entry("kubectl-create", fields), labels=labels)
+    assert "metadata.labels.l0, metadata.labels.l1" in sentence
+    assert "metadata.labels.l4 and 2 more of kubectl-create" in sentence
 
 
 def test_a_target_port_of_its_own_is_told():
     def service(target):
         return {"apiVersion": "v1", "kind": "Service", "spec": {"ports": [{"port": 80, "targetPort": target}]}}
 
-    made = entry("kubectl-create", {"f:spec": {"f:ports": {'k:{"port":80}': {".": {}, "f:targetPort": {}}}}})
+    service_entry = entry("kubectl-create", {"f:spec": {"f:ports": {'k:{"port":80}': {".": {}, "f:targetPort": {}}}}})
     ours = {"f:spec": {"f:ports": {'k:{"port":80}': {".": {}, "f:port": {}}}}}
-    assert told(service(80), made, ours=ours) == ""
-    assert "spec.ports[80].targetPort of kubectl-create" in told(service(8080), made, ours=ours)
+    assert note_of(service(80), service_entry, ours=ours) == ""
+    assert "spec.ports[80].targetPort of kubectl-create" in note_of(service(8080), service_entry, ours=ours)

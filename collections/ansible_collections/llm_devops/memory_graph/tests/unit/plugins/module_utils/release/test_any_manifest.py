@@ -26,27 +26,27 @@ from hypothesis import strategies as st
 OBJECTS = st.lists(st.one_of(any_manifest(), any_text(), any_manifest().map(json.dumps)), max_size=4)
 
 
-def shows_nothing(*told):
-    text = json.dumps(told, default=str) + "".join(str(one) for one in told)
+def shows_nothing(*lines):
+    text = json.dumps(lines, default=str) + "".join(str(item) for item in lines)
     assert not [word for word in HIDDEN_WORDS if word in text]
 
 
-def released(server, objects, **wish):
+def released(server, objects, **options):
     """The outcome or the error, with all that was told on the way."""
-    told = []
+    lines = []
     try:
         release = Release(
             server,
-            ReleaseParams("demo", "home", objects, wait=False, parallelism=1, **wish),
-            lambda *line: told.append(line),
+            ReleaseParams("demo", "home", objects, wait=False, parallelism=1, **options),
+            lambda *line: lines.append(line),
         )
         outcome = release.present()
     except ClusterError as error:
-        return None, [str(error), *told]
+        return None, [str(error), *lines]
     changes = _result.changed_lines(outcome)
     entries = [_result.unified(entry) for entry in _result.entries(outcome)]
     answer = _result.result(outcome, server, check=False)
-    return outcome, [told, answer, changes, entries, _result.failure_text(outcome)]
+    return outcome, [lines, answer, changes, entries, _result.failure_text(outcome)]
 
 
 @examples(200)
@@ -58,8 +58,8 @@ def test_any_manifest_is_made_ready_or_refused_in_a_sentence(objects):
         shows_nothing(str(error))
     else:
         json.dumps(ready, allow_nan=False)
-        assert all(isinstance(one["metadata"]["name"], str) for one in ready)
-    shows_nothing([_ansible._without_values(one) for one in (objects if isinstance(objects, list) else [objects])])
+        assert all(isinstance(item["metadata"]["name"], str) for item in ready)
+    shows_nothing([_ansible._without_values(item) for item in (objects if isinstance(objects, list) else [objects])])
 
 
 @examples(60)
@@ -72,23 +72,23 @@ def test_any_release_ends_in_an_outcome_that_shows_nothing(secret, others, when)
         return quoting(manifest) if refused and manifest["metadata"]["name"] == "victim" else ""
 
     server = ApiServer(refuses)
-    outcome, told = released(server, [secret, *others])
-    shows_nothing(told)
+    outcome, lines = released(server, [secret, *others])
+    shows_nothing(lines)
     if when == "at once":
         assert outcome is None or outcome.failures
         assert not [path for path in server.written if "/demo-release" not in path]
     if when == "nothing" and outcome is not None and not outcome.failures:
-        _outcome, told = released(server, [{**secret, "data": {"a": "b3RoZXI="}}])
-        shows_nothing(told)
+        _outcome, lines = released(server, [{**secret, "data": {"a": "b3RoZXI="}}])
+        shows_nothing(lines)
 
 
 @examples(40)
 @given(OBJECTS)
 def test_check_mode_and_the_run_agree_and_a_second_run_writes_nothing(objects):
     server = ApiServer()
-    checked, _told = released(server, objects, check=True)
+    checked, _lines = released(server, objects, check=True)
     assert not server.written
-    outcome, _told = released(server, objects)
+    outcome, _lines = released(server, objects)
     assert (checked is None) == (outcome is None)
     if outcome is None:
         assert not server.written
@@ -96,7 +96,7 @@ def test_check_mode_and_the_run_agree_and_a_second_run_writes_nothing(objects):
     assert bool(checked.failures) == bool(outcome.failures)
     if not outcome.failures:
         server.written.clear()
-        again, _told = released(server, objects)
+        again, _lines = released(server, objects)
         assert not again.differs
         assert not server.written
     else:

@@ -134,8 +134,8 @@ def test_applied_fields_never_differ_whatever_others_add(mine, others):
 
 
 @given(st.dictionaries(names, trees, max_size=4), st.dictionaries(names, trees, max_size=4))
-def test_diff_is_empty_exactly_for_equal_trees(left, right):
-    assert (_diff.changes(left, right) == []) == (left == right)
+def test_diff_is_empty_exactly_for_equal_trees(before, after):
+    assert (_diff.changes(before, after) == []) == (before == after)
 
 
 def test_diff_names_list_items_and_reads_like_a_sentence():
@@ -159,15 +159,15 @@ def test_diff_of_a_file_shows_its_lines_and_of_a_digest_its_beginning():
 def test_redacted_never_leaks_a_value(data, key):
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": data, "stringData": dict(data)}
     secret["metadata"]["annotations"] = {_redact.LAST_APPLIED: json.dumps(data)}
-    shown = json.dumps(_redact.redacted(secret, key))
-    assert not [value for value in data.values() if value in shown]
+    text = json.dumps(_redact.redacted(secret, key))
+    assert not [value for value in data.values() if value in text]
 
 
 def test_redacted_shows_that_a_value_changed_and_nothing_without_the_key():
-    one, two = ({"kind": "Secret", "data": {"a": value}} for value in ("old", "new"))
-    assert _redact.redacted(one, KEY) != _redact.redacted(two, KEY)
-    assert _redact.redacted(one, KEY) == _redact.redacted(one, KEY)
-    assert _redact.redacted(one, KEY) != _redact.redacted(one, b"other")
+    old, new = ({"kind": "Secret", "data": {"a": value}} for value in ("old", "new"))
+    assert _redact.redacted(old, KEY) != _redact.redacted(new, KEY)
+    assert _redact.redacted(old, KEY) == _redact.redacted(old, KEY)
+    assert _redact.redacted(old, KEY) != _redact.redacted(old, b"other")
     assert _redact.redacted(config_map(a="1"), KEY) == config_map(a="1")
 
 
@@ -177,8 +177,8 @@ refs = st.builds(_manifest.Ref, st.just(""), st.sampled_from(["ConfigMap", "Secr
 @given(st.lists(refs), st.lists(refs))
 def test_prune_takes_only_members_that_left(before, now):
     members = [_history.Member("v1", item) for item in before]
-    left = {item.ref for item in _prune.removed_members(members, now)}
-    assert left == set(before) - set(now)
+    removed = {item.ref for item in _prune.removed_members(members, now)}
+    assert removed == set(before) - set(now)
 
 
 @given(

@@ -40,16 +40,16 @@ def deployment(name="a", label=None, **container):
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "other"),
     [
         (config_map("settings-0001"), config_map("s", LOG_LEVEL="debug\nor not")),
         (deployment("web"), deployment("worker-17", image="y@sha256:1", args=["--number", "17"])),
         (secret("a"), secret("b", "c2VjcmV0")),
     ],
 )
-def test_names_and_free_text_make_no_difference(one, other):
-    assert canonical_form(one) == canonical_form(other)
-    assert canonical_form(one) is not None
+def test_names_and_free_text_make_no_difference(first, other):
+    assert canonical_form(first) == canonical_form(other)
+    assert canonical_form(first) is not None
 
 
 def without(manifest, *path):
@@ -92,9 +92,9 @@ DIFFERENT = {
 }
 
 
-@pytest.mark.parametrize("what", DIFFERENT)
-def test_everything_else_does(what):
-    assert canonical_form(DIFFERENT[what]) != canonical_form(deployment("other"))
+@pytest.mark.parametrize("manifest", DIFFERENT)
+def test_everything_else_does(manifest):
+    assert canonical_form(DIFFERENT[manifest]) != canonical_form(deployment("other"))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ MAPS = Resource("v1", "ConfigMap", "configmaps", True, frozenset())
 
 def test_a_few_equal_objects_are_asked_about():
     def grouped(count):
-        new = [(ref(one), one, MAPS) for one in (config_map(f"a{number}") for number in range(count))]
+        new = [(ref(manifest), manifest, MAPS) for manifest in (config_map(f"a{number}") for number in range(count))]
         return _sampling.equivalents(new)
 
     assert grouped(_sampling.MIN_SAVED_DRY_RUNS) == {}
@@ -146,7 +146,7 @@ def rule(groups, resources, operations=("CREATE", "UPDATE")):
 
 
 @pytest.mark.parametrize(
-    ("given", "looks"),
+    ("answers", "looks"),
     [
         (rule([""], ["configmaps"]), True),
         (rule(["*"], ["*"]), True),
@@ -157,5 +157,5 @@ def rule(groups, resources, operations=("CREATE", "UPDATE")):
         ({}, False),
     ],
 )
-def test_a_kind_that_admission_looks_at(given, looks):
-    assert _sampling.has_admission([given], MAPS) is looks
+def test_a_kind_that_admission_looks_at(answers, looks):
+    assert _sampling.has_admission([answers], MAPS) is looks

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a release remembers: revisions and what is kept of them, the way back, the lock, drift. No API server."""
+"""The memory of a release: revisions and their stored objects, the way back, the lock, drift. No API server."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ names = st.text("abcdefgh", min_size=1, max_size=6)
 
 
 def record(*states):
-    made = _history.ReleaseRecord("demo", "ns")
+    record_made = _history.ReleaseRecord("demo", "ns")
     for number, state in enumerate(states, start=1):
-        made = _history.advanced(made, number, state, "digest", [], parts=1, limit=3)
-    return made
+        record_made = _history.advanced(record_made, number, state, "digest", [], parts=1, limit=3)
+    return record_made
 
 
 def secret(data, **metadata):
@@ -52,8 +52,8 @@ def secret(data, **metadata):
     }
 
 
-def revisions(made):
-    return [(item["revision"], item["state"]) for item in made.revisions]
+def revisions(record_made):
+    return [(item["revision"], item["state"]) for item in record_made.revisions]
 
 
 def test_history_forgets_the_oldest():
@@ -64,9 +64,9 @@ def test_history_forgets_the_oldest():
 
 def test_history_never_forgets_the_last_deployed_revision():
     """However often one tried since: it is the one to go back to."""
-    made = record("deployed", "deployed", "failed", "failed", "failed", "failed")
-    assert revisions(made) == [(2, "deployed"), (4, "failed"), (5, "failed"), (6, "failed")]
-    assert made.last_deployed == 2
+    record_made = record("deployed", "deployed", "failed", "failed", "failed", "failed")
+    assert revisions(record_made) == [(2, "deployed"), (4, "failed"), (5, "failed"), (6, "failed")]
+    assert record_made.last_deployed == 2
     assert [item["revision"] for item in _revisions.dropped(record(*["deployed"] * 3), record(*["deployed"] * 5))] == [
         1, 2,
     ]  # fmt: skip
@@ -80,10 +80,10 @@ def test_remembered_revisions_never_share_a_slot_and_the_slots_are_few(states):
 
 
 def test_a_slot_taken_by_another_revision_is_none_of_this_one():
-    made = record("deployed", "deployed")
+    record_made = record("deployed", "deployed")
     other = {"metadata": {"annotations": {_revisions.REVISION: "7"}}, "data": {}}
     cluster = type("Cluster", (), {"find": staticmethod(lambda path: other)})()
-    assert _revisions.read(cluster, made, made.entry()) is None
+    assert _revisions.read(cluster, record_made, record_made.entry()) is None
 
 
 def test_a_revision_that_goes_on_keeps_who_began_it():
@@ -122,8 +122,8 @@ def test_what_is_kept_is_read_back(contents):
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": str(number)}, "data": data}
         for number, data in enumerate(contents)
     ]
-    kept = _revisions.decoded(_revisions.encoded(objects, KEY))
-    assert [_redacted.restore(item, None, KEY).manifest for item in kept] == objects
+    stored = _revisions.decoded(_revisions.encoded(objects, KEY))
+    assert [_redacted.restore(item, None, KEY).manifest for item in stored] == objects
 
 
 def test_a_thousand_objects_fit_one_secret():
@@ -148,11 +148,11 @@ def test_what_eight_secrets_cannot_hold_is_not_kept():
 
 
 def test_a_secret_comes_back_with_its_live_values_and_without_those_of_others():
-    kept = _redacted.to_stored(secret({"a": "1", "b": "2", "gone": "3"}), KEY)
+    stored = _redacted.to_stored(secret({"a": "1", "b": "2", "gone": "3"}), KEY)
     live = secret({"a": "1", "b": "changed", "ours": "4", "theirs": "5"})
     entry = {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:data": {"f:a": {}, "f:ours": {}}}}
     live["metadata"]["managedFields"] = [entry]
-    again = _redacted.restore(kept, live, KEY)
+    again = _redacted.restore(stored, live, KEY)
     assert again.manifest["data"] == {name: live["data"][name] for name in ("a", "b", "ours")}
     assert (again.missing, again.changed) == (["gone"], ["b", "ours"])
 
@@ -179,7 +179,7 @@ def lease(renewed, duration=20, holder="bob"):
 
 
 @pytest.mark.parametrize(
-    ("found", "over"),
+    ("lease", "over"),
     [
         (lease(["2026-01-01T08:00:00Z"]), False),
         (lease(["2026-01-01T07:59:00Z", "2026-01-01T08:00:00Z"]), False),
@@ -189,16 +189,16 @@ def lease(renewed, duration=20, holder="bob"):
         (lease([]), True),
     ],
 )
-def test_a_lock_ends_by_the_server_s_clock_alone(found, over):
-    """What the holder wrote of its own clock, here five years ahead, is not looked at."""
-    assert _lease.expired(found, dt.datetime(2026, 1, 1, 8, 0, 0, tzinfo=dt.UTC)) == over
+def test_a_lock_ends_by_the_server_s_clock_alone(lease, over):
+    """The holder's own clock, here five years ahead, does not count."""
+    assert _lease.expired(lease, dt.datetime(2026, 1, 1, 8, 0, 0, tzinfo=dt.UTC)) == over
 
 
 def test_shared_fields_are_those_of_both_and_a_leaf_owns_all_below():
-    left = {"f:data": {"f:a": {}, "f:b": {}}, "f:spec": {}}
-    right = {"f:data": {"f:b": {}, "f:c": {}}, "f:spec": {"f:x": {}}}
-    assert _drift.shared(left, right) == {"f:data": {"f:b": {}}, "f:spec": {"f:x": {}}}
-    assert _drift.lost(left, right) == {"f:data": {"f:a": {}}}
+    mine = {"f:data": {"f:a": {}, "f:b": {}}, "f:spec": {}}
+    other = {"f:data": {"f:b": {}, "f:c": {}}, "f:spec": {"f:x": {}}}
+    assert _drift.shared(mine, other) == {"f:data": {"f:b": {}}, "f:spec": {"f:x": {}}}
+    assert _drift.lost(mine, other) == {"f:data": {"f:a": {}}}
 
 
 def test_fields_read_as_paths():
@@ -210,22 +210,22 @@ def test_fields_read_as_paths():
 
 
 def applied(data, owner=FIELD_MANAGER):
-    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": data}
+    record_made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": data}
     fields = {"f:data": {f"f:{name}": {} for name in data}}
-    made["metadata"]["managedFields"] = [
+    record_made["metadata"]["managedFields"] = [
         {"manager": owner, "operation": "Apply" if owner == FIELD_MANAGER else "Update", "fieldsV1": fields,
          "time": "2026-01-01T08:00:00Z"}
     ]  # fmt: skip
-    return made
+    return record_made
 
 
 def test_drift_names_the_last_writer():
     live, after = applied({"a": "2"}, "kubectl-edit"), applied({"a": "1"})
     earlier = {**live["metadata"]["managedFields"][0], "manager": "helm", "time": "2025-01-01T08:00:00Z"}
     live["metadata"]["managedFields"].append(earlier)
-    [found] = _drift.compared(ref(live), live, after, KEY)
-    assert (found.difference, found.expected, found.live, found.manager) == ("changed", "1", "2", "kubectl-edit")
-    assert found.text(dt.datetime(2026, 1, 1, 10, tzinfo=dt.UTC)) == (
+    [drift] = _drift.compared(ref(live), live, after, KEY)
+    assert (drift.difference, drift.expected, drift.live, drift.manager) == ("changed", "1", "2", "kubectl-edit")
+    assert drift.text(dt.datetime(2026, 1, 1, 10, tzinfo=dt.UTC)) == (
         "ConfigMap/c  data.a: 1, live 2 — changed by kubectl-edit 2 h ago"
     )
 
@@ -240,8 +240,8 @@ def refused(kind, message, manifest_spec, live_spec, field="spec", **live):
     step = Step(manifest, ref(manifest), live={**manifest, "spec": live_spec, **live})
     body = {"details": {"causes": [{"field": field, "message": message}]}}
     step.error = ApiError(422, body, f"{kind} is invalid: {message}")
-    found = _immutable.explained(step)
-    return str(found) if found else ""
+    lease = _immutable.explained(step)
+    return str(lease) if lease else ""
 
 
 def test_immutable_fields_are_said_with_the_way_out():
@@ -272,13 +272,13 @@ def test_other_refusals_are_left_as_they_are():
     assert refused("Deployment", "Required value", {}, {}, field="spec.template") == ""
 
 
-@pytest.mark.parametrize(("asked", "has", "error"), [("1Gi", "1Gi", False), ("1024Mi", "1Gi", False),
+@pytest.mark.parametrize(("requested", "has", "error"), [("1Gi", "1Gi", False), ("1024Mi", "1Gi", False),
                                                      ("2Gi", "1Gi", False), ("1023Mi", "1Gi", True)])  # fmt: skip
-def test_a_claim_shrinks_by_quantity_and_not_by_text(asked, has, error):
+def test_a_claim_shrinks_by_quantity_and_not_by_text(requested, has, error):
     def claim(size):
         return {"metadata": {"name": "c"}, "spec": {"resources": {"requests": {"storage": size}}}}
 
-    assert bool(_immutable.shrunk(claim(asked), claim(has))) == error
+    assert bool(_immutable.shrunk(claim(requested), claim(has))) == error
 
 
 def test_a_failure_says_what_was_written():

@@ -21,20 +21,20 @@ def thing(kind, name="x", **content):
 
 
 def released(server, *objects, check=True):
-    wish = ReleaseParams("demo", "new", [NAMESPACE, *objects], check=check, wait=False, parallelism=1)
-    return Release(server, wish, lambda *_line: None).present()
+    params = ReleaseParams("demo", "new", [NAMESPACE, *objects], check=check, wait=False, parallelism=1)
+    return Release(server, params, lambda *_line: None).present()
 
 
-class Asked(ApiServer):
+class RecordingApiServer(ApiServer):
     """Keeps what it was asked in a dry run, and refuses what has ``wrong`` in its ``data``."""
 
     def __init__(self):
         super().__init__(lambda manifest, _dry_run: "data: no" if "wrong" in manifest.get("data", {}) else "")
-        self.asked = []
+        self.paths = []
 
     def _patch(self, path, query, body):
         if "dryRun" in query:
-            self.asked.append((path, body))
+            self.paths.append((path, body))
         response = super()._patch(path, query, body)
         if response.status == 422:
             response.data = response.data.replace(b'{"field"', b'{"reason": "FieldValueInvalid", "field"')
@@ -42,18 +42,18 @@ class Asked(ApiServer):
 
 
 def test_a_refused_object_leaves_nothing_written():
-    server = Asked()
+    server = RecordingApiServer()
     outcome = released(server, thing("ConfigMap"), thing("ConfigMap", "y", data={"wrong": "x"}), check=False)
     assert [failure["name"] for failure in outcome.failures] == ["y"]
     assert server.written == []
 
 
 def test_of_a_secret_another_namespace_sees_keys_and_sizes_and_of_a_pod_nothing():
-    server = Asked()
+    server = RecordingApiServer()
     values = {"password": "hunter2", "empty": "", "long": "x" * 1000}
     outcome = released(server, thing("Secret", stringData=values), thing("Pod", "y", spec={}))
     assert outcome.failures == []
-    [secret] = [body for path, body in server.asked if "/default/" in path]
+    [secret] = [body for path, body in server.paths if "/default/" in path]
     assert {key: len(base64.b64decode(value)) for key, value in secret["data"].items()} == {
         "password": 7, "empty": 0, "long": 1000,
     }  # fmt: skip
@@ -62,7 +62,7 @@ def test_of_a_secret_another_namespace_sees_keys_and_sizes_and_of_a_pod_nothing(
 
 
 def test_an_object_of_that_name_in_the_other_namespace_says_nothing_of_ours():
-    server = Asked()
+    server = RecordingApiServer()
     server.put("/api/v1/namespaces/default/configmaps/x", thing("ConfigMap"))
     server.refuses = lambda manifest, dry_run: (
         "field is immutable" if dry_run and manifest["kind"] == "ConfigMap" else ""
@@ -83,16 +83,16 @@ def forbid(server, part):
 
 
 def test_a_deployer_needs_no_right_to_read_in_the_other_namespace():
-    server = Asked()
+    server = RecordingApiServer()
     forbid(server, "/namespaces/default/")
     assert released(server, thing("ConfigMap", data={"wrong": "x"})).failures == []
 
 
 def test_where_admission_may_not_be_read_nothing_is_asked():
-    server = Asked()
+    server = RecordingApiServer()
     forbid(server, "admissionregistration")
     assert released(server, thing("ConfigMap")).failures == []
-    assert [path for path, _body in server.asked] == ["/api/v1/namespaces/new"]
+    assert [path for path, _body in server.paths] == ["/api/v1/namespaces/new"]
 
 
 def refused(status, reason, message="", *causes):

@@ -15,16 +15,16 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._s
 NEW, OLD = ReleaseRecord("demo", "home"), ReleaseRecord("demo", "home", 3, "deployed")
 
 
-class Cluster:
+class QuotaCluster:
     def __init__(self, hard, used, **spec):
         metadata = {"name": "team"}
-        self.found = [{"metadata": metadata, "spec": {"hard": hard, **spec}, "status": {"used": used}}]
+        self.quotas = [{"metadata": metadata, "spec": {"hard": hard, **spec}, "status": {"used": used}}]
 
     def list(self, path):
         assert path == "/api/v1/namespaces/home/resourcequotas"
-        if isinstance(self.found, Exception):
-            raise self.found
-        return self.found
+        if isinstance(self.quotas, Exception):
+            raise self.quotas
+        return self.quotas
 
 
 def step(kind, name, group="", action="created", **spec):
@@ -36,26 +36,26 @@ def step(kind, name, group="", action="created", **spec):
 
 def refused(cluster, *steps, record=OLD, absent=()):
     _object_quota.check(cluster, list(steps), record, set(absent), 1)
-    return [f"{one.ref}: {one.error}" for one in steps if one.error]
+    return [f"{step.ref}: {step.error}" for step in steps if step.error]
 
 
 @pytest.mark.parametrize("resource", ["count/configmaps", "configmaps"])
 def test_what_does_not_fit_together_is_refused(resource):
-    cluster = Cluster({resource: "3"}, {resource: "2"})
+    cluster = QuotaCluster({resource: "3"}, {resource: "2"})
     assert refused(cluster, step("ConfigMap", "a")) == []
     assert refused(cluster, step("ConfigMap", "a"), step("ConfigMap", "b", action="configured")) == []
-    [said] = refused(cluster, step("ConfigMap", "a"), step("ConfigMap", "b"))
-    assert said.startswith(
+    [sentence] = refused(cluster, step("ConfigMap", "a"), step("ConfigMap", "b"))
+    assert sentence.startswith(
         f"ConfigMap/b: ConfigMap/b does not fit: the release brings 2 of {resource}, ResourceQuota 'team'"
     )
-    assert "leaves 1 — raise the quota" in said
+    assert "leaves 1 — raise the quota" in sentence
 
 
 def test_the_release_s_own_record_counts():
-    cluster = Cluster({"secrets": "5"}, {"secrets": "2"})
+    cluster = QuotaCluster({"secrets": "5"}, {"secrets": "2"})
     assert refused(cluster, step("Secret", "a"), step("Secret", "b"), record=OLD) == []
-    [said] = refused(cluster, step("Secret", "a"), step("Secret", "b"), record=NEW)
-    assert "brings 4 of secrets, 2 for its record among them" in said
+    [sentence] = refused(cluster, step("Secret", "a"), step("Secret", "b"), record=NEW)
+    assert "brings 4 of secrets, 2 for its record among them" in sentence
 
 
 @pytest.mark.parametrize(
@@ -70,22 +70,22 @@ def test_the_release_s_own_record_counts():
     ],
 )  # fmt: skip
 def test_all_that_is_charged_at_once_is_counted(resource, step):
-    assert refused(Cluster({resource: "1"}, {resource: "1"}), step)
+    assert refused(QuotaCluster({resource: "1"}, {resource: "1"}), step)
 
 
 def test_what_is_not_known_stops_nothing():
-    odd = Cluster({"configmaps": "x"}, {"configmaps": None})
+    odd = QuotaCluster({"configmaps": "x"}, {"configmaps": None})
     assert refused(odd, step("ConfigMap", "a")) == []
-    scoped = Cluster({"pods": "0"}, {"pods": "0"}, scopes=["BestEffort"])
+    scoped = QuotaCluster({"pods": "0"}, {"pods": "0"}, scopes=["BestEffort"])
     assert refused(scoped, step("Pod", "a")) == []
-    odd.found = ApiError(403, {}, "you may not")
+    odd.quotas = ApiError(403, {}, "you may not")
     assert refused(odd, step("ConfigMap", "a")) == []
-    assert refused(Cluster({"requests.storage": "1"}, {"requests.storage": "0"}),
+    assert refused(QuotaCluster({"requests.storage": "1"}, {"requests.storage": "0"}),
                    step("PersistentVolumeClaim", "c", resources="lots")) == []  # fmt: skip
 
 
 def test_a_quota_that_the_release_raises_counts_as_it_will_be():
-    cluster = Cluster({"configmaps": "0"}, {"configmaps": "0"})
+    cluster = QuotaCluster({"configmaps": "0"}, {"configmaps": "0"})
     raised = step("ResourceQuota", "team", action="configured", hard={"configmaps": "1"})
     assert refused(cluster, raised, step("ConfigMap", "a")) == []
 
@@ -93,8 +93,8 @@ def test_a_quota_that_the_release_raises_counts_as_it_will_be():
 def test_a_quota_that_comes_with_the_namespace_refuses_what_is_written_after_it():
     quota = step("ResourceQuota", "team", hard={"count/services": "1", "configmaps": "0", "secrets": "2"})
     assert refused(None, quota, step("Service", "a"), absent={"home"}) == []
-    [said] = refused(None, quota, step("Service", "a"), step("Service", "b"), absent={"home"})
-    assert said.startswith("Service/b: Service/b does not fit: the release brings 2 of count/services")
-    assert "'team' in home leaves 1" in said
+    [sentence] = refused(None, quota, step("Service", "a"), step("Service", "b"), absent={"home"})
+    assert sentence.startswith("Service/b: Service/b does not fit: the release brings 2 of count/services")
+    assert "'team' in home leaves 1" in sentence
     beside = [step("ConfigMap", "before-it-perhaps"), step("Secret", "a")]
     assert refused(None, quota, *beside, record=NEW, absent={"home"}) == []

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a release presupposes is made once, and never changed."""
+"""Prerequisites of a release are created once, and never changed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARAMS = {
 }
 
 
-class Api:
+class PrerequisitesApi:
     """Objects by path. ``race``: somebody else makes everything a moment before us."""
 
     def __init__(self, *, race=False):
@@ -42,37 +42,37 @@ def login(api):
 
 
 def test_what_is_missing_is_made_and_the_second_run_makes_nothing():
-    api = Api()
+    api = PrerequisitesApi()
     assert create_missing(api, PARAMS, check=False) == ["Namespace/graph", "Secret/login"]
-    made = login(api)
-    assert made["username"] == "neo4j"
-    assert re.fullmatch("[A-Za-z0-9]{32}", made["password"])
+    data = login(api)
+    assert data["username"] == "neo4j"
+    assert re.fullmatch("[A-Za-z0-9]{32}", data["password"])
     labels = api.objects["/api/v1/namespaces/graph"]["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
     assert create_missing(api, PARAMS, check=False) == []
-    assert login(api) == made
+    assert login(api) == data
 
 
 def test_no_two_passwords_are_the_same():
-    one, two = Api(), Api()
-    for api in (one, two):
+    first, second = PrerequisitesApi(), PrerequisitesApi()
+    for api in (first, second):
         create_missing(api, PARAMS, check=False)
-    assert login(one)["password"] != login(two)["password"]
+    assert login(first)["password"] != login(second)["password"]
 
 
 def test_check_mode_makes_nothing():
-    api = Api()
+    api = PrerequisitesApi()
     assert create_missing(api, PARAMS, check=True) == ["Namespace/graph", "Secret/login"]
     assert api.objects == {}
 
 
 def test_who_loses_a_race_has_made_nothing():
-    assert create_missing(Api(race=True), PARAMS, check=False) == []
+    assert create_missing(PrerequisitesApi(race=True), PARAMS, check=False) == []
 
 
 @pytest.mark.parametrize("data", [{"username": "bmVvNGo="}, {"username": "bmVvNGo=", "password": ""}])
 def test_a_secret_without_a_key_that_is_needed_is_refused_and_left_as_it_is(data):
-    api = Api()
+    api = PrerequisitesApi()
     api.objects["/api/v1/namespaces/graph"] = {}
     api.objects["/api/v1/namespaces/graph/secrets/login"] = {"data": data}
     with pytest.raises(ClusterError, match="Secret login in namespace graph has no password — add what is missing"):
@@ -81,9 +81,11 @@ def test_a_secret_without_a_key_that_is_needed_is_refused_and_left_as_it_is(data
 
 
 def test_a_namespace_that_is_somebody_elses_to_make_is_not_asked_for():
-    class Own(Api):
+    class WithoutNamespaceReads(PrerequisitesApi):
         def find(self, path):
             assert path != "/api/v1/namespaces/graph"
             return super().find(path)
 
-    assert create_missing(Own(), {**PARAMS, "create_namespace": False}, check=False) == ["Secret/login"]
+    assert create_missing(WithoutNamespaceReads(), {**PARAMS, "create_namespace": False}, check=False) == [
+        "Secret/login"
+    ]

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which objects of a namespace a release may delete: never one of somebody else, whatever it looks like."""
+"""The objects of a namespace that a release may delete: never one of somebody else, whatever it looks like."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLURALS = {"ConfigMap": "configmaps", "Secret": "secrets", "Service": "services"
 VERBS = ["get", "list", "watch", "create", "patch", "delete"]
 
 
-class Cluster:
+class MemberCluster:
     """As much of an API server as members and pruning ask; ``forbidden`` are plurals that may not be listed."""
 
     def __init__(self, objects, forbidden=()):
@@ -46,8 +46,12 @@ class Cluster:
         label, _equals, value = selector.partition("=")
         for item in self.objects:
             home = item["metadata"].get("namespace")
-            here = not home or f"/namespaces/{home}/" in path
-            if PLURALS[item["kind"]] == plural and here and item["metadata"].get("labels", {}).get(label) == value:
+            is_selected = not home or f"/namespaces/{home}/" in path
+            if (
+                PLURALS[item["kind"]] == plural
+                and is_selected
+                and item["metadata"].get("labels", {}).get(label) == value
+            ):
                 yield item
 
     def find(self, path):
@@ -61,8 +65,8 @@ class Cluster:
 def where(item):
     root = "/apis/apps/v1" if item["kind"] == "Deployment" else "/api/v1"
     home = item["metadata"].get("namespace")
-    place = f"/namespaces/{home}" if home else ""
-    return f"{root}{place}/{PLURALS[item['kind']]}/{item['metadata']['name']}"
+    prefix = f"/namespaces/{home}" if home else ""
+    return f"{root}{prefix}/{PLURALS[item['kind']]}/{item['metadata']['name']}"
 
 
 def thing(kind, name, namespace="home", *, applyset=RECORD.id, managers=(FIELD_MANAGER,), controlled=False):
@@ -70,7 +74,7 @@ def thing(kind, name, namespace="home", *, applyset=RECORD.id, managers=(FIELD_M
     metadata = {
         "name": name,
         "uid": f"{kind}-{name}",
-        "managedFields": [{"manager": one, **labelled} for one in managers],
+        "managedFields": [{"manager": manager, **labelled} for manager in managers],
     }
     if kind != "Namespace":
         metadata["namespace"] = namespace
@@ -102,50 +106,52 @@ def ours(item):
 @given(things, st.sets(st.sampled_from(["a", "b", "c"])), st.booleans(), st.booleans())
 def test_prune_deletes_only_what_is_ours_and_left(objects, staying, delete_data, recorded):
     """Also when the record lies, and says of everything that it is a member."""
-    cluster = Cluster(objects)
+    cluster = MemberCluster(objects)
     refs = [_prune.ref(item) for item in objects]
-    known = tuple(Member(item["apiVersion"], _prune.ref(item)) for item in objects) if recorded else ()
+    recorded_members = tuple(Member(item["apiVersion"], _prune.ref(item)) for item in objects) if recorded else ()
     hints = _applyset_parent.Hints(kinds=("ConfigMap", "Deployment.apps", "Secret", "Service"), namespaces=("away",))
-    record = ReleaseRecord("demo", "home", members=known, hints=hints)
+    record = ReleaseRecord("demo", "home", members=recorded_members, hints=hints)
     members = _prune.members(cluster, Discovery(cluster), record, (), seen=(), parallelism=1)
-    left = _prune.removed_members(members, [one for one in refs if one.name in staying])
-    found = _prune.find_candidates(cluster, Discovery(cluster), left, RECORD.id, delete_data=delete_data, parallelism=1)
-    _prune.delete(cluster, Discovery(cluster), found, parallelism=1)
-    gone = {path for path, _uid, _dry_run in cluster.deleted}
+    removed = _prune.removed_members(members, [identity for identity in refs if identity.name in staying])
+    candidates = _prune.find_candidates(
+        cluster, Discovery(cluster), removed, RECORD.id, delete_data=delete_data, parallelism=1
+    )
+    _prune.delete(cluster, Discovery(cluster), candidates, parallelism=1)
+    deleted = {path for path, _uid, _dry_run in cluster.deleted}
     for item in objects:
         doomed = ours(item) and item["metadata"]["name"] not in staying and (item["kind"] != "Namespace" or delete_data)
         if item["kind"] == "Namespace" and not recorded:  # neither the record nor the hints speak of the kind
             doomed = False
-        assert (where(item) in gone) == doomed, item
+        assert (where(item) in deleted) == doomed, item
     assert all(uid for _path, uid, _dry_run in cluster.deleted), "each only while it is still the one that was judged"
 
 
 def test_members_are_looked_for_only_where_planning_has_not_looked():
-    class Step:
+    class PlannedStep:
         def __init__(self, kind, group, name):
             self.ref = Ref(group, kind, "home", name)
             self.resource = Discovery(cluster).find("apps/v1" if group else "v1", kind)
 
-    cluster = Cluster([thing("ConfigMap", "stray"), thing("Secret", "stray")])
-    steps = [Step("ConfigMap", "", "a"), Step("Deployment", "apps", "b"), Step("Secret", "", "c")]
-    found = _prune.members(cluster, Discovery(cluster), RECORD, steps, seen=cluster.objects[:1], parallelism=1)
-    assert [str(item.ref) for item in found] == ["ConfigMap/stray", "Secret/stray"]
+    cluster = MemberCluster([thing("ConfigMap", "stray"), thing("Secret", "stray")])
+    steps = [PlannedStep("ConfigMap", "", "a"), PlannedStep("Deployment", "apps", "b"), PlannedStep("Secret", "", "c")]
+    members = _prune.members(cluster, Discovery(cluster), RECORD, steps, seen=cluster.objects[:1], parallelism=1)
+    assert [str(item.ref) for item in members] == ["ConfigMap/stray", "Secret/stray"]
     assert cluster.lists == ["/api/v1/namespaces/home/secrets"]
 
 
 def test_kinds_that_may_not_be_listed_are_passed_over_when_asked_so():
-    cluster = Cluster([thing("Secret", "a"), thing("ConfigMap", "b")], forbidden=("secrets",))
-    found = _applyset.members(cluster, Discovery(cluster), RECORD.id, ["Secret", "ConfigMap"], ["home"], lenient=True)
-    assert [item["metadata"]["name"] for item in found] == ["b"]
+    cluster = MemberCluster([thing("Secret", "a"), thing("ConfigMap", "b")], forbidden=("secrets",))
+    members = _applyset.members(cluster, Discovery(cluster), RECORD.id, ["Secret", "ConfigMap"], ["home"], lenient=True)
+    assert [item["metadata"]["name"] for item in members] == ["b"]
     with pytest.raises(ApiError):
         _applyset.members(cluster, Discovery(cluster), RECORD.id, ["Secret"], ["home"])
 
 
 def test_hints_of_kinds_that_are_served_no_more_find_nothing():
-    cluster = Cluster([thing("ConfigMap", "b")])
+    cluster = MemberCluster([thing("ConfigMap", "b")])
     kinds, resources = ["Gone.example.org", "Pancake"], ["pancakes", "gone.example.org"]
-    found = _applyset.members(cluster, Discovery(cluster), RECORD.id, kinds, ["home"], group_resources=resources)
-    assert found == []
+    members = _applyset.members(cluster, Discovery(cluster), RECORD.id, kinds, ["home"], group_resources=resources)
+    assert members == []
 
 
 @pytest.mark.parametrize(
@@ -160,17 +166,17 @@ def test_hints_of_kinds_that_are_served_no_more_find_nothing():
 def test_hints_read_both_annotations_and_prefer_the_present_one(annotations, kinds, resources):
     named = {f"applyset.kubernetes.io/{key}": value for key, value in annotations.items()}
     named["applyset.kubernetes.io/additional-namespaces"] = "b,a"
-    found = _applyset_parent.hints({"metadata": {"name": "demo-release", "namespace": "home", "annotations": named}})
-    assert (found.kinds, found.resources, found.namespaces) == (kinds, resources, ("a", "b", "home"))
+    members = _applyset_parent.hints({"metadata": {"name": "demo-release", "namespace": "home", "annotations": named}})
+    assert (members.kinds, members.resources, members.namespaces) == (kinds, resources, ("a", "b", "home"))
 
 
 def test_namespace_that_goes_takes_what_is_in_it_and_maybe_the_right_to_look():
-    class Gone(Cluster):
+    class DeletedNamespaceCluster(MemberCluster):
         def find(self, path):
             self.lists.append(path)
             raise ApiError(401, {}, "the service account was in that namespace")
 
-    cluster = Gone([])
+    cluster = DeletedNamespaceCluster([])
     namespace, secret = Ref("", "Namespace", "", "home"), Ref("", "Secret", "home", "a")
     items = [
         _prune.PruneCandidate(Member("v1", namespace), "pruned", "/api/v1/namespaces/home", "1", 0),

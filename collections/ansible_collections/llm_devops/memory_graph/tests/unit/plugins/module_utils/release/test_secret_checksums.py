@@ -23,15 +23,15 @@ SECRETS = "/api/v1/namespaces/n/secrets"
 RECORD = ReleaseRecord("graph", "n", key=b"k" * 32)
 
 
-class Api:
+class SecretsApi:
     """Secrets by name; those in ``forbidden`` may not be read."""
 
     def __init__(self, **secrets):
         self.objects = {f"{SECRETS}/{name}": secret(name, **data) for name, data in secrets.items()}
-        self.forbidden, self.asked = set(), []
+        self.forbidden, self.paths = set(), []
 
     def find(self, path):
-        self.asked.append(path)
+        self.paths.append(path)
         if path in self.forbidden:
             raise ApiError(403, {"reason": "Forbidden"}, "may not")
         return self.objects.get(path)
@@ -73,69 +73,71 @@ LOGIN = {"username": "neo4j", "password": "old"}
 
 @pytest.mark.parametrize("changed", [{"password": "new"}, {"username": "other"}])
 def test_a_changed_value_changes_it_and_a_second_run_does_not(changed):
-    before, notes = checksums(Api(login=LOGIN))
+    before, notes = checksums(SecretsApi(login=LOGIN))
     assert before.startswith("hmac-sha256:")
     assert notes == []
-    assert checksums(Api(login=LOGIN)) == (before, [])
-    assert checksums(Api(login={**LOGIN, **changed}))[0] != before
+    assert checksums(SecretsApi(login=LOGIN)) == (before, [])
+    assert checksums(SecretsApi(login={**LOGIN, **changed}))[0] != before
 
 
 def test_what_pods_do_not_read_once_does_not_count():
     """Other keys of the Secret, a certificate that is read again, and Secrets that nobody named."""
-    before, _notes = checksums(Api(login=LOGIN, tls={"tls.crt": "a"}, whole={"a": "b"}))
-    api = Api(login={**LOGIN, "ca.crt": "x"}, tls={"tls.crt": "b"}, whole={"a": "c"})
+    before, _notes = checksums(SecretsApi(login=LOGIN, tls={"tls.crt": "a"}, whole={"a": "b"}))
+    api = SecretsApi(login={**LOGIN, "ca.crt": "x"}, tls={"tls.crt": "b"}, whole={"a": "c"})
     assert checksums(api) == (before, [])
-    assert api.asked == [f"{SECRETS}/login"]
+    assert api.paths == [f"{SECRETS}/login"]
 
 
 def test_of_a_secret_that_is_read_whole_every_key_counts():
-    before, _notes = checksums(Api(whole={"a": "b"}), workload(rolls_on="whole"))
-    assert checksums(Api(whole={"a": "b", "c": "d"}), workload(rolls_on="whole"))[0] != before
+    before, _notes = checksums(SecretsApi(whole={"a": "b"}), workload(rolls_on="whole"))
+    assert checksums(SecretsApi(whole={"a": "b", "c": "d"}), workload(rolls_on="whole"))[0] != before
 
 
 def test_it_is_of_the_release_and_no_hash_of_the_value():
-    one, _notes = checksums(Api(login=LOGIN))
-    other, _notes = checksums(Api(login=LOGIN), record=replace(RECORD, key=b"o" * 32))
-    assert one != other
-    encoded = json.dumps({"login": Api(login=LOGIN).objects[f"{SECRETS}/login"]["data"]}, sort_keys=True).encode()
-    assert hashlib.sha256(encoded).hexdigest() not in one
-    assert "old" not in one
+    before, _notes = checksums(SecretsApi(login=LOGIN))
+    other, _notes = checksums(SecretsApi(login=LOGIN), record=replace(RECORD, key=b"o" * 32))
+    assert before != other
+    encoded = json.dumps(
+        {"login": SecretsApi(login=LOGIN).objects[f"{SECRETS}/login"]["data"]}, sort_keys=True
+    ).encode()
+    assert hashlib.sha256(encoded).hexdigest() not in before
+    assert "old" not in before
 
 
 def test_a_secret_of_the_release_counts_as_it_will_be():
-    before, _notes = checksums(Api(login=LOGIN))
-    api = Api(login=LOGIN)
+    before, _notes = checksums(SecretsApi(login=LOGIN))
+    api = SecretsApi(login=LOGIN)
     assert checksums(api, workload(), secret("login", **{**LOGIN, "password": "new"}))[0] != before
-    assert api.asked == []
+    assert api.paths == []
     assert checksums(api, workload(), secret("login", **LOGIN))[0] == before
 
 
 def test_one_that_may_not_be_read_is_told_and_the_pods_stay():
-    standing, _notes = checksums(Api(login=LOGIN))
-    api = Api()
+    standing, _notes = checksums(SecretsApi(login=LOGIN))
+    api = SecretsApi()
     api.forbidden = {f"{SECRETS}/login"}
     api.objects["/apis/apps/v1/namespaces/n/deployments/graph"] = {
         "spec": {"template": {"metadata": {"annotations": {CHECKSUM: standing}}}}
     }
-    value, (note,) = checksums(api)
+    value, (sentence,) = checksums(api)
     assert value == standing
-    assert note.startswith(
+    assert sentence.startswith(
         "Secret login in n may not be read, so Deployment/graph is not rolled when it changes: grant"
     )
 
 
 def test_one_that_is_not_there_has_none():
-    assert checksums(Api()) == (None, [])
+    assert checksums(SecretsApi()) == (None, [])
 
 
 def test_objects_that_name_none_are_left_as_they_are():
-    api = Api(login=LOGIN)
+    api = SecretsApi(login=LOGIN)
     assert checksums(api, workload(rolls_on="")) == (None, [])
-    assert api.asked == []
+    assert api.paths == []
 
 
 def test_an_error_of_the_cluster_is_not_taken_for_a_refusal():
-    class Broken(Api):
+    class Broken(SecretsApi):
         def find(self, path):
             raise ApiError(500, {}, "broken")
 

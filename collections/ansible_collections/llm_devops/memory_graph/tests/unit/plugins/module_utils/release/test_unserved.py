@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, ClusterError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import Cluster as RealCluster
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import (
+    Cluster as RealCluster,
+)
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Discovery
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import PART_OF, Ref
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _plan, _prune, _unserved
@@ -19,7 +21,7 @@ PATH = "/apis/bug.example/%s/namespaces/home/doodads/one"
 UNSERVED = ApiError(404, {}, "the cluster knows nothing at that path")
 
 
-class Cluster:
+class UnservedCluster:
     """One Doodad, reached in whichever version is served; ``definition``: whether its kind is defined at all."""
 
     def __init__(self, *served, definition=True, may_list=True):
@@ -43,8 +45,8 @@ class Cluster:
 
     def find(self, path):
         labels = {PART_OF: RECORD.id}
-        found = {"kind": "Doodad", "metadata": {"name": "one", "namespace": "home", "uid": "u", "labels": labels}}
-        return found if path in [PATH % version for version in self.served] else None
+        obj = {"kind": "Doodad", "metadata": {"name": "one", "namespace": "home", "uid": "u", "labels": labels}}
+        return obj if path in [PATH % version for version in self.served] else None
 
     def delete(self, path, uid, dry_run=False):
         if path not in [PATH % version for version in self.served]:
@@ -62,41 +64,41 @@ def candidates(cluster, discovery=None, lines=None):
 
 @pytest.mark.parametrize("served", [["v1alpha1", "v1"], ["v1"], ["v2beta1", "v2"]])
 def test_any_served_version_reaches_a_member(served):
-    cluster = Cluster(*served)
+    cluster = UnservedCluster(*served)
     _prune.delete(cluster, Discovery(cluster), candidates(cluster), parallelism=1)
     assert cluster.deleted == [PATH % ("v1alpha1" if "v1alpha1" in served else served[-1])]
 
 
 def test_a_version_that_this_very_release_stops_is_left_for_another():
-    cluster = Cluster("v1alpha1", "v1")
+    cluster = UnservedCluster("v1alpha1", "v1")
     discovery = Discovery(cluster)
-    found = candidates(cluster, discovery)
+    obj = candidates(cluster, discovery)
     cluster.served = ["v1"]
-    _prune.delete(cluster, discovery, found, parallelism=1)
+    _prune.delete(cluster, discovery, obj, parallelism=1)
     assert cluster.deleted == [PATH % "v1"]
 
 
 @pytest.mark.parametrize("may_list", [True, False])
 def test_a_kind_that_is_served_in_no_version_is_refused_by_name(may_list):
     with pytest.raises(ClusterError, match=r"serves no version of Doodad of bug.example, .*: one cannot be reached"):
-        candidates(Cluster(may_list=may_list))
+        candidates(UnservedCluster(may_list=may_list))
 
 
 def test_members_that_went_with_their_definition_are_reported_and_forgotten():
     lines = []
-    assert candidates(Cluster(definition=False), lines=lines) == []
+    assert candidates(UnservedCluster(definition=False), lines=lines) == []
     assert lines == ["Doodad of bug.example is known to the cluster no more: one went with its definition"]
 
 
 def test_a_kept_object_goes_back_in_a_version_that_is_served_unless_its_own_comes_back_with_it():
-    kept = {"apiVersion": "bug.example/v1alpha1", "kind": "Doodad", "metadata": {"name": "one"}}
+    stored = {"apiVersion": "bug.example/v1alpha1", "kind": "Doodad", "metadata": {"name": "one"}}
     versions = [{"name": "v1alpha1", "served": True}]
     spec = {"group": "bug.example", "names": {"kind": "Doodad"}, "versions": versions}
     definition = {"kind": "CustomResourceDefinition", "apiVersion": "apiextensions.k8s.io/v1", "spec": spec}
-    discovery = Discovery(Cluster("v1"))
-    assert [version for _item, version in _unserved.in_served_versions(discovery, [kept])] == ["bug.example/v1"]
+    discovery = Discovery(UnservedCluster("v1"))
+    assert [version for _item, version in _unserved.in_served_versions(discovery, [stored])] == ["bug.example/v1"]
     assert [
-        version for item, version in _unserved.in_served_versions(discovery, [kept, definition]) if item is kept
+        version for item, version in _unserved.in_served_versions(discovery, [stored, definition]) if item is stored
     ] == [""]
 
 
