@@ -44,7 +44,8 @@ options:
     default: false
   optional:
     description:
-      - Whether it may also read what makes the release say more - nodes, storage classes, quotas, logs of its pods.
+      - Whether it may also read what makes the release say more - nodes, storage classes, quotas, logs of its pods -
+        and put one Pod of each workload before the API server, which preflight does as a dry run.
       - Without it, and without a Namespace among O(objects), it needs nothing at cluster scope.
     type: bool
     default: true
