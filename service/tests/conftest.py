@@ -102,7 +102,7 @@ def neo4j_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neo4jSer
 
 @pytest.fixture(scope="session")
 def neo4j_uri(request: pytest.FixtureRequest) -> str:
-    """Where the server listens. MEMORY_GRAPH_TEST_NEO4J names one that is running: tests then start at once."""
+    """The URI of the server. MEMORY_GRAPH_TEST_NEO4J names one that is running: tests then start at once."""
     running = os.environ.get("MEMORY_GRAPH_TEST_NEO4J")
     if running:
         return running
@@ -129,7 +129,7 @@ def kafka_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaClu
 
 @pytest.fixture(scope="session")
 def kafka(request: pytest.FixtureRequest) -> str:
-    """Where the broker listens; tests make topics of their own on it (`new_topic`). MEMORY_GRAPH_TEST_KAFKA names one
+    """The address of the broker; tests make topics of their own on it (`new_topic`). MEMORY_GRAPH_TEST_KAFKA names one
     that is running: tests then start at once."""
     running = os.environ.get("MEMORY_GRAPH_TEST_KAFKA")
     if running:

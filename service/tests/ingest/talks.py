@@ -96,27 +96,27 @@ def session(*of: str, **changed: object):
 
 
 class Ingestion:
-    """A pipeline into a store. dead: what was rejected; lost: what was given up, with its tenant."""
+    """A pipeline into a store. rejected: rejected events; expired: expired events with their tenants."""
 
     def __init__(self, store, limits: PendingLimits | None = None, now=time.time_ns, plugins=None) -> None:
         self.registry = CollectorRegistry()
-        self.dead: list[Rejected] = []
-        self.lost: list[tuple[str, Rejected]] = []
+        self.rejected: list[Rejected] = []
+        self.expired: list[tuple[str, Rejected]] = []
         metrics = IngestionMetrics(self.registry)
         counted = count_and_log(metrics)
 
-        def rejected(letters) -> None:
-            counted(letters)
-            self.dead.extend(letters)
+        def on_rejected(events) -> None:
+            counted(events)
+            self.rejected.extend(events)
 
-        async def given_up(tenant, letters) -> None:
-            self.lost += [(tenant, letter) for letter in letters]
+        async def on_expired(tenant, events) -> None:
+            self.expired += [(tenant, event) for event in events]
 
         self.pipeline = Pipeline(
             store,
             metrics,
             PipelineSettings(max_bytes=10_000_000, max_wait_s=60, pending=limits or PendingLimits()),
-            DeadLetterHandlers(rejected, given_up),
+            DeadLetterHandlers(on_rejected, on_expired),
             draining=asyncio.Event(),
             plugins=plugins,
             ports=ClockAndIds(now=now),
@@ -131,9 +131,9 @@ class Ingestion:
 
 
 async def graph_of(store, tenant: str = TENANT):
-    """What is in the store: nodes by id, edges with how often each is there, and the number of both.
+    """Return the content of a store: nodes by id, edges with their counts, and the totals.
 
-    When a session or a model came to be known is left out: it is the time of what named it first.
+    The times of sessions and models are left out: they are those of the first event that names them.
     """
     nodes, edges = {}, Counter()
     for type in NodeType:

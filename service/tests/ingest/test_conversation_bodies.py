@@ -46,25 +46,25 @@ def test_a_whole_event_fits_its_schema_and_is_read(name):
     assert read(codecs.BOM_UTF8 + sample()) == read(sample())
 
 
-def places(value, path=()):
+def paths(value, path=()):
     yield path
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        yield from places(inner, (*path, key))
+        yield from paths(inner, (*path, key))
 
 
 def changed(sample: dict, path, value):
     """The sample with another value at a path; `...` takes it away."""
-    made = copy.deepcopy(sample)
+    copied = copy.deepcopy(sample)
     if not path:
         return {} if value is ... else value
-    inside = made
+    inside = copied
     for key in path[:-1]:
         inside = inside[key]
     if value is ... and isinstance(inside, dict):
         del inside[path[-1]]
     else:
         inside[path[-1]] = None if value is ... else value
-    return made
+    return copied
 
 
 VALUES = st.one_of(
@@ -83,7 +83,7 @@ def test_what_a_schema_refuses_is_refused_and_what_it_accepts_is_read(name, data
     sample, read = CASES[name]
     whole = json.loads(sample())
     value = data.draw(VALUES)
-    body = changed(whole, data.draw(st.sampled_from(list(places(whole)))), value)
+    body = changed(whole, data.draw(st.sampled_from(list(paths(whole)))), value)
     fits = validator(name).is_valid(body)
     refused = None
     try:
@@ -109,11 +109,11 @@ def test_numbers_are_those_of_proto3_json(form):
         response_body(usage=usage, response={"text": "x", "toolCalls": [call]}, metrics={"latency": form(70)})
     )
     assert (answer.body.usage.prompt_tokens, answer.body.usage.completion_tokens) == (70, None)
-    told = answer.body.response.tool_calls[0]
-    assert (told.duration_ms, told.retry_count, answer.body.metrics.latency) == (70, 70, 70)
+    tool_call = answer.body.response.tool_calls[0]
+    assert (tool_call.duration_ms, tool_call.retry_count, answer.body.metrics.latency) == (70, 70, 70)
     model = {"id": "m", "parameters": {"maxTokens": form(70), "topK": form(70), "temperature": form(1)}}
-    asked = decode_prompt(prompt_body(model=model)).body.model.parameters
-    assert (asked.max_tokens, asked.temperature) == (70, 1)
+    parameters = decode_prompt(prompt_body(model=model)).body.model.parameters
+    assert (parameters.max_tokens, parameters.temperature) == (70, 1)
     for wrong in (7.5, "7.5", "NaN", "1_0", "", True):
         with pytest.raises(Rejected, match="promptTokens") as refused:
             decode_response(response_body(usage={"promptTokens": wrong}))
@@ -138,18 +138,18 @@ def test_a_body_that_is_cut_names_its_event(read, sample, cut):
     assert refused.value.event_id == "e-1"
 
 
-@pytest.mark.parametrize("told", [
+@pytest.mark.parametrize("part", [
     {"text": "", "finishReason": "tool_calls"}, {"finishReason": "function_call", "toolCalls": []},
     {"text": None, "toolCalls": [{"name": "search"}]}, {"functionCall": {"name": "search"}, "text": ""},
 ])  # fmt: skip
-def test_a_response_that_only_calls_tools_needs_no_text(told):
-    assert decode_response(response_body(response=told, error=None)).body.response.text in ("", None)
+def test_a_response_that_only_calls_tools_needs_no_text(part):
+    assert decode_response(response_body(response=part, error=None)).body.response.text in ("", None)
 
 
-@pytest.mark.parametrize("told", [{"text": ""}, {"text": None, "finishReason": "stop"}, {}])
-def test_a_response_of_nothing_is_refused(told):
+@pytest.mark.parametrize("part", [{"text": ""}, {"text": None, "finishReason": "stop"}, {}])
+def test_a_response_of_nothing_is_refused(part):
     with pytest.raises(Rejected, match="the response is empty"):
-        decode_response(response_body(response=told, error=None))
+        decode_response(response_body(response=part, error=None))
 
 
 def test_texts_that_look_like_numbers_stay_texts():
@@ -157,8 +157,8 @@ def test_texts_that_look_like_numbers_stay_texts():
     assert decode_session(session_body(metadata=looks)).body.metadata == looks
     assert decode_prompt(prompt_body(tags=looks)).body.tags == looks
     assert decode_prompt(prompt_body(tags=list(looks.values()))).body.tags == list(looks.values())
-    told = decode_response(response_body(error={"code": "007", "message": "null"}, response={"text": "007"})).body
-    assert (told.error.code, told.error.message, told.response.text) == ("007", "null", "007")
+    decoded = decode_response(response_body(error={"code": "007", "message": "null"}, response={"text": "007"})).body
+    assert (decoded.error.code, decoded.error.message, decoded.response.text) == ("007", "null", "007")
 
 
 def test_a_total_below_the_sum_is_refused():
@@ -167,7 +167,7 @@ def test_a_total_below_the_sum_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "sentence"),
     [
         (b"", "no JSON event"),
         (b"\xff", "no JSON event"),
@@ -182,15 +182,15 @@ def test_a_total_below_the_sum_is_refused():
         (b" " * 4_000_001, "4,000,001 bytes; at most 4,000,000"),
     ],
 )
-def test_a_prompt_that_is_none_is_refused_in_a_sentence(body, said):
-    with pytest.raises(Rejected, match=said) as refused:
+def test_a_prompt_that_is_none_is_refused_in_a_sentence(body, sentence):
+    with pytest.raises(Rejected, match=sentence) as refused:
         decode_prompt(body)
     assert refused.value.event_type == "llm.prompt"
-    assert refused.value.reason == ("undecodable" if said == "no JSON event" else "invalid")
+    assert refused.value.reason == ("undecodable" if sentence == "no JSON event" else "invalid")
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "sentence"),
     [
         ({"response": {}, "error": None}, "empty"),
         ({"promptEventId": "r-1"}, "own id"),
@@ -199,8 +199,8 @@ def test_a_prompt_that_is_none_is_refused_in_a_sentence(body, said):
         ({"usage": {"promptTokens": -1}}, "promptTokens"),
     ],
 )
-def test_a_response_that_is_none_is_refused_in_a_sentence(changes, said):
-    with pytest.raises(Rejected, match=said) as refused:
+def test_a_response_that_is_none_is_refused_in_a_sentence(changes, sentence):
+    with pytest.raises(Rejected, match=sentence) as refused:
         decode_response(response_body(**changes))
     assert (refused.value.event_id, refused.value.event_type) == ("r-1", "llm.response")
 

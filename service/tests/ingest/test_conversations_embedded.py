@@ -6,12 +6,12 @@ import pytest
 
 from ingest.conversation_contract import (  # noqa: F401
     MappingContract,
-    WaitingContract,
     any_order,
     check_order,
     examples,
     ingestion,
 )
+from ingest.pending_contract import PendingContract
 from memory_graph.store.sqlite import open_store
 
 
@@ -22,15 +22,15 @@ async def store(tmp_path):
     await opened.close()
 
 
-class TestMapping(MappingContract):
+class TestEmbeddedMapping(MappingContract):
     pass
 
 
 @examples(25)
 @any_order
-async def test_order_batches_and_repeats_make_no_difference(store, ingestion, told, sizes, at_once):  # noqa: F811
-    await check_order(store, ingestion, told, sizes, at_once)
+async def test_order_batches_and_repeats_make_no_difference(store, ingestion, events, sizes, at_once):  # noqa: F811
+    await check_order(store, ingestion, events, sizes, at_once)
 
 
-class TestWaiting(WaitingContract):
+class TestEmbeddedPending(PendingContract):
     pass

@@ -58,7 +58,7 @@ def test_json_metadata_of_any_scalar_is_text():
 
 
 @pytest.mark.parametrize(
-    ("sent", "reason", "says"),
+    ("sent", "reason", "sentence"),
     [
         (b"", "undecodable", "no JSON event"),
         (b"\xff", "undecodable", "no JSON event"),
@@ -80,14 +80,14 @@ def test_json_metadata_of_any_scalar_is_text():
         (b'{"event_id": "\\ud800", "event_type": "x", "timestamp": 1, "payload": {}}', "undecodable", "JSON"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said(sent, reason, says):
-    with pytest.raises(Rejected, match=says) as rejected:
+def test_what_is_wrong_is_said(sent, reason, sentence):
+    with pytest.raises(Rejected, match=sentence) as rejected:
         from_json(sent)
     assert rejected.value.reason == reason
 
 
 @pytest.mark.parametrize(
-    ("sent", "says"),
+    ("sent", "sentence"),
     [
         (message("e", model_id=""), "model_id"),
         (message("e", status="done"), "status"),
@@ -104,8 +104,8 @@ def test_what_is_wrong_is_said(sent, reason, says):
         (pb.Event(event_id="e", event_type=TOKENS, timestamp_ms=1, payload=message("x").payload), "payload.tokens"),
     ],
 )
-def test_what_is_wrong_in_a_message_is_said(sent, says):
-    with pytest.raises(Rejected, match=says) as rejected:
+def test_what_is_wrong_in_a_message_is_said(sent, sentence):
+    with pytest.raises(Rejected, match=sentence) as rejected:
         from_message(sent)
     assert (rejected.value.event_id, rejected.value.reason) == ("e", "invalid")
 
@@ -144,7 +144,7 @@ def test_no_json_raises_anything_else(event_type, changed, payload):
 
 
 @pytest.mark.parametrize(
-    ("sent", "reason", "says"),
+    ("sent", "reason", "sentence"),
     [
         (body("e", metadata={"x": "CUT"}).replace(b"CUT", b"cut \\ud83d"), "undecodable", "surrogate pair"),
         (body("e", metadata={"CUT": "x"}).replace(b"CUT", b"cut \\ud83d"), "undecodable", "surrogate pair"),
@@ -162,8 +162,8 @@ def test_no_json_raises_anything_else(event_type, changed, payload):
         (body("e", timestamp="1_772_359_200_250"), "invalid", "ISO 8601"),
     ],
 )  # fmt: skip
-def test_the_id_is_named_whatever_is_wrong(sent, reason, says):
-    with pytest.raises(Rejected, match=says) as rejected:
+def test_the_id_is_named_whatever_is_wrong(sent, reason, sentence):
+    with pytest.raises(Rejected, match=sentence) as rejected:
         from_json(sent)
     assert rejected.value.event_id == "e"
     assert rejected.value.reason == reason
@@ -194,12 +194,12 @@ def test_numbers_are_those_of_proto3_json(event_type, form):
                if field.type in (int, float)}  # fmt: skip
     for name in sorted(numbers):
         at = 1_772_359_200_250 if name.startswith("window") else 70
-        wanted = {"window_end_ms": at} if name == "window_start_ms" else {}
-        wanted |= {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0} if event_type == TOKENS else {}
-        event = from_json(body("e", event_type, payload={**base, **wanted, name: form(at)}), batch=True)
+        required = {"window_end_ms": at} if name == "window_start_ms" else {}
+        required |= {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0} if event_type == TOKENS else {}
+        event = from_json(body("e", event_type, payload={**base, **required, name: form(at)}), batch=True)
         assert getattr(event.payload, name) == at
         absent = from_json(
-            body("e", event_type, payload={**base, **wanted, "window_start_ms": None, name: None}), batch=True
+            body("e", event_type, payload={**base, **required, "window_start_ms": None, name: None}), batch=True
         )
         assert getattr(absent.payload, name) == 0
         if type(getattr(event.payload, name)) is int:

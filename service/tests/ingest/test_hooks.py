@@ -54,14 +54,14 @@ async def guarded(tmp_path):
 
 async def test_a_plugin_changes_refuses_and_is_told(guarded):
     store, ingestion, _ = guarded
-    told = [prompt("p-0"), prompt("p-1"), prompt("p-2", prompt={"text": "the devil"}), from_message(message("e-1"))]
-    outcomes = await ingestion.send(*told)
+    events = [prompt("p-0"), prompt("p-1"), prompt("p-2", prompt={"text": "the devil"}), from_message(message("e-1"))]
+    outcomes = await ingestion.send(*events)
     assert [outcome and outcome.reason for outcome in outcomes] == [None, None, "refused", None]
-    (made,) = await store.get_nodes(TENANT, [node_id("p-1")])
-    assert made.data.content == "FIND ME A TRAIN"
-    found = {edge.type: edge.to_id for edge in await store.get_edges(TENANT, made.id, Direction.OUTGOING, None)}
-    assert found[EdgeType.REFERENCES] == node_id("p-0")
-    assert found[EdgeType.USES_MODEL] == derived_id("model", "acme", "large")
+    (node,) = await store.get_nodes(TENANT, [node_id("p-1")])
+    assert node.data.content == "FIND ME A TRAIN"
+    edges = {edge.type: edge.to_id for edge in await store.get_edges(TENANT, node.id, Direction.OUTGOING, None)}
+    assert edges[EdgeType.REFERENCES] == node_id("p-0")
+    assert edges[EdgeType.USES_MODEL] == derived_id("model", "acme", "large")
 
 
 async def test_a_response_that_waited_is_seen_when_it_is_joined(guarded):

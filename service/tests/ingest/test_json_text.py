@@ -47,8 +47,8 @@ def test_brackets_in_strings_are_no_nesting():
 def test_elements_of_an_array_are_those_that_were_written(values):
     written = [json.dumps(value) for value in values]
     text = f" [ {' , '.join(written)} ] ".encode()
-    found, end = elements(text, 1)
-    assert [json.loads(one) for one in found] == [json.loads(one) for one in written] or "NaN" in str(written)
+    parts, end = elements(text, 1)
+    assert [json.loads(item) for item in parts] == [json.loads(item) for item in written] or "NaN" in str(written)
     assert text[end:] == b" "
 
 
@@ -56,9 +56,9 @@ def test_elements_of_an_array_are_those_that_were_written(values):
 def test_an_array_is_taken_out_of_an_object(others, values):
     others.pop("events", None)
     text = json.dumps({**others, "events": values, "last": [1]}).encode()
-    rest, found = extract_array(text, "events")
+    rest, parts = extract_array(text, "events")
     assert json.dumps(json.loads(rest)) == json.dumps({**others, "events": [], "last": [1]})
-    assert json.dumps([json.loads(one) for one in found]) == json.dumps(values)
+    assert json.dumps([json.loads(item) for item in parts]) == json.dumps(values)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_what_is_no_object_with_an_array_is_not_taken_apart(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "id"),
     [
         (b'{"id": "a", "x": NaN}', "a"),
         (b'{"id": "a", "x": "\\ud83d"}', "a"),
@@ -86,12 +86,12 @@ def test_what_is_no_object_with_an_array_is_not_taken_apart(text):
         (b"nothing", ""),
     ],
 )
-def test_an_id_is_read_of_what_is_no_json(text, found):
-    assert string_fields(text, "id", "other") == [found, ""]
+def test_an_id_is_read_of_what_is_no_json(text, id):
+    assert string_fields(text, "id", "other") == [id, ""]
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "sentence"),
     [
         (b'"cut \\ud83d"', "half of a surrogate pair"),
         (b'"cut \\ude00"', "half of a surrogate pair"),
@@ -105,5 +105,5 @@ def test_an_id_is_read_of_what_is_no_json(text, found):
         (codecs.BOM_UTF16_BE + '{"a": 1}'.encode("utf-16-be"), "it is UTF-16; send UTF-8"),
     ],
 )
-def test_why_it_is_no_json_is_said_usefully(text, says):
-    assert says in syntax_problem(text, ValueError("as it was said"))
+def test_why_it_is_no_json_is_said_usefully(text, sentence):
+    assert sentence in syntax_problem(text, ValueError("as it was said"))

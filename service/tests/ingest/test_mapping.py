@@ -37,12 +37,12 @@ async def store(tmp_path):
 async def put(store, *messages):
     planned = plan_write([from_message(sent) for sent in messages], new_id)
     applied = await store.apply(Write(tenant=TENANT, mutations=planned.creations))
-    return [applied.results[place] for place in planned.indexes]
+    return [applied.results[index] for index in planned.indexes]
 
 
 async def edges(store, id):
-    found = await store.get_edges(TENANT, id, Direction.BOTH, None)
-    return {(edge.type, edge.from_id, edge.to_id) for edge in found}
+    listed = await store.get_edges(TENANT, id, Direction.BOTH, None)
+    return {(edge.type, edge.from_id, edge.to_id) for edge in listed}
 
 
 @pytest.mark.parametrize("event_type", PAYLOADS)
@@ -56,24 +56,24 @@ async def test_an_event_comes_back_from_its_node_as_it_was(store, event_type):
 
 
 async def test_a_uuid_is_the_nodes_own_id_and_any_other_id_is_found_by_metadata(store):
-    own = new_id()
-    one, other = await put(store, message(own), message("e-1"))
-    assert one.id == own
-    assert other.id == node_id("e-1") != node_id("e-2")
+    uuid = new_id()
+    first, second = await put(store, message(uuid), message("e-1"))
+    assert first.id == uuid
+    assert second.id == node_id("e-1") != node_id("e-2")
     page = await store.query(TENANT, NodeFilter(attributes=(("metadata.event_id", "e-1"),)), 9, 0)
-    assert page.nodes == [other]
+    assert page.nodes == [second]
 
 
 async def test_edges_of_each_type(store):
     session = new_id()
-    told = [
+    messages = [
         message("start", START, metadata={"session_id": session}),
         message("done", metadata={"triggered_by_event_id": "start"}),
         message("tokens", TOKENS, metadata={"invocation_event_id": "done"}),
         message("latency", LATENCY),
         message("error", FAILURE, caused_by_event_id="done"),
     ]
-    start, done, tokens, latency, error = (node.id for node in await put(store, *told))
+    start, done, tokens, latency, error = (node.id for node in await put(store, *messages))
     assert await edges(store, start) == {
         (EdgeType.USES_MODEL, start, MODEL),
         (EdgeType.BELONGS_TO, start, session),
@@ -89,10 +89,10 @@ async def test_edges_of_each_type(store):
 
 
 async def test_a_session_known_by_another_name_is_one_session(store):
-    one, other = await put(store, message("a", metadata={"session_id": "chat 7"}), message("b", metadata={
+    first, second = await put(store, message("a", metadata={"session_id": "chat 7"}), message("b", metadata={
         "session_id": "chat 7"}))  # fmt: skip
-    assert one.session_id == other.session_id
-    (session,) = await store.get_nodes(TENANT, [one.session_id])
+    assert first.session_id == second.session_id
+    (session,) = await store.get_nodes(TENANT, [first.session_id])
     assert session.data.metadata == {"session_id": "chat 7"}
 
 
@@ -106,8 +106,8 @@ async def test_an_effect_before_its_cause(store):
 
 
 async def test_a_circle_of_causes_is_stored_whole(store):
-    told = [message(name, FAILURE, caused_by_event_id=cause) for name, cause in ("ab", "bc", "ca")]
-    a, b, c = (node.id for node in await put(store, *told))
+    messages = [message(name, FAILURE, caused_by_event_id=cause) for name, cause in ("ab", "bc", "ca")]
+    a, b, c = (node.id for node in await put(store, *messages))
     caused = {(start, end) for kind, start, end in await edges(store, a) if kind is EdgeType.CAUSED_ERROR}
     assert caused == {(b, a), (a, c)}
     assert (await store.query(TENANT, NodeFilter(type=NodeType.ERROR), 9, 0)).total_count == 3
@@ -115,8 +115,8 @@ async def test_a_circle_of_causes_is_stored_whole(store):
 
 
 async def test_a_long_chain_of_causes_needs_no_stack(store):
-    told = [message(str(i), FAILURE, caused_by_event_id=str(i + 1)) for i in range(2_000)]
-    planned = plan_write([from_message(sent) for sent in told], new_id)
+    messages = [message(str(i), FAILURE, caused_by_event_id=str(i + 1)) for i in range(2_000)]
+    planned = plan_write([from_message(sent) for sent in messages], new_id)
     assert len(planned.creations) == 2_000 + 2
 
 
@@ -154,10 +154,10 @@ async def graph_of(path, writes):
 
 @settings(max_examples=40)
 @given(EVENTS, st.randoms(use_true_random=False))
-async def test_order_batches_and_repeats_make_no_difference(tmp_path_factory, told, chance: random.Random):
+async def test_order_batches_and_repeats_make_no_difference(tmp_path_factory, messages, chance: random.Random):
     folder = tmp_path_factory.mktemp("graphs")
-    at_once = await graph_of(folder / "once.db", [told])
-    shuffled = [*told, *told]
+    at_once = await graph_of(folder / "once.db", [messages])
+    shuffled = [*messages, *messages]
     chance.shuffle(shuffled)
     writes = []
     while shuffled:
@@ -168,7 +168,7 @@ async def test_order_batches_and_repeats_make_no_difference(tmp_path_factory, to
 
 
 @pytest.mark.parametrize(
-    ("data", "name", "told"),
+    ("data", "name", "expected"),
     [
         (InvocationData(model_id="m", status="success", token_count=2**40), "token_count", 2**31 - 1),
         (InvocationData(model_id="m", status="success", token_count=-5), "token_count", 0),
@@ -181,8 +181,8 @@ async def test_order_batches_and_repeats_make_no_difference(tmp_path_factory, to
         (MetricData(name=LATENCY, metadata={"percentile": "inf"}), "percentile", 0.0),
     ],
 )
-def test_what_a_client_wrote_into_a_node_is_an_event_that_fits_the_wire(data, name, told):
+def test_what_a_client_wrote_into_a_node_is_an_event_that_fits_the_wire(data, name, expected):
     type = NodeType.INVOCATION if isinstance(data, InvocationData) else NodeType.PERFORMANCE_METRIC
     event = event_of(Node(id=node_id("e"), type=type, data=data, created_at=1, updated_at=1))
-    assert getattr(event.payload, name) == told
-    assert getattr(getattr(_to_wire(event).payload, ARMS[builtins.type(event.payload)]), name) == told
+    assert getattr(event.payload, name) == expected
+    assert getattr(getattr(_to_wire(event).payload, ARMS[builtins.type(event.payload)]), name) == expected

@@ -21,8 +21,8 @@ EVENT_BYTES = 1_000
 BOUND = 100 * EVENT_BYTES
 
 
-class Source:
-    """Sends one event after another as fast as it is let, and says how many are accepted and answered."""
+class EventSource:
+    """A source that sends events as fast as it may, and counts those that are accepted and answered."""
 
     def __init__(self, harness: PipelineHarness, name: str) -> None:
         self._harness = harness
@@ -49,57 +49,57 @@ class Source:
         await asyncio.gather(*self._answers)
 
 
-def harness() -> PipelineHarness:
+def make_harness(store: FakeStore | None = None) -> PipelineHarness:
     loop = asyncio.get_running_loop()
-    return PipelineHarness(max_bytes=BOUND, max_wait_s=15 * MINUTE, monotonic=loop.time)
+    return PipelineHarness(store, max_bytes=BOUND, max_wait_s=15 * MINUTE, monotonic=loop.time)
 
 
 def test_a_store_away_for_ten_minutes_stops_sources_within_the_bound_and_all_goes_on_by_itself() -> None:
     async def scenario() -> None:
-        made = harness()
-        sources = [Source(made, name) for name in "abc"]
+        harness = make_harness()
+        sources = [EventSource(harness, name) for name in "abc"]
         await asyncio.sleep(1)
         before = sum(source.accepted for source in sources)
         assert before > 200
-        made.store.away = True
-        calls = made.store.calls
+        harness.store.away = True
+        calls = harness.store.calls
         await asyncio.sleep(10 * MINUTE)
         accepted = sum(source.accepted for source in sources)
         assert accepted - before <= BOUND / EVENT_BYTES + len(sources)
-        assert made.value("llm_memory_graph_buffer_utilization_percent", consumer_id="telemetry") == 100
-        assert made.value("circuit_breaker_state", service="store") == 2
-        assert made.store.calls - calls < 10 * MINUTE / RECOVERY_S, (
+        assert harness.value("llm_memory_graph_buffer_utilization_percent", consumer_id="telemetry") == 100
+        assert harness.value("circuit_breaker_state", service="store") == 2
+        assert harness.store.calls - calls < 10 * MINUTE / RECOVERY_S, (
             "at most a trial each time the breaker lets one through"
         )
-        assert not made.rejected
-        made.store.away = False
+        assert not harness.rejected
+        harness.store.away = False
         await asyncio.sleep(10)
-        assert made.value("circuit_breaker_state", service="store") == 0
+        assert harness.value("circuit_breaker_state", service="store") == 0
         assert sum(source.accepted for source in sources) > accepted + 1_000
         for source in sources:
             await source.end()
-            assert made.stored(*(f"{source._name}-{i}" for i in range(source.accepted)))
-        assert made.value("llm_memory_graph_buffer_utilization_percent", consumer_id="telemetry") == 0
-        await made.pipeline.close()
+            assert harness.stored(*(f"{source._name}-{i}" for i in range(source.accepted)))
+        assert harness.value("llm_memory_graph_buffer_utilization_percent", consumer_id="telemetry") == 0
+        await harness.pipeline.close()
 
     run(scenario())
 
 
 def test_patience_ends_and_the_next_is_refused_at_once_until_the_store_is_back() -> None:
     async def scenario() -> None:
-        loop, made = asyncio.get_running_loop(), harness()
-        made.store.away = True
+        loop, harness = asyncio.get_running_loop(), make_harness()
+        harness.store.away = True
         for name, least, most in (("a", 15 * MINUTE, 16 * MINUTE), ("b", 0, 1)):
             began = loop.time()
             with pytest.raises(StoreUnavailable):
-                await (await made.send(name))
+                await (await harness.send(name))
             assert least <= loop.time() - began <= most
-        assert made.value("llm_memory_graph_buffer_utilization_percent", consumer_id="telemetry") == 0
-        made.store.away = False
+        assert harness.value("llm_memory_graph_buffer_utilization_percent", consumer_id="telemetry") == 0
+        harness.store.away = False
         await asyncio.sleep(RECOVERY_S)
-        assert await (await made.send("a")) == [None]
-        assert made.stored("a")
-        await made.pipeline.close()
+        assert await (await harness.send("a")) == [None]
+        assert harness.stored("a")
+        await harness.pipeline.close()
 
     run(scenario())
 
@@ -111,19 +111,18 @@ def test_a_slow_store_slows_sources_and_loses_nothing() -> None:
             return await super().apply(write)
 
     async def scenario() -> None:
-        made = harness()
-        made.store = made.pipeline._writer._store = Slow()
-        sources = [Source(made, name) for name in "abc"]
+        harness = make_harness(Slow())
+        sources = [EventSource(harness, name) for name in "abc"]
         await asyncio.sleep(MINUTE)
         accepted = sum(source.accepted for source in sources)
         answered = sum(source.answered for source in sources)
         assert accepted - answered <= BOUND / EVENT_BYTES + len(sources)
         assert answered > 500, "several events share a write, two of them are under way"
-        assert not made.rejected
+        assert not harness.rejected
         for source in sources:
             await source.end()
-            assert made.stored(*(f"{source._name}-{i}" for i in range(source.accepted)))
-        await made.pipeline.close()
+            assert harness.stored(*(f"{source._name}-{i}" for i in range(source.accepted)))
+        await harness.pipeline.close()
 
     run(scenario())
 
@@ -137,12 +136,12 @@ async def test_a_clock_that_jumps_loses_nothing_and_expires_nothing_early(tmp_pa
     time[0] -= 3 * day
     assert await ingestion.send(response("r-2", "p-2")) == [None]
     await ingestion.pipeline.sweep(TENANT)
-    assert ingestion.lost == []
+    assert ingestion.expired == []
     assert await ingestion.send(prompt("p-1")) == [None]
     time[0] += 3 * day
     assert await ingestion.send(prompt("p-2")) == [None]
-    found = await store.get_nodes(TENANT, [node_id("r-1"), node_id("r-2")])
-    assert [node.type for node in found] == [NodeType.RESPONSE] * 2
+    nodes = await store.get_nodes(TENANT, [node_id("r-1"), node_id("r-2")])
+    assert [node.type for node in nodes] == [NodeType.RESPONSE] * 2
     assert await store.get_nodes(TENANT, [waiting_id("r-1"), waiting_id("r-2")]) == []
     changes = await store.changes(TENANT, None, 1_000)
     assert [change.at for change in changes] == sorted(change.at for change in changes)

@@ -25,11 +25,11 @@ def _decode(element):
 
 @pytest.fixture
 async def harness():
-    made = PipelineHarness(max_bytes=10_000)
-    made.receiver = EventReceiver(made.pipeline, made.metrics, "test", _decode)
-    yield made
-    made.store.gate.set()
-    await made.pipeline.close()
+    harness = PipelineHarness(max_bytes=10_000)
+    harness.receiver = EventReceiver(harness.pipeline, harness.metrics, "test", _decode)
+    yield harness
+    harness.store.gate.set()
+    await harness.pipeline.close()
 
 
 async def test_each_element_has_its_outcome_by_place(harness):

@@ -1,4 +1,4 @@
-"""What interrupted smoke tests left is deleted by its age, and nothing else is."""
+"""Nodes of interrupted smoke tests are deleted by their age, and nothing else is."""
 
 from __future__ import annotations
 

@@ -85,9 +85,9 @@ def test_a_worker_whose_last_commit_is_refused_says_so(broker: MockBroker, work:
     broker.refuse(OFFSET_COMMIT, [KafkaError.REBALANCE_IN_PROGRESS] * 200)
     produce(broker.bootstrap, TOPIC, quick_records(range(10)))
     worker = work(broker.bootstrap, TOPIC)
-    until(lambda: bool(worker.said("offsets are not committed yet")))
+    until(lambda: bool(worker.logged("offsets are not committed yet")))
     assert worker.stop() == 0
-    (line,) = worker.said("the last offsets are not committed: their records are read again")
+    (line,) = worker.logged("the last offsets are not committed: their records are read again")
     assert "rebalance in progress" in str(line["reason"])
 
 
@@ -101,5 +101,5 @@ def test_a_commit_that_is_not_answered_holds_up_neither_records_nor_the_end(brok
     began = time.monotonic()
     assert worker.stop() == 0
     assert time.monotonic() - began < STOP_TIMEOUT_S
-    (line,) = worker.said("the last offsets are not committed: their records are read again")
+    (line,) = worker.logged("the last offsets are not committed: their records are read again")
     assert line["reason"] == "Kafka does not answer"

@@ -141,7 +141,7 @@ def test_a_dead_letter_without_a_topic_holds_its_partition_until_there_is_one(
     topic = new_topic(kafka, partitions=1)
     produce(kafka, topic, [record(0), (b"k", b"poison"), record(1)])
     worker = work(kafka, topic)
-    until(lambda: bool(worker.said("dead letter refused")))
+    until(lambda: bool(worker.logged("dead letter refused")))
     assert worker.processed() == 2, "the others are stored"
     assert committed(kafka, group, topic) == {}, "and read again, should this process end now"
     new_topic(kafka, f"{topic}-dlq", partitions=1)

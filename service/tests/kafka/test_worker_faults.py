@@ -13,7 +13,7 @@ from memory_graph.worker.status import GroupStatus, group_status
 from support.kafka_events import EDGES_EACH, event_id, plain, quick_records
 from support.kafka_server import KafkaCluster
 from support.kafka_topics import committed, new_topic, produce
-from support.neo4j_server import PASSWORD, USERNAME, Neo4jServer, asked, wipe
+from support.neo4j_server import PASSWORD, USERNAME, Neo4jServer, run_statement, wipe
 from support.telemetry import metric
 from support.worker import Stored, Work, WorkerProcess, until
 
@@ -70,7 +70,7 @@ def test_a_full_disk_pauses_a_worker_which_stays_in_the_group_and_catches_up(
     count = 8_000
     topic = large_topic(kafka, count)
     worker = work(kafka, topic, data=small_disk / "data", TELEMETRY_BUFFER_BYTES=64_000_000)
-    until(lambda: bool(worker.said("paused: there is no room for more")), LONG_S)
+    until(lambda: bool(worker.logged("paused: there is no room for more")), LONG_S)
     until(lambda: metric(worker, _STATE) == 2)
     assert not worker.is_ready
     before = status(kafka, group, topic)
@@ -82,7 +82,7 @@ def test_a_full_disk_pauses_a_worker_which_stays_in_the_group_and_catches_up(
     until(lambda: sum(committed(kafka, group, topic).values()) == count, LONG_S)
     until(lambda: lag(worker, topic) == 0)
     assert worker.is_ready
-    assert len(worker.said("partitions assigned")) == 1, "it never left the group"
+    assert len(worker.logged("partitions assigned")) == 1, "it never left the group"
     assert worker.stop() == 0
     stored = Stored(worker.data)
     assert (len(stored.events), len(set(stored.events))) == (count, count)
@@ -97,8 +97,8 @@ def test_a_worker_told_to_stop_while_the_disk_is_full_says_goodbye_and_the_next_
     worker = work(kafka, topic, data=small_disk / "data")
     until(lambda: metric(worker, _STATE) == 2, LONG_S)
     assert worker.stop() == 0
-    assert worker.said("records are left to be read again")
-    assert not worker.said("the last offsets are not committed: their records are read again")
+    assert worker.logged("records are left to be read again")
+    assert not worker.logged("the last offsets are not committed: their records are read again")
     assert status(kafka, group, topic).members == 0
     (small_disk / "ballast").unlink()
     after = work(kafka, topic, data=worker.data)
@@ -145,7 +145,7 @@ def test_a_broker_of_three_killed_while_events_flow(kafka_cluster: KafkaCluster,
     for broker in kafka_cluster.brokers[1:]:
         broker.kill()
     assert worker.stop() == 0, "it does not wait for brokers that are all away"
-    assert worker.said("the last offsets are not committed: their records are read again"), worker.standing()
+    assert worker.logged("the last offsets are not committed: their records are read again"), worker.standing()
 
 
 @pytest.mark.xdist_group("neo4j")
@@ -164,10 +164,10 @@ def test_neo4j_killed_while_events_flow(kafka: str, neo4j_process: Neo4jServer, 
     assert status(kafka, group, topic).members == 1
     neo4j_process.start()
     until(lambda: sum(committed(kafka, group, topic).values()) == count, LONG_S)
-    assert len(worker.said("partitions assigned")) == 1
+    assert len(worker.logged("partitions assigned")) == 1
     assert worker.stop() == 0
-    ((ids, nodes),) = asked(neo4j_process.uri, "MATCH (n:Invocation) RETURN collect(n.id), count(n)")
+    ((ids, nodes),) = run_statement(neo4j_process.uri, "MATCH (n:Invocation) RETURN collect(n.id), count(n)")
     assert nodes == count
     assert set(ids) == {event_id(number) for number in range(count)}
-    ((edges,),) = asked(neo4j_process.uri, "MATCH (:Invocation)-[r]->() RETURN count(r)")
+    ((edges,),) = run_statement(neo4j_process.uri, "MATCH (:Invocation)-[r]->() RETURN count(r)")
     assert edges == count * EDGES_EACH

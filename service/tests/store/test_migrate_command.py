@@ -9,7 +9,7 @@ import pytest
 from memory_graph.store import sqlite
 from store.migration_graph import grown
 from support.cli import Ended, run_cli
-from support.neo4j_server import PASSWORD, USERNAME, asked
+from support.neo4j_server import PASSWORD, USERNAME, run_statement
 
 pytestmark = pytest.mark.xdist_group("neo4j")
 
@@ -29,7 +29,7 @@ async def test_the_command_moves_says_so_and_refuses_what_is_in_use(tmp_path, em
     assert done.code == 0, done.err
     document = done.json
     assert document["same"]
-    ((nodes,),) = asked(empty_neo4j, "MATCH (n:Node) RETURN count(n)")
+    ((nodes,),) = run_statement(empty_neo4j, "MATCH (n:Node) RETURN count(n)")
     assert {item["part"]: item["rows"] for item in document["parts"]}["nodes"] == nodes
     assert "moving nodes: " in done.err
     again = await migrate(*command)

@@ -15,7 +15,7 @@ from store.smoke_test_contract import SmokeTestContract
 from store.store_contract import AtomicContract, CreateContract, StoreClock
 from store.temporal_contract import ReplayContract, TimeContract, WalkContract
 from store.update_contract import DeleteContract, UpdateContract
-from support.neo4j_server import asked, settings
+from support.neo4j_server import run_statement, settings
 
 pytestmark = pytest.mark.xdist_group("neo4j")
 
@@ -38,7 +38,7 @@ def contents(empty_neo4j, store):
 
     async def rows():
         return [
-            sorted(map(repr, asked(empty_neo4j, statement)))
+            sorted(map(repr, run_statement(empty_neo4j, statement)))
             for statement in (
                 "MATCH (n) RETURN elementId(n), labels(n), properties(n)",
                 "MATCH (a)-[r]->(b) RETURN elementId(a), elementId(r), elementId(b), type(r), properties(r)",

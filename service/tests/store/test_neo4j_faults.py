@@ -21,7 +21,7 @@ from store.chains import chain
 from store.graphs import TENANT, agent, session, update, write
 from store.store_contract import create_nodes
 from store.truth import counts_are_true, feed_is_whole
-from support.neo4j_server import asked, settings, wipe
+from support.neo4j_server import run_statement, settings, wipe
 from support.processes import free_port
 
 pytestmark = pytest.mark.xdist_group("neo4j")
@@ -136,7 +136,7 @@ async def test_a_commit_whose_answer_is_lost_is_done_once(empty_neo4j, monkeypat
     applied = await store.apply(write(update(stored, AgentData(name="two"), at=20), agent("beside")))
     assert next(breaks, None) is None
     assert applied.results[0].data == AgentData(name="two")
-    assert asked(empty_neo4j, "MATCH (v:NodeVersion) RETURN count(v)") == [[1]]
+    assert run_statement(empty_neo4j, "MATCH (v:NodeVersion) RETURN count(v)") == [[1]]
     assert (await store.changes(TENANT, None, 100))[1:] == list(applied.events)
     assert len(applied.events) == 2
     await counts_are_true(store, empty_neo4j, TENANT)
@@ -162,13 +162,13 @@ async def test_a_caller_that_goes_away_leaves_its_transaction_whole(empty_neo4j)
 async def test_a_ping_reads_and_a_check_writes(empty_neo4j):
     store = open_store(**settings(empty_neo4j))
     await store.check_writable()
-    (written,) = asked(empty_neo4j, "MATCH (p:Probe) RETURN p.at")
+    (written,) = run_statement(empty_neo4j, "MATCH (p:Probe) RETURN p.at")
     for _ in range(3):
         await store.ping()
         await store.totals()
-    assert asked(empty_neo4j, "MATCH (p:Probe) RETURN p.at") == [written]
+    assert run_statement(empty_neo4j, "MATCH (p:Probe) RETURN p.at") == [written]
     await store.check_writable()
-    assert asked(empty_neo4j, "MATCH (p:Probe) RETURN p.at") > [written]
+    assert run_statement(empty_neo4j, "MATCH (p:Probe) RETURN p.at") > [written]
     await store.close()
 
 

@@ -9,7 +9,7 @@ import pytest
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
 from memory_graph.store.neo4j import open_store
 from store.graphs import TENANT
-from support.neo4j_server import asked, settings
+from support.neo4j_server import run_statement, settings
 
 pytestmark = pytest.mark.xdist_group("neo4j")
 
@@ -27,39 +27,41 @@ async def test_a_wrong_setting_is_named(neo4j_uri, wrong, sentence):
 
 
 async def test_a_newer_schema_and_a_foreign_graph_are_refused(empty_neo4j):
-    versions = asked(empty_neo4j, "MATCH (v:SchemaVersion) RETURN v.version")
+    versions = run_statement(empty_neo4j, "MATCH (v:SchemaVersion) RETURN v.version")
     try:
-        asked(empty_neo4j, "MERGE (v:SchemaVersion {name: 'memory-graph'}) SET v.version = 99")
+        run_statement(empty_neo4j, "MERGE (v:SchemaVersion {name: 'memory-graph'}) SET v.version = 99")
         store = open_store(**settings(empty_neo4j))
         with pytest.raises(StoreCorrupt, match="schema 99"):
             await store.stats(TENANT)
         await store.close()
-        asked(empty_neo4j, "MATCH (v:SchemaVersion) DETACH DELETE v")
-        asked(empty_neo4j, "CREATE (:Film {title: 'The Matrix'})")
+        run_statement(empty_neo4j, "MATCH (v:SchemaVersion) DETACH DELETE v")
+        run_statement(empty_neo4j, "CREATE (:Film {title: 'The Matrix'})")
         store = open_store(**settings(empty_neo4j))
         with pytest.raises(StoreCorrupt, match="another application"):
             await store.stats(TENANT)
         await store.close()
     finally:
-        asked(empty_neo4j, "MATCH (n) DETACH DELETE n")
+        run_statement(empty_neo4j, "MATCH (n) DETACH DELETE n")
         for (version,) in versions:
-            asked(empty_neo4j, "CREATE (:SchemaVersion {name: 'memory-graph', version: $version})", version=version)
+            run_statement(
+                empty_neo4j, "CREATE (:SchemaVersion {name: 'memory-graph', version: $version})", version=version
+            )
 
 
 async def test_a_password_that_changes_is_read_again(neo4j_uri):
     held = ["before-rotation"]
-    asked(neo4j_uri, "CREATE USER rotated SET PASSWORD 'before-rotation' CHANGE NOT REQUIRED")
+    run_statement(neo4j_uri, "CREATE USER rotated SET PASSWORD 'before-rotation' CHANGE NOT REQUIRED")
     try:
         store = open_store(**{**settings(neo4j_uri), "username": "rotated", "password": lambda: held[0]})
         await store.ping()
-        asked(neo4j_uri, "ALTER USER rotated SET PASSWORD 'after-rotation' CHANGE NOT REQUIRED")
+        run_statement(neo4j_uri, "ALTER USER rotated SET PASSWORD 'after-rotation' CHANGE NOT REQUIRED")
         held[0] = "after-rotation"
         for _ in range(2):  # more connections than there are: refused once, then not
             outcomes = await asyncio.gather(*(store.stats(TENANT) for _ in range(2)), return_exceptions=True)
         assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
         await store.close()
     finally:
-        asked(neo4j_uri, "DROP USER rotated")
+        run_statement(neo4j_uri, "DROP USER rotated")
 
 
 async def test_a_password_that_is_refused_and_has_not_changed_is_not_tried_again(neo4j_uri):

@@ -22,7 +22,7 @@ from memory_graph.telemetry.ingestion import IngestionMetrics
 from store.graphs import TENANT, agent, write
 from store.store_contract import create_nodes
 from store.truth import feed_is_whole
-from support.neo4j_server import PASSWORD, USERNAME, asked, settings
+from support.neo4j_server import PASSWORD, USERNAME, run_statement, settings
 
 pytestmark = pytest.mark.xdist_group("neo4j")
 
@@ -44,7 +44,9 @@ async def blocked(uri: str) -> str:
     """The id of the transaction that waits for the lock of the feed."""
     async with asyncio.timeout(60):
         while True:
-            rows = await asyncio.to_thread(asked, uri, "SHOW TRANSACTIONS YIELD transactionId, status, currentQuery")
+            rows = await asyncio.to_thread(
+                run_statement, uri, "SHOW TRANSACTIONS YIELD transactionId, status, currentQuery"
+            )
             for id, status, query in rows:
                 if status.startswith("Blocked") and ":Feed" in query:
                     return id
@@ -57,7 +59,7 @@ async def test_a_transaction_that_an_operator_ends_is_an_unavailable_store(empty
     with feed_locked(empty_neo4j):
         writing = asyncio.create_task(store.apply(write(agent("ended"))))
         id = await blocked(empty_neo4j)
-        await asyncio.to_thread(asked, empty_neo4j, f"TERMINATE TRANSACTIONS '{id}'")
+        await asyncio.to_thread(run_statement, empty_neo4j, f"TERMINATE TRANSACTIONS '{id}'")
         with pytest.raises(StoreUnavailable, match="ended a transaction"):
             await writing
     (stored,) = await create_nodes(store, agent("after"))
@@ -83,7 +85,7 @@ async def test_an_event_whose_transaction_is_ended_is_stored_and_no_dead_letter(
         await pipeline.reserve(1_000)
         answer = pipeline.submit(TENANT, [from_message(message("good"))], 1_000)
         id = await blocked(empty_neo4j)
-        await asyncio.to_thread(asked, empty_neo4j, f"TERMINATE TRANSACTIONS '{id}'")
+        await asyncio.to_thread(run_statement, empty_neo4j, f"TERMINATE TRANSACTIONS '{id}'")
     assert await asyncio.wait_for(answer, 60) == [None]
     assert dead == []
     assert [node.id for node in await store.get_nodes(TENANT, [node_id("good")])] == [node_id("good")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memory_graph.model.kinds import NodeType
 from memory_graph.model.queries import Stats
-from support.neo4j_server import asked
+from support.neo4j_server import run_statement
 
 _NODES = """
 MATCH (n:Node {tenant: $tenant})
@@ -24,16 +24,16 @@ MATCH (f:Feed {name: 'changes'}) RETURN lowest, highest, commits, f.seq
 
 async def counts_are_true(store, uri: str, tenant: str) -> None:
     """Fails unless the kept counts are those of the graph, and every id is there once."""
-    ((nodes, sessions, active, node_ids),) = asked(uri, _NODES, tenant=tenant)
-    ((edges, edge_ids),) = asked(uri, _EDGES, tenant=tenant)
+    ((nodes, sessions, active, node_ids),) = run_statement(uri, _NODES, tenant=tenant)
+    ((edges, edge_ids),) = run_statement(uri, _EDGES, tenant=tenant)
     assert (nodes, edges) == (node_ids, edge_ids)
     assert await store.stats(tenant) == Stats(nodes=nodes, edges=edges, sessions=sessions, active_sessions=active)
-    for id, counts, counted in asked(uri, _OF_SESSIONS, tenant=tenant):
+    for id, counts, counted in run_statement(uri, _OF_SESSIONS, tenant=tenant):
         stored = {kind: counts[kind] for kind in NodeType if counts[kind]}
         assert stored == dict(counted), id
 
 
 def feed_is_whole(uri: str) -> None:
     """Fails unless commits are numbered without a gap, up to the number the feed would go on from."""
-    ((lowest, highest, commits, newest),) = asked(uri, _FEED)
+    ((lowest, highest, commits, newest),) = run_statement(uri, _FEED)
     assert (lowest, highest, commits) == (1, newest, newest)

@@ -33,8 +33,8 @@ Cli = Callable[..., Ended]
 
 
 def run_cli(*arguments: str, stdin: bytes = b"", **env: str) -> Ended:
-    """What came of `memory-graph` with these arguments in that environment."""
-    ended = CliRunner(env=env).invoke(main, arguments, input=stdin)
-    if ended.exception is not None and not isinstance(ended.exception, SystemExit):
-        raise ended.exception
-    return Ended(ended.exit_code, ended.stdout, ended.stderr)
+    """Run `memory-graph` with these arguments in that environment."""
+    result = CliRunner(env=env).invoke(main, arguments, input=stdin)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Ended(result.exit_code, result.stdout, result.stderr)

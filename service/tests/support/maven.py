@@ -53,18 +53,18 @@ class JarSet:
 
 
 def program(name: str) -> str:
-    """The path of `java` or `mvn`; installs its Debian package where it is missing. Raises `Unavailable`."""
-    found = shutil.which(name)
-    if found is None:
+    """Return the path of `java` or `mvn`; a missing Debian package is installed. Raises `Unavailable`."""
+    path = shutil.which(name)
+    if path is None:
         cache().mkdir(parents=True, exist_ok=True)
         with _alone(cache() / "packages.lock"):  # apt-get waits for no other one
-            found = shutil.which(name)
-            if found is None:
+            path = shutil.which(name)
+            if path is None:
                 _install(name, _PACKAGES[name])
-                found = shutil.which(name)
-    if found is None:
+                path = shutil.which(name)
+    if path is None:
         raise Unavailable(f"{name} is still not in PATH after {_PACKAGES[name]} was installed; put it there")
-    return found
+    return path
 
 
 def jars(which: JarSet) -> Path:
@@ -89,7 +89,7 @@ def digest_of(folder: Path) -> str:
 
 
 def cache() -> Path:
-    """Where the project keeps what it would otherwise fetch again."""
+    """Return the cache folder of the project."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "memory-graph"
 
 
@@ -108,10 +108,10 @@ def _fetch(which: JarSet, folder: Path) -> None:
         if done.returncode:
             reason = (done.stdout + done.stderr).strip().splitlines()[:1]
             raise Unavailable(f"mvn could not fetch {', '.join(which.coordinates)}: {' '.join(reason)}")
-        found = digest_of(fetched)
-        if found != which.digest:
+        digest = digest_of(fetched)
+        if digest != which.digest:
             raise Unavailable(
-                f"the jars of {which.name} are not those this project was tested with: digest {found} instead of "
+                f"the jars of {which.name} are not those this project was tested with: digest {digest} instead of "
                 f"{which.digest}; look at what changed, then write the new digest beside the coordinates"
             )
         fetched.rename(folder)

@@ -22,8 +22,8 @@ class Begun(NamedTuple):
     bookmarks: bool
 
 
-class Members:
-    """What was begun where. `uri` leads to the leader, which routes to both."""
+class Neo4jMembers:
+    """The transactions of each member of a simulated cluster. `uri` leads to the leader, which routes to both."""
 
     def __init__(self, server_port: int) -> None:
         self._server_port = server_port
@@ -53,27 +53,27 @@ class Members:
         with contextlib.suppress(OSError):
             await asyncio.gather(ask(), answer())
 
-    def _named(self, found: re.Match[bytes]) -> bytes:
-        role = found[2].rsplit(b"role")[-1][1:]
-        return b"%s127.0.0.1:%05d%s" % (found[1], self.ports[role], found[2])
+    def _named(self, match: re.Match[bytes]) -> bytes:
+        role = match[2].rsplit(b"role")[-1][1:]
+        return b"%s127.0.0.1:%05d%s" % (match[1], self.ports[role], match[2])
 
 
 def _begun(data: bytes) -> list[Begun]:
-    bodies = [found[1] for found in _BEGIN.finditer(data)]
+    bodies = [match[1] for match in _BEGIN.finditer(data)]
     return [
         Begun(b"\x84mode\x81r" in body, re.search(rb"\x89bookmarks[\x91-\x9f]", body) is not None) for body in bodies
     ]
 
 
 @asynccontextmanager
-async def members(server_port: int) -> AsyncIterator[Members]:
+async def members(server_port: int) -> AsyncIterator[Neo4jMembers]:
     """Both listen until the end of the context."""
-    made = Members(server_port)
+    cluster = Neo4jMembers(server_port)
     async with contextlib.AsyncExitStack() as stack:
-        for begun, roles in ((made.leader, (b"WRITE", b"ROUTE")), (made.replica, (b"READ",))):
+        for begun, roles in ((cluster.leader, (b"WRITE", b"ROUTE")), (cluster.replica, (b"READ",))):
             listening = await asyncio.start_server(
-                lambda reader, writer, begun=begun: made.serve(begun, reader, writer), "127.0.0.1", 0
+                lambda reader, writer, begun=begun: cluster.serve(begun, reader, writer), "127.0.0.1", 0
             )
             await stack.enter_async_context(listening)
-            made.ports.update(dict.fromkeys(roles, listening.sockets[0].getsockname()[1]))
-        yield made
+            cluster.ports.update(dict.fromkeys(roles, listening.sockets[0].getsockname()[1]))
+        yield cluster

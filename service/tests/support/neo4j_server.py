@@ -62,7 +62,7 @@ class Neo4jServer:
 
     @property
     def ca_file(self) -> Path:
-        """Who vouches for the server where it is spoken to as bolt+s://localhost."""
+        """The CA certificate of the server at bolt+s://localhost."""
         return self.home / "certificates" / "ca.crt"
 
     @property
@@ -89,10 +89,10 @@ class Neo4jServer:
         if self._server is not None:
             self._server.stop()
 
-    def _admin(self, *words: str) -> None:
+    def _admin(self, *arguments: str) -> None:
         subprocess.run(
             [program("java"), *SHORT_LIVED, "-Xmx256m", "-cp", f"{self._libs}/*",
-             "org.neo4j.server.startup.Neo4jAdminCommand", *words],
+             "org.neo4j.server.startup.Neo4jAdminCommand", *arguments],
             env=self._environment(), capture_output=True, timeout=_START_LIMIT_S, check=True,
         )  # fmt: skip
 
@@ -101,16 +101,16 @@ class Neo4jServer:
 
 
 def settings(uri: str) -> dict[str, str]:
-    """How a store connects to a server of ours."""
+    """Return the settings of a store for this server."""
     return {"uri": uri, "username": USERNAME, "password": PASSWORD}
 
 
-def asked(uri: str, statement: str, **values: object) -> list[list[Any]]:
-    """The rows of a statement."""
+def run_statement(uri: str, statement: str, **values: object) -> list[list[Any]]:
+    """Run a statement and return its rows."""
     with GraphDatabase.driver(uri, auth=(USERNAME, PASSWORD)) as driver, driver.session() as session:
         return session.run(statement, values).values()
 
 
 def wipe(uri: str) -> None:
-    """Deletes every node but the one that says which schema there is."""
-    asked(uri, "MATCH (n) WHERE NOT n:SchemaVersion CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS")
+    """Delete every node but the schema version."""
+    run_statement(uri, "MATCH (n) WHERE NOT n:SchemaVersion CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS")

@@ -45,7 +45,7 @@ class Server:
     ) -> None:
         self.log = log
         self._ready, self._seconds = ready, seconds
-        self._said_before = log.stat().st_size if log.exists() else 0
+        self._log_offset = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 command,
@@ -60,9 +60,9 @@ class Server:
             self.wait_ready()
 
     def wait_ready(self) -> None:
-        """Returns once it is. Raises `NotStarted`."""
+        """Wait until the server is ready. Raises `NotStarted`."""
         limit = time.monotonic() + self._seconds
-        while self._ready not in self.said():
+        while self._ready not in self.output():
             if self.process.poll() is not None:
                 raise NotStarted(f"the server ended with {self.process.returncode}: {self._tail()}")
             if time.monotonic() > limit:
@@ -70,14 +70,14 @@ class Server:
                 raise NotStarted(f"the server was not ready after {self._seconds:.0f} s: {self._tail()}")
             time.sleep(0.1)
 
-    def said(self) -> str:
-        """What it has logged since this start."""
+    def output(self) -> str:
+        """Return what the server has logged since this start."""
         with self.log.open("rb") as opened:
-            opened.seek(self._said_before)
+            opened.seek(self._log_offset)
             return opened.read().decode(errors="replace")
 
     def _tail(self) -> str:
-        return "\n".join(self.said().splitlines()[-_LOG_TAIL:])
+        return "\n".join(self.output().splitlines()[-_LOG_TAIL:])
 
     def kill(self) -> None:
         """SIGKILL, as a machine that fails."""

@@ -1,4 +1,4 @@
-"""What a refused call says."""
+"""The status of a refused call."""
 
 from __future__ import annotations
 

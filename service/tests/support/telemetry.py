@@ -22,13 +22,13 @@ class Sender:
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._messages: queue.SimpleQueue[pb.EventRequest | None] = queue.SimpleQueue()
-        self.taken = 0
+        self.consumed = 0
         self.acks = TelemetryStreamStub(channel).StreamEvents(self._sent())
 
     def _sent(self) -> Iterator[pb.EventRequest]:
         while (message := self._messages.get()) is not None:
             yield message
-            self.taken += 1
+            self.consumed += 1
 
     def send(self, *events: pb.Event) -> None:
         self._messages.put(pb.EventRequest(events=events))
@@ -79,14 +79,14 @@ class Streaming(threading.Thread):
 
 
 def stored_ids(channel: grpc.Channel) -> list[str]:
-    """The event_id of every telemetry event in the graph, from its node."""
+    """Return the event_id of every telemetry event in the graph, from its node."""
     graph = MemoryGraphServiceStub(channel)
-    found = []
+    ids = []
     for type in (graph_pb.NODE_TYPE_INVOCATION, graph_pb.NODE_TYPE_PERFORMANCE_METRIC, graph_pb.NODE_TYPE_ERROR):
         for node in graph.StreamQuery(graph_pb.QueryRequest(node_type=type)):
             data = getattr(node, node.WhichOneof("node_data"))
-            found.append(data.metadata.get("event_id", node.id))
-    return found
+            ids.append(data.metadata.get("event_id", node.id))
+    return ids
 
 
 def metric(server: ServerProcess, sample: str) -> float:

@@ -38,8 +38,8 @@ class WorkerProcess(ServerProcess):
         labels = f'{{event_type="{event_type}",status="{status}"}}'
         return metric(self, f"llm_memory_graph_events_processed_total{labels}")
 
-    def said(self, message: str) -> list[dict[str, object]]:
-        """Its log lines with that message."""
+    def logged(self, message: str) -> list[dict[str, object]]:
+        """Return the log lines with that message."""
         return [line for line in self.log if line["message"] == message]
 
     def kill(self) -> None:
@@ -60,7 +60,7 @@ def until(condition: Callable[[], bool], seconds: float = LIMIT_S, why: str | Ca
 
 
 class Stored:
-    """What is in an embedded store that no process has open."""
+    """The content of an embedded store that no process has open."""
 
     def __init__(self, data: Path) -> None:
         connection = apsw.Connection(str(data / "memory-graph.db"), flags=apsw.SQLITE_OPEN_READONLY)
@@ -76,6 +76,6 @@ def links(data: Path, kind: EdgeType) -> list[tuple[str, str]]:
     """The ends of the edges of a kind in it: ids from and to, without hyphens."""
     connection = apsw.Connection(str(data / "memory-graph.db"), flags=apsw.SQLITE_OPEN_READONLY)
     statement = "SELECT a.id, b.id FROM edges JOIN nodes a ON a.n = src JOIN nodes b ON b.n = dst WHERE edges.type = ?"
-    found = [(bytes(one).hex(), bytes(other).hex()) for one, other in connection.execute(statement, (int(kind),))]
+    ends = [(bytes(start).hex(), bytes(end).hex()) for start, end in connection.execute(statement, (int(kind),))]
     connection.close()
-    return found
+    return ends

@@ -36,7 +36,7 @@ from memory_graph.ingest.telemetry.events import (
 from memory_graph.ingest.timestamps import milliseconds
 
 
-class _EventBody(msgspec.Struct):
+class _TelemetryBody(msgspec.Struct):
     event_id: str
     event_type: str
     timestamp: int | float | str
@@ -46,7 +46,7 @@ class _EventBody(msgspec.Struct):
     span_id: str | None = None
 
 
-_body = msgspec.json.Decoder(_EventBody)
+_body = msgspec.json.Decoder(_TelemetryBody)
 _payloads = {kind: lenient_decoder(kind) for kind in (*ARMS, *BATCH_PAYLOADS.values())}
 
 
@@ -204,7 +204,7 @@ def _event_id_and_type(body: bytes) -> tuple[str, str]:
     return id, event_type
 
 
-def _milliseconds(body: _EventBody) -> int:
+def _milliseconds(body: _TelemetryBody) -> int:
     try:
         return milliseconds(body.timestamp)
     except ValueError:
