@@ -1,4 +1,4 @@
-"""Settings, by environment. Names are those of the ConfigMap the collection deploys; every one of them is read."""
+"""The settings of the environment. Their names are those of the ConfigMap that the collection deploys."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """How one server process runs. A field's description is its documentation; `serve --help` shows them."""
+    """The settings of one process. A field's description is its documentation; `serve --help` shows them."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=False)
 
@@ -148,11 +148,11 @@ class Settings(BaseSettings):
     @field_validator("kafka_topics", mode="before")
     @classmethod
     def _topics(cls, value: object) -> object:
-        """By name: the topic of contract §3 that says what its bodies are."""
+        """Parse topics: by name, the topic of contract §3 that defines the format of its bodies."""
         if not isinstance(value, str):
             return value
-        words = (word.partition("=") for word in value.split(",") if word.strip())
-        topics = {name.strip(): contract.strip() or name.strip() for name, _, contract in words}
+        entries = (entry.partition("=") for entry in value.split(",") if entry.strip())
+        topics = {name.strip(): contract.strip() or name.strip() for name, _, contract in entries}
         if not topics:
             raise ValueError("it names no topic")
         return topics

@@ -38,7 +38,7 @@ _log = structlog.get_logger(__name__)
 
 
 def run(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT; returns once everything acknowledged is on disk and calls have been drained.
+    """Serve until SIGTERM or SIGINT; returns once everything acknowledged is on disk and calls have been drained.
 
     Raises:
         StartError: a port is taken, or a file or directory cannot be used.
@@ -53,7 +53,7 @@ async def _serve(settings: Settings, runtime: Runtime, stack: AsyncExitStack) ->
     draining = asyncio.Event()
     supervisor, metrics = runtime.supervisor, runtime.metrics
     health = HealthService(_SERVICES)
-    probe = StoreProbe(runtime.measured, metrics, health.set)
+    probe = StoreProbe(runtime.instrumented_store, metrics, health.set)
 
     def ready() -> bool:
         return probe.serving and not supervisor.stopping.is_set()
@@ -103,7 +103,7 @@ async def _open_pipeline(
 ) -> Pipeline:
     counted = count_and_log(runtime.ingestion)
     pipeline = Pipeline(
-        runtime.measured,
+        runtime.instrumented_store,
         runtime.ingestion,
         PipelineSettings(
             max_bytes=settings.telemetry_buffer_bytes,
@@ -124,12 +124,12 @@ async def _open_pipeline(
 def _grpc_server(
     settings: Settings, runtime: Runtime, pipeline: Pipeline, draining: asyncio.Event, ready: Callable[[], bool]
 ) -> grpc.aio.Server:
-    writer = GraphWriter(runtime.measured, runtime.plugins)
+    writer = GraphWriter(runtime.instrumented_store, runtime.plugins)
     services = {
         "MemoryGraphService": MemoryGraphService(writer, runtime.metrics, ready),
         "GraphQueryService": GraphQueryService(writer),
         "TelemetryStream": TelemetryStreamService(
-            pipeline, runtime.measured, runtime.ingestion, max_stream_bytes=settings.telemetry_stream_bytes
+            pipeline, runtime.instrumented_store, runtime.ingestion, max_stream_bytes=settings.telemetry_stream_bytes
         ),
     }
     rpcs = Rpcs(
@@ -146,7 +146,7 @@ def _grpc_server(
 async def _dead_letters(
     settings: Settings, runtime: Runtime, counted: RejectedHandler
 ) -> AsyncIterator[RejectedHandler]:
-    """What becomes of rejected events in the block: counted and logged, and kept in Kafka where there is one."""
+    """Yield the handler of rejected events: it counts and logs them, and writes them to Kafka where there is one."""
     if not settings.kafka_bootstrap_servers:
         yield counted
         return
@@ -158,7 +158,7 @@ async def _dead_letters(
 
 
 def _change_feed(settings: Settings, runtime: Runtime) -> AbstractAsyncContextManager[None]:
-    """Publishes the change feed to Kafka in the block. Of a database that several processes share, a worker does."""
+    """Publish the change feed to Kafka in the block. For a database that several processes share, a worker does."""
     if settings.store != "embedded" or not settings.kafka_bootstrap_servers:
         return nullcontext()
     from memory_graph.kafka import outbox  # noqa: PLC0415 - a server without Kafka has no use for its client

@@ -29,15 +29,15 @@ def test_a_conversation_is_recorded_and_drawn(cli, session):
     ).out.strip()  # fmt: skip
     assert str(uuid.UUID(answer)) == answer
     second = cli("prompt", "add", session, "-", stdin="The \x1b[31mcheaper\nöne".encode()).out.strip()
-    shown = cli("session", "show", session)
-    assert shown.code == 0, shown.err
-    header, *tree = shown.out.splitlines()
+    ended = cli("session", "show", session)
+    assert ended.code == 0, ended.err
+    header, *tree = ended.out.splitlines()
     assert header.startswith(f"session {session}  note=a=b user=me  active  ")
     assert header.endswith("2 prompts · 1 response · 0 tool calls · 412 tokens")
     assert '"Find me a train"  m1' in tree[0]
     assert '"There are two"  stop · 412 tokens · 2.9 s' in tree[1]
     assert '"The [31mcheaper öne"  follows ↑' in tree[2]
-    assert "\x1b" not in shown.out
+    assert "\x1b" not in ended.out
     document = cli("session", "show", session, "--json").json
     assert document["counts"] == {"prompts": 2, "responses": 1, "tool_calls": 0}
     assert [node["id"] for node in document["nodes"]] == [first, answer, second]
@@ -105,7 +105,7 @@ def test_list_shows_newest_first_and_how_to_see_more(cli, session):
     assert session not in listed.out
     assert "--offset 1 shows more" in listed.err
     document = cli("session", "list", "--limit", "2", "--json").json
-    assert [one["id"] for one in document["sessions"]] == [newest, session]
+    assert [item["id"] for item in document["sessions"]] == [newest, session]
     assert document["sessions"][1]["metadata"] == {"note": "a=b", "user": "me"}
 
 
@@ -121,8 +121,8 @@ def test_close_and_delete(cli, session):
 
 def test_a_template_makes_a_prompt(cli, session):
     template = cli("template", "create", "greet", "Hello {{who}}, {{what}}", "--require", "who", "--default", "what=hi")
-    made = cli("template", "instantiate", template.out.strip(), session, "--set", "who=Ana", "--json").json
-    assert made["content"] == "Hello Ana, hi"
+    prompt = cli("template", "instantiate", template.out.strip(), session, "--set", "who=Ana", "--json").json
+    assert prompt["content"] == "Hello Ana, hi"
     missing = cli("template", "instantiate", template.out.strip(), session)
     assert missing.code == 2
     assert "who" in missing.err
@@ -181,10 +181,10 @@ def test_an_unreachable_server_is_named_with_the_way_out(cli):
 def test_serve_refuses_wrong_settings(serve, settings, code, sentence):
     server = serve(ready=False, **settings)
     assert server.wait() == code
-    said = [line for line in server.output if not line.startswith("{")]
-    assert len(said) == 1
-    assert said[0].startswith("memory-graph: ")
-    assert sentence in said[0]
+    messages = [line for line in server.output if not line.startswith("{")]
+    assert len(messages) == 1
+    assert messages[0].startswith("memory-graph: ")
+    assert sentence in messages[0]
 
 
 def test_help_imports_neither_grpc_nor_rich():

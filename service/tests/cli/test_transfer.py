@@ -41,7 +41,7 @@ def comparable(lines):
 @pytest.fixture
 def edges_of():
     def collect(address, ids):
-        found = set()
+        edges = set()
         with grpc.insecure_channel(address) as channel:
             graph = rpc.MemoryGraphServiceStub(channel)
             for id in ids:
@@ -49,8 +49,8 @@ def edges_of():
                 for edge in graph.GetEdges(request).edges:
                     properties = tuple(sorted(edge.properties.items()))
                     times = edge.created_at.ToNanoseconds()
-                    found.add((edge.type, edge.from_node_id, edge.to_node_id, times, properties))
-        return found
+                    edges.add((edge.type, edge.from_node_id, edge.to_node_id, times, properties))
+        return edges
 
     return collect
 
@@ -74,12 +74,12 @@ def test_export_then_import_gives_the_same_graph(new_graph, recording, tmp_path,
 def test_telemetry_is_exported_once_and_what_it_only_names_is_not(new_graph, tmp_path, edges_of):
     first, second = new_graph(), new_graph()
     session, done, error = (str(uuid.uuid4()) for _ in range(3))
-    told = [
+    events = [
         message(done, metadata={"session_id": session}),
         message(error, FAILURE, caused_by_event_id=NOBODY, metadata={"session_id": session}),
     ]
     with grpc.insecure_channel(first.address) as channel:
-        acks = TelemetryStreamStub(channel).StreamEvents(iter([telemetry_pb.EventRequest(events=told)]))
+        acks = TelemetryStreamStub(channel).StreamEvents(iter([telemetry_pb.EventRequest(events=events)]))
         assert [ack.success for ack in acks] == [True, True]
     exported = first("export")
     assert [record["id"] for record in exported.lines].count(done) == 1
@@ -94,7 +94,7 @@ def test_telemetry_is_exported_once_and_what_it_only_names_is_not(new_graph, tmp
     assert edges_of(second.address, [done, error]) == edges_of(first.address, [done, error])
 
 
-class Graph:
+class FakeGraphServer:
     """Stands for a server that has nodes of one type, and no edges but those given."""
 
     def __init__(self, nodes: list[pb.Node], edges: dict[str, int]) -> None:
@@ -118,7 +118,7 @@ def test_responses_that_wait_and_stubs_are_told_apart_and_counted():
     held = [pb.Node(id=f"w{i}", type=9, invocation=pb.InvocationNode(status="waiting")) for i in range(70)]
     stubs = [pb.Node(id=f"s{i}", type=9, invocation=pb.InvocationNode()) for i in range(3)]
     real = pb.Node(id="r", type=9, invocation=pb.InvocationNode(model_id="m", status="success"))
-    exporter = Exporter(Graph([*held, real, *stubs], {"w0": 1, "s1": 2}))
+    exporter = Exporter(FakeGraphServer([*held, real, *stubs], {"w0": 1, "s1": 2}))
     assert [record["id"] for record in exporter.everything()] == ["r"]
     assert (exporter.waiting, exporter.stubs, exporter.left_out) == (70, 3, 3)
 
@@ -126,15 +126,15 @@ def test_responses_that_wait_and_stubs_are_told_apart_and_counted():
 def test_export_holds_what_was_imported(new_graph, recording):
     cli = new_graph()
     cli("import", str(recording))
-    given = [json.loads(line) for line in recording.read_text().splitlines()]
+    records = [json.loads(line) for line in recording.read_text().splitlines()]
     exported = {record["id"]: record for record in cli("export").lines}
-    for record in given:
+    for record in records:
         if record["kind"] != "edge":
-            found = exported[record["id"]]
-            assert found["created_at"][:19] == record["created_at"][:19]
+            copy = exported[record["id"]]
+            assert copy["created_at"][:19] == record["created_at"][:19]
             fields = set(record) - {"created_at"}
-            assert {name: found[name] for name in fields} == {name: record[name] for name in fields}
-    assert len(exported) == len(given)
+            assert {name: copy[name] for name in fields} == {name: record[name] for name in fields}
+    assert len(exported) == len(records)
 
 
 def test_importing_again_changes_nothing(new_graph, recording):
@@ -199,10 +199,10 @@ def test_refs_stand_for_ids(cli):
     ended = cli("import", "-", stdin="\n\n".join(json.dumps(line) for line in lines).encode())
     assert ended.code == 0, ended.err
     assert ended.out.strip() == "5 nodes (5 new), 1 edges"
-    found = cli("query", "--type", "session", "--filter", "metadata.user=ref", "--json").json["nodes"]
-    shown = cli("session", "show", found[0]["id"]).out
-    assert "agent planner" in shown
-    assert 'tool t  success  0 ms  {"a":[1]}' in shown
+    sessions = cli("query", "--type", "session", "--filter", "metadata.user=ref", "--json").json["nodes"]
+    ended = cli("session", "show", sessions[0]["id"]).out
+    assert "agent planner" in ended
+    assert 'tool t  success  0 ms  {"a":[1]}' in ended
 
 
 S = {"kind": "session", "id": "0198f3a2-7c44-7bd1-9f0e-3b8f2f1c5b01"}

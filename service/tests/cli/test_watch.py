@@ -15,7 +15,7 @@ import pytest
 LIMIT_S = 120
 
 
-class Watch:
+class WatchProcess:
     """A running `memory-graph watch`; next_event() waits for its next line."""
 
     def __init__(self, address, *arguments):
@@ -41,14 +41,14 @@ def watch():
     started = []
 
     def start(address, *arguments):
-        started.append(Watch(address, *arguments))
+        started.append(WatchProcess(address, *arguments))
         return started[-1]
 
     yield start
-    for one in started:
-        if one.process.poll() is None:
-            one.process.kill()
-        one.process.wait(LIMIT_S)
+    for running in started:
+        if running.process.poll() is None:
+            running.process.kill()
+        running.process.wait(LIMIT_S)
 
 
 def poked(watching, poke):
@@ -92,8 +92,8 @@ def test_resumes_after_the_server_was_restarted(serve, cli, watch, tmp_path):
     assert server.stop() == 0
     assert re.search(r"resuming after event \d+\.\d+", watching.notes.get(timeout=LIMIT_S))
     again = serve(tmp_path / "graph", GRPC_PORT=server.port)
-    made = [cli("session", "create", address=again.address).out.strip() for _ in range(3)]
-    assert [event["id"] for event in until(watching, made[-1])] == made, "nothing twice, nothing lost"
+    session_ids = [cli("session", "create", address=again.address).out.strip() for _ in range(3)]
+    assert [event["id"] for event in until(watching, session_ids[-1])] == session_ids, "nothing twice, nothing lost"
 
 
 def test_lines_for_people(cli, shared_server, watch):

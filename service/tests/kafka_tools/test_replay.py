@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from memory_graph.cli.moment import milliseconds
+from memory_graph.cli.time_option import parse_time_ms
 from support.kafka_events import record
 from support.kafka_topics import committed, produce
 from support.worker import Stored, until
@@ -72,9 +72,9 @@ def test_what_cannot_be_read_again_is_said(cli, topic):
 
 def test_times_as_people_give_them():
     now = datetime(2026, 11, 21, 12, tzinfo=UTC)
-    assert milliseconds("2h", now) == int(datetime(2026, 11, 21, 10, tzinfo=UTC).timestamp() * 1000)
-    assert milliseconds("2026-11-21T10:00:00Z") == milliseconds("2h", now)
-    assert milliseconds("2026-11-21T11:00:00+01:00") == milliseconds("2h", now)
+    assert parse_time_ms("2h", now) == int(datetime(2026, 11, 21, 10, tzinfo=UTC).timestamp() * 1000)
+    assert parse_time_ms("2026-11-21T10:00:00Z") == parse_time_ms("2h", now)
+    assert parse_time_ms("2026-11-21T11:00:00+01:00") == parse_time_ms("2h", now)
     for wrong in ("", "2", "h", "-2h", "tomorrow"):
         with pytest.raises(ValueError, match="isoformat"):
-            milliseconds(wrong)
+            parse_time_ms(wrong)

@@ -38,9 +38,9 @@ async def cancels_itself() -> None:
     [(raises, "LookupError: no such thing"), (returns, "it returned"), (cancels_itself, "it was cancelled")],
 )
 async def test_a_task_that_ends_unasked_is_told_counted_and_raised(registry, ending, reason):
-    told = []
+    reported = []
     with capture_logs() as logs, pytest.raises(TaskFailed, match=reason):  # noqa: PT012
-        async with Supervisor(registry, told.append) as supervisor:
+        async with Supervisor(registry, reported.append) as supervisor:
             supervisor.start(asyncio.sleep(60), "other")
             supervisor.start(ending(), "loop")
             await supervisor.stopping.wait()
@@ -49,7 +49,7 @@ async def test_a_task_that_ends_unasked_is_told_counted_and_raised(registry, end
     (line,) = logs
     assert (line["event"], line["task"], line["reason"]) == ("background task ended", "loop", reason)
     assert line["log_level"] == "critical"
-    assert [failure.task for failure in told] == ["loop"]
+    assert [failure.task for failure in reported] == ["loop"]
 
 
 async def test_the_first_failure_wins_over_later_ones_and_over_what_the_end_raises(registry):

@@ -14,7 +14,7 @@ from memory_graph.telemetry.logs import configure_logging
 
 @pytest.fixture
 def stream():
-    """Where the lines go; the root logger is as before afterwards."""
+    """Capture the log lines; restores the root logger."""
     root = logging.getLogger()
     before = root.handlers, root.level
     stream = io.StringIO()

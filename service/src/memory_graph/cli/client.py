@@ -1,4 +1,4 @@
-"""What every command that speaks to a server shares: its options, its connection, its output."""
+"""The gRPC client of commands: connection options, the connection, output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-class Client:
+class GraphClient:
     """A connection to one memory graph. timeout: seconds for one call."""
 
     def __init__(self, address: str, channel: grpc.Channel, timeout: float, *, as_json: bool) -> None:
@@ -54,7 +54,7 @@ def client_command(name: str, *, reports_json: bool = True) -> Callable[[Callabl
             **arguments: Any,  # noqa: ANN401 - the options of any command
         ) -> None:
             with _channel(address, tls_ca, tls_cert, tls_key) as channel, translated(address):
-                function(Client(address, channel, timeout, as_json=as_json), **arguments)
+                function(GraphClient(address, channel, timeout, as_json=as_json), **arguments)
 
         options = _CONNECTION if reports_json else _CONNECTION[:-1]
         command: Callable[..., None] = run

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from memory_graph.cli.brokers import EPILOG, brokers
 from memory_graph.cli.failure import FAILED, NOT_FOUND, WRONG_INPUT, Failure
-from memory_graph.cli.moment import moment
-from memory_graph.cli.progress import Progress
+from memory_graph.cli.kafka_settings import EPILOG, kafka_settings
+from memory_graph.cli.progress import ProgressBar
+from memory_graph.cli.time_option import time_option
 
 if TYPE_CHECKING:
     from memory_graph.kafka.dlq_reader import Backlog, DeadLetterReader, OffsetRange, RecordId
@@ -47,7 +47,10 @@ def _parse_record_ids(
 @_topic
 @click.option("--reason", help="only letters with this reason, the word before the colon")
 @click.option(
-    "--since", callback=moment, metavar="TIME", help="only letters given up since then: 2h, or 2026-11-21T09:00:00Z"
+    "--since",
+    callback=time_option,
+    metavar="TIME",
+    help="only letters given up since then: 2h, or 2026-11-21T09:00:00Z",
 )
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @_json
@@ -57,7 +60,7 @@ def list_letters(topics: tuple[str, ...], reason: str | None, since: int | None,
     from memory_graph.kafka.dlq_reader import DeadLetterReader  # noqa: PLC0415
     from memory_graph.kafka.redrive import select  # noqa: PLC0415
 
-    with brokers() as settings, DeadLetterReader(settings) as reader:
+    with kafka_settings() as settings, DeadLetterReader(settings) as reader:
         backlog = _read_backlog(reader, reader.ranges(reader.topics(topics), since))
     dead_letters = sorted(select(backlog, (), reason), key=lambda dead_letter: dead_letter.at, reverse=True)
     if as_json:
@@ -85,7 +88,7 @@ def show(record_id: RecordId, as_json: bool) -> None:
     )
 
     topic, partition, offset = record_id
-    with brokers() as settings, DeadLetterReader(settings) as reader:
+    with kafka_settings() as settings, DeadLetterReader(settings) as reader:
         end = next((range.end for range in reader.ranges([topic]) if range.partition == partition), 0)
         record = [OffsetRange(topic, partition, offset, offset + 1)] if offset < end else []
         message = next(iter(reader.read(record)), None)
@@ -134,7 +137,7 @@ def redrive(
         raise Failure("--topic goes with --reason and --all; a letter names its topic", WRONG_INPUT)
     sent: list[RedriveResult] = []
     problems: list[RedriveResult] = []
-    with brokers() as settings, DeadLetterReader(settings) as reader:
+    with kafka_settings() as settings, DeadLetterReader(settings) as reader:
         backlog = _read_backlog(reader, reader.ranges(reader.topics({topic for topic, _, _ in record_ids} or topics)))
         selected = list(select(backlog, record_ids, reason))
         missing = sorted(set(record_ids) - {dead_letter.record_id for dead_letter in selected})
@@ -145,7 +148,7 @@ def redrive(
         if dry_run:
             dlq_view.print_dry_run(selected, as_json=as_json)
             return
-        with Progress("redrive", len(selected), unit="letters") as progress:
+        with ProgressBar("redrive", len(selected), unit="letters") as progress:
 
             def on_result(result: RedriveResult) -> None:
                 progress.advance(1)
@@ -163,7 +166,7 @@ def redrive(
 
 
 def _read_backlog(reader: DeadLetterReader, ranges: list[OffsetRange]) -> Backlog:
-    with Progress("read", sum(range.end - range.begin for range in ranges), unit="letters") as progress:
+    with ProgressBar("read", sum(range.end - range.begin for range in ranges), unit="letters") as progress:
         return reader.backlog(ranges, progress.advance)
 
 

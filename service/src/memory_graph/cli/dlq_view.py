@@ -63,7 +63,7 @@ def redriven_document(sent: Sequence[RedriveResult], problems: Sequence[RedriveR
 
 def print_list(dead_letters: Sequence[DeadLetter], limit: int) -> None:
     """Print the number of dead letters by topic and reason, then a table of the first of them."""
-    from memory_graph.cli.screen import clean, print_table  # noqa: PLC0415 - rich is slow to import
+    from memory_graph.cli.terminal import clean, print_table  # noqa: PLC0415 - rich is slow to import
 
     if not dead_letters:
         click.echo("no dead letters wait")
@@ -92,7 +92,7 @@ def print_list(dead_letters: Sequence[DeadLetter], limit: int) -> None:
 
 def print_whole(dead_letter: DeadLetter, headers: Headers, body: bytes, *, waits: bool) -> None:
     """Print a dead letter as text."""
-    from memory_graph.cli.screen import clean  # noqa: PLC0415 - rich is slow to import
+    from memory_graph.cli.terminal import clean  # noqa: PLC0415 - rich is slow to import
 
     position = f"/{dead_letter.original_partition}/{dead_letter.original_offset}"
     origin = position if dead_letter.original_offset >= 0 else ", not by Kafka"

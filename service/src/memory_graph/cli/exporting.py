@@ -1,11 +1,11 @@
-"""Reads a graph as records, in an order in which they can be imported."""
+"""Export of a graph as records, in an order in which they can be imported."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from memory_graph.cli.client import Client
+from memory_graph.cli.client import GraphClient
 from memory_graph.cli.records import KEPT_BY_SERVER, Record, record_of_edge, record_of_node
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 
@@ -20,7 +20,7 @@ _SHARED = (
 )
 """Types of nodes that may belong to no session."""
 WAITING = "waiting"
-"""Status of what holds a response until its prompt is told of (`ingest.conversations.mapping`)."""
+"""Status of the node that holds a response until its prompt arrives (`ingest.conversations.mapping`)."""
 _IN_FLIGHT = 64
 _SESSIONS_A_PAGE = 1000
 _IDS_A_REQUEST = 500
@@ -33,7 +33,7 @@ class Exporter:
     held in memory, contents are not.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: GraphClient) -> None:
         self._client = client
         self._yielded: set[str] = set()
         self._edges: list[pb.Edge] = []
@@ -41,37 +41,37 @@ class Exporter:
         self.left_out = 0
         """Edges to or from nodes that are not part of the export."""
         self.waiting = 0
-        """Responses that wait for their prompts: no nodes yet, so that an import could not make them."""
+        """Responses that wait for their prompts: they are no nodes yet, and an import could not create them."""
         self.stubs = 0
-        """Nodes that are only named by others: nothing is known of them yet."""
+        """Nodes that others name and that have no content yet."""
 
     def total(self) -> int:
-        """How many nodes the whole graph has now."""
+        """Return the number of nodes of the whole graph."""
         answer = self._client.call(self._client.graph.Query, pb.QueryRequest(limit=1))
         return int(answer.total_count)
 
     def everything(self) -> Iterator[Record]:
-        """The whole graph."""
+        """Yield the records of the whole graph."""
         shared = [node for node_type in _SHARED for node in self._scan(node_type)]
         for node, _ in self._with_edges(_parents_first(shared)):
             yield self._record(node)
         for session_id in self._session_ids():
-            own = (node for node in self._replay(session_id) if node.id not in self._yielded)
-            for node, _ in self._with_edges(own):
+            new_nodes = (node for node in self._replay(session_id) if node.id not in self._yielded)
+            for node, _ in self._with_edges(new_nodes):
                 yield self._record(node)
         yield from self._remaining_edges()
 
     def sessions(self, session_ids: Iterable[str]) -> Iterator[Record]:
-        """Some sessions, after the nodes they share with others as far as they name them."""
+        """Yield the records of some sessions, after the nodes that these share with others."""
         session_ids = list(dict.fromkeys(session_ids))
         shared: dict[str, pb.Node] = {}
         for session_id in session_ids:
-            own: set[str] = set()
+            node_ids: set[str] = set()
             targets: set[str] = set()
             for node, edges in self._with_edges(self._replay(session_id)):
-                own.add(node.id)
+                node_ids.add(node.id)
                 targets.update(edge.to_node_id for edge in edges)
-            self._collect_shared(shared, targets - own)
+            self._collect_shared(shared, targets - node_ids)
         for node, _ in self._with_edges(_parents_first(shared.values())):
             yield self._record(node)
         for session_id in session_ids:
@@ -80,15 +80,15 @@ class Exporter:
         yield from self._remaining_edges()
 
     def _collect_shared(self, shared: dict[str, pb.Node], ids: set[str]) -> None:
-        wanted = ids - shared.keys()
-        while wanted:
-            found = [node for node in self._get(sorted(wanted)) if node.type in _SHARED and _is_told(node)]
-            shared.update((node.id, node) for node in found)
-            # What is shared may itself stand on more: a template on its parent, a model version on its model.
-            wanted = {edge.to_node_id for edges in self._outgoing(found) for edge in edges} - shared.keys()
+        missing = ids - shared.keys()
+        while missing:
+            nodes = [node for node in self._get(sorted(missing)) if node.type in _SHARED and _is_complete(node)]
+            shared.update((node.id, node) for node in nodes)
+            # A shared node may need others: a template its parent, a model version its model.
+            missing = {edge.to_node_id for edges in self._outgoing(nodes) for edge in edges} - shared.keys()
 
     def _with_edges(self, nodes: Iterable[pb.Node]) -> Iterator[tuple[pb.Node, list[pb.Edge]]]:
-        """Nodes with the edges that leave them; those that import does not make by itself are kept for the end."""
+        """Yield nodes with the edges that leave them; edges that an import does not derive are held for the end."""
         previous: dict[str, str] = {}
         for chunk in _chunks(nodes):
             for node, edges in zip(chunk, self._outgoing(chunk), strict=True):
@@ -126,11 +126,11 @@ class Exporter:
         return [list(answer.result().edges) for answer in pending]
 
     def _scan(self, node_type: pb.NodeType) -> Iterator[pb.Node]:
-        found = self._client.graph.StreamQuery(pb.QueryRequest(node_type=node_type))
-        for chunk in _chunks(found):
-            unknown = [node for node in chunk if not _is_told(node)]
+        nodes = self._client.graph.StreamQuery(pb.QueryRequest(node_type=node_type))
+        for chunk in _chunks(nodes):
+            unknown = [node for node in chunk if not _is_complete(node)]
             self._leave_out(unknown)
-            yield from (node for node in chunk if _is_told(node))
+            yield from (node for node in chunk if _is_complete(node))
 
     def _leave_out(self, unknown: list[pb.Node]) -> None:
         waiting = sum(node.invocation.status == WAITING for node in unknown)
@@ -153,7 +153,7 @@ class Exporter:
                 return list(reversed(ids))
 
 
-def _is_told(node: pb.Node) -> bool:
+def _is_complete(node: pb.Node) -> bool:
     """Whether a node is what it says: not an invocation of no model, which stands for one or holds a response."""
     return node.WhichOneof("node_data") != "invocation" or bool(node.invocation.model_id)
 

@@ -1,4 +1,4 @@
-"""Failures as people and scripts see them: one sentence on stderr and an exit code."""
+"""Failures of commands: one sentence on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Failure(click.ClickException):
 
 
 def failure_of(error: grpc.RpcError, address: str) -> Failure:
-    """What an rpc's error means to the user."""
+    """Translate an rpc's error for the user."""
     code, details = error.code(), error.details() or ""
     if code is grpc.StatusCode.UNAVAILABLE and not error.trailing_metadata():
         return Failure(

@@ -1,4 +1,4 @@
-"""Writes records into a graph, in bounded batches."""
+"""Import of records into a graph, in bounded batches."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import grpc
 
-from memory_graph.cli.client import Client
+from memory_graph.cli.client import GraphClient
 from memory_graph.cli.failure import Failure, failure_of
-from memory_graph.cli.lines import EdgeEntry, Entry, NodeEntry
+from memory_graph.cli.jsonl import EdgeEntry, Entry, NodeEntry
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 
 BATCH_NODES = 500
@@ -24,7 +24,7 @@ _NODE_FIELD = re.compile(r"\bnodes\[(\d+)\]\.?")
 class Importer:
     """Nodes go in batches, each all or nothing; edges after the nodes before them; sessions are closed at the end."""
 
-    client: Client
+    client: GraphClient
     nodes_read: int = 0
     nodes_created: int = 0
     edges_read: int = 0
@@ -35,7 +35,7 @@ class Importer:
     _last_line: int = 0
 
     def add(self, entry: Entry) -> None:
-        """Takes an entry; writes when a batch is full."""
+        """Add an entry; a full batch is written."""
         if isinstance(entry, EdgeEntry):
             self._edges.append(entry)
             if len(self._edges) >= BATCH_NODES:
@@ -44,45 +44,44 @@ class Importer:
         if self._bytes + entry.size > BATCH_BYTES or len(self._nodes) >= BATCH_NODES:
             self._flush_nodes()
         if entry.node.type == pb.NODE_TYPE_SESSION and not entry.node.session.is_active:
-            # What belongs to a session can only be added while it is active.
+            # Nodes can be added to a session only while it is active.
             entry.node.session.is_active = True
             self._to_close.append(entry)
         self._nodes.append(entry)
         self._bytes += entry.size
 
     def flush(self) -> None:
-        """Writes what is held back."""
+        """Write the entries that are held."""
         self._flush_nodes()
         self._flush_edges()
 
     def finish(self) -> None:
-        """Writes what is held back and closes the sessions that are to be closed."""
+        """Write the entries that are held, and close the sessions that are closed in the file."""
         self.flush()
         for entry in self._to_close:
             request = pb.CloseSessionRequest(session_id=entry.node.id)
-            with self._blaming([entry]):
+            with self._naming_lines([entry]):
                 self.client.call(self.client.graph_query.CloseSession, request)
 
     def _flush_nodes(self) -> None:
         entries, self._nodes, self._bytes = self._nodes, [], 0
         if not entries:
             return
-        wanted = self._without_closed(entries)
-        if wanted:
-            request = pb.BatchCreateNodesRequest(nodes=[entry.node for entry in wanted])
-            with self._blaming(wanted):
+        open_entries = self._without_closed(entries)
+        if open_entries:
+            request = pb.BatchCreateNodesRequest(nodes=[entry.node for entry in open_entries])
+            with self._naming_lines(open_entries):
                 self.nodes_created += self.client.call(self.client.graph.BatchCreateNodes, request).created_count
         self.nodes_read += len(entries)
         self._last_line = entries[-1].line
 
     def _without_closed(self, entries: list[NodeEntry]) -> list[NodeEntry]:
-        """Leaves out sessions that an earlier import has written and closed: creating them again as active would be
-        another content."""
+        """Leave out sessions that an earlier import has written and closed: as active they would have other content."""
         closing = {entry.node.id for entry in self._to_close if entry.node.id}
-        asked = [entry.node.id for entry in entries if entry.node.id in closing]
-        if not asked:
+        closing_ids = [entry.node.id for entry in entries if entry.node.id in closing]
+        if not closing_ids:
             return entries
-        answer = self.client.call(self.client.graph.BatchGetNodes, pb.BatchGetNodesRequest(node_ids=asked))
+        answer = self.client.call(self.client.graph.BatchGetNodes, pb.BatchGetNodesRequest(node_ids=closing_ids))
         closed = {
             node.id: dict(node.session.metadata)
             for node in answer.nodes
@@ -99,16 +98,16 @@ class Importer:
                 for entry in chunk
             ]
             for entry, answer in zip(chunk, pending, strict=True):
-                with self._blaming([entry]):
+                with self._naming_lines([entry]):
                     answer.result()
                 self.edges_read += 1
 
-    def _blaming(self, entries: Sequence[Entry]) -> _Blame:
-        return _Blame(entries, self.client.address, self._last_line)
+    def _naming_lines(self, entries: Sequence[Entry]) -> _LineErrors:
+        return _LineErrors(entries, self.client.address, self._last_line)
 
 
 @dataclass
-class _Blame:
+class _LineErrors:
     """Turns the refusal of a batch into a `Failure` that names the line at fault and what has been written."""
 
     entries: Sequence[Entry]
@@ -127,9 +126,9 @@ class _Blame:
         raise Failure(f"{line}: {text}; {written}", failure.exit_code) from None
 
     def _line(self, text: str) -> tuple[str, str]:
-        found = _NODE_FIELD.search(text)
-        if found and int(found[1]) < len(self.entries):
-            return f"line {self.entries[int(found[1])].line}", _NODE_FIELD.sub("", text)
+        match = _NODE_FIELD.search(text)
+        if match and int(match[1]) < len(self.entries):
+            return f"line {self.entries[int(match[1])].line}", _NODE_FIELD.sub("", text)
         named = [entry for entry in self.entries if any(value in text for value in _ids(entry))]
         first, last = self.entries[0].line, self.entries[-1].line
         if named:

@@ -10,7 +10,7 @@ import click
 
 from memory_graph import config
 from memory_graph.cli.failure import UNREACHABLE, WRONG_INPUT, Failure
-from memory_graph.cli.progress import Progress
+from memory_graph.cli.progress import ProgressBar
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
 from memory_graph.runtime.opening import STORE_FILE
 from memory_graph.store.migration.migrate import MigrationCheck, migrate_graph
@@ -48,7 +48,7 @@ def migrate(source: Path, target: str, page: int, as_json: bool) -> None:
     try:
         settings = config.load()
         with MigrationSource(file) as opened:
-            compared = asyncio.run(_moved(opened, target, settings, page))
+            compared = asyncio.run(_migrate(opened, target, settings, page))
     except KeyboardInterrupt:
         raise Failure("stopped; run it again, and it goes on with what is left") from None
     except config.SettingsError as error:
@@ -57,10 +57,10 @@ def migrate(source: Path, target: str, page: int, as_json: bool) -> None:
         raise Failure(str(error)) from None
     except StoreUnavailable as error:
         raise Failure(str(error), UNREACHABLE) from None
-    _tell(compared, as_json=as_json)
+    _print_result(compared, as_json=as_json)
 
 
-async def _moved(source: MigrationSource, uri: str, settings: config.Settings, page: int) -> list[MigrationCheck]:
+async def _migrate(source: MigrationSource, uri: str, settings: config.Settings, page: int) -> list[MigrationCheck]:
     target = MigrationTarget(
         Neo4jConnection(
             uri,
@@ -70,7 +70,7 @@ async def _moved(source: MigrationSource, uri: str, settings: config.Settings, p
             max_connections=2,
         )
     )
-    steps = _Steps()
+    steps = _ProgressBars()
     try:
         return await migrate_graph(source, target, steps, page=page)
     finally:
@@ -78,16 +78,16 @@ async def _moved(source: MigrationSource, uri: str, settings: config.Settings, p
         await target.close()
 
 
-class _Steps:
-    """A bar for each step where somebody looks, a line elsewhere."""
+class _ProgressBars:
+    """The progress of the steps: a bar on interactive terminals, a line elsewhere."""
 
     def __init__(self) -> None:
-        self._bar: Progress | None = None
+        self._bar: ProgressBar | None = None
 
     def begins(self, step: str, rows: int) -> None:
         self.end()
         click.echo(f"{step}: {rows:,}", err=True)
-        self._bar = Progress(step, rows, unit="rows")
+        self._bar = ProgressBar(step, rows, unit="rows")
         self._bar.__enter__()
 
     def advance(self, rows: int) -> None:
@@ -100,26 +100,25 @@ class _Steps:
             self._bar = None
 
 
-def _tell(compared: list[MigrationCheck], *, as_json: bool) -> None:
-    different = [one.part for one in compared if not one.same]
+def _print_result(compared: list[MigrationCheck], *, as_json: bool) -> None:
+    different = [table.part for table in compared if not table.same]
     if as_json:
         parts = [
             {
-                "part": one.part,
-                "rows": one.source.rows,
-                "rows_moved": one.target.rows,
-                "checksum": one.source.text,
-                "checksum_moved": one.target.text,
-                "same": one.same,
+                "part": table.part,
+                "rows": table.source.rows,
+                "rows_moved": table.target.rows,
+                "checksum": table.source.text,
+                "checksum_moved": table.target.text,
+                "same": table.same,
             }
-            for one in compared
+            for table in compared
         ]
         click.echo(json.dumps({"same": not different, "parts": parts}))
     else:
-        for one in compared:
-            click.echo(
-                f"{one.part:<14} {one.source.rows:>12,}  {one.source.text[:16]}  {'same' if one.same else 'DIFFERENT'}"
-            )
+        for table in compared:
+            verdict = "same" if table.same else "DIFFERENT"
+            click.echo(f"{table.part:<14} {table.source.rows:>12,}  {table.source.text[:16]}  {verdict}")
     if different:
         raise Failure(
             f"{', '.join(different)} differ in the database, which is not used as a store therefore; "

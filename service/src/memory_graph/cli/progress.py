@@ -1,4 +1,4 @@
-"""A progress bar where somebody looks at it."""
+"""A progress bar on interactive terminals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 import click
 
 
-class Progress:
+class ProgressBar:
     """A bar on stderr when that is a terminal; silent otherwise.
 
     total: how much there is, None when it is not known. unit: `bytes`, or what is counted.

@@ -8,23 +8,23 @@ from collections.abc import Callable
 import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from memory_graph.cli.client import Client, client_command, pairs
+from memory_graph.cli.client import GraphClient, client_command, pairs
 from memory_graph.cli.records import ARMS, record_of_node
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 
 
-class Time(click.ParamType[Timestamp]):
+class TimestampType(click.ParamType[Timestamp]):
     """An RFC 3339 time, or a date or time without a zone, which is taken in the zone of this machine."""
 
     name = "time"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Timestamp:
         try:
-            moment = dt.datetime.fromisoformat(str(value).upper()).astimezone(dt.UTC)
+            time = dt.datetime.fromisoformat(str(value).upper()).astimezone(dt.UTC)
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time such as 2026-03-01 or 2026-03-01T09:14:02Z", param, ctx)
         stamp = Timestamp()
-        stamp.FromDatetime(moment)
+        stamp.FromDatetime(time)
         return stamp
 
 
@@ -40,12 +40,12 @@ class Time(click.ParamType[Timestamp]):
     callback=pairs,
     help="model, status, tool_name, finish_reason, metadata.<key> or custom.<key>; repeatable",
 )
-@click.option("--after", type=Time(), help="created then or later")
-@click.option("--before", type=Time(), help="created then or earlier")
+@click.option("--after", type=TimestampType(), help="created then or later")
+@click.option("--before", type=TimestampType(), help="created then or earlier")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @click.option("--offset", type=click.IntRange(min=0), default=0, show_default=True)
 def query(
-    client: Client,
+    client: GraphClient,
     session_id: str | None,
     kind: str | None,
     text: str | None,
@@ -69,7 +69,7 @@ def query(
     if client.as_json:
         client.answer({"nodes": [record_of_node(node) for node in answer.nodes], "total_count": answer.total_count}, "")
         return
-    from memory_graph.cli.screen import excerpt, local_time, print_table  # noqa: PLC0415 - rich is slow to import
+    from memory_graph.cli.terminal import excerpt, local_time, print_table  # noqa: PLC0415 - rich is slow to import
 
     rows = []
     for node in answer.nodes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from memory_graph.cli.client import Client, client_command, pairs, text_or_stdin
+from memory_graph.cli.client import GraphClient, client_command, pairs, text_or_stdin
 from memory_graph.cli.records import record_of_node
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 
@@ -19,7 +19,7 @@ from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 @click.option("--agent", metavar="ID", help="agent that handles the prompt")
 @click.option("--custom", multiple=True, metavar="KEY=VALUE", callback=pairs, help="custom metadata; repeatable")
 def add_prompt(
-    client: Client,
+    client: GraphClient,
     session_id: str,
     text: str,
     model: str | None,
@@ -58,7 +58,7 @@ def add_prompt(
 @click.option("--latency-ms", type=click.IntRange(min=0))
 @click.option("--custom", multiple=True, metavar="KEY=VALUE", callback=pairs, help="custom metadata; repeatable")
 def add_response(
-    client: Client,
+    client: GraphClient,
     prompt_id: str,
     text: str,
     prompt_tokens: int | None,
@@ -71,9 +71,9 @@ def add_response(
     """Adds a response to a prompt and prints the response's id. TEXT may be `-`: standard input."""
     request = pb.AddResponseRequest(prompt_id=prompt_id, content=text)
     if prompt_tokens is not None or completion_tokens is not None:
-        used, made = prompt_tokens or 0, completion_tokens or 0
+        sent, generated = prompt_tokens or 0, completion_tokens or 0
         request.token_usage.CopyFrom(
-            pb.TokenUsage(prompt_tokens=used, completion_tokens=made, total_tokens=used + made)
+            pb.TokenUsage(prompt_tokens=sent, completion_tokens=generated, total_tokens=sent + generated)
         )
     if model or finish_reason or latency_ms is not None or custom:
         request.metadata.CopyFrom(

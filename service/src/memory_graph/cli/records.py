@@ -79,11 +79,11 @@ def node_of_record(record: Record) -> pb.Node:
     _head(record, node)
     data = getattr(node, ARMS[kind])
     data.SetInParent()
-    known = {field.name for field in data.DESCRIPTOR.fields} - {"id", *_OWN_TIMES}
+    field_names = {field.name for field in data.DESCRIPTOR.fields} - {"id", *_OWN_TIMES}
     fields = {name: value for name, value in record.items() if name not in ("kind", "ref", "id", "created_at")}
-    unknown = sorted(fields.keys() - known)
+    unknown = sorted(fields.keys() - field_names)
     if unknown:
-        raise RecordError(f"a {kind} has no field {unknown[0]!r}; it has {', '.join(sorted(known))}")
+        raise RecordError(f"a {kind} has no field {unknown[0]!r}; it has {', '.join(sorted(field_names))}")
     if kind == "session":
         fields.setdefault("is_active", True)
     for name in KEPT_BY_SERVER:
@@ -98,20 +98,20 @@ def edge_of_record(record: Record) -> pb.Edge:
     Raises:
         RecordError: an unknown type or field, or a value of the wrong type.
     """
-    known = {"kind", "id", "created_at", "type", "from_id", "to_id", "properties"}
-    unknown = sorted(record.keys() - known)
+    field_names = {"kind", "id", "created_at", "type", "from_id", "to_id", "properties"}
+    unknown = sorted(record.keys() - field_names)
     if unknown:
-        raise RecordError(f"an edge has no field {unknown[0]!r}; it has {', '.join(sorted(known))}")
+        raise RecordError(f"an edge has no field {unknown[0]!r}; it has {', '.join(sorted(field_names))}")
     names = [name.removeprefix("EDGE_TYPE_") for name in pb.EdgeType.keys()[1:]]
     if record.get("type") not in names:
         raise RecordError(f"type is {record.get('type')!r}; it must be one of {', '.join(names)}")
     edge = pb.Edge(type=f"EDGE_TYPE_{record['type']}")
     _head(record, edge)
-    rest = {"from_node_id": record.get("from_id"), "to_node_id": record.get("to_id")}
-    for name, value in rest.items():
+    endpoints = {"from_node_id": record.get("from_id"), "to_node_id": record.get("to_id")}
+    for name, value in endpoints.items():
         if not value:
             raise RecordError(f"{name.replace('_node', '')} is missing")
-    _parse({**rest, "properties": record.get("properties") or {}}, edge)
+    _parse({**endpoints, "properties": record.get("properties") or {}}, edge)
     return edge
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from memory_graph.cli.brokers import EPILOG, brokers
 from memory_graph.cli.failure import WRONG_INPUT, Failure
-from memory_graph.cli.moment import milliseconds
+from memory_graph.cli.kafka_settings import EPILOG, kafka_settings
+from memory_graph.cli.time_option import parse_time_ms
 from memory_graph.model.numbers import whole
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 @click.command("replay", epilog=EPILOG)
 @click.option("--topic", required=True, help="the topic that is read again")
 @click.option(
-    "--from", "begin", required=True, metavar="TIME|OFFSET",
+    "--from", "start", required=True, metavar="TIME|OFFSET",
     help="where to go back to: a time (2h, 2026-11-21T09:00:00Z), an offset of each partition, or 'earliest'",
 )  # fmt: skip
 @click.option("--execute", is_flag=True, help="do it; without this only what would be done is shown")
 @click.option("--json", "as_json", is_flag=True, help="answer in JSON")
-def replay(topic: str, begin: str, execute: bool, as_json: bool) -> None:
+def replay(topic: str, start: str, execute: bool, as_json: bool) -> None:
     """Lets the workers read a topic again from a time or an offset on.
 
     Their group is put back, as kafka-consumer-groups --reset-offsets does, and only back: so nothing is skipped, and
@@ -36,8 +36,8 @@ def replay(topic: str, begin: str, execute: bool, as_json: bool) -> None:
         reset_offsets,
     )
 
-    at, offset = _from(begin)
-    with brokers() as settings:
+    at, offset = _from(start)
+    with kafka_settings() as settings:
         plan = plan_reset(settings, topic, at=at, offset=offset)
         try:
             if execute:
@@ -62,7 +62,7 @@ def _from(text: str) -> tuple[int | None, int | None]:
     if offset is not None and offset >= 0:
         return None, offset
     try:
-        return milliseconds(text), None
+        return parse_time_ms(text), None
     except (ValueError, OverflowError):
         raise Failure(
             f"--from {text!r} is neither a time like 2h or 2026-11-21T09:00:00Z, nor an offset, nor 'earliest'",
@@ -89,7 +89,7 @@ def _document(plan: ResetPlan, *, done: bool) -> dict[str, object]:
 
 
 def _print(plan: ResetPlan, *, done: bool) -> None:
-    from memory_graph.cli.screen import print_table  # noqa: PLC0415 - rich is slow to import
+    from memory_graph.cli.terminal import print_table  # noqa: PLC0415 - rich is slow to import
 
     rows = [
         (

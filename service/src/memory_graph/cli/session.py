@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from memory_graph.cli.client import Client, client_command, pairs
+from memory_graph.cli.client import GraphClient, client_command, pairs
 from memory_graph.cli.records import Record, record_of_node
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 
@@ -17,7 +17,7 @@ def session_record(session: pb.Session) -> Record:
 
 @client_command("create")
 @click.option("--metadata", multiple=True, metavar="KEY=VALUE", callback=pairs, help="repeatable")
-def create(client: Client, metadata: dict[str, str]) -> None:
+def create(client: GraphClient, metadata: dict[str, str]) -> None:
     """Makes a session and prints its id."""
     session = client.call(client.graph.CreateSession, pb.CreateSessionRequest(metadata=metadata))
     client.answer(session_record(session), session.id)
@@ -26,14 +26,14 @@ def create(client: Client, metadata: dict[str, str]) -> None:
 @client_command("list")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @click.option("--offset", type=click.IntRange(min=0), default=0, show_default=True)
-def list_sessions(client: Client, limit: int, offset: int) -> None:
+def list_sessions(client: GraphClient, limit: int, offset: int) -> None:
     """Lists sessions, newest first."""
     page = client.call(client.graph.ListSessions, pb.ListSessionsRequest(limit=limit, offset=offset))
     if client.as_json:
         document = {"sessions": [session_record(session) for session in page.sessions], "total_count": page.total_count}
         client.answer(document, "")
         return
-    from memory_graph.cli.screen import clean, local_time, print_table  # noqa: PLC0415 - rich is slow to import
+    from memory_graph.cli.terminal import clean, local_time, print_table  # noqa: PLC0415 - rich is slow to import
 
     rows = [
         (
@@ -51,7 +51,7 @@ def list_sessions(client: Client, limit: int, offset: int) -> None:
 
 @client_command("close")
 @click.argument("session_id")
-def close(client: Client, session_id: str) -> None:
+def close(client: GraphClient, session_id: str) -> None:
     """Ends a session. Closing a closed session changes nothing."""
     session = client.call(client.graph_query.CloseSession, pb.CloseSessionRequest(session_id=session_id))
     client.answer(session_record(session), f"{session.id} closed")
@@ -59,7 +59,7 @@ def close(client: Client, session_id: str) -> None:
 
 @client_command("delete")
 @click.argument("session_id")
-def delete(client: Client, session_id: str) -> None:
+def delete(client: GraphClient, session_id: str) -> None:
     """Deletes a session and everything in it."""
     client.call(client.graph.DeleteSession, pb.DeleteSessionRequest(session_id=session_id))
     client.answer({"deleted": session_id}, f"{session_id} deleted")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from memory_graph.cli.client import Client, client_command
+from memory_graph.cli.client import GraphClient, client_command
 from memory_graph.cli.records import record_of_edge, record_of_node
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 
@@ -19,7 +19,7 @@ _IN_FLIGHT = 64
 class SessionView:
     """The newest prompts of a session, oldest first, with what came of them; read in pages."""
 
-    def __init__(self, client: Client, session_id: str, limit: int) -> None:
+    def __init__(self, client: GraphClient, session_id: str, limit: int) -> None:
         self._client = client
         self.session: pb.Session = client.call(client.graph.GetSession, pb.GetSessionRequest(session_id=session_id))
         newest = self._query(pb.NODE_TYPE_PROMPT, limit=limit)
@@ -62,18 +62,18 @@ class SessionView:
         """Nodes of a type by parent, oldest first. Of a session shown in part, only times after its first prompt are
         read: an answer is not older than its question."""
         after = self.prompts[0].created_at if self.hidden else None
-        found: dict[str, list[pb.Node]] = defaultdict(list)
+        children: dict[str, list[pb.Node]] = defaultdict(list)
         offset = 0
         while parents:
             page = self._query(node_type, limit=_PAGE, offset=offset, after=after)
             for node in page.nodes:
                 parent = node.response.prompt_id or node.tool_invocation.response_id
                 if parent in parents:
-                    found[parent].insert(0, node)
+                    children[parent].insert(0, node)
             offset += len(page.nodes)
             if offset >= page.total_count or not page.nodes:
                 break
-        return found
+        return children
 
     def _follows(self) -> dict[str, pb.Edge]:
         """The FOLLOWS edge of each prompt that has one."""
@@ -100,7 +100,7 @@ class SessionView:
 @client_command("show")
 @click.argument("session_id")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="newest prompts to show")
-def show(client: Client, session_id: str, limit: int) -> None:
+def show(client: GraphClient, session_id: str, limit: int) -> None:
     """Draws a session: prompts, their responses, the tools these called."""
     view = SessionView(client, session_id, limit)
     if client.as_json:

@@ -8,13 +8,13 @@ import click
 from google.protobuf.empty_pb2 import Empty
 
 from memory_graph import __version__
-from memory_graph.cli.client import Client, client_command
+from memory_graph.cli.client import GraphClient, client_command
 from memory_graph.cli.failure import FAILED
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 
 
 @client_command("health")
-def health(client: Client) -> None:
+def health(client: GraphClient) -> None:
     """Asks the server whether it serves; exit code 1 when it does not."""
     answer = client.call(client.graph.Health, Empty())
     status = pb.HealthResponse.ServingStatus.Name(answer.status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from memory_graph.cli.client import Client, client_command, pairs, text_or_stdin
+from memory_graph.cli.client import GraphClient, client_command, pairs, text_or_stdin
 from memory_graph.cli.records import record_of_node
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 
@@ -24,7 +24,7 @@ from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 @click.option("--parent", metavar="ID", help="template to inherit from")
 @click.option("--version", "version", default="", help="version of the template")
 def create(
-    client: Client,
+    client: GraphClient,
     name: str,
     text: str,
     require: tuple[str, ...],
@@ -53,7 +53,7 @@ def create(
 @click.argument("template_id")
 @click.argument("session_id")
 @click.option("--set", "values", multiple=True, metavar="VARIABLE=VALUE", callback=pairs, help="repeatable")
-def instantiate(client: Client, template_id: str, session_id: str, values: dict[str, str]) -> None:
+def instantiate(client: GraphClient, template_id: str, session_id: str, values: dict[str, str]) -> None:
     """Adds a prompt made from a template to a session and prints the prompt's id."""
     request = pb.InstantiateTemplateRequest(template_id=template_id, session_id=session_id, variable_values=values)
     prompt = client.call(client.graph.InstantiateTemplate, request)

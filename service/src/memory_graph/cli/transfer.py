@@ -11,17 +11,17 @@ from typing import BinaryIO
 
 import click
 
-from memory_graph.cli.client import Client, client_command
+from memory_graph.cli.client import GraphClient, client_command
 from memory_graph.cli.exporting import Exporter
 from memory_graph.cli.failure import WRONG_INPUT, Failure
 from memory_graph.cli.importing import Importer
-from memory_graph.cli.lines import Reader
-from memory_graph.cli.progress import Progress
+from memory_graph.cli.jsonl import JsonlReader
+from memory_graph.cli.progress import ProgressBar
 
 
 @client_command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
-def import_(client: Client, file: Path) -> None:
+def import_(client: GraphClient, file: Path) -> None:
     """Writes the records of a JSON Lines FILE (`-`: standard input) into the graph.
 
     A file is checked as a whole before anything is written. Records with ids may be imported again: what is there
@@ -34,7 +34,7 @@ def import_(client: Client, file: Path) -> None:
         if not file.is_file():
             raise Failure(f"{file} is no regular file; use `-` and standard input", WRONG_INPUT)
         with file.open("rb") as stream:
-            for _ in Reader().entries(stream):
+            for _ in JsonlReader().entries(stream):
                 continue
             stream.seek(0)
             _import_from(stream, file.stat().st_size, importer)
@@ -44,8 +44,8 @@ def import_(client: Client, file: Path) -> None:
 
 
 def _import_from(stream: BinaryIO, size: int | None, importer: Importer) -> None:
-    with Progress("import", size, unit="bytes") as progress:
-        for entry in Reader().entries(stream):
+    with ProgressBar("import", size, unit="bytes") as progress:
+        for entry in JsonlReader().entries(stream):
             importer.add(entry)
             progress.advance(entry.size)
         importer.finish()
@@ -56,22 +56,22 @@ def _import_from(stream: BinaryIO, size: int | None, importer: Importer) -> None
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="file to write; default standard output"
 )
-def export(client: Client, session_ids: tuple[str, ...], output: Path | None) -> None:
+def export(client: GraphClient, session_ids: tuple[str, ...], output: Path | None) -> None:
     """Writes the graph, or some sessions of it, as JSON Lines."""
     exporter = Exporter(client)
     total = None if session_ids else exporter.total()
     records = exporter.sessions(session_ids) if session_ids else exporter.everything()
-    with _target(output) as stream, Progress("export", total, unit="nodes") as progress:
+    with _target(output) as stream, ProgressBar("export", total, unit="nodes") as progress:
         for record in records:
             stream.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
             progress.advance(record["kind"] != "edge")
-    for count, what in (
+    for count, reason in (
         (exporter.waiting, "responses that wait for their prompts are left out: they are in the graph once these come"),
         (exporter.stubs, "nodes that are only named so far are left out: nothing is known of them yet"),
         (exporter.left_out, "edges of nodes outside of this export are left out"),
     ):
         if count:
-            click.echo(f"{count:,} {what}", err=True)
+            click.echo(f"{count:,} {reason}", err=True)
 
 
 @contextmanager

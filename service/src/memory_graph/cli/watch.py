@@ -11,7 +11,7 @@ import click
 import grpc
 from google.protobuf.empty_pb2 import Empty
 
-from memory_graph.cli.client import Client, client_command
+from memory_graph.cli.client import GraphClient, client_command
 from memory_graph.cli.failure import failure_of
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 
@@ -24,7 +24,7 @@ _LONGEST_PAUSE_S = 5.0
 @client_command("watch")
 @click.option("--session", "session_id", metavar="ID", help="only this session")
 @click.option("--after", metavar="EVENT_ID", help="begin after this event; without it, with what happens from now on")
-def watch(client: Client, session_id: str | None, after: str | None) -> None:
+def watch(client: GraphClient, session_id: str | None, after: str | None) -> None:
     """Follows what changes until Ctrl-C; after an interruption it goes on where it was."""
     try:
         for event in _events(client, session_id, after):
@@ -33,7 +33,7 @@ def watch(client: Client, session_id: str | None, after: str | None) -> None:
         return
 
 
-def _events(client: Client, session_id: str | None, last: str | None) -> Iterator[pb.Event]:
+def _events(client: GraphClient, session_id: str | None, last: str | None) -> Iterator[pb.Event]:
     client.call(client.graph.Health, Empty())
     pause = _FIRST_PAUSE_S
     while True:
@@ -57,7 +57,7 @@ def _resume_id(error: grpc.RpcError) -> str | None:
     return next((str(value) for key, value in trailers if key == "last-event-id"), None)
 
 
-def _open(client: Client, session_id: str | None, last: str | None) -> Iterator[pb.Event]:
+def _open(client: GraphClient, session_id: str | None, last: str | None) -> Iterator[pb.Event]:
     metadata = (("last-event-id", last),) if last else ()
     if session_id is None:
         yield from client.graph.StreamEvents(pb.StreamEventsRequest(), metadata=metadata)
@@ -68,12 +68,12 @@ def _open(client: Client, session_id: str | None, last: str | None) -> Iterator[
 
 
 def _print(event: pb.Event, *, as_json: bool) -> None:
-    what = json.loads(event.payload or "{}")
+    payload = json.loads(event.payload or "{}")
     kind = pb.EventType.Name(event.type).removeprefix("EVENT_TYPE_").lower()
     if as_json:
-        document = {"event_id": event.id, "type": kind, "timestamp": event.timestamp.ToJsonString(), **what}
+        document = {"event_id": event.id, "type": kind, "timestamp": event.timestamp.ToJsonString(), **payload}
         click.echo(json.dumps(document, ensure_ascii=False))
         return
-    session = f"  session {what['session_id']}" if what.get("session_id") else ""
+    session = f"  session {payload['session_id']}" if payload.get("session_id") else ""
     stamp = event.timestamp.ToJsonString()[11:19]
-    click.echo(f"{event.id:>12}  {stamp}  {kind:<15} {what.get('kind', ''):<16} {what.get('id', '')}{session}")
+    click.echo(f"{event.id:>12}  {stamp}  {kind:<15} {payload.get('kind', ''):<16} {payload.get('id', '')}{session}")

@@ -52,7 +52,7 @@ def status(timeout: float, as_json: bool) -> None:
     """Shows how far the workers are in each topic and partition, how fast, and which of them reads it, from two samples
     of the brokers of the settings, two seconds apart. On the host of a worker, as in its pod, also its buffer and its
     circuit breaker."""
-    from memory_graph.kafka.connectivity import KafkaUnreachable, UnknownTopic  # noqa: PLC0415 - for those who run it
+    from memory_graph.kafka.connectivity import KafkaUnreachable, UnknownTopic  # noqa: PLC0415 - imported when the command runs
     from memory_graph.worker.local_status import local_status  # noqa: PLC0415
     from memory_graph.worker.status import group_status, topic_rates, worker_offsets  # noqa: PLC0415
 
@@ -129,7 +129,7 @@ def _document(status: GroupStatus, topics: list[TopicRate], local: LocalStatus |
 
 
 def _print(status: GroupStatus, topics: list[TopicRate], local: LocalStatus | None, store: str) -> None:
-    from memory_graph.cli.screen import clean, print_table  # noqa: PLC0415 - rich is slow to import
+    from memory_graph.cli.terminal import clean, print_table  # noqa: PLC0415 - rich is slow to import
 
     click.echo(f"group {status.group}   {status.state}   members {status.members}   lag {status.lag:,}")
     width = max(len(topic.topic) for topic in topics)

@@ -1,1 +1,1 @@
-"""What the processes of the service run on: supervised tasks, the health probe, what both open and close."""
+"""The runtime of the service's processes: supervised tasks, the health probe, resources that are opened and closed."""

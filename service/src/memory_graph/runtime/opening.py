@@ -1,4 +1,4 @@
-"""What every process of the service opens at its start and closes at its end."""
+"""The resources that every process of the service opens at its start and closes at its end."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from memory_graph.store.protocol import GraphStore
 from memory_graph.store.sqlite import open_store
 from memory_graph.telemetry.exposition import MetricsServer, start_metrics_server
 from memory_graph.telemetry.ingestion import IngestionMetrics
+from memory_graph.telemetry.instrumented_store import InstrumentedStore
 from memory_graph.telemetry.logs import configure_logging
-from memory_graph.telemetry.measured import MeasuredStore
 from memory_graph.telemetry.metrics import Metrics
 from memory_graph.telemetry.traces import Tracing, start_tracing
 
@@ -33,10 +33,10 @@ _log = structlog.get_logger(__name__)
 STORE_FILE = "memory-graph.db"
 """Name of the embedded store's file below DB_PATH."""
 TELEMETRY_FLUSH_S = 2.0
-"""Most time that spans and after-hooks get at the end."""
+"""Longest time that spans and after-hooks get at the end."""
 SHUTDOWN_TIMEOUT_S = 15.0
-"""How long the end of a process with a failed task may take beyond its drain. Of one that was told to end, Kubernetes
-decides that."""
+"""How long the end of a process with a failed task may take beyond its drain. For one that was asked to stop,
+Kubernetes decides."""
 
 
 class StartError(Exception):
@@ -44,14 +44,14 @@ class StartError(Exception):
 
 
 class Runtime(msgspec.Struct, frozen=True):
-    """supervisor: of the background tasks; SIGTERM and SIGINT set its `stopping`. measured: the store, with its
-    latencies measured."""
+    """The open resources of a process. supervisor: of the background tasks; SIGTERM and SIGINT set its `stopping`.
+    instrumented_store: the store, with metrics of its latencies."""
 
     supervisor: Supervisor
     metrics: Metrics
     tracing: Tracing
     store: GraphStore
-    measured: MeasuredStore
+    instrumented_store: InstrumentedStore
     plugins: PluginHost
     ingestion: IngestionMetrics
 
@@ -72,7 +72,7 @@ async def _run(settings: Settings, main: Main) -> None:
         try:
             await main(runtime, stack)
         finally:
-            runtime.supervisor.stopping.set()  # also where it could not start: what ends from here on is meant to
+            runtime.supervisor.stopping.set()  # also after a failed start: tasks may end from here on
     _log.info("stopped")
 
 
@@ -85,7 +85,7 @@ def tune_gc() -> None:
 
 @asynccontextmanager
 async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
-    """Open in the block.
+    """Open the resources of a process for the block.
 
     Raises:
         StartError: a directory cannot be used.
@@ -115,14 +115,14 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             metrics=metrics,
             tracing=tracing,
             store=store,
-            measured=MeasuredStore(store, metrics),
+            instrumented_store=InstrumentedStore(store, metrics),
             plugins=plugins,
             ingestion=IngestionMetrics(metrics.registry),
         )
 
 
 async def _open_configured_store(settings: Settings, metrics: Metrics, supervisor: Supervisor) -> GraphStore:
-    """The store of the settings. Neo4j need not be there yet: the server is not serving until it is."""
+    """Open the store of the settings. Neo4j need not answer yet: until it does the server is not serving."""
     if settings.store == "neo4j":
         from memory_graph.store import neo4j  # noqa: PLC0415 - an embedded server has no use for the driver's 20 MiB
 
@@ -156,7 +156,7 @@ async def _open_configured_store(settings: Settings, metrics: Metrics, superviso
 
 
 def expose(settings: Settings, metrics: Metrics, ready: Callable[[], bool]) -> MetricsServer:
-    """Metrics and health checks by HTTP. Raises `StartError`."""
+    """Serve metrics and health checks by HTTP. Raises `StartError`."""
     try:
         return start_metrics_server(settings.grpc_host, settings.metrics_port, metrics.registry, ready)
     except OSError as error:
@@ -165,5 +165,5 @@ def expose(settings: Settings, metrics: Metrics, ready: Callable[[], bool]) -> M
 
 
 def waiting_limits(settings: Settings) -> PendingLimits:
-    """How many responses wait for their prompts, and how long."""
+    """Return the bounds of the responses that wait for their prompts."""
     return PendingLimits(max_count=settings.telemetry_waiting_responses, max_age_s=float(settings.telemetry_waiting_s))

@@ -30,35 +30,35 @@ class Supervisor:
     """The background tasks of one process, by name. An async context manager that raises `TaskFailed` at its end where
     one has failed.
 
-    stopping: set when the process is to drain. failure: the first task that ended unasked. failed: told of that at
-    once, on the event loop.
+    stopping: set when the process is to drain. failure: the first task that ended unasked. on_failure: called with it
+    at once, on the event loop.
     """
 
-    def __init__(self, registry: CollectorRegistry, failed: Callable[[TaskFailed], None] = lambda _: None) -> None:
+    def __init__(self, registry: CollectorRegistry, on_failure: Callable[[TaskFailed], None] = lambda _: None) -> None:
         self._failures = Counter(
             "memory_graph_background_task_failures_total",
             "Background tasks that ended unasked; the first ends the process",
             ["task"],
             registry=registry,
         )
-        self._failed = failed
+        self._on_failure = on_failure
         self._tasks: set[asyncio.Task[Any]] = set()
         self.stopping = asyncio.Event()
         self.failure: TaskFailed | None = None
 
     def start(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Runs what must not end before the process drains."""
+        """Start a task that must not end before the process drains."""
         return self.adopt(asyncio.create_task(coroutine, name=name))
 
     def adopt(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
-        """The same for a task that runs already."""
-        self._failures.labels(task.get_name())  # there, with 0, from the start
+        """Supervise a task that runs already."""
+        self._failures.labels(task.get_name())  # exported with 0 from the start
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
     def watch(self, failed: asyncio.Future[None], name: str) -> None:
-        """The same for what ends by itself, and then says in a future why."""
+        """Supervise a component that sets a future when it fails."""
 
         async def watching() -> None:
             await asyncio.shield(failed)
@@ -70,10 +70,10 @@ class Supervisor:
 
     async def __aexit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         self.stopping.set()
-        left = tuple(self._tasks)
-        for task in left:
+        remaining = tuple(self._tasks)
+        for task in remaining:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.gather(*remaining, return_exceptions=True)
         if self.failure is not None:
             raise self.failure from error
 
@@ -88,7 +88,7 @@ class Supervisor:
         _log.critical("background task ended", task=name, reason=reason, exc_info=error)
         if self.failure is None:
             self.failure = TaskFailed(name, reason)
-            self._failed(self.failure)
+            self._on_failure(self.failure)
         self.stopping.set()
 
 

@@ -46,7 +46,7 @@ def start_metrics_server(host: str, port: int, registry: CollectorRegistry, read
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     server_class = type("_Server", (_ThreadingServer,), {"address_family": family})
-    server = server_class((host, port), _Handler)
+    server = server_class((host, port), _QuietRequestHandler)
     server.set_app(_application(registry, ready))
     return MetricsServer(server)
 
@@ -81,11 +81,11 @@ class _ThreadingServer(ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
 
-class _Handler(WSGIRequestHandler):
+class _QuietRequestHandler(WSGIRequestHandler):
     timeout = _CLIENT_TIMEOUT_S
 
     def address_string(self) -> str:
         return str(self.client_address[0])
 
     def log_message(self, format: str, *args: object) -> None:
-        """A scrape every few seconds is no news."""
+        """Log nothing: a scrape every few seconds is no news."""

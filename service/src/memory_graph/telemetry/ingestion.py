@@ -10,8 +10,8 @@ from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-_PROCESSING_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10, 30, 60, 600)
-_WRITE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_PROCESSING_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10, 30, 60, 600)
+_WRITE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class IngestionMetrics:
@@ -40,14 +40,14 @@ class IngestionMetrics:
             "llm_memory_graph_event_processing_duration_seconds",
             "Time from the arrival of an event until it is durable",
             ["event_type"],
-            buckets=_PROCESSING_SECONDS,
+            buckets=_PROCESSING_BUCKETS_S,
             registry=registry,
         )
         writes = Histogram(
             "llm_memory_graph_graph_write_duration_seconds",
             "Time of a graph write of events: many in one batch, or the one that was left of a batch",
             ["operation_type"],
-            buckets=_WRITE_SECONDS,
+            buckets=_WRITE_BUCKETS_S,
             registry=registry,
         )
         self._buffers = Gauge(

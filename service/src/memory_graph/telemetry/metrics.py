@@ -11,9 +11,9 @@ from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-_CALL_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_CALL_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """Dense around 20 ms and 100 ms: the latencies the service promises, and the alert and the autoscaler look at."""
-_STORE_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_STORE_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 _RATE_WINDOW_S = 10
 
@@ -45,7 +45,7 @@ class Metrics:
             "memory_graph_grpc_request_duration_seconds",
             "Time from the start of a gRPC call to its end",
             ["method"],
-            buckets=_CALL_SECONDS,
+            buckets=_CALL_BUCKETS_S,
             registry=self.registry,
         )
         self.grpc_active_streams = Gauge(
@@ -87,7 +87,7 @@ class Metrics:
             "memory_graph_plugin_duration_seconds",
             "Time of a plugin hook",
             ["plugin", "hook"],
-            buckets=_STORE_SECONDS,
+            buckets=_STORE_BUCKETS_S,
             registry=self.registry,
         )
         self._plugin_errors = Counter(
@@ -133,7 +133,7 @@ class Metrics:
 
 
 class MethodMetrics:
-    """What is measured of one gRPC method."""
+    """The metrics of one gRPC method."""
 
     def __init__(self, method: str, requests: Counter, seconds: Histogram, rate: _Rate) -> None:
         self._seconds = seconds.labels(method)
@@ -148,7 +148,7 @@ class MethodMetrics:
 
 
 class StoreMetrics:
-    """What is measured of a writer that commits in groups."""
+    """The metrics of a writer that commits in groups."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._mutations = Histogram(
@@ -170,12 +170,12 @@ class StoreMetrics:
         self._seconds.observe(seconds)
 
     def pending(self, size: int) -> None:
-        """Sets how many bytes wait."""
+        """Set the bytes that wait."""
         self._pending.set(size)
 
 
 class HookMetrics:
-    """What is measured of one hook of one plugin."""
+    """The metrics of one hook of one plugin."""
 
     def __init__(self, plugin: str, hook: str, executions: Counter, seconds: Histogram, errors: Counter) -> None:
         self._executions = executions.labels(plugin, hook)
@@ -202,15 +202,15 @@ class _Rate:
         self._second = int(time.monotonic())
 
     def hit(self) -> None:
-        self._turn()
+        self._advance()
         self._counts[self._second % len(self._counts)] += 1
 
     def per_second(self) -> float:
-        self._turn()
+        self._advance()
         current = self._second % len(self._counts)
         return (sum(self._counts) - self._counts[current]) / self._window
 
-    def _turn(self) -> None:
+    def _advance(self) -> None:
         now = int(time.monotonic())
         for second in range(max(self._second + 1, now - self._window), now + 1):
             self._counts[second % len(self._counts)] = 0
@@ -218,7 +218,7 @@ class _Rate:
 
 
 def _histogram(registry: CollectorRegistry, name: str, help_text: str) -> Histogram:
-    return Histogram(name, help_text, buckets=_STORE_SECONDS, registry=registry)
+    return Histogram(name, help_text, buckets=_STORE_BUCKETS_S, registry=registry)
 
 
 def _mean_ms(*histograms: Histogram) -> float:

@@ -1,4 +1,4 @@
-"""Traces over OTLP when an endpoint is set; nothing at all otherwise.
+"""Traces over OTLP when an endpoint is set, no tracing otherwise.
 
 W3C trace context comes in by the metadata of a call. The exporter reads the other OTEL_* settings itself.
 """

@@ -49,7 +49,7 @@ async def _work(settings: Settings, decoders: dict[str, Decoder], runtime: Runti
     member = GroupMember(settings, processor)
     await member.join()
     lag = LagGauge(settings, member, metrics.registry)
-    probe = StoreProbe(runtime.measured, metrics)
+    probe = StoreProbe(runtime.instrumented_store, metrics)
 
     def ready() -> bool:
         return probe.serving and member.joined and lag.reachable and not supervisor.stopping.is_set()
@@ -89,7 +89,7 @@ async def _open_processor(
     dead_letters = await stack.enter_async_context(DeadLetterQueue(settings))
     counted = count_and_log(runtime.ingestion)
     pipeline = Pipeline(
-        runtime.measured,
+        runtime.instrumented_store,
         runtime.ingestion,
         PipelineSettings(
             max_bytes=settings.telemetry_buffer_bytes, max_wait_s=math.inf, pending=waiting_limits(settings)

@@ -11,16 +11,16 @@ import pytest
 
 from memory_graph.cli.dlq_view import _body
 from memory_graph.cli.failure import Failure
-from memory_graph.cli.lines import Reader
-from memory_graph.cli.moment import milliseconds
-from memory_graph.cli.query import Time
+from memory_graph.cli.jsonl import JsonlReader
+from memory_graph.cli.query import TimestampType
+from memory_graph.cli.time_option import parse_time_ms
 
 SESSION = {"kind": "session", "id": "0198f3a2-7c44-7bd1-9f0e-3b8f2f1c5a77"}
 AT = 1_772_359_200_000_000_000
 
 
 def read(*lines: bytes) -> list:
-    return list(Reader().entries(lines))
+    return list(JsonlReader().entries(lines))
 
 
 def line(**changed: object) -> bytes:
@@ -81,16 +81,16 @@ def test_a_number_without_end_is_named() -> None:
 
 def test_a_dead_letter_is_shown_whatever_its_body_is() -> None:
     for body in (b'{"a": "\\ud83d"}', b'{"a": NaN}', b"[" * 10_000, b"[" * 10_000 + b"]" * 10_000, b"nothing"):
-        shown = _body((), body)
-        assert shown == {"body_text": body.decode()}
-        json.dumps(shown, ensure_ascii=False).encode()
+        document = _body((), body)
+        assert document == {"body_text": body.decode()}
+        json.dumps(document, ensure_ascii=False).encode()
     assert _body((), b'{"a": [1, "\\ud83d\\ude00"]}') == {"body": {"a": [1, "\U0001f600"]}}
     assert _body((), b"\xff") == {"body_base64": "/w=="}
 
 
 def test_options_take_small_t_and_z() -> None:
-    assert milliseconds("2026-03-01t10:00:00z") == AT // 1_000_000
-    assert milliseconds("2h", datetime(2026, 3, 1, 12, tzinfo=UTC)) == AT // 1_000_000
-    assert Time().convert("2026-03-01t10:00:00z", None, None).ToNanoseconds() == AT
+    assert parse_time_ms("2026-03-01t10:00:00z") == AT // 1_000_000
+    assert parse_time_ms("2h", datetime(2026, 3, 1, 12, tzinfo=UTC)) == AT // 1_000_000
+    assert TimestampType().convert("2026-03-01t10:00:00z", None, None).ToNanoseconds() == AT
     with pytest.raises(click.BadParameter, match="is no time such as"):
-        Time().convert("0001-01-01T00:00:00+14:00", None, None)
+        TimestampType().convert("0001-01-01T00:00:00+14:00", None, None)

@@ -1,4 +1,4 @@
-"""A store whose writes and reads are timed, whoever makes them."""
+"""A store that measures the latency of writes, reads and queries."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from memory_graph.store.protocol import GraphStore, Subscription
 from memory_graph.telemetry.metrics import Metrics
 
 
-class MeasuredStore:
+class InstrumentedStore:
     """A `GraphStore` that passes every call on to another and observes write, read and query latency.
 
-    clock: monotonic, in seconds. written_at, refused_at: when, by it, the store last kept a write, and last could not.
+    clock: monotonic, in seconds. written_at, refused_at: the times, by it, when the store last committed a write, and
+    last could not.
     """
 
     def __init__(self, store: GraphStore, metrics: Metrics, *, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,4 +1,4 @@
-"""What people see: times, texts and tables on a terminal."""
+"""Output for terminals: times, texts and tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def clean(text: str) -> str:
-    """On one line and without control characters: stored content must not steer the terminal."""
+    """Put a text on one line, without control characters: stored content must not control the terminal."""
     return " ".join("".join(" " if unicodedata.category(char) in ("Cc", "Cf") else char for char in text).split())
 
 
@@ -36,8 +36,8 @@ def excerpt(text: str, length: int = 60) -> str:
 
 def local_time(stamp: Timestamp, *, with_date: bool = False) -> str:
     """A time in the zone of this machine."""
-    moment = dt.datetime.fromtimestamp(stamp.seconds + stamp.nanos / 1e9, tz=dt.UTC).astimezone()
-    return moment.strftime("%Y-%m-%d %H:%M:%S" if with_date else "%H:%M:%S")
+    time = dt.datetime.fromtimestamp(stamp.seconds + stamp.nanos / 1e9, tz=dt.UTC).astimezone()
+    return time.strftime("%Y-%m-%d %H:%M:%S" if with_date else "%H:%M:%S")
 
 
 def duration(ms: float) -> str:

@@ -1,4 +1,4 @@
-"""Reads JSON Lines of records: decoding, names in place of ids, and what is wrong on which line."""
+"""A reader of JSON Lines: it decodes records, resolves names to ids, and reports errors with their line."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Entry = NodeEntry | EdgeEntry
 
 
 @dataclass
-class Reader:
+class JsonlReader:
     """Turns lines into entries. A name given as `ref` stands for the node's id in every later line."""
 
     _ids: dict[str, str] = field(default_factory=dict)
@@ -101,10 +101,10 @@ class Reader:
     def _id(self, name: str, value: object) -> str:
         if not isinstance(value, str) or not value:
             raise RecordError(f"{name} is {value!r}; it must be an id, or the ref of an earlier line")
-        found = self._ids.get(value) or canonical(value)
-        if found is None:
+        resolved = self._ids.get(value) or canonical(value)
+        if resolved is None:
             raise RecordError(f"{name} is {value!r}, which is neither a UUID nor the ref of an earlier line")
-        return found
+        return resolved
 
 
 def _decoded(line: bytes) -> Record:

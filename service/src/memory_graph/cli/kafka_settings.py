@@ -1,4 +1,4 @@
-"""What commands that speak to Kafka share: the settings of the environment, and failures as sentences."""
+"""The Kafka settings of commands, and the translation of Kafka errors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ EPILOG = (
 
 
 @contextmanager
-def brokers() -> Iterator[config.Settings]:
-    """The settings. Turns what goes wrong inside the block into `Failure`."""
-    from memory_graph.kafka.connectivity import KafkaUnreachable, UnknownTopic  # noqa: PLC0415 - for those who run it
+def kafka_settings() -> Iterator[config.Settings]:
+    """Yield the settings of the environment. Errors of Kafka inside the block become `Failure`."""
+    from memory_graph.kafka.connectivity import KafkaUnreachable, UnknownTopic  # noqa: PLC0415 - imported when the command runs
 
     try:
         yield config.load()
