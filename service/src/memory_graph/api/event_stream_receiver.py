@@ -7,24 +7,22 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Self
 
 import msgspec
-from google.protobuf.message import DecodeError
 
 from memory_graph.api.rpc import Call
 from memory_graph.api.status import Draining
+from memory_graph.api.telemetry_requests import message_events
 from memory_graph.flow.byte_semaphore import ByteSemaphore
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
 from memory_graph.ingest.event import Event
-from memory_graph.ingest.telemetry.decode import event_id, from_message, from_protobuf, split_request
+from memory_graph.ingest.telemetry.decode import event_id, from_message, from_protobuf
 from memory_graph.ingest.telemetry.events import MAX_EVENT_ID, Rejected
 from memory_graph.ingest.telemetry.pipeline import Pipeline, held_bytes
 from memory_graph.ingest.telemetry.receiver import EventReceiver, Receipt
 from memory_graph.ingest.topics import PROTOBUF
-from memory_graph.model.errors import Invalid, Violation
+from memory_graph.model.errors import Invalid
 from memory_graph.telemetry.ingestion import IngestionMetrics
 
 SOURCE = "grpc"
-MAX_MESSAGE_EVENTS = 10_000
-"""Most events of one message: each gets an answer of its own, also an empty one."""
 
 
 class _Message(msgspec.Struct):
@@ -101,7 +99,7 @@ class EventStreamReceiver:
 
     def _accept(self, raw: bytes, size: int) -> _Message:
         try:
-            events = _events(raw)
+            events = message_events(raw)
         except Invalid:
             self._pipeline.release(size)
             raise
@@ -125,16 +123,3 @@ class EventStreamReceiver:
     def _cancel(message: _Message | None) -> None:
         if message is not None:
             message.receipt.cancel()
-
-
-def _events(raw: bytes) -> Sequence[pb.Event | bytes]:
-    """Decode the events of a message. Where one of them breaks it, return the bytes of each instead."""
-    try:
-        events: Sequence[pb.Event | bytes] = pb.EventRequest.FromString(raw).events
-    except DecodeError as error:
-        events = split_request(raw)
-        if not events:
-            raise Invalid(Violation("request", f"is no EventRequest message: {error}")) from None
-    if len(events) > MAX_MESSAGE_EVENTS:
-        raise Invalid(Violation("events", f"are {len(events):,}; send at most {MAX_MESSAGE_EVENTS:,} in a message"))
-    return events

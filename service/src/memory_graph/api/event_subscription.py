@@ -4,66 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Self
 
 import structlog
 
+from memory_graph.api.telemetry_requests import EventPredicate
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
-from memory_graph.ingest.telemetry.events import ARMS, PAYLOADS, TelemetryEvent
+from memory_graph.ingest.telemetry.events import ARMS, TelemetryEvent
 from memory_graph.ingest.telemetry.mapping import NODE_TYPES, event_of
-from memory_graph.model.errors import Invalid, Violation
 from memory_graph.model.kinds import EventType
 from memory_graph.model.mutations import Event
 from memory_graph.model.nodes import Node, is_stub
 from memory_graph.store.protocol import GraphStore, Overrun
 
-DEFAULT_BUFFER_SIZE, MAX_BUFFER_SIZE = 1_000, 10_000
-"""Events that a subscriber may lag behind."""
 STALL_TIMEOUT_S = 5.0
 """Longest time for which a subscriber with a full buffer may read nothing."""
 _log = structlog.get_logger(__name__)
-_METADATA = "metadata."
 _KINDS = frozenset(type.name for type in NODE_TYPES)
 _CHANGES = (EventType.NODE_CREATED, EventType.NODE_UPDATED)
-_FIELDS: dict[str, Callable[[TelemetryEvent], str]] = {
-    "model_id": lambda event: event.payload.model_id,
-    "provider": lambda event: event.payload.provider,
-    "trace_id": lambda event: event.trace_id,
-    "span_id": lambda event: event.span_id,
-}
-
-EventPredicate = Callable[[TelemetryEvent], bool]
-
-
-def parse_subscription(request: pb.SubscriptionRequest) -> tuple[EventPredicate, int]:
-    """Return the filter of a subscription and the size of its buffer. Raises `Invalid`."""
-    violations = [
-        Violation(f"event_types[{index}]", f"{name[:64]!r} is no event type; use one of {', '.join(PAYLOADS)}")
-        for index, name in enumerate(request.event_types)
-        if name not in PAYLOADS
-    ]
-    violations += [
-        Violation(f"filters[{key[:64]}]", f"is no filter key; use one of {', '.join(_FIELDS)} or metadata.<key>")
-        for key in request.filters
-        if key not in _FIELDS and not key.startswith(_METADATA)
-    ]
-    if not 0 <= request.buffer_size <= MAX_BUFFER_SIZE:
-        violations.append(Violation("buffer_size", f"is {request.buffer_size}; must be from 0 to {MAX_BUFFER_SIZE:,}"))
-    if violations:
-        raise Invalid(*violations)
-    types = frozenset(request.event_types)
-    filters = tuple(request.filters.items())
-
-    def matches(event: TelemetryEvent) -> bool:
-        return (not types or event.event_type in types) and all(_value(event, key) == value for key, value in filters)
-
-    return matches, request.buffer_size or DEFAULT_BUFFER_SIZE
-
-
-def _value(event: TelemetryEvent, key: str) -> str | None:
-    field = _FIELDS.get(key)
-    return field(event) if field is not None else event.metadata.get(key.removeprefix(_METADATA))
 
 
 class EventSubscription:

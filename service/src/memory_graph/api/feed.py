@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from memory_graph.api.rpc import Call
 from memory_graph.api.status import FeedInterrupted, ShuttingDown
-from memory_graph.model.errors import Invalid, StoreUnavailable, Violation
+from memory_graph.model.errors import StoreUnavailable
 from memory_graph.model.mutations import Event
 from memory_graph.model.numbers import whole
 from memory_graph.store.protocol import GraphStore, Overrun
@@ -53,23 +52,6 @@ async def commits(
             raise Overrun(last or overrun.last_event_id) from None
         except StoreUnavailable as error:
             raise FeedInterrupted(str(error), last) from error
-
-
-def last_event_id(call: Call) -> str | None:
-    """Return the event after which a client resumes the feed: its `last-event-id` (contract §1).
-
-    Raises:
-        Invalid: if it is no event id.
-    """
-    after = call.metadata("last-event-id")
-    if after is not None:
-        try:
-            position(after)
-        except ValueError:
-            raise Invalid(
-                Violation("last-event-id", f"{after[:64]!r} is no event id; give the id of an event as it was received")
-            ) from None
-    return after
 
 
 def position(event_id: str) -> tuple[int, int]:

@@ -1,23 +1,18 @@
-"""The wire's messages as the model's values. Field by field, no rules: those are in `ingest.checks`."""
+"""Converts the wire's data messages to the model's values, field by field and without rules (see `requests`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
-from memory_graph.ingest.checks import Checker, data_path, total_of
-from memory_graph.model.kinds import EdgeType, NodeType
+from memory_graph.ingest.checks import total_of
 from memory_graph.model.nodes import (
     AgentData,
-    Edge,
     ErrorData,
     InvocationData,
     MetricData,
     ModelData,
-    Node,
     NodeData,
     PromptData,
     PromptMetadata,
@@ -29,20 +24,6 @@ from memory_graph.model.nodes import (
     ToolInvocationData,
     VariableSpec,
 )
-
-NODE_TYPES: frozenset[int] = frozenset(NodeType)
-EDGE_TYPES: frozenset[int] = frozenset(EdgeType)
-_NS = 1_000_000_000
-MAX_TIMESTAMP_S = (1 << 63) // _NS - 1
-"""The last second the graph can hold, in 2262."""
-
-
-def nanoseconds(checker: Checker, field: str, value: Timestamp) -> int:
-    """Return nanoseconds since the epoch; a time outside of 1970..2262 is a violation."""
-    if not 0 <= value.seconds <= MAX_TIMESTAMP_S or not 0 <= value.nanos < _NS:
-        checker.add(field, "must be a time between 1970-01-01 and 2262-04-11")
-        return 0
-    return value.seconds * _NS + value.nanos
 
 
 def prompt_metadata(message: pb.PromptMetadata) -> PromptMetadata:
@@ -174,7 +155,7 @@ def session_data(message: pb.Session) -> SessionData:
     return SessionData(metadata=dict(message.metadata), is_active=message.is_active)
 
 
-_FROM_WIRE: dict[str, Callable[[Any], NodeData]] = {
+DATA_FROM_WIRE: dict[str, Callable[[Any], NodeData]] = {
     "prompt": prompt_data,
     "response": response_data,
     "tool_invocation": tool_data,
@@ -186,58 +167,4 @@ _FROM_WIRE: dict[str, Callable[[Any], NodeData]] = {
     "metric": metric_data,
     "error": error_data,
 }
-
-
-def node_from_wire(
-    checker: Checker, path: str, message: pb.Node, *, new_id: Callable[[], str], now: int
-) -> Node | None:
-    """Convert a node of a request, or add violations and return None.
-
-    The id may stand in the node or in its data; a node without one gets a new id. created_at may stand in the node, or
-    as the data's own time; a node without one was created `now`.
-    """
-    arm = message.WhichOneof("node_data")
-    if arm is None:
-        checker.add(
-            f"{path}.node_data",
-            "one of prompt, response, tool_invocation, agent, template, session … must be set",
-        )
-        return None
-    if message.type not in NODE_TYPES:
-        checker.add(f"{path}.type", f"{message.type} is no node type" if message.type else "must be specified")
-        return None
-    data = getattr(message, arm)
-    if message.id and data.id and message.id.lower() != data.id.lower():
-        checker.add(f"{data_path(path, arm)}.id", f"is {data.id}, the node's id is {message.id}")
-    explicit_id = message.id or data.id
-    id = checker.id(f"{path}.id", explicit_id) if explicit_id else new_id()
-    time_field = "timestamp" if "timestamp" in data.DESCRIPTOR.fields_by_name else "created_at"
-    created = now
-    if message.HasField("created_at"):
-        created = nanoseconds(checker, f"{path}.created_at", message.created_at)
-    elif data.HasField(time_field):
-        created = nanoseconds(checker, f"{data_path(path, arm)}.{time_field}", getattr(data, time_field))
-    value = _FROM_WIRE[arm](data)
-    session_id = id if arm == "session" else value.session_id if isinstance(value, PromptData) else None
-    return Node(
-        id=id, type=NodeType(message.type), data=value, created_at=created, updated_at=now, session_id=session_id
-    )
-
-
-def edge_from_wire(
-    checker: Checker, path: str, message: pb.Edge, *, new_id: Callable[[], str], now: int
-) -> Edge | None:
-    """Convert an edge of a request, or add violations and return None."""
-    if message.type not in EDGE_TYPES:
-        checker.add(f"{path}.type", f"{message.type} is no edge type" if message.type else "must be specified")
-        return None
-    return Edge(
-        id=checker.id(f"{path}.id", message.id) if message.id else new_id(),
-        type=EdgeType(message.type),
-        from_id=message.from_node_id.lower(),
-        to_id=message.to_node_id.lower(),
-        created_at=nanoseconds(checker, f"{path}.created_at", message.created_at)
-        if message.HasField("created_at")
-        else now,
-        properties=dict(message.properties),
-    )
+"""The conversion of each arm of a node's data."""

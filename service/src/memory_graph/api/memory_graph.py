@@ -13,14 +13,12 @@ from memory_graph.api.rpc import Call
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.ingest.checks import Checker
 from memory_graph.ingest.graph_writer import GraphWriter
-from memory_graph.model.errors import Invalid, Violation
-from memory_graph.model.kinds import Direction, EventType, NodeType
+from memory_graph.model.kinds import Direction, NodeType
 from memory_graph.model.mutations import Event
 from memory_graph.model.nodes import Node, NodeData, PromptData
-from memory_graph.model.queries import MAX_LIMIT, NodeFilter
+from memory_graph.model.queries import NodeFilter
 from memory_graph.telemetry.metrics import Metrics
 
-_EVENT_TYPES: frozenset[int] = frozenset(EventType)
 Serving = Callable[[], bool]
 
 
@@ -62,13 +60,7 @@ class MemoryGraphService:
         return to_wire.node_to_wire(await self._writer.get(call.tenant, requests.one_id("node_id", request.node_id)))
 
     async def UpdateNode(self, request: pb.UpdateNodeRequest, call: Call) -> pb.Node:
-        checker = Checker()
-        if not request.node.id:
-            checker.add("node.id", "must not be empty")
-        now = self._writer.now()
-        node = from_wire.node_from_wire(checker, "node", request.node, new_id=self._writer.new_id, now=now)
-        checker.done()
-        assert node is not None
+        node = requests.updated_node(request, new_id=self._writer.new_id, now=self._writer.now())
         return to_wire.node_to_wire(await self._writer.update(call.context, node, "node"))
 
     async def DeleteNode(self, request: pb.DeleteNodeRequest, call: Call) -> Empty:
@@ -76,8 +68,6 @@ class MemoryGraphService:
         return Empty()
 
     async def BatchCreateNodes(self, request: pb.BatchCreateNodesRequest, call: Call) -> pb.BatchCreateNodesResponse:
-        if len(request.nodes) > MAX_LIMIT:
-            raise Invalid(Violation("nodes", f"has {len(request.nodes):,} nodes; at most {MAX_LIMIT:,} are accepted"))
         paths = [f"nodes[{index}]" for index in range(len(request.nodes))]
         nodes, created = await self._create_nodes(request.nodes, paths, call)
         reply = pb.BatchCreateNodesResponse(created_count=created)
@@ -86,23 +76,14 @@ class MemoryGraphService:
         return reply
 
     async def BatchGetNodes(self, request: pb.BatchGetNodesRequest, call: Call) -> pb.BatchGetNodesResponse:
-        checker = Checker()
-        if len(request.node_ids) > MAX_LIMIT:
-            checker.add("node_ids", f"has {len(request.node_ids):,} ids; at most {MAX_LIMIT:,} are accepted")
-        ids = [checker.id(f"node_ids[{index}]", id) for index, id in enumerate(request.node_ids)]
-        checker.done()
-        nodes = await self._store.get_nodes(call.tenant, ids)
+        nodes = await self._store.get_nodes(call.tenant, requests.node_ids(request))
         reply = pb.BatchGetNodesResponse()
         for node in nodes:
             to_wire.fill_node(reply.nodes.add(), node)
         return reply
 
     async def CreateEdge(self, request: pb.CreateEdgeRequest, call: Call) -> pb.Edge:
-        checker = Checker()
-        now = self._writer.now()
-        edge = from_wire.edge_from_wire(checker, "edge", request.edge, new_id=self._writer.new_id, now=now)
-        checker.done()
-        assert edge is not None
+        edge = requests.created_edge(request, new_id=self._writer.new_id, now=self._writer.now())
         return to_wire.edge_to_wire(await self._writer.create_edge(call.context, edge, "edge"))
 
     async def GetEdges(self, request: pb.GetEdgesRequest, call: Call) -> pb.GetEdgesResponse:
@@ -177,13 +158,7 @@ class MemoryGraphService:
         return to_wire.prompt_to_wire(prompt)
 
     async def StreamEvents(self, request: pb.StreamEventsRequest, call: Call) -> AsyncIterator[pb.Event]:
-        checker = Checker()
-        session_id = checker.id("session_id", request.session_id) if request.HasField("session_id") else None
-        for index, value in enumerate(request.event_types):
-            if value not in _EVENT_TYPES:
-                checker.add(f"event_types[{index}]", f"{value} is no event type" if value else "must be specified")
-        checker.done()
-        types = frozenset(request.event_types)
+        session_id, types = requests.events(request)
         async for commit in self._commits(call, session_id, types):
             for event in commit:
                 yield to_wire.event_to_wire(event)
@@ -213,15 +188,8 @@ class MemoryGraphService:
         )
 
     async def _create_nodes(self, messages: Sequence[pb.Node], paths: list[str], call: Call) -> tuple[list[Node], int]:
-        checker = Checker()
-        now = self._writer.now()
-        new_id = self._writer.new_id
-        nodes = [
-            from_wire.node_from_wire(checker, path, message, new_id=new_id, now=now)
-            for message, path in zip(messages, paths, strict=True)
-        ]
-        checker.done()
-        applied = await self._writer.create(call.context, [node for node in nodes if node is not None], paths)
+        nodes = requests.created_nodes(messages, paths, new_id=self._writer.new_id, now=self._writer.now())
+        applied = await self._writer.create(call.context, nodes, paths)
         return [result for result in applied.results if isinstance(result, Node)], applied.created
 
     async def _add(self, node_type: NodeType, data: NodeData, call: Call) -> Node:
@@ -241,7 +209,7 @@ class MemoryGraphService:
         return feed.commits(
             self._store,
             call.tenant,
-            after=feed.last_event_id(call),
+            after=requests.last_event_id(call),
             matches=matches,
             session_id=session_id,
             draining=call.draining,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from memory_graph.api import feed
+from memory_graph.api import feed, requests
 from memory_graph.api.event_stream_receiver import EventStreamReceiver
-from memory_graph.api.event_subscription import EventSubscription, parse_subscription
+from memory_graph.api.event_subscription import EventSubscription
 from memory_graph.api.rpc import Call
+from memory_graph.api.telemetry_requests import parse_subscription
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
 from memory_graph.ingest.telemetry.pipeline import Pipeline
 from memory_graph.store.protocol import GraphStore
@@ -37,7 +38,7 @@ class TelemetryStreamService:
         changes = feed.commits(
             self._store,
             call.tenant,
-            after=feed.last_event_id(call),
+            after=requests.last_event_id(call),
             matches=EventSubscription.may_be_telemetry,
             session_id=None,
             draining=call.draining,

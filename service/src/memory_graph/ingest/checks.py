@@ -80,10 +80,10 @@ class Checker:
         self.size(field, value)
 
     def size(self, field: str, value: str) -> None:
-        if len(value) > MAX_CONTENT_BYTES or (
-            len(value) * 4 > MAX_CONTENT_BYTES and len(value.encode()) > MAX_CONTENT_BYTES
-        ):
-            self.add(field, f"is {len(value.encode()):,} bytes; at most {MAX_CONTENT_BYTES:,} are accepted")
+        """Check that text is not over MAX_CONTENT_BYTES."""
+        problem = size_problem(value)
+        if problem:
+            self.add(field, problem)
 
     def json(self, field: str, value: str) -> None:
         """Check JSON text; empty means absent."""
@@ -148,6 +148,13 @@ def check_data(checker: Checker, path: str, data: NodeData) -> None:
         case ErrorData():
             checker.content(f"{path}.error_type", data.error_type)
             checker.size(f"{path}.message", data.message)
+
+
+def size_problem(text: str) -> str | None:
+    """Return why a text is over MAX_CONTENT_BYTES, or None."""
+    if len(text) * 4 <= MAX_CONTENT_BYTES or len(text.encode()) <= MAX_CONTENT_BYTES:
+        return None
+    return f"is {len(text.encode()):,} bytes; at most {MAX_CONTENT_BYTES:,} are accepted"
 
 
 def total_of(prompt: int, completion: int, total: int) -> int:

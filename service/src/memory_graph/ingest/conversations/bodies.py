@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-MAX_TEXT = 1_000_000
+from memory_graph.ingest.checks import MAX_CONTENT_BYTES
+
+MAX_TEXT = MAX_CONTENT_BYTES
 """Longest text of a prompt, in characters; in UTF-8 it must not have more bytes either (contract §1)."""
 MAX_ENTRIES = 64
 """Most metadata entries, tags or tool calls of an event: each is indexed or becomes a node."""

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from memory_graph.ingest.checks import MAX_CONTENT_BYTES, calls_tools, total_problem
+from memory_graph.ingest.checks import calls_tools, size_problem, total_problem
 from memory_graph.ingest.conversations.bodies import PromptBody, ResponseBody, SessionBody, ToolCall, Usage
 from memory_graph.ingest.conversations.events import (
     ENDED,
@@ -121,6 +121,6 @@ def _check_call(call: ToolCall, path: str, event_id: str) -> None:
 
 def _check_size(text: str, path: str, event_id: str, event_type: str) -> None:
     """Check the limit of gRPC's content, in bytes (contract §1)."""
-    if len(text) * 4 > MAX_CONTENT_BYTES and len(text.encode()) > MAX_CONTENT_BYTES:
-        sentence = f"{path} is {len(text.encode()):,} bytes; at most {MAX_CONTENT_BYTES:,} are accepted"
-        raise Rejected(event_id, event_type, "invalid", sentence)
+    problem = size_problem(text)
+    if problem:
+        raise Rejected(event_id, event_type, "invalid", f"{path} {problem}")
