@@ -21,7 +21,7 @@ ENGINE = "ansible_collections/llm_devops/memory_graph/plugins/module_utils"
 
 
 def run_in_pod(cluster, namespace, account, script):
-    """What the script printed; the pod has the rights of the ServiceAccount alone."""
+    """Run the script in a pod of the ServiceAccount and return its output."""
     name = f"python-{uuid.uuid4().hex[:8]}"
     core = f"/api/v1/namespaces/{namespace}"
     code = {"engine.zip": base64.b64encode(_engine()).decode()}
@@ -39,9 +39,9 @@ def run_in_pod(cluster, namespace, account, script):
     while phase not in ("Succeeded", "Failed") and time.monotonic() < deadline:
         phase = cluster.request("GET", f"{core}/pods/{name}")["status"].get("phase", "")
         time.sleep(0.2)
-    said = cluster.text(f"{core}/pods/{name}/log")
-    assert phase == "Succeeded", said
-    return said
+    log = cluster.text(f"{core}/pods/{name}/log")
+    assert phase == "Succeeded", log
+    return log
 
 
 def _image(cluster):
@@ -59,13 +59,13 @@ def _engine():
     """The engine and the pure part of the two libraries it needs, as a zip Python imports from."""
     folder = Path(__file__).resolve().parents[5]
     libraries = [Path(library.__file__).parent for library in (urllib3, yaml)]
-    files = {path.relative_to(folder): path for path in (folder / ENGINE).glob("*.py")}
+    files = {path.relative_to(folder): path for path in (folder / ENGINE).rglob("*.py")}
     files |= {path.relative_to(lib.parent): path for lib in libraries for path in lib.rglob("*.py")}
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, path in files.items():
             archive.write(path, name)
-        for package in (*Path(ENGINE).parents, Path(ENGINE)):
+        for package in {*Path(ENGINE).parents, *(file.parent for file in files)}:
             if package.name and package / "__init__.py" not in files:
                 archive.writestr(f"{package}/__init__.py", "")
     return packed.getvalue()
