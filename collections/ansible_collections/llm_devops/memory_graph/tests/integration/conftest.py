@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, ReleaseParams
 
-GONE_SECONDS = 60
+DELETION_TIMEOUT_S = 60
 CONTAINERS = "containers: needs containers that really run: their exit codes, output, probes or answers"
 deselected = pytest.StashKey[list[str]]()
 
@@ -30,33 +30,35 @@ def pytest_deselected(items):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """What was left out is named: pytest itself tells a number alone."""
+    """Print the names of the deselected tests; pytest itself prints only how many there are."""
     for name in config.stash[deselected]:
         terminalreporter.write_line(f"NOT RUN {name}: it needs containers that really run")
 
 
-class Place:
-    """A namespace, the means to release ``demo`` into it, and its progress, as ``label text`` lines."""
+class ReleaseSandbox:
+    """A namespace of one test, releases of ``demo`` into it, and their progress as lines ``label text``."""
 
     def __init__(self, name):
         self.name = name
         self.cluster = connect({})
-        self.said = []
+        self.progress_lines = []
 
     @property
     def namespace(self):
         return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name}}
 
-    def run(self, *objects, **wish):
-        """A release that was not started yet; with ``revision`` a rollback."""
-        given = {} if "revision" in wish else {"objects": [self.namespace, *objects]}
-        options = {"wait_timeout": 60, **given, **wish}
+    def run(self, *objects, **params):
+        """Return a release that has not started; with ``revision`` it is a rollback."""
+        defaults = {} if "revision" in params else {"objects": [self.namespace, *objects]}
+        options = {"wait_timeout": 60, **defaults, **params}
         return Release(
-            connect({}), ReleaseParams("demo", self.name, **options), lambda *line: self.said.append(" ".join(line))
+            connect({}),
+            ReleaseParams("demo", self.name, **options),
+            lambda *line: self.progress_lines.append(" ".join(line)),
         )
 
-    def release(self, *objects, **wish):
-        return self.run(*objects, **wish).present()
+    def release(self, *objects, **params):
+        return self.run(*objects, **params).present()
 
     def config(self, name="settings", **data):
         metadata = {"name": name, "namespace": self.name}
@@ -69,9 +71,9 @@ class Place:
         return self.cluster.find(self.path(path))
 
     def remove(self, path):
-        """Deletes an object and returns once it is gone: its finalizers may keep it for a while."""
+        """Delete an object and return once it is gone: its finalizers may keep it for a while."""
         self.cluster.delete(self.path(path))
-        limit = time.monotonic() + GONE_SECONDS
+        limit = time.monotonic() + DELETION_TIMEOUT_S
         while self.cluster.find(self.path(path)):
             assert time.monotonic() < limit, f"{path} is still there"
             time.sleep(0.1)
@@ -80,7 +82,7 @@ class Place:
         return sorted(item["metadata"]["name"] for item in self.cluster.list(self.path(plural)))
 
     def edit(self, path, body, manager="kubectl-edit"):
-        """What ``kubectl edit`` does: a merge patch in its name."""
+        """Send a merge patch under the field manager of ``kubectl edit``."""
         return self.cluster.request(
             "PATCH", path if path.startswith("/") else self.path(path), {"fieldManager": manager}, body,
             "application/merge-patch+json",
@@ -88,12 +90,12 @@ class Place:
 
 
 @pytest.fixture
-def place():
+def sandbox():
     if not os.environ.get("KUBECONFIG"):
         pytest.fail("set KUBECONFIG to a cluster the tests may use")
-    made = Place(f"release-test-{uuid.uuid4().hex[:8]}")
-    yield made
-    made.cluster.delete(f"/api/v1/namespaces/{made.name}")
+    new_sandbox = ReleaseSandbox(f"release-test-{uuid.uuid4().hex[:8]}")
+    yield new_sandbox
+    new_sandbox.cluster.delete(f"/api/v1/namespaces/{new_sandbox.name}")
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +131,7 @@ def token(admin, namespace):
 
 @pytest.fixture
 def config(admin):
-    """Makes kubeconfigs of the real cluster for another user."""
+    """Return a function that makes kubeconfigs of the real cluster for another user."""
 
     def make(*, name="main", cluster=None, **user):
         ca = base64.b64encode(admin.access.ca).decode()

@@ -14,7 +14,7 @@ import threading
 
 
 class ConnectProxy:
-    """``with ConnectProxy(host, port) as proxy``; ``targets`` is what clients asked for, whom they reach is fixed.
+    """``with ConnectProxy(host, port) as proxy``; ``targets`` lists what clients asked for; all reach the one address.
 
     :param credentials: ``user:password`` it asks for. :param status: what it refuses with. :param chain: TLS to itself.
     """
@@ -22,12 +22,12 @@ class ConnectProxy:
     def __init__(self, host, port, *, credentials="", status="", chain=None):
         self.targets = []
         self._destination = (host, port)
-        self._wanted = f"Basic {base64.b64encode(credentials.encode()).decode()}" if credentials else ""
+        self._required_header = f"Basic {base64.b64encode(credentials.encode()).decode()}" if credentials else ""
         self._status = status
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if chain else None
         if self._context:
             self._context.load_cert_chain(chain)
-        handler = type("Handler", (_Handler,), {"proxy": self})
+        handler = type("Handler", (_ConnectHandler,), {"proxy": self})
         self._server = _Server(("127.0.0.1", 0), handler)
         self.host = f"127.0.0.1:{self._server.server_address[1]}"
 
@@ -45,8 +45,8 @@ class ConnectProxy:
     def refusal(self, headers):
         if self._status:
             return self._status
-        given = headers.get("proxy-authorization", "")
-        return "407 Proxy Authentication Required" if given != self._wanted else ""
+        sent_header = headers.get("proxy-authorization", "")
+        return "407 Proxy Authentication Required" if sent_header != self._required_header else ""
 
     def connect(self):
         return socket.create_connection(self._destination)
@@ -60,7 +60,7 @@ class _Server(socketserver.ThreadingTCPServer):
         """A client that gives up is not worth a traceback."""
 
 
-class _Handler(socketserver.BaseRequestHandler):
+class _ConnectHandler(socketserver.BaseRequestHandler):
     proxy: ConnectProxy
 
     def handle(self):

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""A TLS reverse proxy before the real API server that does to chosen requests what happens on a bad day."""
+"""A TLS reverse proxy before the real API server that injects faults into chosen requests."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ HOP_BY_HOP = ("connection", "transfer-encoding", "host", "content-length", "keep
 
 
 @dataclass
-class Fault:
-    """What happens to a request, how many times, and to which; the first ``times`` tries of each that matches.
+class InjectedFault:
+    """A fault in the first ``times`` tries of every request that ``matches(verb, path)``.
 
     ``kind``: status, drop (before it is carried out), lose (after it was: the answer is lost), cut (in the middle of
     the body), slow, hang-up (the connection closes after the answer, unannounced), and of watches: end, gone (410).
@@ -38,17 +38,17 @@ class Fault:
 
 
 class FaultProxy:
-    """``with FaultProxy(cluster, folder) as proxy: connect(proxy.options())``; ``proxy.fault`` may change any time."""
+    """``with FaultProxy(cluster, folder) as proxy: connect(proxy.options())``; ``proxy.injected`` may always change."""
 
     def __init__(self, cluster, folder):
-        self.fault = None
+        self.injected = None
         self.hits = 0
         self.requests = []
         self._cluster = cluster
         self._tried = {}
         self._lock = threading.Lock()
         self._authority = LoopbackAuthority()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_FaultHandler,), {"proxy": self}))
         self._server.daemon_threads = True
         self._server.handle_error = lambda *_ignored: None
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -85,24 +85,24 @@ class FaultProxy:
         return {"kubeconfig": self.kubeconfig()}
 
     def due(self, verb, path):
-        """The fault for this try, if any."""
+        """Return the fault to inject into this try, or None."""
         with self._lock:
             self.requests.append((verb, path))
-            fault = self.fault
-            if fault is None or not fault.matches(verb, path):
+            injected = self.injected
+            if injected is None or not injected.matches(verb, path):
                 return None
             tried = self._tried[verb, path] = self._tried.get((verb, path), 0) + 1
-            if tried > fault.times:
+            if tried > injected.times:
                 return None
             self.hits += 1
-            return fault
+            return injected
 
     def upstream(self):
         url = urlsplit(self._cluster.access.server)
         return http.client.HTTPSConnection(url.hostname, url.port, context=self._upstream_tls, timeout=330)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _FaultHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     proxy: FaultProxy
 
@@ -117,12 +117,12 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         path, _question, query = self.path.partition("?")
         watching = "watch=1" in query
-        fault = self.proxy.due(self.command, self.path if watching else path + ("?dry" if "dryRun" in query else ""))
-        kind = fault.kind if fault else ""
+        injected = self.proxy.due(self.command, self.path if watching else path + ("?dry" if "dryRun" in query else ""))
+        kind = injected.kind if injected else ""
         if kind == "drop":
             return self._hang_up()
         if kind == "status":
-            return self._answer(fault.status, json.dumps(_failure(fault)).encode(), fault.headers)
+            return self._answer(injected.status, json.dumps(_failure(injected)).encode(), injected.headers)
         if kind == "slow":
             time.sleep(0.3)
         upstream = self.proxy.upstream()
@@ -175,12 +175,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
 
-def _failure(fault):
+def _failure(injected):
     reasons = {429: "TooManyRequests", 409: "Conflict", 410: "Expired", 401: "Unauthorized", 504: "Timeout"}
-    return {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": fault.status, "message": fault.message,
-            "reason": reasons.get(fault.status, "InternalError")}  # fmt: skip
+    return {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": injected.status,
+            "message": injected.message, "reason": reasons.get(injected.status, "InternalError")}  # fmt: skip
 
 
 def _too_old():
-    gone = _failure(Fault("status", 410, message="too old resource version"))
-    return json.dumps({"type": "ERROR", "object": gone}).encode() + b"\n"
+    expired = _failure(InjectedFault("status", 410, message="too old resource version"))
+    return json.dumps({"type": "ERROR", "object": expired}).encode() + b"\n"

@@ -40,30 +40,30 @@ def created(kind, name, api_version="v1", **more):
     return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, **more}
 
 
-def labelled(place, level):
-    namespace = copy.deepcopy(place.namespace)
+def labelled(sandbox, level):
+    namespace = copy.deepcopy(sandbox.namespace)
     namespace["metadata"]["labels"] = {"pod-security.kubernetes.io/enforce": level} if level else {}
     return namespace
 
 
 @pytest.fixture
-def home(place):
+def home(sandbox):
     """Makes the namespace, and waits for the ServiceAccount that a controller gives it."""
 
     def make(level="", *objects):
-        place.cluster.request("POST", "/api/v1/namespaces", None, labelled(place, level))
+        sandbox.cluster.request("POST", "/api/v1/namespaces", None, labelled(sandbox, level))
         for item in objects:
-            place.cluster.request("POST", place.path(f"{item['kind'].lower()}s"), None, item)
-        while not place.get("serviceaccounts/default"):
+            sandbox.cluster.request("POST", sandbox.path(f"{item['kind'].lower()}s"), None, item)
+        while not sandbox.get("serviceaccounts/default"):
             time.sleep(0.05)
-        return place
+        return sandbox
 
     return make
 
 
-def preflight(place, *objects, cluster=None):
-    manifests = prepared([place.namespace, *objects], "demo", place.name)
-    result = Preflight(cluster or place.cluster, place.name, manifests, "demo")
+def preflight(sandbox, *objects, cluster=None):
+    manifests = prepared([sandbox.namespace, *objects], "demo", sandbox.name)
+    result = Preflight(cluster or sandbox.cluster, sandbox.name, manifests, "demo")
     result.run()
     return result
 
@@ -74,71 +74,71 @@ def messages(findings, check="admission"):
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
 def test_pods_that_are_admitted_leave_nothing(home, kind):
-    place = home()
-    result = preflight(place, workload(kind))
+    sandbox = home()
+    result = preflight(sandbox, workload(kind))
     assert (messages(result.problems), messages(result.notes)) == ([], [])
     assert "admission" in [item["check"] for item in result.passed]
-    assert place.names("pods") == []
+    assert sandbox.names("pods") == []
 
 
 def test_a_restricted_namespace_refuses_a_privileged_container(home):
-    place = home("restricted")
-    result = preflight(place, workload(securityContext={"privileged": True}))
+    sandbox = home("restricted")
+    result = preflight(sandbox, workload(securityContext={"privileged": True}))
     (problem,) = messages(result.problems)
     assert problem.startswith("Deployment/demo does not meet the namespace's level restricted: privileged ")
     assert 'container "main" must not set securityContext.privileged=true' in problem
 
 
 def test_the_level_that_the_release_gives_its_namespace_counts(home):
-    place = home("restricted")
-    manifests = prepared([labelled(place, "privileged"), workload()], "demo", place.name)
-    result = Preflight(place.cluster, place.name, manifests, "demo")
+    sandbox = home("restricted")
+    manifests = prepared([labelled(sandbox, "privileged"), workload()], "demo", sandbox.name)
+    result = Preflight(sandbox.cluster, sandbox.name, manifests, "demo")
     result.run()
     assert messages(result.problems) == []
-    manifests = prepared([labelled(place, "baseline"), workload(pod={"hostPID": True})], "demo", place.name)
-    result = Preflight(place.cluster, place.name, manifests, "demo")
+    manifests = prepared([labelled(sandbox, "baseline"), workload(pod={"hostPID": True})], "demo", sandbox.name)
+    result = Preflight(sandbox.cluster, sandbox.name, manifests, "demo")
     result.run()
     assert messages(result.problems) == ["Deployment/demo does not meet the namespace's level baseline: hostPID: false"]
 
 
 def test_a_limit_range_refuses_and_pod_security_too(home):
     limits = [{"type": "Container", "max": {"memory": "64Mi"}}]
-    place = home("restricted", created("LimitRange", "usual", spec={"limits": limits}))
-    first, second = messages(preflight(place, workload(resources={"limits": {"memory": "1Gi"}})).problems)
+    sandbox = home("restricted", created("LimitRange", "usual", spec={"limits": limits}))
+    first, second = messages(preflight(sandbox, workload(resources={"limits": {"memory": "1Gi"}})).problems)
     assert first == (
-        f"a LimitRange of namespace {place.name} refuses the pods of Deployment/demo: maximum memory usage per"
+        f"a LimitRange of namespace {sandbox.name} refuses the pods of Deployment/demo: maximum memory usage per"
         " Container is 64Mi, but limit is 1Gi"
     )
     assert "level restricted" in second
 
 
 def test_what_a_pod_refers_to_exists_or_comes_with_the_release(home):
-    place = home()
-    pod = {"serviceAccountName": "runner", "priorityClassName": f"{place.name}-high"}
-    assert messages(preflight(place, workload(pod=pod)).problems) == [
-        f"Deployment/demo needs ServiceAccount 'runner' in {place.name}, which does not exist",
-        f"Deployment/demo needs PriorityClass '{place.name}-high', which does not exist",
+    sandbox = home()
+    pod = {"serviceAccountName": "runner", "priorityClassName": f"{sandbox.name}-high"}
+    assert messages(preflight(sandbox, workload(pod=pod)).problems) == [
+        f"Deployment/demo needs ServiceAccount 'runner' in {sandbox.name}, which does not exist",
+        f"Deployment/demo needs PriorityClass '{sandbox.name}-high', which does not exist",
     ]
-    priority = created("PriorityClass", f"{place.name}-high", "scheduling.k8s.io/v1", value=1000)
-    result = preflight(place, workload(pod=pod), created("ServiceAccount", "runner"), priority)
+    priority = created("PriorityClass", f"{sandbox.name}-high", "scheduling.k8s.io/v1", value=1000)
+    result = preflight(sandbox, workload(pod=pod), created("ServiceAccount", "runner"), priority)
     assert (messages(result.problems), messages(result.notes)) == ([], [])
-    place.cluster.request("POST", place.path("serviceaccounts"), None, created("ServiceAccount", "runner"))
+    sandbox.cluster.request("POST", sandbox.path("serviceaccounts"), None, created("ServiceAccount", "runner"))
     pod["priorityClassName"] = "system-cluster-critical"
-    result = preflight(place, workload(pod=pod))
+    result = preflight(sandbox, workload(pod=pod))
     assert (result.problems, messages(result.notes, "references")) == ([], [])
 
 
-def test_a_new_namespace_is_judged_by_its_own_label(place):
-    manifests = prepared([labelled(place, "restricted"), workload(pod={"serviceAccountName": "nobody"})], "demo",
-                         place.name)  # fmt: skip
-    result = Preflight(place.cluster, place.name, manifests, "demo")
+def test_a_new_namespace_is_judged_by_its_own_label(sandbox):
+    manifests = prepared([labelled(sandbox, "restricted"), workload(pod={"serviceAccountName": "nobody"})], "demo",
+                         sandbox.name)  # fmt: skip
+    result = Preflight(sandbox.cluster, sandbox.name, manifests, "demo")
     result.run()
     (problem,) = messages(result.problems)
     assert problem.startswith("Deployment/demo does not meet the namespace's level restricted: runAsNonRoot: true, ")
     assert messages(result.problems, "references") == [
-        f"Deployment/demo needs ServiceAccount 'nobody' in {place.name}, which does not exist"
+        f"Deployment/demo needs ServiceAccount 'nobody' in {sandbox.name}, which does not exist"
     ]
-    assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
+    assert sandbox.cluster.find(f"/api/v1/namespaces/{sandbox.name}") is None
 
 
 def test_a_template_that_is_invalid(home):
@@ -150,90 +150,90 @@ def test_a_template_that_is_invalid(home):
 def test_a_used_up_quota_is_no_finding_of_a_rolling_update(home):
     """The dry run is refused, as the pods that are replaced are counted still."""
     quota = created("ResourceQuota", "team", spec={"hard": {"pods": "1", "limits.memory": "64Mi"}})
-    place = home("", quota)
+    sandbox = home("", quota)
     limits = {"limits": {"memory": "64Mi"}}
-    place.release(workload(resources=limits), wait=False)
+    sandbox.release(workload(resources=limits), wait=False)
     limit = time.monotonic() + 30
-    while not place.names("pods"):
+    while not sandbox.names("pods"):
         assert time.monotonic() < limit
         time.sleep(0.1)
     pod = {"metadata": {"name": "x"}, "spec": workload(resources=limits)["spec"]["template"]["spec"]}
     with pytest.raises(ApiError, match="exceeded quota"):
-        place.cluster.request("POST", place.path("pods"), {"dryRun": "All"}, pod)
+        sandbox.cluster.request("POST", sandbox.path("pods"), {"dryRun": "All"}, pod)
     changed = workload(resources=limits, env=[{"name": "A", "value": "B"}])
-    result = preflight(place, changed)
+    result = preflight(sandbox, changed)
     assert (result.problems, messages(result.notes)) == ([], [])
     assert "a rolling update needs" in messages(result.notes, "quota")[0]
 
 
 def test_a_quota_that_wants_limits_says_of_which_container(home):
-    place = home("", created("ResourceQuota", "team", spec={"hard": {"limits.memory": "1Gi"}}))
-    assert messages(preflight(place, workload()).problems) == [
+    sandbox = home("", created("ResourceQuota", "team", spec={"hard": {"limits.memory": "1Gi"}}))
+    assert messages(preflight(sandbox, workload()).problems) == [
         "Deployment/demo must say limits.memory for: main, or ResourceQuota 'team' refuses its pods"
     ]
 
 
 @pytest.fixture
-def policy(place):
+def policy(sandbox):
     """A policy that wants a label of every pod in the namespace."""
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
     validation = {"expression": "has(object.metadata.labels) && 'team' in object.metadata.labels",
                   "message": "pods need the label team"}  # fmt: skip
-    where = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": place.name}}}
+    where = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": sandbox.name}}}
     spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": [validation]}
-    binding = {"policyName": place.name, "validationActions": ["Deny"], "matchResources": where}
+    binding = {"policyName": sandbox.name, "validationActions": ["Deny"], "matchResources": where}
     for plural, kind, content in (
         ("validatingadmissionpolicies", "ValidatingAdmissionPolicy", spec),
         ("validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", binding),
     ):
-        manifest = created(kind, place.name, "admissionregistration.k8s.io/v1", spec=content)
-        place.cluster.request("POST", f"{ADMISSION}/{plural}", None, manifest)
+        manifest = created(kind, sandbox.name, "admissionregistration.k8s.io/v1", spec=content)
+        sandbox.cluster.request("POST", f"{ADMISSION}/{plural}", None, manifest)
     yield
     for plural in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
-        place.cluster.delete(f"{ADMISSION}/{plural}/{place.name}")
+        sandbox.cluster.delete(f"{ADMISSION}/{plural}/{sandbox.name}")
 
 
 def test_a_policy_s_refusal_is_a_note_as_it_may_spare_pods_of_controllers(home, policy):
-    place, limit = home(), time.monotonic() + 30
+    sandbox, limit = home(), time.monotonic() + 30
     notes = []
     while not notes and time.monotonic() < limit:  # the API server hears of a policy after a while
-        result = preflight(place, workload())
+        result = preflight(sandbox, workload())
         notes = messages(result.notes)
     assert "controller's pods may be: ValidatingAdmissionPolicy" in notes[0]
     assert "pods need the label team" in notes[0]
     assert result.problems == []
 
 
-def deployer(place, *names, verbs=("create", "patch")):
+def deployer(sandbox, *names, verbs=("create", "patch")):
     """A connection of a ServiceAccount that may read all of the namespace, and make pods of these names only."""
     rules = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]}]
     if names:
         rules.append({"apiGroups": [""], "resources": ["pods"], "resourceNames": list(names), "verbs": list(verbs)})
     with contextlib.suppress(ApiError):
-        place.cluster.request("POST", place.path("serviceaccounts"), None, created("ServiceAccount", "deployer"))
-    api, root = f"{RBAC}/v1", f"/apis/{RBAC}/v1/namespaces/{place.name}"
-    subject = {"kind": "ServiceAccount", "name": "deployer", "namespace": place.name}
+        sandbox.cluster.request("POST", sandbox.path("serviceaccounts"), None, created("ServiceAccount", "deployer"))
+    api, root = f"{RBAC}/v1", f"/apis/{RBAC}/v1/namespaces/{sandbox.name}"
+    subject = {"kind": "ServiceAccount", "name": "deployer", "namespace": sandbox.name}
     for manifest in (
         created("Role", "deployer", api, rules=rules),
         created("RoleBinding", "deployer", api, subjects=[subject],
                 roleRef={"apiGroup": RBAC, "kind": "Role", "name": "deployer"}),
     ):  # fmt: skip
-        place.cluster.request("POST", f"{root}/{manifest['kind'].lower()}s", None, manifest)
-    token = place.cluster.request("POST", place.path("serviceaccounts/deployer/token"), None, {"spec": {}})
+        sandbox.cluster.request("POST", f"{root}/{manifest['kind'].lower()}s", None, manifest)
+    token = sandbox.cluster.request("POST", sandbox.path("serviceaccounts/deployer/token"), None, {"spec": {}})
     config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
     config["users"] = [{**user, "user": {"token": token["status"]["token"]}} for user in config["users"]]
     return connect({"kubeconfig": config})
 
 
-def admission_of(place, cluster, *objects):
+def admission_of(sandbox, cluster, *objects):
     """The check alone, once the authoriser knows the Role."""
     limit = time.monotonic() + RBAC_TIMEOUT_S
     while True:
-        manifests = prepared([*objects], "demo", place.name)
-        context = _check_admission.PreflightContext(cluster, "demo", place.name, manifests, Discovery(cluster))
+        manifests = prepared([*objects], "demo", sandbox.name)
+        context = _check_admission.PreflightContext(cluster, "demo", sandbox.name, manifests, Discovery(cluster))
         context.check = "admission"
         with contextlib.suppress(ApiError):
-            if cluster.find(place.path("serviceaccounts/deployer")):
+            if cluster.find(sandbox.path("serviceaccounts/deployer")):
                 _check_admission.admission(context)
                 return context
         assert time.monotonic() < limit
@@ -241,16 +241,16 @@ def admission_of(place, cluster, *objects):
 
 
 def test_a_deployer_needs_no_other_pod_than_the_one_that_is_asked_about(home):
-    place = home("baseline")
-    context = admission_of(place, deployer(place, "demo-preflight"), workload(pod={"hostNetwork": True}))
+    sandbox = home("baseline")
+    context = admission_of(sandbox, deployer(sandbox, "demo-preflight"), workload(pod={"hostNetwork": True}))
     assert "host namespaces (hostNetwork=true)" in messages(context.problems)[0]
     assert context.notes == []
 
 
 def test_without_the_right_to_create_pods_that_is_a_note(home):
-    place = home("baseline")
-    context = admission_of(place, deployer(place), workload(pod={"hostNetwork": True}))
+    sandbox = home("baseline")
+    context = admission_of(sandbox, deployer(sandbox), workload(pod={"hostNetwork": True}))
     sentence = "whether the pods of Deployment/demo are admitted was not asked: you may not patch pods in namespace"
-    assert messages(context.notes)[0] == f"{sentence} {place.name}"
+    assert messages(context.notes)[0] == f"{sentence} {sandbox.name}"
     assert context.not_asked == {"Deployment/demo"}
-    assert place.get("pods/demo-preflight") is None
+    assert sandbox.get("pods/demo-preflight") is None

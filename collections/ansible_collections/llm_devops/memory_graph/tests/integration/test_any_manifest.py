@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 EXAMPLES = 15
-NAMESPACED = any_manifest().filter(lambda one: one["kind"] not in ("ClusterRole", "Gadget", "Thing"))
+NAMESPACED = any_manifest().filter(lambda item: item["kind"] not in ("ClusterRole", "Gadget", "Thing"))
 
 
 def own_namespace(manifest, name):
@@ -29,27 +29,27 @@ def own_namespace(manifest, name):
     return {**manifest, "metadata": metadata}
 
 
-def test_no_manifest_crashes_a_release_or_shows_a_secret(place):
+def test_no_manifest_crashes_a_release_or_shows_a_secret(sandbox):
     seen = {"refused": 0, "failed": 0, "done": 0}
 
     @settings(max_examples=EXAMPLES, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     @given(st.lists(NAMESPACED | any_text() | plain_secret(), min_size=1, max_size=3))
     def released(objects):
-        given_objects = [one if isinstance(one, str) else own_namespace(one, place.name) for one in objects]
-        run = place.run(*given_objects, wait=False)
+        given_objects = [item if isinstance(item, str) else own_namespace(item, sandbox.name) for item in objects]
+        run = sandbox.run(*given_objects, wait=False)
         try:
             outcome = run.present()
         except ClusterError as error:
             seen["refused"] += 1
-            told = str(error)
+            text = str(error)
         else:
             seen["failed" if outcome.failures else "done"] += 1
-            shown = [_result.changed_lines(outcome), _result.result(outcome, run.cluster, check=False)]
-            told = _result.failure_text(outcome) + json.dumps(shown, default=str)
+            reports = [_result.changed_lines(outcome), _result.result(outcome, run.cluster, check=False)]
+            text = _result.failure_text(outcome) + json.dumps(reports, default=str)
             if outcome.failures:
                 assert not outcome.wrote, outcome.failures
-        told += "".join(place.said)
-        assert not [word for word in HIDDEN_WORDS if word in told]
+        text += "".join(sandbox.progress_lines)
+        assert not [word for word in HIDDEN_WORDS if word in text]
 
     released()
     assert sum(seen.values()) >= EXAMPLES // 2, seen

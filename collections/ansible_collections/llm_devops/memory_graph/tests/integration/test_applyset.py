@@ -25,9 +25,9 @@ RECORD = "secrets/demo-release"
 def command():
     """kubectl of this machine, or the one every kind node has."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "memory-graph" / "bin"
-    found = shutil.which("kubectl", path=f"{os.environ['PATH']}{os.pathsep}{cache}")
-    if found:
-        return ["env", "KUBECTL_APPLYSET=true", found]
+    program = shutil.which("kubectl", path=f"{os.environ['PATH']}{os.pathsep}{cache}")
+    if program:
+        return ["env", "KUBECTL_APPLYSET=true", program]
     context = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())["current-context"]
     node = f"{context.removeprefix('kind-')}-control-plane"
     inside = ["env", "KUBECTL_APPLYSET=true", "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"]
@@ -35,11 +35,11 @@ def command():
 
 
 class Kubectl:
-    def __init__(self, place):
-        self.place = place
+    def __init__(self, sandbox):
+        self.sandbox = sandbox
 
     def run(self, *arguments, stdin=""):
-        return subprocess.run([*command(), "-n", self.place.name, *arguments], input=stdin, text=True,
+        return subprocess.run([*command(), "-n", self.sandbox.name, *arguments], input=stdin, text=True,
                               capture_output=True, timeout=60, check=False)  # fmt: skip
 
     def apply(self, *objects):
@@ -53,19 +53,19 @@ class Kubectl:
 
 
 @pytest.fixture
-def kubectl(place):
-    return Kubectl(place)
+def kubectl(sandbox):
+    return Kubectl(sandbox)
 
 
 @pytest.fixture
-def foreign(place):
+def foreign(sandbox):
     """An object of nobody's set, made once the namespace is there; it must outlive every prune."""
 
     def make():
-        place.cluster.request("POST", place.path("configmaps"), None, {"metadata": {"name": "foreign"}})
+        sandbox.cluster.request("POST", sandbox.path("configmaps"), None, {"metadata": {"name": "foreign"}})
 
     yield make
-    assert place.get("configmaps/foreign"), "an object that is no member was pruned"
+    assert sandbox.get("configmaps/foreign"), "an object that is no member was pruned"
 
 
 def service(name):
@@ -79,139 +79,141 @@ def unstartable():
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "demo"}, "spec": spec}
 
 
-def hint(place):
-    return place.get(RECORD)["metadata"]["annotations"][KINDS]
+def hint(sandbox):
+    return sandbox.get(RECORD)["metadata"]["annotations"][KINDS]
 
 
 def actions(outcome):
-    return {str(one.member.ref): one.action for one in outcome.prune_candidates}
+    return {str(candidate.member.ref): candidate.action for candidate in outcome.prune_candidates}
 
 
-def test_kubectl_reads_our_set_and_leaves_it_to_us(place, kubectl, foreign):
-    place.release(place.config("one"), place.config("two"))
+def test_kubectl_reads_our_set_and_leaves_it_to_us(sandbox, kubectl, foreign):
+    sandbox.release(sandbox.config("one"), sandbox.config("two"))
     foreign()
-    refused = kubectl.apply(place.config("one"))
+    refused = kubectl.apply(sandbox.config("one"))
     assert refused.returncode != 0
     tool = OURS.partition("/")[0]
     assert f'managed by tooling "{tool}" instead of "kubectl"' in refused.stderr, refused.stderr
-    assert place.get("configmaps/two")
+    assert sandbox.get("configmaps/two")
 
 
-def test_kubectl_prunes_our_set_when_it_is_given_to_it(place, kubectl, foreign):
-    place.release(place.config("one"), place.config("two"), service("three"))
+def test_kubectl_prunes_our_set_when_it_is_given_to_it(sandbox, kubectl, foreign):
+    sandbox.release(sandbox.config("one"), sandbox.config("two"), service("three"))
     foreign()
     kubectl.hand_over("kubectl/v1")
-    done = kubectl.apply(place.namespace, place.config("one"))
+    done = kubectl.apply(sandbox.namespace, sandbox.config("one"))
     assert done.returncode == 0, done.stderr
     assert "configmap/two pruned" in done.stdout, done.stdout
     assert "service/three pruned" in done.stdout, done.stdout
-    assert place.get("configmaps/one")
-    assert hint(place) == "ConfigMap,Namespace"
+    assert sandbox.get("configmaps/one")
+    assert hint(sandbox) == "ConfigMap,Namespace"
 
 
-def test_our_set_comes_back_from_kubectl_with_what_it_added(place, kubectl, foreign):
+def test_our_set_comes_back_from_kubectl_with_what_it_added(sandbox, kubectl, foreign):
     """The record knows nothing of what kubectl made meanwhile; the label does."""
-    place.release(place.config("one"), place.config("two"))
+    sandbox.release(sandbox.config("one"), sandbox.config("two"))
     foreign()
     kubectl.hand_over("kubectl/v1")
-    done = kubectl.apply(place.namespace, place.config("one"), service("added"))
+    done = kubectl.apply(sandbox.namespace, sandbox.config("one"), service("added"))
     assert done.returncode == 0, done.stderr
     kubectl.hand_over(OURS)
-    outcome = place.release(place.config("one"))
+    outcome = sandbox.release(sandbox.config("one"))
     assert not outcome.failures
     assert actions(outcome) == {"Service/added": "pruned"}
-    assert place.get("services/added") is None
-    assert hint(place) == "ConfigMap,Namespace"
+    assert sandbox.get("services/added") is None
+    assert hint(sandbox) == "ConfigMap,Namespace"
 
 
-def test_set_of_kubectl_is_refused_in_one_sentence(place, kubectl):
+def test_set_of_kubectl_is_refused_in_one_sentence(sandbox, kubectl):
     """A release of that name would prune what is kubectl's."""
-    place.cluster.request("POST", "/api/v1/namespaces", None, place.namespace)
-    assert kubectl.apply(place.config("one")).returncode == 0
+    sandbox.cluster.request("POST", "/api/v1/namespaces", None, sandbox.namespace)
+    assert kubectl.apply(sandbox.config("one")).returncode == 0
     with pytest.raises(ClusterError) as caught:
-        place.release(place.config("ours"))
-    assert f"Secret/demo-release in {place.name} belongs to other tooling ({TOOLING}: kubectl/v" in caught.value.message
+        sandbox.release(sandbox.config("ours"))
+    assert (
+        f"Secret/demo-release in {sandbox.name} belongs to other tooling ({TOOLING}: kubectl/v" in caught.value.message
+    )
     assert f"--overwrite {TOOLING}={OURS}" in caught.value.way_out
-    assert place.get("configmaps/ours") is None
-    assert place.get("configmaps/one")
+    assert sandbox.get("configmaps/ours") is None
+    assert sandbox.get("configmaps/one")
 
 
 @pytest.mark.parametrize("annotation", [KINDS, RESOURCES])
-def test_set_of_kubectl_is_pruned_when_it_is_given_to_us(place, kubectl, foreign, annotation):
+def test_set_of_kubectl_is_pruned_when_it_is_given_to_us(sandbox, kubectl, foreign, annotation):
     """Also one whose parent has the hint of kubectl 1.27, which named resources."""
-    place.cluster.request("POST", "/api/v1/namespaces", None, place.namespace)
-    made = kubectl.apply(place.config("one"), place.config("two"), service("three"))
-    assert made.returncode == 0, made.stderr
+    sandbox.cluster.request("POST", "/api/v1/namespaces", None, sandbox.namespace)
+    applied = kubectl.apply(sandbox.config("one"), sandbox.config("two"), service("three"))
+    assert applied.returncode == 0, applied.stderr
     foreign()
     kubectl.hand_over(OURS)
     if annotation == RESOURCES:
-        place.edit(RECORD, {"metadata": {"annotations": {KINDS: None, RESOURCES: "configmaps,services"}}})
-    outcome = place.release(place.config("one"))
+        sandbox.edit(RECORD, {"metadata": {"annotations": {KINDS: None, RESOURCES: "configmaps,services"}}})
+    outcome = sandbox.release(sandbox.config("one"))
     assert not outcome.failures
     assert actions(outcome) == {"ConfigMap/two": "pruned", "Service/three": "pruned"}
-    assert place.get("configmaps/two") is None
-    assert place.get("services/three") is None
-    assert hint(place) == "ConfigMap,Namespace"
-    again = place.release(place.config("one"))
+    assert sandbox.get("configmaps/two") is None
+    assert sandbox.get("services/three") is None
+    assert hint(sandbox) == "ConfigMap,Namespace"
+    again = sandbox.release(sandbox.config("one"))
     assert not again.differs
     assert not again.written
 
 
-def test_hint_is_wide_until_what_left_is_pruned(place):
+def test_hint_is_wide_until_what_left_is_pruned(sandbox):
     """A run that fails between leaves a parent that still leads to everything."""
-    place.release(place.config(), service("old"))
-    failed = place.release(place.config(), unstartable(), wait_timeout=1)
+    sandbox.release(sandbox.config(), service("old"))
+    failed = sandbox.release(sandbox.config(), unstartable(), wait_timeout=1)
     assert failed.failures
-    assert hint(place) == "ConfigMap,Deployment.apps,Namespace,Service"
-    assert place.get("services/old")
-    assert not place.release(place.config()).failures
-    assert hint(place) == "ConfigMap,Namespace"
-    assert place.get("services/old") is None
+    assert hint(sandbox) == "ConfigMap,Deployment.apps,Namespace,Service"
+    assert sandbox.get("services/old")
+    assert not sandbox.release(sandbox.config()).failures
+    assert hint(sandbox) == "ConfigMap,Namespace"
+    assert sandbox.get("services/old") is None
 
 
-def test_members_are_found_when_the_record_is_lost(place, foreign):
-    place.release(place.config("one"), place.config("two"))
+def test_members_are_found_when_the_record_is_lost(sandbox, foreign):
+    sandbox.release(sandbox.config("one"), sandbox.config("two"))
     foreign()
-    place.cluster.delete(place.path(RECORD))
-    outcome = place.release(place.config("one"))
+    sandbox.cluster.delete(sandbox.path(RECORD))
+    outcome = sandbox.release(sandbox.config("one"))
     assert actions(outcome) == {"ConfigMap/two": "pruned"}
-    assert place.get("configmaps/two") is None
+    assert sandbox.get("configmaps/two") is None
 
 
-def test_copies_of_the_label_are_not_pruned(place):
+def test_copies_of_the_label_are_not_pruned(sandbox):
     """An operator that copies labels to what it makes sets no controller reference in every case."""
-    place.release(place.config())
-    labels = {PART_OF: applyset_id("demo", place.name)}
+    sandbox.release(sandbox.config())
+    labels = {PART_OF: applyset_id("demo", sandbox.name)}
     copy = {"metadata": {"name": "copy", "labels": labels}}
-    place.cluster.request("POST", place.path("configmaps"), {"fieldManager": "some-operator"}, copy)
-    outcome = place.release(place.config(LOG_LEVEL="debug"))
+    sandbox.cluster.request("POST", sandbox.path("configmaps"), {"fieldManager": "some-operator"}, copy)
+    outcome = sandbox.release(sandbox.config(LOG_LEVEL="debug"))
     assert actions(outcome) == {"ConfigMap/copy": "foreign"}
     assert not outcome.pruned
-    assert place.get("configmaps/copy")
+    assert sandbox.get("configmaps/copy")
 
 
-def test_endpoints_that_copy_a_services_labels_are_not_pruned(place):
+def test_endpoints_that_copy_a_services_labels_are_not_pruned(sandbox):
     """Here a release has both kinds, and the endpoint controller one that is not the release's."""
-    own = {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "outside"},
+    endpoints = {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "outside"},
            "subsets": [{"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": 80}]}]}  # fmt: skip
     selecting = service("selecting")
     selecting["spec"]["selector"] = {"app": "demo"}
-    objects = [service("outside"), own, selecting]
-    place.release(*objects)
-    outcome = place.release(*objects)
+    objects = [service("outside"), endpoints, selecting]
+    sandbox.release(*objects)
+    outcome = sandbox.release(*objects)
     assert not outcome.pruned
     assert not outcome.differs
 
 
-def test_set_in_two_namespaces_is_found_in_both(place, kubectl):
+def test_set_in_two_namespaces_is_found_in_both(sandbox, kubectl):
     """kubectl prunes where the parent's additional namespaces say members may be."""
-    other = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{place.name}-b"}}
-    there = {**place.config("far"), "metadata": {"name": "far", "namespace": f"{place.name}-b"}}
+    other = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{sandbox.name}-b"}}
+    far = {**sandbox.config("far"), "metadata": {"name": "far", "namespace": f"{sandbox.name}-b"}}
     try:
-        place.release(other, place.config("one"), there)
+        sandbox.release(other, sandbox.config("one"), far)
         kubectl.hand_over("kubectl/v1")
-        done = kubectl.apply(place.namespace, other, place.config("one"))
+        done = kubectl.apply(sandbox.namespace, other, sandbox.config("one"))
         assert done.returncode == 0, done.stderr
         assert "configmap/far pruned" in done.stdout, done.stdout
     finally:
-        place.cluster.delete(f"/api/v1/namespaces/{place.name}-b")
+        sandbox.cluster.delete(f"/api/v1/namespaces/{sandbox.name}-b")

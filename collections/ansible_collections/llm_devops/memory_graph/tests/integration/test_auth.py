@@ -49,9 +49,9 @@ def certificate(admin):
     name, path = f"jane-{uuid.uuid4().hex[:8]}", "/apis/certificates.k8s.io/v1/certificatesigningrequests"
     spec = {"request": base64.b64encode(request).decode(), "usages": ["client auth"], "expirationSeconds": 3600,
             "signerName": "kubernetes.io/kube-apiserver-client"}  # fmt: skip
-    made = admin.request("POST", path, None, {"metadata": {"name": name}, "spec": spec})
+    csr = admin.request("POST", path, None, {"metadata": {"name": name}, "spec": spec})
     yes = {"type": "Approved", "status": "True", "reason": "Test", "message": "approved by a test"}
-    admin.request("PUT", f"{path}/{name}/approval", None, {**made, "status": {"conditions": [yes]}})
+    admin.request("PUT", f"{path}/{name}/approval", None, {**csr, "status": {"conditions": [yes]}})
     issued = None
     deadline = time.monotonic() + 60
     while not issued and time.monotonic() < deadline:
@@ -67,10 +67,10 @@ def encoded(data):
 
 
 def test_kubeconfig_as_file_files_and_content(config, token, namespace, tmp_path, monkeypatch):
-    one, two = config(name="first", token=token("one")), config(name="second", token=token("two"))
-    for name, content in (("a", one), ("b", two)):
+    first, second = config(name="first", token=token("one")), config(name="second", token=token("two"))
+    for name, content in (("a", first), ("b", second)):
         (tmp_path / name).write_text(yaml.safe_dump(content))
-    assert user({"kubeconfig": one}) == account(namespace)
+    assert user({"kubeconfig": first}) == account(namespace)
     assert user({"kubeconfig": str(tmp_path / "b")}) == account(namespace, "two")
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'missing'}:{tmp_path / 'a'}:{tmp_path / 'b'}")
     assert user({}) == account(namespace)
@@ -103,8 +103,8 @@ def test_a_refused_token_file_is_read_again_at_once(config, token, namespace, tm
 def test_client_certificate_as_data_and_as_files(config, certificate, tmp_path):
     key, cert = certificate
     data = {"client-certificate-data": encoded(cert), "client-key-data": encoded(key)}
-    found = whoami({"kubeconfig": config(**data)})
-    assert (found["username"], "testers" in found["groups"]) == ("jane", True)
+    userinfo = whoami({"kubeconfig": config(**data)})
+    assert (userinfo["username"], "testers" in userinfo["groups"]) == ("jane", True)
     for name, content in (("jane.crt", cert), ("jane.key", key)):
         (tmp_path / name).write_bytes(content)
     files = {"client-certificate": "jane.crt", "client-key": "jane.key"}
@@ -137,9 +137,9 @@ def plugin(folder, version="v1", **files):
     """An exec plugin that answers with the status in the file ``status`` and counts its runs."""
     path = folder / "login"
     info = json.dumps({"apiVersion": f"client.authentication.k8s.io/{version}", "kind": "ExecCredential"})
-    here = shlex.quote(str(folder))
-    path.write_text(f"#!/bin/sh\necho >> {here}/runs\nprintf '%s' {shlex.quote(info[:-1] + ', ' + chr(34))}\n"
-                    f"printf 'status\": '; cat {here}/status; echo '}}'\n")  # fmt: skip
+    quoted_folder = shlex.quote(str(folder))
+    path.write_text(f"#!/bin/sh\necho >> {quoted_folder}/runs\nprintf '%s' {shlex.quote(info[:-1] + ', ' + chr(34))}\n"
+                    f"printf 'status\": '; cat {quoted_folder}/status; echo '}}'\n")  # fmt: skip
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     (folder / "status").write_text(json.dumps(files))
     return {"apiVersion": f"client.authentication.k8s.io/{version}", "command": str(path), "interactiveMode": "Never"}
@@ -199,16 +199,16 @@ def test_nobody_is_told_so(config):
 
 
 def test_impersonation(admin, config, token, namespace):
-    found = whoami({"impersonate_user": "joe", "impersonate_groups": ["dev", "ops"]})
-    assert found["username"] == "joe"
-    assert {"dev", "ops"} <= set(found["groups"])
+    userinfo = whoami({"impersonate_user": "joe", "impersonate_groups": ["dev", "ops"]})
+    assert userinfo["username"] == "joe"
+    assert {"dev", "ops"} <= set(userinfo["groups"])
     data = {
         "client-certificate-data": encoded(admin.access.client_cert),
         "client-key-data": encoded(admin.access.client_key),
     }
     extra = {"as": "joe", "as-groups": ["dev"], "as-user-extra": {"reason": ["test"]}}
-    found = whoami({"kubeconfig": config(**data, **extra)})
-    assert (found["username"], found["extra"]) == ("joe", {"reason": ["test"]})
+    userinfo = whoami({"kubeconfig": config(**data, **extra)})
+    assert (userinfo["username"], userinfo["extra"]) == ("joe", {"reason": ["test"]})
     # since 1.36 the right that is missing is one to act for others on this resource
     with pytest.raises(ApiError, match=rf"{account(namespace)} may not impersonate(-on:user-info:create \w+| users)"):
         user({"kubeconfig": config(token=token()), "impersonate_user": "joe"})
@@ -254,7 +254,7 @@ def ansible(folder, arguments, **environ):
 
 
 def bearer_token_credential(host, bearer, ca=None):
-    """What AWX's credential "OpenShift or Kubernetes API Bearer Token" injects, as its injector writes it."""
+    """Return the environment that AWX's credential "OpenShift or Kubernetes API Bearer Token" injects."""
     trust = {"K8S_AUTH_VERIFY_SSL": "True", "K8S_AUTH_SSL_CA_CERT": str(ca)} if ca else {"K8S_AUTH_VERIFY_SSL": "False"}
     return {"K8S_AUTH_HOST": host, "K8S_AUTH_API_KEY": bearer, **trust}
 
@@ -263,24 +263,24 @@ def bearer_token_credential(host, bearer, ca=None):
 def test_a_module_with_the_credential_awx_injects(admin, token, namespace, ca_file, tmp_path, name):
     item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"by": "awx"}}
     injected = bearer_token_credential(admin.access.server, token(), ca_file if name == "verified" else None)
-    code, said = ansible(tmp_path, {"name": name, "namespace": namespace, "objects": [item]}, **injected)
-    assert code == 0, said
-    assert injected["K8S_AUTH_API_KEY"] not in said
+    code, output = ansible(tmp_path, {"name": name, "namespace": namespace, "objects": [item]}, **injected)
+    assert code == 0, output
+    assert injected["K8S_AUTH_API_KEY"] not in output
     assert admin.find(f"/api/v1/namespaces/{namespace}/configmaps/{name}")["data"] == item["data"]
 
 
 def test_a_module_with_a_stale_credential_says_so(admin, namespace, ca_file, tmp_path):
     injected = bearer_token_credential(admin.access.server, "stale-token-of-awx", ca_file)
-    code, said = ansible(tmp_path, {"name": "awx", "namespace": namespace, "objects": []}, **injected)
+    code, output = ansible(tmp_path, {"name": "awx", "namespace": namespace, "objects": []}, **injected)
     assert code != 0
-    assert "does not accept the credentials of option host (401)" in said
-    assert "stale-token-of-awx" not in said
+    assert "does not accept the credentials of option host (401)" in output
+    assert "stale-token-of-awx" not in output
 
 
 @pytest.mark.containers
 def test_in_a_pod_its_service_account_is_used(admin, namespace):
     script = """
-        from ansible_collections.llm_devops.memory_graph.plugins.module_utils._cluster import connect
+        from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
         cluster = connect({})
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         answer = cluster.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", None, body)
@@ -289,6 +289,6 @@ def test_in_a_pod_its_service_account_is_used(admin, namespace):
         cluster.apply(f"/api/v1/namespaces/{namespace}/configmaps/from-a-pod", manifest)
         print(answer["status"]["userInfo"]["username"], cluster.access.source)
     """
-    said = run_in_pod(admin, namespace, "one", script)
-    assert said.strip() == f"{account(namespace)} the pod's ServiceAccount"
+    output = run_in_pod(admin, namespace, "one", script)
+    assert output.strip() == f"{account(namespace)} the pod's ServiceAccount"
     assert admin.find(f"/api/v1/namespaces/{namespace}/configmaps/from-a-pod")

@@ -16,15 +16,15 @@ COUNT = 30
 
 
 @pytest.fixture
-def there(place):
+def sandbox(sandbox):
     """The namespace exists, so that its objects can be asked about."""
-    place.cluster.request("POST", "/api/v1/namespaces", None, place.namespace)
-    return place
+    sandbox.cluster.request("POST", "/api/v1/namespaces", None, sandbox.namespace)
+    return sandbox
 
 
-def first_run(there, objects, cluster=None):
-    wish = ReleaseParams("demo", there.name, objects=objects, wait=False)
-    release = Release(cluster or connect({}), wish, lambda *_line: None)
+def first_run(sandbox, objects, cluster=None):
+    params = ReleaseParams("demo", sandbox.name, objects=objects, wait=False)
+    release = Release(cluster or connect({}), params, lambda *_line: None)
     return release.present(), release.cluster.api_calls
 
 
@@ -42,23 +42,23 @@ def paused(number):
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": f"web-{number}"}, "spec": spec}
 
 
-def test_equivalent_objects_are_asked_about_once(there):
+def test_equivalent_objects_are_asked_about_once(sandbox):
     objects = [make(number) for number in range(COUNT) for make in (settings, paused)]
-    outcome, calls = first_run(there, copy.deepcopy(objects))
+    outcome, calls = first_run(sandbox, copy.deepcopy(objects))
     assert outcome.failures == []
     assert outcome.count("created") == 2 * COUNT
     assert calls < 2 * COUNT + 35  # and not 4 * COUNT
-    again, calls = first_run(there, objects)
+    again, calls = first_run(sandbox, objects)
     assert (again.differs, again.failures) == (False, [])
     assert calls < 15
 
 
-def test_every_character_arrives(there):
-    """What is applied is read as YAML, which knows no surrogate pairs and no control characters."""
-    said = "smile \U0001f600 \x7f \x85 \x9f \u2028 \ufeff \uffff \x01 \t \n \\ud83d"
-    outcome, _calls = first_run(there, [{**settings(0), "data": {"said": said}}])
+def test_every_character_arrives(sandbox):
+    """The API server reads an apply as YAML, which has no surrogate pairs and no control characters."""
+    text = "smile \U0001f600 \x7f \x85 \x9f \u2028 \ufeff \uffff \x01 \t \n \\ud83d"
+    outcome, _calls = first_run(sandbox, [{**settings(0), "data": {"said": text}}])
     assert outcome.failures == []
-    assert there.get("configmaps/settings-0")["data"] == {"said": said}
+    assert sandbox.get("configmaps/settings-0")["data"] == {"said": text}
 
 
 def wrong(change):
@@ -89,64 +89,64 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("what", WRONG)
-def test_one_wrong_object_among_many_is_known_before_the_first_write(there, what):
-    odd, said = WRONG[what]
+@pytest.mark.parametrize("mistake", WRONG)
+def test_one_wrong_object_among_many_is_known_before_the_first_write(sandbox, mistake):
+    odd, text = WRONG[mistake]
     objects = [make(number) for number in range(COUNT) for make in (settings, paused)]
-    outcome, _calls = first_run(there, [*objects, copy.deepcopy(odd)])
+    outcome, _calls = first_run(sandbox, [*objects, copy.deepcopy(odd)])
     assert not outcome.written
     assert [failure["name"] for failure in outcome.failures] == [odd["metadata"]["name"]]
-    assert said in outcome.failures[0]["message"]
+    assert text in outcome.failures[0]["message"]
 
 
-def test_an_object_of_another_release_among_many_is_known_before_the_first_write(there):
-    taken = settings(7)
-    taken["metadata"]["labels"] = {"applyset.kubernetes.io/part-of": "applyset-other-v1"}
-    there.cluster.request("POST", there.path("configmaps"), None, taken)
-    outcome, _calls = first_run(there, [settings(number) for number in range(COUNT)])
+def test_an_object_of_another_release_among_many_is_known_before_the_first_write(sandbox):
+    foreign = settings(7)
+    foreign["metadata"]["labels"] = {"applyset.kubernetes.io/part-of": "applyset-other-v1"}
+    sandbox.cluster.request("POST", sandbox.path("configmaps"), None, foreign)
+    outcome, _calls = first_run(sandbox, [settings(number) for number in range(COUNT)])
     assert not outcome.written
     assert [failure["name"] for failure in outcome.failures] == ["settings-7"]
 
 
-def test_what_a_policy_refuses_is_known_before_the_first_write(there):
+def test_what_a_policy_refuses_is_known_before_the_first_write(sandbox):
     group = "admissionregistration.k8s.io"
-    name = f"{there.name}-policy"
+    name = f"{sandbox.name}-policy"
     rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]
-    here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": there.name}}}
+    selector = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": sandbox.name}}}
     refused = {"expression": "!('NUMBER' in object.data) || object.data['NUMBER'] != '7'", "message": "no sevens"}
     policy = {"apiVersion": f"{group}/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
-              "spec": {"failurePolicy": "Fail", "matchConstraints": {"resourceRules": rules, **here},
+              "spec": {"failurePolicy": "Fail", "matchConstraints": {"resourceRules": rules, **selector},
                        "validations": [refused]}}  # fmt: skip
     binding = {"apiVersion": f"{group}/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name},
                "spec": {"policyName": name, "validationActions": ["Deny"]}}  # fmt: skip
     root = f"/apis/{group}/v1/"
     try:
-        there.cluster.request("POST", f"{root}validatingadmissionpolicies", None, policy)
-        there.cluster.request("POST", f"{root}validatingadmissionpolicybindings", None, binding)
-        enforced(there, {**settings(7), "metadata": {"name": "probe"}})
-        outcome, _calls = first_run(there, [settings(number) for number in range(COUNT)])
+        sandbox.cluster.request("POST", f"{root}validatingadmissionpolicies", None, policy)
+        sandbox.cluster.request("POST", f"{root}validatingadmissionpolicybindings", None, binding)
+        enforced(sandbox, {**settings(7), "metadata": {"name": "probe"}})
+        outcome, _calls = first_run(sandbox, [settings(number) for number in range(COUNT)])
     finally:
-        there.cluster.delete(f"{root}validatingadmissionpolicybindings/{name}")
-        there.cluster.delete(f"{root}validatingadmissionpolicies/{name}")
+        sandbox.cluster.delete(f"{root}validatingadmissionpolicybindings/{name}")
+        sandbox.cluster.delete(f"{root}validatingadmissionpolicies/{name}")
     assert not outcome.written
     assert [failure["name"] for failure in outcome.failures] == ["settings-7"]
     assert "no sevens" in outcome.failures[0]["message"]
 
 
-def enforced(there, manifest, seconds=30):
+def enforced(sandbox, manifest, seconds=30):
     """Waits until the API server refuses the object: a policy takes a moment."""
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
         try:
-            there.cluster.request("POST", there.path("configmaps"), {"dryRun": "All"}, manifest)
+            sandbox.cluster.request("POST", sandbox.path("configmaps"), {"dryRun": "All"}, manifest)
         except ApiError:
             return
         time.sleep(0.2)
     pytest.fail("the policy is not enforced")
 
 
-def test_a_rule_of_a_custom_kind_is_asked_about_for_each_object(there):
-    group = f"{there.name}.example"
+def test_a_rule_of_a_custom_kind_is_asked_about_for_each_object(sandbox):
+    group = f"{sandbox.name}.example"
     odd = [{"rule": "self.size != 7", "message": "no sevens"}]
     spec = {"type": "object", "x-kubernetes-validations": odd, "properties": {"size": {"type": "integer"}}}
     version = {"name": "v1", "served": True, "storage": True,
@@ -158,21 +158,21 @@ def test_a_rule_of_a_custom_kind_is_asked_about_for_each_object(there):
     path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.{group}"
     try:
         Release(
-            connect({}), ReleaseParams("kinds", there.name, objects=[crd], wait_timeout=30), lambda *_line: None
+            connect({}), ReleaseParams("kinds", sandbox.name, objects=[crd], wait_timeout=30), lambda *_line: None
         ).present()
         widgets = [
             {"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": {"name": f"w-{size}"}, "spec": {"size": size}}
             for size in range(COUNT)
         ]
-        outcome, _calls = first_run(there, widgets)
+        outcome, _calls = first_run(sandbox, widgets)
     finally:
-        there.cluster.delete(path)
+        sandbox.cluster.delete(path)
     assert not outcome.written
     assert [failure["name"] for failure in outcome.failures] == ["w-7"]
 
 
-def test_who_may_write_some_names_only_is_known_before_the_first_write(there):
-    subject = {"kind": "ServiceAccount", "name": "weak", "namespace": there.name}
+def test_who_may_write_some_names_only_is_known_before_the_first_write(sandbox):
+    subject = {"kind": "ServiceAccount", "name": "weak", "namespace": sandbox.name}
     allowed = [f"settings-{number}" for number in range(COUNT) if number != 7]
     every = ["get", "list", "watch", "create", "patch", "update", "delete"]
     rules = [
@@ -182,15 +182,15 @@ def test_who_may_write_some_names_only_is_known_before_the_first_write(there):
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": every},
     ]
     rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "weak"}}
-    root = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{there.name}"
-    there.cluster.request("POST", there.path("serviceaccounts"), None, {"metadata": {"name": "weak"}})
-    there.cluster.request("POST", f"{root}/roles", None, {**rbac, "kind": "Role", "rules": rules})
+    root = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{sandbox.name}"
+    sandbox.cluster.request("POST", sandbox.path("serviceaccounts"), None, {"metadata": {"name": "weak"}})
+    sandbox.cluster.request("POST", f"{root}/roles", None, {**rbac, "kind": "Role", "rules": rules})
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "weak"}
-    there.cluster.request(
+    sandbox.cluster.request(
         "POST", f"{root}/rolebindings", None, {**rbac, "kind": "RoleBinding", "roleRef": role, "subjects": [subject]}
     )
-    path = there.path("serviceaccounts/weak/token")
-    weak = connect({"api_key": there.cluster.request("POST", path, None, {"spec": {}})["status"]["token"]})
-    outcome, _calls = first_run(there, [settings(number) for number in range(COUNT)], weak)
+    path = sandbox.path("serviceaccounts/weak/token")
+    weak = connect({"api_key": sandbox.cluster.request("POST", path, None, {"spec": {}})["status"]["token"]})
+    outcome, _calls = first_run(sandbox, [settings(number) for number in range(COUNT)], weak)
     assert not outcome.written
     assert [failure["name"] for failure in outcome.failures] == ["settings-7"]

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs cut off as real processes, at chosen points: what they leave, and that the next run goes on from it."""
+"""Releases whose process is stopped or killed at chosen points: the next run goes on from their state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ POINTS = {
 
 
 class Gate(FaultProxy):
-    """Holds the first request to a point until told to let it pass, or to drop it."""
+    """A proxy that holds the first request to a point until ``open()`` lets it pass or drops it."""
 
     def __init__(self, cluster, folder):
         super().__init__(cluster, folder)
@@ -37,9 +37,9 @@ class Gate(FaultProxy):
         self._dropping = False
 
     def due(self, verb, path):
-        wanted, part = self.point
+        method, part = self.point
         if (
-            verb == wanted
+            verb == method
             and (part in path if part.endswith("?") else path.endswith(part))
             and not self.opened.is_set()
         ):
@@ -55,15 +55,15 @@ class Gate(FaultProxy):
 
 
 @pytest.fixture
-def gate(place, tmp_path):
-    with Gate(place.cluster, tmp_path) as made:
-        yield made
-        made.open(drop=True)
+def gate(sandbox, tmp_path):
+    with Gate(sandbox.cluster, tmp_path) as new_gate:
+        yield new_gate
+        new_gate.open(drop=True)
 
 
-def workload(place, version):
+def workload(sandbox, version):
     image = next(
-        name for node in place.cluster.list("/api/v1/nodes") for image in node["status"]["images"]
+        name for node in sandbox.cluster.list("/api/v1/nodes") for image in node["status"]["images"]
         for name in image["names"] if "/pause:" in name
     )  # fmt: skip
     container = {"name": "main", "image": image, "imagePullPolicy": "Never", "env": [{"name": "V", "value": version}]}
@@ -73,16 +73,16 @@ def workload(place, version):
             "spec": {"selector": {"matchLabels": {"app": "demo"}}, "template": template}}  # fmt: skip
 
 
-def second(place):
-    return [place.config(a="2"), workload(place, "2")]
+def second_revision(sandbox):
+    return [sandbox.config(a="2"), workload(sandbox, "2")]
 
 
-def start(place, gate, tmp_path, **wish):
-    """The second revision, by the module as Ansible runs it, up to the gate."""
-    wish = wish or {"objects": [place.namespace, *second(place)]}
-    wanted = {"name": "demo", "namespace": place.name, "kubeconfig": gate.kubeconfig(), **wish}
+def start(sandbox, gate, tmp_path, **options):
+    """Start the module as Ansible runs it, with the second revision, and return once it is held at the gate."""
+    options = options or {"objects": [sandbox.namespace, *second_revision(sandbox)]}
+    params = {"name": "demo", "namespace": sandbox.name, "kubeconfig": gate.kubeconfig(), **options}
     file = tmp_path / "arguments.json"
-    file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": wanted}))
+    file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": params}))
     process = subprocess.Popen(
         [sys.executable, "-m", f"{MODULES}.release", str(file)], text=True, env=environment(),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -95,110 +95,110 @@ def environment():
     return {**os.environ, "PYTHONPATH": str(COLLECTIONS), "ANSIBLE_FORCE_COLOR": "0"}
 
 
-def record(place):
-    return _history.read(place.cluster, "demo", place.name)
+def record(sandbox):
+    return _history.read(sandbox.cluster, "demo", sandbox.name)
 
 
-def lease(place):
-    return place.cluster.find(_lease.path("demo", place.name))
+def lease(sandbox):
+    return sandbox.cluster.find(_lease.path("demo", sandbox.name))
 
 
-def info(place, tmp_path):
+def info(sandbox, tmp_path):
     file = tmp_path / "info.json"
-    file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": {"name": "demo", "namespace": place.name, "drift": False}}))
+    file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": {"name": "demo", "namespace": sandbox.name, "drift": False}}))
     done = subprocess.run([sys.executable, "-m", f"{MODULES}.release_info", str(file)], text=True, env=environment(),
                           capture_output=True, timeout=SECONDS, check=True)  # fmt: skip
     return json.loads(done.stdout)
 
 
-def goes_on(place):
-    """Another run, and one that finds nothing to do."""
-    outcome = place.release(*second(place), lock_timeout=SECONDS)
+def goes_on(sandbox):
+    """Assert that another run succeeds, and that the run after it changes nothing."""
+    outcome = sandbox.release(*second_revision(sandbox), lock_timeout=SECONDS)
     assert not outcome.failures
     assert (outcome.record.revision, outcome.record.state) == (2, "deployed")
     assert [item["revision"] for item in outcome.record.revisions] == [1, 2]
-    assert place.get("configmaps/settings")["data"] == {"a": "2"}
-    assert [name for name in place.names("configmaps") if name.startswith("old")] == []
+    assert sandbox.get("configmaps/settings")["data"] == {"a": "2"}
+    assert [name for name in sandbox.names("configmaps") if name.startswith("old")] == []
     assert {str(item.ref) for item in outcome.record.members} == {
-        f"Namespace/{place.name}", "ConfigMap/settings", "Deployment/demo",
+        f"Namespace/{sandbox.name}", "ConfigMap/settings", "Deployment/demo",
     }  # fmt: skip
-    assert lease(place) is None
-    again = place.release(*second(place))
+    assert lease(sandbox) is None
+    again = sandbox.release(*second_revision(sandbox))
     assert not again.differs
     assert again.record.revision == 2
 
 
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_told_to_stop_gives_its_lock_back_and_the_next_goes_on(place, gate, tmp_path, point, number):
-    place.release(place.config(a="1"), place.config("old-a"), place.config("old-b"), workload(place, "1"))
+def test_a_run_told_to_stop_gives_its_lock_back_and_the_next_goes_on(sandbox, gate, tmp_path, point, number):
+    sandbox.release(sandbox.config(a="1"), sandbox.config("old-a"), sandbox.config("old-b"), workload(sandbox, "1"))
     gate.point = POINTS[point]
-    process = start(place, gate, tmp_path)
-    assert lease(place) is not None
+    process = start(sandbox, gate, tmp_path)
+    assert lease(sandbox) is not None
     process.send_signal(number)
     gate.open()  # what is on its way arrives
     answer = json.loads(process.communicate(timeout=SECONDS)[0])
     assert answer["failed"]
     assert answer["msg"].startswith(f"stopped by {number.name}. ")
     assert answer["msg"].endswith("run again: it goes on from here")
-    assert lease(place) is None
-    left = record(place)
-    assert (left.revision, left.state) == (2, "pending")
-    assert {"old-a", "old-b"} <= {item.ref.name for item in left.members}
-    goes_on(place)
+    assert lease(sandbox) is None
+    pending = record(sandbox)
+    assert (pending.revision, pending.state) == (2, "pending")
+    assert {"old-a", "old-b"} <= {item.ref.name for item in pending.members}
+    goes_on(sandbox)
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_run_that_is_killed_leaves_a_lock_that_ends_and_the_next_goes_on(place, gate, tmp_path, point):
-    place.release(place.config(a="1"), place.config("old-a"), place.config("old-b"), workload(place, "1"))
+def test_a_run_that_is_killed_leaves_a_lock_that_ends_and_the_next_goes_on(sandbox, gate, tmp_path, point):
+    sandbox.release(sandbox.config(a="1"), sandbox.config("old-a"), sandbox.config("old-b"), workload(sandbox, "1"))
     gate.point = POINTS[point]
-    process = start(place, gate, tmp_path)
+    process = start(sandbox, gate, tmp_path)
     process.kill()
     process.communicate(timeout=SECONDS)
     gate.open(drop=True)
-    told = info(place, tmp_path)
-    assert f"process {process.pid} " in told["lock"]["holder"]
+    status = info(sandbox, tmp_path)
+    assert f"process {process.pid} " in status["lock"]["holder"]
     if point == "before the first write":
-        assert (told["revision"], told["state"]) == (1, "deployed")
+        assert (status["revision"], status["state"]) == (1, "deployed")
     else:
-        assert (told["revision"], told["state"]) == (2, "pending")
-        assert {"old-a", "old-b"} <= {item["name"] for item in told["objects"]}
-        assert [item["revision"] for item in told["history"]] == [1]
+        assert (status["revision"], status["state"]) == (2, "pending")
+        assert {"old-a", "old-b"} <= {item["name"] for item in status["objects"]}
+        assert [item["revision"] for item in status["history"]] == [1]
     with pytest.raises(_lease.LeaseHeld, match=f"process {process.pid} "):
-        place.release(*second(place))
+        sandbox.release(*second_revision(sandbox))
     if point != "while objects are applied":  # once the whole time, else a time that is over sooner
-        place.edit(_lease.path("demo", place.name), {"spec": {"leaseDurationSeconds": 1}})
-    goes_on(place)
+        sandbox.edit(_lease.path("demo", sandbox.name), {"spec": {"leaseDurationSeconds": 1}})
+    goes_on(sandbox)
 
 
-def test_a_first_deployment_killed_before_it_has_its_lock_goes_on(place, gate, tmp_path):
-    """Of it there is a namespace, and nothing else."""
+def test_a_first_deployment_killed_before_it_has_its_lock_goes_on(sandbox, gate, tmp_path):
+    """The killed run leaves its namespace and nothing else."""
     gate.point = ("POST", "/leases")
-    process = start(place, gate, tmp_path)
+    process = start(sandbox, gate, tmp_path)
     process.kill()
     process.communicate(timeout=SECONDS)
     gate.open(drop=True)
-    assert (lease(place), record(place).revision) == (None, 0)
-    outcome = place.release(*second(place))
+    assert (lease(sandbox), record(sandbox).revision) == (None, 0)
+    outcome = sandbox.release(*second_revision(sandbox))
     assert not outcome.failures
     assert (outcome.record.revision, outcome.record.state) == (1, "deployed")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_teardown_that_is_cut_off_is_finished_by_the_next(place, gate, tmp_path, number):
-    place.release(place.config(a="1"), place.config("old-a"), place.config("old-b"))
+def test_a_teardown_that_is_cut_off_is_finished_by_the_next(sandbox, gate, tmp_path, number):
+    sandbox.release(sandbox.config(a="1"), sandbox.config("old-a"), sandbox.config("old-b"))
     gate.point = POINTS["while objects are pruned"]
-    process = start(place, gate, tmp_path, state="absent")
+    process = start(sandbox, gate, tmp_path, state="absent")
     process.send_signal(number)
     gate.open(drop=number == signal.SIGKILL)
     process.communicate(timeout=SECONDS)
-    assert {"settings", "old-a", "old-b"} <= {item.ref.name for item in record(place).members}
+    assert {"settings", "old-a", "old-b"} <= {item.ref.name for item in record(sandbox).members}
     if number == signal.SIGKILL:
-        place.edit(_lease.path("demo", place.name), {"spec": {"leaseDurationSeconds": 1}})
-    assert not place.run(lock_timeout=SECONDS).absent().failures
-    assert place.names("configmaps") == ["kube-root-ca.crt"]
-    assert {item.ref.kind for item in record(place).members} == {"Namespace"}
-    assert lease(place) is None
+        sandbox.edit(_lease.path("demo", sandbox.name), {"spec": {"leaseDurationSeconds": 1}})
+    assert not sandbox.run(lock_timeout=SECONDS).absent().failures
+    assert sandbox.names("configmaps") == ["kube-root-ca.crt"]
+    assert {item.ref.kind for item in record(sandbox).members} == {"Namespace"}
+    assert lease(sandbox) is None
 
 
 PLAY = """
@@ -213,10 +213,10 @@ PLAY = """
 """
 
 
-def play(place, gate, tmp_path):
-    """The same by ansible-playbook, in a process group of its own as a terminal gives it."""
-    variables = {"home": place.name, "objects": [place.namespace, *second(place)], "kubeconfig": gate.kubeconfig(),
-                 "ansible_python_interpreter": sys.executable}  # fmt: skip
+def play(sandbox, gate, tmp_path):
+    """Start the second revision by ansible-playbook, in a process group of its own as under a terminal."""
+    variables = {"home": sandbox.name, "objects": [sandbox.namespace, *second_revision(sandbox)],
+                 "kubeconfig": gate.kubeconfig(), "ansible_python_interpreter": sys.executable}  # fmt: skip
     (tmp_path / "variables.json").write_text(json.dumps(variables))
     (tmp_path / "play.yml").write_text(PLAY)
     program = str(Path(sys.executable).parent / "ansible-playbook")
@@ -229,43 +229,43 @@ def play(place, gate, tmp_path):
     return process
 
 
-def await_no_lease(place):
+def await_no_lease(sandbox):
     """Watch until the lock is gone; the test's own time limit ends it."""
-    live = lease(place)
+    live = lease(sandbox)
     while live is not None:
         query = {"watch": "1", "fieldSelector": "metadata.name=demo-release", "timeoutSeconds": 5,
                  "resourceVersion": live["metadata"]["resourceVersion"]}  # fmt: skip
-        response = place.cluster.stream(_lease.path("demo", place.name).rpartition("/")[0], query)
+        response = sandbox.cluster.stream(_lease.path("demo", sandbox.name).rpartition("/")[0], query)
         for line in response:
             if b'"type":"DELETED"' in line[:40]:
                 break
         response.close()
-        live = lease(place)
+        live = lease(sandbox)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_playbook_told_to_stop_gives_its_lock_back(place, gate, tmp_path, number):
-    place.release(place.config(a="1"), place.config("old-a"), place.config("old-b"), workload(place, "1"))
+def test_a_playbook_told_to_stop_gives_its_lock_back(sandbox, gate, tmp_path, number):
+    sandbox.release(sandbox.config(a="1"), sandbox.config("old-a"), sandbox.config("old-b"), workload(sandbox, "1"))
     gate.point = POINTS["while it waits"]
-    process = play(place, gate, tmp_path)
+    process = play(sandbox, gate, tmp_path)
     process.send_signal(number)
     gate.open()
     process.communicate(timeout=SECONDS)
     assert process.returncode != 0
-    await_no_lease(place)
-    assert (record(place).revision, record(place).state) == (2, "pending")
-    goes_on(place)
+    await_no_lease(sandbox)
+    assert (record(sandbox).revision, record(sandbox).state) == (2, "pending")
+    goes_on(sandbox)
 
 
-def test_a_playbook_that_is_killed_leaves_a_module_that_ends_its_work(place, gate, tmp_path):
-    """Nobody can tell it; until it has finished it has the lock."""
-    place.release(place.config(a="1"), place.config("old-a"), place.config("old-b"), workload(place, "1"))
+def test_a_playbook_that_is_killed_leaves_a_module_that_ends_its_work(sandbox, gate, tmp_path):
+    """No signal reaches the module, so it holds the lock until it has finished."""
+    sandbox.release(sandbox.config(a="1"), sandbox.config("old-a"), sandbox.config("old-b"), workload(sandbox, "1"))
     gate.point = POINTS["while objects are applied"]
-    process = play(place, gate, tmp_path)
+    process = play(sandbox, gate, tmp_path)
     process.kill()
     process.wait(timeout=SECONDS)
     with pytest.raises(_lease.LeaseHeld):
-        place.release(*second(place))
+        sandbox.release(*second_revision(sandbox))
     gate.open()
-    await_no_lease(place)
-    goes_on(place)
+    await_no_lease(sandbox)
+    goes_on(sandbox)

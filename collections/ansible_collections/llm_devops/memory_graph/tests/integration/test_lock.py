@@ -17,125 +17,131 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._r
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
 
 
-def lease(place):
-    return place.cluster.find(_lease.path("demo", place.name))
+def lease(sandbox):
+    return sandbox.cluster.find(_lease.path("demo", sandbox.name))
 
 
-def held(place, identity="bob@laptop process 7 (cafe)", duration=20):
+def held(sandbox, identity="bob@laptop process 7 (cafe)", duration=20):
     """A Lease of somebody who said nothing since; its times are nonsense, as of a clock that is wrong."""
     spec = {"holderIdentity": identity, "leaseDurationSeconds": duration, "acquireTime": "2031-01-01T00:00:00.000000Z",
             "renewTime": "2001-01-01T00:00:00.000000Z"}  # fmt: skip
     body = {"metadata": {"name": "demo-release"}, "spec": spec}
-    return place.cluster.request("POST", LEASES.format(place.name), None, body)
+    return sandbox.cluster.request("POST", LEASES.format(sandbox.name), None, body)
 
 
-def stolen(place):
-    live = lease(place)
+def stolen(sandbox):
+    live = lease(sandbox)
     live["spec"]["holderIdentity"] = "bob@laptop process 7 (cafe)"
-    place.cluster.request("PUT", _lease.path("demo", place.name), None, live)
+    sandbox.cluster.request("PUT", _lease.path("demo", sandbox.name), None, live)
 
 
-def test_nothing_is_left_of_the_lock_after_a_run(place):
-    place.release(place.config())
-    assert lease(place) is None
-    place.run().absent()
-    assert lease(place) is None
+def test_nothing_is_left_of_the_lock_after_a_run(sandbox):
+    sandbox.release(sandbox.config())
+    assert lease(sandbox) is None
+    sandbox.run().absent()
+    assert lease(sandbox) is None
 
 
-def test_a_second_deployment_is_refused_at_once_with_who_holds_it(place):
-    place.release(place.config(a="1"))
-    held(place)
-    for start in (lambda: place.release(place.config(a="2")), lambda: place.release(revision=1), place.run().absent):
+def test_a_second_deployment_is_refused_at_once_with_who_holds_it(sandbox):
+    sandbox.release(sandbox.config(a="1"))
+    held(sandbox)
+    for start in (
+        lambda: sandbox.release(sandbox.config(a="2")),
+        lambda: sandbox.release(revision=1),
+        sandbox.run().absent,
+    ):
         with pytest.raises(_lease.LeaseHeld) as refused:
             start()
-        assert f"bob@laptop process 7 (cafe) is deploying demo in {place.name} since 2031-01-01T00:00:00Z" in str(
+        assert f"bob@laptop process 7 (cafe) is deploying demo in {sandbox.name} since 2031-01-01T00:00:00Z" in str(
             refused.value
         )
         assert "lock_timeout" in refused.value.way_out
-    assert place.get("configmaps/settings")["data"] == {"a": "1"}
-    assert lease(place)["spec"]["holderIdentity"] == "bob@laptop process 7 (cafe)"
+    assert sandbox.get("configmaps/settings")["data"] == {"a": "1"}
+    assert lease(sandbox)["spec"]["holderIdentity"] == "bob@laptop process 7 (cafe)"
 
 
-def test_check_mode_needs_no_lock(place):
-    place.release(place.config(a="1"))
-    held(place)
-    assert place.release(place.config(a="2"), check=True).differs
+def test_check_mode_needs_no_lock(sandbox):
+    sandbox.release(sandbox.config(a="1"))
+    held(sandbox)
+    assert sandbox.release(sandbox.config(a="2"), check=True).differs
 
 
-def test_a_lock_that_is_given_back_is_waited_for(place):
-    place.release(place.config(a="1"))
-    held(place)
-    told = threading.Event()
-    run = place.run(place.config(a="2"), lock_timeout=60)
-    run.progress = lambda label, text: told.set() if label == "lock" else None
+def test_a_lock_that_is_given_back_is_waited_for(sandbox):
+    sandbox.release(sandbox.config(a="1"))
+    held(sandbox)
+    waiting = threading.Event()
+    run = sandbox.run(sandbox.config(a="2"), lock_timeout=60)
+    run.progress = lambda label, text: waiting.set() if label == "lock" else None
     with ThreadPoolExecutor() as pool:
         outcome = pool.submit(run.present)
-        assert told.wait(30)
-        place.cluster.delete(_lease.path("demo", place.name))
+        assert waiting.wait(30)
+        sandbox.cluster.delete(_lease.path("demo", sandbox.name))
         assert outcome.result().record.revision == 2
     assert "bob@laptop process 7 (cafe) deploys demo since 2031-01-01T00:00:00Z; waiting for it" in [
         line["text"] for line in run.outcome.report
     ]
 
 
-def test_the_lock_of_a_holder_that_crashed_is_taken_over(place):
-    place.release(place.config(a="1"))
-    held(place, duration=1)
-    assert place.release(place.config(a="2"), lock_timeout=60).record.revision == 2
-    assert any(line.startswith("lock taken over from bob@laptop process 7 (cafe)") for line in place.said)
-    assert lease(place) is None
+def test_the_lock_of_a_holder_that_crashed_is_taken_over(sandbox):
+    sandbox.release(sandbox.config(a="1"))
+    held(sandbox, duration=1)
+    assert sandbox.release(sandbox.config(a="2"), lock_timeout=60).record.revision == 2
+    assert any(line.startswith("lock taken over from bob@laptop process 7 (cafe)") for line in sandbox.progress_lines)
+    assert lease(sandbox) is None
 
 
-def test_a_renewal_moves_the_time_the_server_wrote(place):
-    place.release(place.config())
-    with _lease.Lease(connect({}), "demo", place.name, lambda *_line: None) as ours:
+def test_a_renewal_moves_the_time_the_server_wrote(sandbox):
+    sandbox.release(sandbox.config())
+    with _lease.Lease(connect({}), "demo", sandbox.name, lambda *_line: None) as ours:
         ours.acquire(0)
-        first = _lease.renewed(lease(place))
-        while _lease.renewed(lease(place)) == first:
+        first = _lease.renewed(lease(sandbox))
+        while _lease.renewed(lease(sandbox)) == first:
             ours._renew()
-        assert not _lease.expired(lease(place), ours._now(lease(place)))
-        assert _lease.expired(lease(place), ours._now(lease(place)) + dt.timedelta(seconds=_lease.LEASE_DURATION_S + 1))
+        assert not _lease.expired(lease(sandbox), ours._now(lease(sandbox)))
+        assert _lease.expired(
+            lease(sandbox), ours._now(lease(sandbox)) + dt.timedelta(seconds=_lease.LEASE_DURATION_S + 1)
+        )
 
 
-def test_a_run_that_lost_its_lock_stops_before_its_next_write(place, monkeypatch):
+def test_a_run_that_lost_its_lock_stops_before_its_next_write(sandbox, monkeypatch):
     """Taken when the plan is made; nothing is written from there on, not even the record."""
     monkeypatch.setattr(_lease, "FENCE_AFTER", -1.0)
-    place.release(place.config(a="1"))
-    run = place.run(place.config(a="2"))
-    run.progress = lambda label, _text: stolen(place) if label == "plan" else None
+    sandbox.release(sandbox.config(a="1"))
+    run = sandbox.run(sandbox.config(a="2"))
+    run.progress = lambda label, _text: stolen(sandbox) if label == "plan" else None
     text = failure_text(run.present())
     assert "this run has lost its lock on demo" in text
     assert "bob@laptop process 7 (cafe) has taken it" in text
     assert "Nothing was written." in text
-    assert place.get("configmaps/settings")["data"] == {"a": "1"}
-    assert lease(place)["spec"]["holderIdentity"] == "bob@laptop process 7 (cafe)"
+    assert sandbox.get("configmaps/settings")["data"] == {"a": "1"}
+    assert lease(sandbox)["spec"]["holderIdentity"] == "bob@laptop process 7 (cafe)"
 
 
-def test_a_lock_lost_while_waiting_keeps_the_record_of_the_other(place, monkeypatch):
+def test_a_lock_lost_while_waiting_keeps_the_record_of_the_other(sandbox, monkeypatch):
     monkeypatch.setattr(_lease, "FENCE_AFTER", -1.0)
-    place.release(place.config(a="1"))
-    run = place.run(place.config(a="2"))
-    run.progress = lambda label, _text: stolen(place) if label == "apply" else None
+    sandbox.release(sandbox.config(a="1"))
+    run = sandbox.run(sandbox.config(a="2"))
+    run.progress = lambda label, _text: stolen(sandbox) if label == "apply" else None
     text = failure_text(run.present())
     assert "this run has lost its lock on demo" in text
     assert "1 of 1 objects that differ were written" in text
-    assert place.release(place.config(a="2"), check=True).record.state == "pending"
+    assert sandbox.release(sandbox.config(a="2"), check=True).record.state == "pending"
 
 
-def test_a_deleted_lock_is_a_lost_one(place, monkeypatch):
+def test_a_deleted_lock_is_a_lost_one(sandbox, monkeypatch):
     monkeypatch.setattr(_lease, "FENCE_AFTER", -1.0)
-    place.release(place.config(a="1"))
-    run = place.run(place.config(a="2"))
-    run.progress = lambda *_line: place.cluster.delete(_lease.path("demo", place.name))
+    sandbox.release(sandbox.config(a="1"))
+    run = sandbox.run(sandbox.config(a="2"))
+    run.progress = lambda *_line: sandbox.cluster.delete(_lease.path("demo", sandbox.name))
     assert "its Lease was deleted" in failure_text(run.present())
 
 
-def test_two_first_deployments_do_not_interleave(place):
+def test_two_first_deployments_do_not_interleave(sandbox):
     """Neither finds the namespace; both get through, one after the other, and the later one's objects are there."""
     gate = threading.Barrier(2)
 
     def first(name):
-        run = place.run(place.config(name), place.config(f"{name}-too"), lock_timeout=60)
+        run = sandbox.run(sandbox.config(name), sandbox.config(f"{name}-too"), lock_timeout=60)
         run.progress = lambda label, _text: gate.wait(30) if label == "plan" and not run.lease.held else None
         return run.present()
 
@@ -145,15 +151,15 @@ def test_two_first_deployments_do_not_interleave(place):
     assert sorted(outcome.record.revision for outcome in outcomes) == [1, 2]
     last = max(outcomes, key=lambda outcome: outcome.record.revision)
     names = {item.ref.name for item in last.record.members if item.ref.kind == "ConfigMap"}
-    assert {name for name in place.names("configmaps") if name != "kube-root-ca.crt"} == names
+    assert {name for name in sandbox.names("configmaps") if name != "kube-root-ca.crt"} == names
     assert names in ({"left", "left-too"}, {"right", "right-too"})
 
 
-def test_without_patience_one_of_two_first_deployments_is_refused(place):
+def test_without_patience_one_of_two_first_deployments_is_refused(sandbox):
     gate = threading.Barrier(2)
 
     def first(name):
-        run = place.run(place.config(name))
+        run = sandbox.run(sandbox.config(name))
         hold = threading.Event()
 
         def progress(label, _text):
@@ -173,5 +179,5 @@ def test_without_patience_one_of_two_first_deployments_is_refused(place):
     refused = threading.Event()
     with ThreadPoolExecutor() as pool:
         outcomes = list(pool.map(first, ["left", "right"]))
-    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Held", "Outcome"]
-    assert len([name for name in place.names("configmaps") if name != "kube-root-ca.crt"]) == 1
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["LeaseHeld", "Outcome"]
+    assert len([name for name in sandbox.names("configmaps") if name != "kube-root-ca.crt"]) == 1

@@ -49,81 +49,84 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("what", WRONG)
-def test_what_is_wrong_is_told_and_leaves_no_namespace(place, what):
-    odd, said = WRONG[what]
-    outcome = place.release(place.config(), odd, wait=False)
-    assert [failure["name"] for failure in outcome.failures] == [odd["metadata"]["name"]]
-    assert said in outcome.failures[0]["message"]
+@pytest.mark.parametrize("mistake", WRONG)
+def test_what_is_wrong_is_told_and_leaves_no_namespace(sandbox, mistake):
+    broken, sentence = WRONG[mistake]
+    outcome = sandbox.release(sandbox.config(), broken, wait=False)
+    assert [failure["name"] for failure in outcome.failures] == [broken["metadata"]["name"]]
+    assert sentence in outcome.failures[0]["message"]
     assert outcome.status.startswith("Nothing was written")
-    assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
+    assert sandbox.cluster.find(f"/api/v1/namespaces/{sandbox.name}") is None
 
 
-def test_everything_wrong_is_told_at_once_of_equivalent_objects_too(place):
-    odd = [workload(f"odd-{number}", container={"imagePullPolicy": "Sometimes"}) for number in range(20)]
-    outcome = place.release(*odd, wait=False)
-    assert len(outcome.failures) == len(odd)
-    assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
+def test_everything_wrong_is_told_at_once_of_equivalent_objects_too(sandbox):
+    broken = [workload(f"odd-{number}", container={"imagePullPolicy": "Sometimes"}) for number in range(20)]
+    outcome = sandbox.release(*broken, wait=False)
+    assert len(outcome.failures) == len(broken)
+    assert sandbox.cluster.find(f"/api/v1/namespaces/{sandbox.name}") is None
 
 
-def test_what_is_no_quantity_leaves_no_namespace(place):
+def test_what_is_no_quantity_leaves_no_namespace(sandbox):
     with pytest.raises(ManifestError, match=r"requests\.storage is 'lots', which is no quantity"):
-        place.release(claim(resources={"requests": {"storage": "lots"}}))
-    assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
+        sandbox.release(claim(resources={"requests": {"storage": "lots"}}))
+    assert sandbox.cluster.find(f"/api/v1/namespaces/{sandbox.name}") is None
 
 
-def test_equivalent_objects_are_asked_about_once_and_then_released(place):
-    objects = [place.config(f"settings-{number}", NUMBER=str(number)) for number in range(40)]
-    checked = place.run(*objects, check=True)
+def test_equivalent_objects_are_asked_about_once_and_then_released(sandbox):
+    objects = [sandbox.config(f"settings-{number}", NUMBER=str(number)) for number in range(40)]
+    checked = sandbox.run(*objects, check=True)
     assert not checked.present().failures
     assert checked.cluster.api_calls < len(objects)
-    assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
-    assert place.release(*objects).count("created") == len(objects) + 1
-    assert not place.release(*objects).differs
-    assert place.get("configmaps/settings-39")["data"] == {"NUMBER": "39"}
+    assert sandbox.cluster.find(f"/api/v1/namespaces/{sandbox.name}") is None
+    assert sandbox.release(*objects).count("created") == len(objects) + 1
+    assert not sandbox.release(*objects).differs
+    assert sandbox.get("configmaps/settings-39")["data"] == {"NUMBER": "39"}
 
 
-def test_what_the_other_namespace_has_or_forbids_is_no_fault(place):
+def test_what_the_other_namespace_has_or_forbids_is_no_fault(sandbox):
     """An object of the same name with another selector, and a quota that leaves room for none."""
-    name, quota = f"{place.name}-there", f"{place.name}-full"
-    here, core = f"/apis/apps/v1/namespaces/{STAND_IN}/deployments", f"/api/v1/namespaces/{STAND_IN}/resourcequotas"
+    name, quota = f"{sandbox.name}-there", f"{sandbox.name}-full"
+    deployments, core = (
+        f"/apis/apps/v1/namespaces/{STAND_IN}/deployments",
+        f"/api/v1/namespaces/{STAND_IN}/resourcequotas",
+    )
     other = workload(name)
     other["spec"]["selector"] = {"matchLabels": {"app": "there"}}
     other["spec"]["template"]["metadata"]["labels"] = {"app": "there"}
-    place.cluster.request("POST", here, None, other)
+    sandbox.cluster.request("POST", deployments, None, other)
     hard = {"hard": {"count/services": "0"}}
-    place.cluster.request("POST", core, None, {"metadata": {"name": quota}, "spec": hard})
+    sandbox.cluster.request("POST", core, None, {"metadata": {"name": quota}, "spec": hard})
     try:
-        outcome = place.release(workload(name), service(), wait=False)
+        outcome = sandbox.release(workload(name), service(), wait=False)
     finally:
-        place.cluster.delete(f"{here}/{name}")
-        place.cluster.delete(f"{core}/{quota}")
+        sandbox.cluster.delete(f"{deployments}/{name}")
+        sandbox.cluster.delete(f"{core}/{quota}")
     assert outcome.failures == []
-    assert place.get("services/demo")
+    assert sandbox.get("services/demo")
 
 
-def test_credentials_of_a_registry_are_taken(place):
+def test_credentials_of_a_registry_are_taken(sandbox):
     logins = {".dockerconfigjson": '{"auths": {}}'}
-    outcome = place.release(secret(type="kubernetes.io/dockerconfigjson", stringData=logins))
+    outcome = sandbox.release(secret(type="kubernetes.io/dockerconfigjson", stringData=logins))
     assert outcome.failures == []
 
 
-def test_a_kind_that_a_policy_looks_at_is_not_asked_about(place):
+def test_a_kind_that_a_policy_looks_at_is_not_asked_about(sandbox):
     group = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
     rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]
     spec = {"matchConstraints": {"resourceRules": rules}, "validations": [{"expression": "true"}]}
-    place.cluster.request("POST", group, None, {"metadata": {"name": f"{place.name}-policy"}, "spec": spec})
+    sandbox.cluster.request("POST", group, None, {"metadata": {"name": f"{sandbox.name}-policy"}, "spec": spec})
     try:
-        outcome = place.release(place.config(), service(), check=True)
+        outcome = sandbox.release(sandbox.config(), service(), check=True)
     finally:
-        place.cluster.delete(f"{group}/{place.name}-policy")
+        sandbox.cluster.delete(f"{group}/{sandbox.name}-policy")
     notes = {str(step.ref): step.remark for step in outcome.steps}
-    assert notes["ConfigMap/settings"] == f"not validated: namespace {place.name} does not exist yet"
+    assert notes["ConfigMap/settings"] == f"not validated: namespace {sandbox.name} does not exist yet"
     assert notes["Service/demo"] == ""
 
 
 QUANTITIES = [
-    *(f"1{suffix}" for suffix in ["", *"numkMGTPE", *(f"{letter}i" for letter in "KMGTPE")]),
+    *(f"1{suffix}" for suffix in ["", *"numkMGTPE", *(f"{prefix}i" for prefix in "KMGTPE")]),
     "0", "+1", "-1", "1.5", "1.", ".5", "1.Gi", "00.10", "0.5Gi", "1e3", "1E3", "1e-3", "1E+3", "-1Ki", " 1Gi ",
     "1e9999", "9" * 40, 1, 0, -1, 0.5, 1e-07, 1e22, 10**30,
     "lots", "", " ", "10 Gi", "10GB", "10K", "10gi", "10Gib", "1OOm", "1.2.3", "--1", "1e", "1e3Mi", "1ki", "1mi",
@@ -132,13 +135,18 @@ QUANTITIES = [
 
 
 @pytest.mark.parametrize("value", QUANTITIES, ids=repr)
-def test_a_quantity_is_what_the_api_server_takes_for_one(place, value):
+def test_a_quantity_is_what_the_api_server_takes_for_one(sandbox, value):
     """The two differ in what nobody writes: the API server takes a sign, a point or a unit alone for 0."""
     limits = [{"type": "Container", "max": {"cpu": value}}]
-    manifest = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": place.name}, "spec": {"limits": limits}}
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "LimitRange",
+        "metadata": {"name": sandbox.name},
+        "spec": {"limits": limits},
+    }
     try:
-        place.cluster.apply(f"/api/v1/namespaces/{STAND_IN}/limitranges/{place.name}", manifest, dry_run=True)
-        said = ""
+        sandbox.cluster.apply(f"/api/v1/namespaces/{STAND_IN}/limitranges/{sandbox.name}", manifest, dry_run=True)
+        sentence = ""
     except ApiError as error:
-        said = str(error)
-    assert bool(_quantity.invalid_reason(value)) == bool(said), said
+        sentence = str(error)
+    assert bool(_quantity.invalid_reason(value)) == bool(sentence), sentence

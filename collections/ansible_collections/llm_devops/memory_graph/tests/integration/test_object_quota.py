@@ -9,24 +9,24 @@ import time
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._result import failure_text
 
 
-def test_the_sum_is_refused_before_the_first_write(place):
-    place.release(place.config("first"))
+def test_the_sum_is_refused_before_the_first_write(sandbox):
+    sandbox.release(sandbox.config("first"))
     quota = {"metadata": {"name": "team"}, "spec": {"hard": {"count/configmaps": "4"}}}
-    place.cluster.request("POST", place.path("resourcequotas"), None, quota)
+    sandbox.cluster.request("POST", sandbox.path("resourcequotas"), None, quota)
     limit = time.monotonic() + 60
-    while not (place.get("resourcequotas/team").get("status") or {}).get("used"):
+    while not (sandbox.get("resourcequotas/team").get("status") or {}).get("used"):
         assert time.monotonic() < limit, "the quota was not counted"
-    used = int(place.get("resourcequotas/team")["status"]["used"]["count/configmaps"])
+    used = int(sandbox.get("resourcequotas/team")["status"]["used"]["count/configmaps"])
     names = [f"new-{number}" for number in range(4 - used + 1)]
-    outcome = place.release(place.config("first"), *(place.config(name) for name in names))
+    outcome = sandbox.release(sandbox.config("first"), *(sandbox.config(name) for name in names))
     text = failure_text(outcome)
     assert f"the release brings {len(names)} of count/configmaps, ResourceQuota 'team'" in text
     assert text.endswith("Nothing was written.")
-    assert not [name for name in place.names("configmaps") if name.startswith("new-")]
-    assert not place.release(place.config("first"), *(place.config(name) for name in names[:-1])).failures
+    assert not [name for name in sandbox.names("configmaps") if name.startswith("new-")]
+    assert not sandbox.release(sandbox.config("first"), *(sandbox.config(name) for name in names[:-1])).failures
 
 
-def test_a_quota_of_the_release_s_own_leaves_no_namespace(place):
+def test_a_quota_of_the_release_s_own_leaves_no_namespace(sandbox):
     """One that would have refused the second Service after the first was written."""
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"},
              "spec": {"hard": {"count/services": "1"}}}  # fmt: skip
@@ -34,7 +34,7 @@ def test_a_quota_of_the_release_s_own_leaves_no_namespace(place):
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}}
         for name in ("one", "two")
     ]
-    text = failure_text(place.release(quota, *services))
+    text = failure_text(sandbox.release(quota, *services))
     assert "the release brings 2 of count/services, ResourceQuota 'team'" in text
-    assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
-    assert not place.release(quota, services[0]).failures
+    assert sandbox.cluster.find(f"/api/v1/namespaces/{sandbox.name}") is None
+    assert not sandbox.release(quota, services[0]).failures

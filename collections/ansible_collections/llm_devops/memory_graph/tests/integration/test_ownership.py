@@ -52,113 +52,113 @@ def deployment(*env, **spec):
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "old"}, "spec": whole}
 
 
-def post(place, manifest, path, manager, **annotations):
-    """What a tool without server-side apply does."""
+def post(sandbox, manifest, path, manager, **annotations):
+    """Create an object as a tool without server-side apply does."""
     metadata = {**manifest["metadata"], "annotations": annotations}
-    place.cluster.request("POST", path, {"fieldManager": manager}, {**manifest, "metadata": metadata})
+    sandbox.cluster.request("POST", path, {"fieldManager": manager}, {**manifest, "metadata": metadata})
 
 
-def make_namespace(place):
-    place.cluster.request("POST", "/api/v1/namespaces", None, place.namespace)
+def make_namespace(sandbox):
+    sandbox.cluster.request("POST", "/api/v1/namespaces", None, sandbox.namespace)
 
 
 def lines(outcome, kind):
-    return [line for one in changed_lines(outcome) if one["kind"] == kind for line in one["lines"]]
+    return [line for item in changed_lines(outcome) if item["kind"] == kind for line in item["lines"]]
 
 
-def test_fields_of_several_managers_are_told_with_the_way_out(place):
-    place.release(place.config(one="1", two="2", three="3"))
-    place.edit("configmaps/settings", {"data": {"one": "x", "two": "x"}})
-    place.edit("configmaps/settings", {"data": {"three": "x"}}, manager="somebody")
-    (failure,) = place.release(place.config(one="1", two="2", three="3")).failures
+def test_fields_of_several_managers_are_told_with_the_way_out(sandbox):
+    sandbox.release(sandbox.config(one="1", two="2", three="3"))
+    sandbox.edit("configmaps/settings", {"data": {"one": "x", "two": "x"}})
+    sandbox.edit("configmaps/settings", {"data": {"three": "x"}}, manager="somebody")
+    (failure,) = sandbox.release(sandbox.config(one="1", two="2", three="3")).failures
     assert failure["message"].endswith(": data.one, data.two by 'kubectl-edit'; data.three by 'somebody'")
     assert failure["way_out"].endswith("force_conflicts: true")
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_what_kubectl_applied_before_goes_with_its_manifest_and_is_shown(place, force):
-    make_namespace(place)
-    workloads = f"/apis/apps/v1/namespaces/{place.name}/deployments"
+def test_what_kubectl_applied_before_goes_with_its_manifest_and_is_shown(sandbox, force):
+    make_namespace(sandbox)
+    workloads = f"/apis/apps/v1/namespaces/{sandbox.name}/deployments"
     post(
-        place,
-        place.config(one="1", two="2"),
-        place.path("configmaps"),
+        sandbox,
+        sandbox.config(one="1", two="2"),
+        sandbox.path("configmaps"),
         "kubectl-client-side-apply",
         **{LAST_APPLIED: "{}"},
     )
-    post(place, deployment("A", "LEGACY"), workloads, "kubectl-client-side-apply", **{LAST_APPLIED: "{}"})
-    place.edit("configmaps/settings", {"data": {"theirs": "3"}})
-    wanted = (place.config(one="1"), deployment("A"))
-    planned = place.release(*wanted, check=True, force_conflicts=force)
-    outcome = place.release(*wanted, wait=False, force_conflicts=force)
+    post(sandbox, deployment("A", "LEGACY"), workloads, "kubectl-client-side-apply", **{LAST_APPLIED: "{}"})
+    sandbox.edit("configmaps/settings", {"data": {"theirs": "3"}})
+    objects = (sandbox.config(one="1"), deployment("A"))
+    planned = sandbox.release(*objects, check=True, force_conflicts=force)
+    outcome = sandbox.release(*objects, wait=False, force_conflicts=force)
     assert not outcome.failures
-    for found in (planned, outcome):
-        assert "data.two: 2 → absent" in lines(found, "ConfigMap")
-        assert [line for line in lines(found, "Deployment") if "LEGACY" in line]
-        assert not [line for line in lines(found, "Deployment") if "strategy" in line]
-    assert place.get("configmaps/settings")["data"] == {"one": "1", "theirs": "3"}
-    live = place.cluster.find(f"{workloads}/old")
-    assert [one["name"] for one in live["spec"]["template"]["spec"]["containers"][0]["env"]] == ["A"]
+    for result in (planned, outcome):
+        assert "data.two: 2 → absent" in lines(result, "ConfigMap")
+        assert [line for line in lines(result, "Deployment") if "LEGACY" in line]
+        assert not [line for line in lines(result, "Deployment") if "strategy" in line]
+    assert sandbox.get("configmaps/settings")["data"] == {"one": "1", "theirs": "3"}
+    live = sandbox.cluster.find(f"{workloads}/old")
+    assert [item["name"] for item in live["spec"]["template"]["spec"]["containers"][0]["env"]] == ["A"]
     assert LAST_APPLIED not in (live["metadata"].get("annotations") or {})
-    assert not place.release(*wanted, wait=False).differs
+    assert not sandbox.release(*objects, wait=False).differs
 
 
-def test_what_kubectl_created_is_adopted_with_a_word_about_what_stays(place):
-    make_namespace(place)
-    post(place, place.config(one="1", two="2"), place.path("configmaps"), "kubectl-create", mine="x")
-    wanted = place.config(one="1")
+def test_what_kubectl_created_is_adopted_with_a_word_about_what_stays(sandbox):
+    make_namespace(sandbox)
+    post(sandbox, sandbox.config(one="1", two="2"), sandbox.path("configmaps"), "kubectl-create", mine="x")
+    objects = sandbox.config(one="1")
     stays = "note ConfigMap/settings was there, and what the manifest leaves out of it stays: data.two, "
     stays += "metadata.annotations.mine of kubectl-create — take this into the manifest, or remove it with kubectl edit"
-    place.release(wanted, check=True)
-    assert [line for line in place.said if line.startswith("note")] == [stays]
-    assert not place.release(wanted).failures
-    assert place.said.count(stays) == 2
-    assert not place.release(wanted).differs
-    assert place.said.count(stays) == 2
-    assert place.get("configmaps/settings")["data"] == {"one": "1", "two": "2"}
+    sandbox.release(objects, check=True)
+    assert [line for line in sandbox.progress_lines if line.startswith("note")] == [stays]
+    assert not sandbox.release(objects).failures
+    assert sandbox.progress_lines.count(stays) == 2
+    assert not sandbox.release(objects).differs
+    assert sandbox.progress_lines.count(stays) == 2
+    assert sandbox.get("configmaps/settings")["data"] == {"one": "1", "two": "2"}
 
 
-def test_defaults_of_what_kubectl_created_are_not_told(place):
-    make_namespace(place)
+def test_defaults_of_what_kubectl_created_are_not_told(sandbox):
+    make_namespace(sandbox)
     objects = minimal()
     for plural, manifest in objects.items():
         version = manifest["apiVersion"]
-        root = f"/apis/{version}/namespaces/{place.name}/" if "/" in version else place.path("")
-        post(place, manifest, f"{root}{plural}", "kubectl-create")
-    planned = place.release(*objects.values(), check=True)
+        root = f"/apis/{version}/namespaces/{sandbox.name}/" if "/" in version else sandbox.path("")
+        post(sandbox, manifest, f"{root}{plural}", "kubectl-create")
+    planned = sandbox.release(*objects.values(), check=True)
     assert not planned.failures
-    assert [line for line in place.said if line.startswith("note")] == []
+    assert [line for line in sandbox.progress_lines if line.startswith("note")] == []
 
 
-def test_a_helm_release_s_object_is_taken_over_by_force_only(place):
-    make_namespace(place)
-    post(place, place.config(one="1", two="2"), place.path("configmaps"), "helm", **HELM)
-    text = failure_text(place.release(place.config(one="1")))
+def test_a_helm_release_s_object_is_taken_over_by_force_only(sandbox):
+    make_namespace(sandbox)
+    post(sandbox, sandbox.config(one="1", two="2"), sandbox.path("configmaps"), "helm", **HELM)
+    text = failure_text(sandbox.release(sandbox.config(one="1")))
     assert "ConfigMap/settings" in text
     assert "belongs to release 'shop' in web of Helm" in text
     assert text.endswith("Nothing was written.")
-    assert not place.release(place.config(one="1"), force_conflicts=True).failures
-    live = place.get("configmaps/settings")
+    assert not sandbox.release(sandbox.config(one="1"), force_conflicts=True).failures
+    live = sandbox.get("configmaps/settings")
     assert live["data"] == {"one": "1"}
     assert "annotations" not in live["metadata"]
 
 
-def test_a_default_that_the_new_value_forbids_goes_and_comes_back(place):
+def test_a_default_that_the_new_value_forbids_goes_and_comes_back(sandbox):
     recreate = deployment(strategy={"type": "Recreate"})
-    place.release(deployment(), wait=False)
-    planned = place.release(recreate, check=True)
+    sandbox.release(deployment(), wait=False)
+    planned = sandbox.release(recreate, check=True)
     assert not planned.failures
     assert "spec.strategy.type: RollingUpdate → Recreate" in lines(planned, "Deployment")
-    outcome = place.release(recreate, wait=False)
+    outcome = sandbox.release(recreate, wait=False)
     assert not outcome.failures
-    path = f"/apis/apps/v1/namespaces/{place.name}/deployments/old"
-    assert place.cluster.find(path)["spec"]["strategy"] == {"type": "Recreate"}
-    assert not place.release(recreate, wait=False).differs
-    assert not place.release(deployment(), wait=False).failures
-    assert place.cluster.find(path)["spec"]["strategy"]["type"] == "RollingUpdate"
+    path = f"/apis/apps/v1/namespaces/{sandbox.name}/deployments/old"
+    assert sandbox.cluster.find(path)["spec"]["strategy"] == {"type": "Recreate"}
+    assert not sandbox.release(recreate, wait=False).differs
+    assert not sandbox.release(deployment(), wait=False).failures
+    assert sandbox.cluster.find(path)["spec"]["strategy"]["type"] == "RollingUpdate"
 
 
-def test_another_s_unchangeable_object_is_told_in_one_sentence(place):
+def test_another_s_unchangeable_object_is_told_in_one_sentence(sandbox):
     def job(command):
         pod = {
             "restartPolicy": "Never",
@@ -167,72 +167,72 @@ def test_another_s_unchangeable_object_is_told_in_one_sentence(place):
         return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "migrate"},
                 "spec": {"suspend": True, "template": {"spec": pod}}}  # fmt: skip
 
-    place.release(job("a"), wait=False)
-    theirs = Release(connect({}), ReleaseParams("other", place.name, [job("b")]), lambda *_line: None).present()
+    sandbox.release(job("a"), wait=False)
+    theirs = Release(connect({}), ReleaseParams("other", sandbox.name, [job("b")]), lambda *_line: None).present()
     assert "Job/migrate in" in failure_text(theirs)
     assert "belongs to another release, 'demo' (" in failure_text(theirs)
-    ours = place.release(job("b"), wait=False)
-    said = r"Job/migrate exists, and its spec\.template(\.spec)? cannot change"  # from 1.37 on it names the part
-    assert re.search(said, failure_text(ours))
+    ours = sandbox.release(job("b"), wait=False)
+    sentence = r"Job/migrate exists, and its spec\.template(\.spec)? cannot change"  # from 1.37 on it names the part
+    assert re.search(sentence, failure_text(ours))
     assert max(len(failure["message"]) for failure in [*theirs.failures, *ours.failures]) < 300
 
 
-def test_an_aggregated_role_is_left_to_its_controller(place):
-    name = place.name
+def test_an_aggregated_role_is_left_to_its_controller(sandbox):
+    name = sandbox.name
     rule = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
     rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole"}
     view = {**rbac, "metadata": {"name": f"{name}-view"}, "rules": [{**rule, "resources": ["secrets"]}],
             "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {f"{name}/to": "view"}}]}}  # fmt: skip
     part = {**rbac, "metadata": {"name": f"{name}-part", "labels": {f"{name}/to": "view"}}, "rules": [rule]}
     try:
-        place.release(view, part)
-        assert f"note ClusterRole/{name}-view: its rules are not sent" in "\n".join(place.said)
+        sandbox.release(view, part)
+        assert f"note ClusterRole/{name}-view: its rules are not sent" in "\n".join(sandbox.progress_lines)
         for force in (False, True):
-            again = place.release(view, part, force_conflicts=force)
+            again = sandbox.release(view, part, force_conflicts=force)
             assert not again.failures
             assert not again.differs
     finally:
-        for one in (view, part):
-            place.cluster.delete(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{one['metadata']['name']}")
+        for item in (view, part):
+            sandbox.cluster.delete(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{item['metadata']['name']}")
 
 
-def test_check_mode_and_the_run_agree_on_what_is_empty(place):
-    odd = [{**place.config(f"n{index}"), "metadata": {"name": f"n{index}", **more}}
+def test_check_mode_and_the_run_agree_on_what_is_empty(sandbox):
+    odd = [{**sandbox.config(f"n{index}"), "metadata": {"name": f"n{index}", **more}}
            for index, more in enumerate([{"namespace": ""}, {"namespace": None}, {"labels": {"a": None}},
                                          {"annotations": None, "labels": None}])]  # fmt: skip
-    assert not place.release(*odd, check=True).failures
-    outcome = place.release(*odd)
+    assert not sandbox.release(*odd, check=True).failures
+    outcome = sandbox.release(*odd)
     assert not outcome.failures
-    assert not place.release(*odd).differs
-    assert "a" not in place.get("configmaps/n2")["metadata"]["labels"]
+    assert not sandbox.release(*odd).differs
+    assert "a" not in sandbox.get("configmaps/n2")["metadata"]["labels"]
 
 
-def test_a_webhook_s_words_show_no_value_of_a_secret(place):
+def test_a_webhook_s_words_show_no_value_of_a_secret(sandbox):
     """A policy quotes what it refuses, as webhooks do."""
-    name = f"{place.name}.example.dev"
+    name = f"{sandbox.name}.example.dev"
     group = "/apis/admissionregistration.k8s.io/v1"
     rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["secrets"]}]
-    selector = {"matchLabels": {"kubernetes.io/metadata.name": place.name}}
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": sandbox.name}}
     quoting = {"expression": "!has(object.data) || !('pin' in object.data)",
                "messageExpression": "'weak pin ' + string(object.data.pin)"}  # fmt: skip
     policy = {"metadata": {"name": name}, "spec": {"validations": [quoting], "matchConstraints": {
         "resourceRules": rules, "namespaceSelector": selector}}}  # fmt: skip
-    make_namespace(place)
-    place.cluster.request("POST", f"{group}/validatingadmissionpolicies", None, policy)
+    make_namespace(sandbox)
+    sandbox.cluster.request("POST", f"{group}/validatingadmissionpolicies", None, policy)
     binding = {"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}}
-    place.cluster.request("POST", f"{group}/validatingadmissionpolicybindings", None, binding)
+    sandbox.cluster.request("POST", f"{group}/validatingadmissionpolicybindings", None, binding)
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"pin": "hunter2"}}
     try:
-        outcome = place.release(secret)
+        outcome = sandbox.release(secret)
         for _again in range(50):  # policies take a moment to be in force
             if outcome.failures:
                 break
-            place.remove("secrets/s")
-            outcome = place.release(secret)
-        text = json.dumps([outcome.failures, failure_text(outcome), place.said, outcome.report])
+            sandbox.remove("secrets/s")
+            outcome = sandbox.release(secret)
+        text = json.dumps([outcome.failures, failure_text(outcome), sandbox.progress_lines, outcome.report])
         assert "weak pin" in text
         assert "hunter2" not in text
         assert "aHVudGVyM" not in text
     finally:
         for plural in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
-            place.cluster.delete(f"{group}/{plural}/{name}")
+            sandbox.cluster.delete(f"{group}/{plural}/{name}")

@@ -42,22 +42,22 @@ def workload(kind, name):
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
-def objects(place):
+def objects(sandbox):
     rbac = "rbac.authorization.k8s.io"
-    subject = {"kind": "ServiceAccount", "name": "demo", "namespace": place.name}
+    subject = {"kind": "ServiceAccount", "name": "demo", "namespace": sandbox.name}
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
     pods = {"apiGroups": [""], "resources": ["pods"], "resourceNames": ["demo-0"], "verbs": ["get"]}
     return [
-        place.namespace,
+        sandbox.namespace,
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "demo"}},
         {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": {"name": "demo"}, "rules": [pods]},
         {"apiVersion": f"{rbac}/v1", "kind": "RoleBinding", "metadata": {"name": "demo"}, "subjects": [subject],
          "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "demo"}},
         {"apiVersion": f"{rbac}/v1", "kind": "RoleBinding", "metadata": {"name": "viewer"}, "subjects": [subject],
          "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "view"}},
-        {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": {"name": f"{place.name}-scraper"},
+        {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": {"name": f"{sandbox.name}-scraper"},
          "rules": [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]},
-        place.config(),
+        sandbox.config(),
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "stringData": {"KEY": "value"}},
         {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": claim},
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "demo"}, "spec": {"ports": [{"port": 80}]}},
@@ -69,39 +69,41 @@ def objects(place):
 class Deployer:
     """A ServiceAccount with what the manifest grants, the Roles of which can be changed."""
 
-    def __init__(self, place):
-        self.place = place
-        self.objects = objects(place)
-        manifests = prepared(self.objects, "demo", place.name)
+    def __init__(self, sandbox):
+        self.sandbox = sandbox
+        self.objects = objects(sandbox)
+        manifests = prepared(self.objects, "demo", sandbox.name)
         self.granted = manifest(
-            PlannedRelease("demo", place.name, manifests, Discovery(place.cluster).find), account="deployer"
+            PlannedRelease("demo", sandbox.name, manifests, Discovery(sandbox.cluster).find), account="deployer"
         )
         for item in self.granted:
             self.write(item)
         self.write(
-            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "brought-by-hand", "namespace": place.name}}
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "brought-by-hand", "namespace": sandbox.name}}
         )
-        token = place.cluster.request("POST", place.path("serviceaccounts/deployer/token"), None, {"spec": {}})
+        token = sandbox.cluster.request("POST", sandbox.path("serviceaccounts/deployer/token"), None, {"spec": {}})
         config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
         config["users"] = [{**user, "user": {"token": token["status"]["token"]}} for user in config["users"]]
         self.options = {"kubeconfig": config}
 
     def write(self, item):
-        resource = Discovery(self.place.cluster).find(item["apiVersion"], item["kind"])
+        resource = Discovery(self.sandbox.cluster).find(item["apiVersion"], item["kind"])
         path = resource.path(item["metadata"].get("namespace"), item["metadata"]["name"])
         how = {"fieldManager": "administrator", "force": "true"}
-        self.place.cluster.request("PATCH", path, how, item, "application/apply-patch+yaml")
+        self.sandbox.cluster.request("PATCH", path, how, item, "application/apply-patch+yaml")
 
     def release(self, *objects, **params):
         return Release(
-            connect(self.options), ReleaseParams("demo", self.place.name, list(objects), **params), lambda *_line: None
+            connect(self.options),
+            ReleaseParams("demo", self.sandbox.name, list(objects), **params),
+            lambda *_line: None,
         )
 
     def lacking(self):
         """Return the permissions that preflight says are lacking."""
         cluster = connect(self.options)
-        manifests = prepared(self.objects, "demo", self.place.name)
-        context = PreflightContext(cluster, "demo", self.place.name, manifests, Discovery(cluster))
+        manifests = prepared(self.objects, "demo", self.sandbox.name)
+        context = PreflightContext(cluster, "demo", self.sandbox.name, manifests, Discovery(cluster))
         _check_access.permissions(context)
         return [item["message"] for item in (*context.problems, *context.notes)]
 
@@ -110,17 +112,19 @@ class Deployer:
 
 
 @pytest.fixture
-def deployer(place):
-    deployer_account = Deployer(place)
+def deployer(sandbox):
+    deployer_account = Deployer(sandbox)
     yield deployer_account
     root = "/apis/rbac.authorization.k8s.io/v1"
     for plural in ("clusterroles", "clusterrolebindings"):
-        place.cluster.delete(f"{root}/{plural}/{place.name}-deployer")
-    place.cluster.delete(f"{root}/clusterroles/{place.name}-scraper")
+        sandbox.cluster.delete(f"{root}/{plural}/{sandbox.name}-deployer")
+    sandbox.cluster.delete(f"{root}/clusterroles/{sandbox.name}-scraper")
 
 
-def test_manifest_suffices_from_the_first_release_to_its_end(deployer, place):
-    preflight = Preflight(connect(deployer.options), place.name, prepared(deployer.objects, "demo", place.name), "demo")
+def test_manifest_suffices_from_the_first_release_to_its_end(deployer, sandbox):
+    preflight = Preflight(
+        connect(deployer.options), sandbox.name, prepared(deployer.objects, "demo", sandbox.name), "demo"
+    )
     preflight.run()
     assert preflight.problems == []
     first = deployer.release(*deployer.objects).present()
@@ -132,10 +136,10 @@ def test_manifest_suffices_from_the_first_release_to_its_end(deployer, place):
     teardown = deployer.release(wait_timeout=30).absent()
     assert teardown.failures == []
     assert {str(entry.member.ref) for entry in teardown.prune_candidates if entry.action == "kept"} == {
-        f"Namespace/{place.name}",
+        f"Namespace/{sandbox.name}",
         "PersistentVolumeClaim/data",
     }
-    assert place.get("services/demo") is None
+    assert sandbox.get("services/demo") is None
 
 
 def test_preflight_names_every_rule_that_is_taken_away(deployer):
@@ -174,9 +178,9 @@ def eventually(deployer, condition):
             return named
 
 
-def test_what_others_own_is_out_of_reach(deployer, place):
+def test_what_others_own_is_out_of_reach(deployer, sandbox):
     """Names hold: the same verbs on another object of the same kind are refused."""
-    place.cluster.request("POST", place.path("configmaps"), None, {"metadata": {"name": "theirs"}})
+    sandbox.cluster.request("POST", sandbox.path("configmaps"), None, {"metadata": {"name": "theirs"}})
     others = connect(deployer.options)
     for verb, path, body in (
         ("GET", "configmaps/theirs", None),
@@ -185,6 +189,6 @@ def test_what_others_own_is_out_of_reach(deployer, place):
         ("POST", "configmaps", {"metadata": {"name": "new"}}),
     ):
         with pytest.raises(_check_access.ApiError) as caught:
-            others.request(verb, place.path(path), None, body)
+            others.request(verb, sandbox.path(path), None, body)
         assert caught.value.status == 403, path
-    assert place.get("configmaps/theirs")
+    assert sandbox.get("configmaps/theirs")

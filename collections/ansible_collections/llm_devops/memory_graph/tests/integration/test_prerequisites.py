@@ -12,22 +12,22 @@ from ansible_collections.llm_devops.memory_graph.plugins.modules.prerequisites i
 
 def params(name, **more):
     login = {"name": "login", "values": {"username": "neo4j"}, "random": ["password"]}
-    given = {"create_namespace": True, "pod_security": "restricted", "labels": {"team": "graph"}, "secrets": [login]}
-    return {"namespace": name, **given, **more}
+    defaults = {"create_namespace": True, "pod_security": "restricted", "labels": {"team": "graph"}, "secrets": [login]}
+    return {"namespace": name, **defaults, **more}
 
 
-def test_what_a_release_presupposes_is_made_once_and_outlives_it(place):
-    asked = params(place.name)
-    assert create_missing(place.cluster, asked, check=True) == [f"Namespace/{place.name}", "Secret/login"]
-    assert place.cluster.find(f"/api/v1/namespaces/{place.name}") is None
-    assert create_missing(place.cluster, asked, check=False) == [f"Namespace/{place.name}", "Secret/login"]
-    made = secret_values(place.cluster, place.name, "login", ("username", "password"))
-    assert (made["username"], len(made["password"])) == ("neo4j", 32)
+def test_what_a_release_presupposes_is_made_once_and_outlives_it(sandbox):
+    options = params(sandbox.name)
+    assert create_missing(sandbox.cluster, options, check=True) == [f"Namespace/{sandbox.name}", "Secret/login"]
+    assert sandbox.cluster.find(f"/api/v1/namespaces/{sandbox.name}") is None
+    assert create_missing(sandbox.cluster, options, check=False) == [f"Namespace/{sandbox.name}", "Secret/login"]
+    login = secret_values(sandbox.cluster, sandbox.name, "login", ("username", "password"))
+    assert (login["username"], len(login["password"])) == ("neo4j", 32)
 
-    place.release(place.config())  # takes the namespace over, which another release made bare
-    place.run(place.config()).absent()
-    assert create_missing(place.cluster, asked, check=False) == []
-    assert secret_values(place.cluster, place.name, "login") == made
-    stored = place.get("secrets/login")
-    assert base64.b64decode(stored["data"]["password"]).decode() == made["password"]
+    sandbox.release(sandbox.config())  # takes the namespace over, which another release made bare
+    sandbox.run(sandbox.config()).absent()
+    assert create_missing(sandbox.cluster, options, check=False) == []
+    assert secret_values(sandbox.cluster, sandbox.name, "login") == login
+    stored = sandbox.get("secrets/login")
+    assert base64.b64decode(stored["data"]["password"]).decode() == login["password"]
     assert stored["metadata"]["labels"] == {"team": "graph"}

@@ -50,25 +50,25 @@ def test_a_proxy_by_option_kubeconfig_and_environment(admin, config, token, name
 
 
 def test_a_proxy_that_wants_credentials(admin, config, token, namespace):
-    given = {"kubeconfig": config(cluster={"server": NAME_INSIDE}, token=token())}
+    options = {"kubeconfig": config(cluster={"server": NAME_INSIDE}, token=token())}
     with ConnectProxy(*address(admin), credentials="me:p@ss") as proxy:
-        assert user({**given, "proxy": f"http://me:p%40ss@{proxy.host}"}) == account(namespace)
+        assert user({**options, "proxy": f"http://me:p%40ss@{proxy.host}"}) == account(namespace)
         with pytest.raises(ClusterError, match=f"proxy http://{proxy.host} wants other credentials") as caught:
-            user({**given, "proxy": f"http://me:wrong@{proxy.host}"})
+            user({**options, "proxy": f"http://me:wrong@{proxy.host}"})
         assert "wrong" not in str(caught.value)
 
 
 def test_a_proxy_that_refuses_and_one_that_is_not_there(admin, config, token):
-    given = {"kubeconfig": config(cluster={"server": NAME_INSIDE}, token=token())}
+    options = {"kubeconfig": config(cluster={"server": NAME_INSIDE}, token=token())}
     with (
         ConnectProxy(*address(admin), status="403 Forbidden") as proxy,
         pytest.raises(ClusterError, match=f"proxy http://{proxy.host} does not let us through.*403 Forbidden"),
     ):
-        user({**given, "proxy": f"http://{proxy.host}"})
+        user({**options, "proxy": f"http://{proxy.host}"})
     with pytest.raises(ClusterError, match=r"cannot reach the proxy http://127\.0\.0\.1:1: connection refused"):
-        user({**given, "proxy": "http://127.0.0.1:1"})
+        user({**options, "proxy": "http://127.0.0.1:1"})
     with pytest.raises(ConfigError, match="is a SOCKS proxy, which is not supported"):
-        user({**given, "proxy": "socks5://127.0.0.1:1080"})
+        user({**options, "proxy": "socks5://127.0.0.1:1080"})
 
 
 def test_a_proxy_that_speaks_tls(admin, config, token, namespace, tmp_path, monkeypatch):
@@ -76,8 +76,8 @@ def test_a_proxy_that_speaks_tls(admin, config, token, namespace, tmp_path, monk
     (tmp_path / "proxy-ca.pem").write_bytes(authority.certificate)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "proxy-ca.pem"))
     with ConnectProxy(*address(admin), chain=authority.chain(tmp_path)) as proxy:
-        given = {"kubeconfig": config(cluster={"server": NAME_INSIDE}, token=token())}
-        assert user({**given, "proxy": f"https://{proxy.host}"}) == account(namespace)
+        options = {"kubeconfig": config(cluster={"server": NAME_INSIDE}, token=token())}
+        assert user({**options, "proxy": f"https://{proxy.host}"}) == account(namespace)
 
 
 @pytest.mark.containers
@@ -87,7 +87,7 @@ def test_port_forward_takes_the_same_way(admin):
     with ConnectProxy(*address(admin), credentials="me:p@ss") as proxy:
         cluster = connect({"proxy": f"http://me:p%40ss@{proxy.host}"})
         with PortForward(cluster, "kube-system", pods[0]["metadata"]["name"], 8080) as local:
-            asked = http.client.HTTPConnection(local, timeout=30)
-            asked.request("GET", "/health")
-            assert asked.getresponse().status == 200
+            connection = http.client.HTTPConnection(local, timeout=30)
+            connection.request("GET", "/health")
+            assert connection.getresponse().status == 200
         assert len(proxy.targets) == 1

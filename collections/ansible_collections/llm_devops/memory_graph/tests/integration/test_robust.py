@@ -18,7 +18,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._c
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import access
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._retry import RetryWindow
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, ReleaseParams
-from ansible_collections.llm_devops.memory_graph.tests.integration.fault_proxy import Fault, FaultProxy
+from ansible_collections.llm_devops.memory_graph.tests.integration.fault_proxy import FaultProxy, InjectedFault
 
 FINALIZER = "example.com/keep"
 
@@ -28,28 +28,28 @@ def silent(_label, _text):
 
 
 @pytest.fixture(scope="module")
-def real():
+def admin():
     if not os.environ.get("KUBECONFIG"):
         pytest.fail("set KUBECONFIG to a cluster the tests may use")
     return connect({})
 
 
 @pytest.fixture
-def namespace(real):
+def namespace(admin):
     name = f"robust-{uuid.uuid4().hex[:8]}"
     yield name
-    real.delete(f"/api/v1/namespaces/{name}")
+    admin.delete(f"/api/v1/namespaces/{name}")
 
 
 @pytest.fixture
-def proxy(real, tmp_path):
-    with FaultProxy(real, tmp_path) as made:
-        yield made
+def proxy(admin, tmp_path):
+    with FaultProxy(admin, tmp_path) as running_proxy:
+        yield running_proxy
 
 
-def release(cluster, namespace, objects, say=silent, **wish):
+def release(cluster, namespace, objects, say=silent, **params):
     home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-    options = {"wait_timeout": 180, **wish}
+    options = {"wait_timeout": 180, **params}
     return Release(cluster, ReleaseParams("demo", namespace, [home, *objects], **options), say).present()
 
 
@@ -100,69 +100,71 @@ def some(_verb, path):
 
 
 SCENARIOS = {
-    "throttled": Fault("status", 429, {"Retry-After": "1"}, matches=some),
-    "internal error": Fault("status", 500, times=2),
-    "bad gateway": Fault("status", 502, times=2),
-    "unavailable": Fault("status", 503, times=2),
-    "gateway timeout": Fault("status", 504),
-    "etcd without a leader": Fault("status", 500, message="etcdserver: leader changed", times=5,
+    "throttled": InjectedFault("status", 429, {"Retry-After": "1"}, matches=some),
+    "internal error": InjectedFault("status", 500, times=2),
+    "bad gateway": InjectedFault("status", 502, times=2),
+    "unavailable": InjectedFault("status", 503, times=2),
+    "gateway timeout": InjectedFault("status", 504),
+    "etcd without a leader": InjectedFault("status", 500, message="etcdserver: leader changed", times=5,
                                    matches=lambda _verb, path: path.endswith("settings-7")),
-    "optimistic conflict": Fault("status", 409, message="the object has been modified",
+    "optimistic conflict": InjectedFault("status", 409, message="the object has been modified",
                                  matches=lambda verb, _path: verb == "PATCH"),
-    "dropped before it was carried out": Fault("drop"),
-    "carried out, but the answer lost": Fault("lose"),
-    "cut in the middle of the body": Fault("cut"),
-    "slow": Fault("slow"),
-    "idle connections closed": Fault("hang-up", times=1000, matches=lambda _verb, path: "watch=1" not in path),
+    "dropped before it was carried out": InjectedFault("drop"),
+    "carried out, but the answer lost": InjectedFault("lose"),
+    "cut in the middle of the body": InjectedFault("cut"),
+    "slow": InjectedFault("slow"),
+    "idle connections closed": InjectedFault("hang-up", times=1000, matches=lambda _verb, path: "watch=1" not in path),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_release_of_fifty_objects_ends_well(real, proxy, namespace, scenario):
-    proxy.fault = SCENARIOS[scenario]
+def test_a_release_of_fifty_objects_ends_well(admin, proxy, namespace, scenario):
+    proxy.injected = SCENARIOS[scenario]
     outcome = release(connect(proxy.options()), namespace, fifty())
     assert proxy.hits > 0
     assert not outcome.failures
     assert outcome.count("created") == 51
-    assert len(list(real.list(f"/api/v1/namespaces/{namespace}/configmaps", "applyset.kubernetes.io/part-of"))) == 30
+    assert len(list(admin.list(f"/api/v1/namespaces/{namespace}/configmaps", "applyset.kubernetes.io/part-of"))) == 30
     steady(connect(proxy.options()), namespace, fifty())
     steady(connect({}), namespace, fifty())
 
 
 @pytest.mark.parametrize("kind", ["end", "cut", "gone"])
-def test_a_watch_that_breaks_is_begun_again(real, proxy, namespace, kind):
-    proxy.fault = Fault(kind, matches=lambda _verb, path: "watch=1" in path, times=3)
-    outcome = release(connect(proxy.options()), namespace, [running(real)])
+def test_a_watch_that_breaks_is_begun_again(admin, proxy, namespace, kind):
+    proxy.injected = InjectedFault(kind, matches=lambda _verb, path: "watch=1" in path, times=3)
+    outcome = release(connect(proxy.options()), namespace, [running(admin)])
     assert not outcome.failures
     assert proxy.hits >= 3
     assert "1/1 ready" in [status.reason for status in outcome.statuses]
-    steady(connect({}), namespace, [running(real)])
+    steady(connect({}), namespace, [running(admin)])
 
 
-@pytest.mark.parametrize("fault", [Fault("status", 410, message="too old"), Fault("cut"), Fault("drop", times=2)])
-def test_a_teardown_whose_watches_break_ends_well(real, proxy, namespace, fault):
-    release(real, namespace, configs(2))
-    hold(real, namespace, "settings-1", [FINALIZER])
-    proxy.fault = replace(fault, matches=lambda _verb, path: "watch=1" in path)
-    freed = threading.Thread(target=free_once_watched, args=(real, proxy, namespace))
+@pytest.mark.parametrize(
+    "injected", [InjectedFault("status", 410, message="too old"), InjectedFault("cut"), InjectedFault("drop", times=2)]
+)
+def test_a_teardown_whose_watches_break_ends_well(admin, proxy, namespace, injected):
+    release(admin, namespace, configs(2))
+    hold(admin, namespace, "settings-1", [FINALIZER])
+    proxy.injected = replace(injected, matches=lambda _verb, path: "watch=1" in path)
+    freed = threading.Thread(target=free_once_watched, args=(admin, proxy, namespace))
     freed.start()
     outcome = Release(connect(proxy.options()), ReleaseParams("demo", namespace, [], wait_timeout=120), silent).absent()
     freed.join()
     assert proxy.hits > 0
     assert not outcome.failures
-    assert real.find(f"/api/v1/namespaces/{namespace}/configmaps/settings-1") is None
+    assert admin.find(f"/api/v1/namespaces/{namespace}/configmaps/settings-1") is None
 
 
-def free_once_watched(real, proxy, namespace):
+def free_once_watched(admin, proxy, namespace):
     """Lets the object go after a watch for its end has broken."""
     deadline = time.monotonic() + 60
     while not proxy.hits and time.monotonic() < deadline:
         time.sleep(0.05)
-    hold(real, namespace, "settings-1", [])
+    hold(admin, namespace, "settings-1", [])
 
 
 def test_what_stays_broken_is_told_with_how_often_it_was_tried(proxy, namespace):
-    proxy.fault = Fault(
+    proxy.injected = InjectedFault(
         "status", 500, times=1000, matches=lambda _verb, path: path.split("?")[0].endswith("settings-1")
     )
     outcome = release(connect(proxy.options()), namespace, configs(3))
@@ -178,7 +180,7 @@ def impatient(proxy, seconds):
 def test_a_server_that_stays_away_is_given_up(proxy, namespace):
     cluster = impatient(proxy, 4)
     cluster.request("GET", "/version")
-    proxy.fault = Fault("drop", times=10**6)
+    proxy.injected = InjectedFault("drop", times=10**6)
     with pytest.raises(Unreachable, match=r"the connection was dropped \(tried \d+ times in \d+ s\)"):
         cluster.request("GET", "/version")
     tries = proxy.hits
@@ -191,11 +193,11 @@ def test_a_server_that_stays_away_is_given_up(proxy, namespace):
 def test_the_wait_for_a_server_is_told(proxy):
     cluster = connect(proxy.options())
     cluster.request("GET", "/version")
-    said = []
-    cluster.on_notice = said.append
-    proxy.fault = Fault("status", 503, {"Retry-After": "4"}, times=2)
+    notices = []
+    cluster.on_notice = notices.append
+    proxy.injected = InjectedFault("status", 503, {"Retry-After": "4"}, times=2)
     cluster.request("GET", "/version")
-    assert said == [f"{proxy.url} does not answer (HTTP 503); it is waited for, 60 s at most"]
+    assert notices == [f"{proxy.url} does not answer (HTTP 503); it is waited for, 60 s at most"]
     (warning,) = cluster.warnings
     assert re.fullmatch(
         r"waited \d+ s for it \(HTTP 503\); 2 requests were sent again", warning.removeprefix(f"{proxy.url}: ")
@@ -203,13 +205,13 @@ def test_the_wait_for_a_server_is_told(proxy):
 
 
 def test_a_release_that_waits_for_the_server_says_so_in_its_report(proxy, namespace):
-    asked = []
+    paths = []
 
     def from_then_on(_verb, path):  # also the lock's renewal, every 5 s: an answer to it says that the server is there
-        asked.extend([path] if path.endswith("/configmaps/settings-0") else [])
-        return bool(asked) and (path.endswith("/configmaps/settings-0") or "/leases/" in path)
+        paths.extend([path] if path.endswith("/configmaps/settings-0") else [])
+        return bool(paths) and (path.endswith("/configmaps/settings-0") or "/leases/" in path)
 
-    proxy.fault = Fault("status", 429, {"Retry-After": "4"}, times=2, matches=from_then_on)
+    proxy.injected = InjectedFault("status", 429, {"Retry-After": "4"}, times=2, matches=from_then_on)
     cluster = connect(proxy.options())
     outcome = release(cluster, namespace, configs(1))
     assert not outcome.failures
@@ -220,15 +222,15 @@ def test_a_release_that_waits_for_the_server_says_so_in_its_report(proxy, namesp
 def test_an_aggregated_api_that_is_away_does_not_cost_a_minute(proxy):
     cluster = connect(proxy.options())
     metrics = "/apis/metrics.k8s.io/v1beta1"
-    proxy.fault = Fault("status", 503, times=10**6, matches=lambda _verb, path: path.startswith(metrics))
+    proxy.injected = InjectedFault("status", 503, times=10**6, matches=lambda _verb, path: path.startswith(metrics))
     with pytest.raises(ApiError, match=r"injected \(tried 4 times in \d+ s\) — kubectl get apiservices tells"):
         cluster.request("GET", metrics)
 
 
-def test_a_post_is_repeated_only_when_that_is_safe(real, proxy, namespace):
-    real.request("POST", "/api/v1/namespaces", None, {"metadata": {"name": namespace}})
+def test_a_post_is_repeated_only_when_that_is_safe(admin, proxy, namespace):
+    admin.request("POST", "/api/v1/namespaces", None, {"metadata": {"name": namespace}})
     cluster = connect(proxy.options())
-    proxy.fault = Fault("lose", matches=lambda verb, _path: verb == "POST")
+    proxy.injected = InjectedFault("lose", matches=lambda verb, _path: verb == "POST")
     review = {"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}}
     answer = cluster.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", None, review)
     assert answer["status"]["allowed"]
@@ -236,12 +238,12 @@ def test_a_post_is_repeated_only_when_that_is_safe(real, proxy, namespace):
         cluster.request(
             "POST", f"/api/v1/namespaces/{namespace}/configmaps", None, {"metadata": {"generateName": "x-"}}
         )
-    made = [item["metadata"]["name"] for item in real.list(f"/api/v1/namespaces/{namespace}/configmaps")]
-    assert len([name for name in made if name.startswith("x-")]) == 1
+    names = [item["metadata"]["name"] for item in admin.list(f"/api/v1/namespaces/{namespace}/configmaps")]
+    assert len([name for name in names if name.startswith("x-")]) == 1
 
 
 def test_a_login_page_is_no_api_server(proxy):
-    proxy.fault = Fault("status", 302, {"Location": "https://login.example/"})
+    proxy.injected = InjectedFault("status", 302, {"Location": "https://login.example/"})
     with pytest.raises(Unreachable, match=r"a redirect to https://login\.example/ \(HTTP 302\)"):
         connect(proxy.options()).request("GET", "/version")
 
@@ -255,7 +257,7 @@ def test_a_wrong_address_fails_at_once():
 
 def test_silence_is_not_waited_for_without_end(proxy, monkeypatch):
     monkeypatch.setattr(_transport, "READ_TIMEOUT", 0.2)
-    proxy.fault = Fault("slow")
+    proxy.injected = InjectedFault("slow")
     cluster = connect(proxy.options())
     with pytest.raises(Unreachable, match="no answer in time"):
         cluster.request("GET", "/version")
@@ -265,7 +267,7 @@ def many(text="1"):
     return [*configs(500, text), *secrets(300), *(deployment(f"demo-{number}") for number in range(200))]
 
 
-def test_a_thousand_objects(real, namespace):
+def test_a_thousand_objects(admin, namespace):
     first = connect({})
     outcome = release(first, namespace, many(), wait_timeout=300)
     assert not outcome.failures
@@ -280,43 +282,43 @@ def test_a_thousand_objects(real, namespace):
     fewer = release(connect({}), namespace, many("2")[500:])
     assert not fewer.failures
     assert fewer.pruned == 500
-    assert not list(real.list(f"/api/v1/namespaces/{namespace}/configmaps", "applyset.kubernetes.io/part-of"))
+    assert not list(admin.list(f"/api/v1/namespaces/{namespace}/configmaps", "applyset.kubernetes.io/part-of"))
 
 
-def hold(real, namespace, name, finalizers):
+def hold(admin, namespace, name, finalizers):
     patch = {"metadata": {"finalizers": finalizers}}
     path = f"/api/v1/namespaces/{namespace}/configmaps/{name}"
-    real.request("PATCH", path, {"fieldManager": "someone"}, patch, "application/merge-patch+json")
+    admin.request("PATCH", path, {"fieldManager": "someone"}, patch, "application/merge-patch+json")
 
 
-def test_an_object_held_by_a_finalizer_is_named_and_the_next_run_goes_on(real, namespace):
-    release(real, namespace, configs(3))
-    hold(real, namespace, "settings-1", [FINALIZER])
+def test_an_object_held_by_a_finalizer_is_named_and_the_next_run_goes_on(admin, namespace):
+    release(admin, namespace, configs(3))
+    hold(admin, namespace, "settings-1", [FINALIZER])
     stuck = release(connect({}), namespace, configs(1))
     assert not stuck.failures
     line = f"ConfigMap/settings-1 is deleted and goes once its finalizer is done: {FINALIZER} (set by someone)"
     assert {"label": "prune", "text": line} in stuck.report
     steady(connect({}), namespace, configs(1))
-    hold(real, namespace, "settings-1", [])
+    hold(admin, namespace, "settings-1", [])
     steady(connect({}), namespace, configs(1))
-    assert real.find(f"/api/v1/namespaces/{namespace}/configmaps/settings-1") is None
+    assert admin.find(f"/api/v1/namespaces/{namespace}/configmaps/settings-1") is None
 
 
-def test_a_teardown_held_by_a_finalizer_is_named_and_the_next_run_goes_on(real, namespace):
-    release(real, namespace, configs(2))
-    hold(real, namespace, "settings-1", [FINALIZER])
+def test_a_teardown_held_by_a_finalizer_is_named_and_the_next_run_goes_on(admin, namespace):
+    release(admin, namespace, configs(2))
+    hold(admin, namespace, "settings-1", [FINALIZER])
     stuck = Release(connect({}), ReleaseParams("demo", namespace, [], wait_timeout=2), silent).absent()
     (failure,) = stuck.failures
     assert f"(finalizers: {FINALIZER} (set by someone))" in failure["message"]
-    hold(real, namespace, "settings-1", [])
+    hold(admin, namespace, "settings-1", [])
     assert not Release(connect({}), ReleaseParams("demo", namespace, [], wait_timeout=30), silent).absent().failures
-    assert not list(real.list(f"/api/v1/namespaces/{namespace}/configmaps", "applyset.kubernetes.io/part-of"))
+    assert not list(admin.list(f"/api/v1/namespaces/{namespace}/configmaps", "applyset.kubernetes.io/part-of"))
 
 
 def test_many_threads_see_one_outage(proxy):
     cluster = connect(proxy.options())
     cluster.request("GET", "/version")
-    proxy.fault = Fault("status", 503, {"Retry-After": "4"}, times=8)
+    proxy.injected = InjectedFault("status", 503, {"Retry-After": "4"}, times=8)
     together = threading.Barrier(8)
 
     def ask():

@@ -15,8 +15,8 @@ SCHEMA = {"openAPIV3Schema": {"type": "object", "properties": {
 
 
 class Doodads:
-    def __init__(self, place):
-        self.place, self.group = place, f"x{uuid.uuid4().hex[:8]}.example.dev"
+    def __init__(self, sandbox):
+        self.sandbox, self.group = sandbox, f"x{uuid.uuid4().hex[:8]}.example.dev"
 
     def definition(self, *served):
         versions = [
@@ -34,37 +34,37 @@ class Doodads:
                 "spec": {"size": 1}}  # fmt: skip
 
     def names(self):
-        path = f"/apis/{self.group}/v1/namespaces/{self.place.name}/doodads"
-        return sorted(item["metadata"]["name"] for item in self.place.cluster.list(path))
+        path = f"/apis/{self.group}/v1/namespaces/{self.sandbox.name}/doodads"
+        return sorted(item["metadata"]["name"] for item in self.sandbox.cluster.list(path))
 
 
 @pytest.fixture
-def doodads(place):
-    made = Doodads(place)
-    yield made
-    made.place.cluster.delete(f"{CRDS}/doodads.{made.group}")
+def doodads(sandbox):
+    new_kind = Doodads(sandbox)
+    yield new_kind
+    new_kind.sandbox.cluster.delete(f"{CRDS}/doodads.{new_kind.group}")
 
 
-def test_what_left_is_pruned_also_when_the_run_stops_serving_its_version(place, doodads):
-    place.release(doodads.definition("v1alpha1", "v1"), doodads.object("one"), doodads.object("two"))
-    outcome = place.release(doodads.definition("v1"), doodads.object("one", "v1"))
+def test_what_left_is_pruned_also_when_the_run_stops_serving_its_version(sandbox, doodads):
+    sandbox.release(doodads.definition("v1alpha1", "v1"), doodads.object("one"), doodads.object("two"))
+    outcome = sandbox.release(doodads.definition("v1"), doodads.object("one", "v1"))
     assert not outcome.failures
     assert doodads.names() == ["one"]
-    back = place.release(revision=1)
+    back = sandbox.release(revision=1)
     assert not back.failures
     assert doodads.names() == ["one", "two"]
 
 
-def test_nothing_is_forgotten_while_no_version_is_served(place, doodads):
-    place.release(doodads.definition("v1alpha1", "v1"), doodads.object("one"))
+def test_nothing_is_forgotten_while_no_version_is_served(sandbox, doodads):
+    sandbox.release(doodads.definition("v1alpha1", "v1"), doodads.object("one"))
     path = f"{CRDS}/doodads.{doodads.group}"
     for served in ((), ("v1",)):
         patch = {"spec": {"versions": doodads.definition(*served)["spec"]["versions"]}}
-        place.edit(path, patch)
+        sandbox.edit(path, patch)
         if not served:
             with pytest.raises(ClusterError, match="serves no version of Doodad"):
-                place.run(objects=[]).absent()
-            assert place.get("secrets/demo-release")
-    outcome = place.run(objects=[], delete_data=True).absent()
+                sandbox.run(objects=[]).absent()
+            assert sandbox.get("secrets/demo-release")
+    outcome = sandbox.run(objects=[], delete_data=True).absent()
     assert not outcome.failures
-    assert place.cluster.find(path) is None
+    assert sandbox.cluster.find(path) is None

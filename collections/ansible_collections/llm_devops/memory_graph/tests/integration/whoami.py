@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Asks the API server whom it takes us for."""
+"""The user that the API server sees behind a connection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._c
 
 
 def whoami(options):
-    """What the API server takes us for (SelfSubjectReview)."""
+    """Return the user that the API server sees in us (SelfSubjectReview)."""
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     answer = connect(options).request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", None, body)
     return answer["status"]["userInfo"]

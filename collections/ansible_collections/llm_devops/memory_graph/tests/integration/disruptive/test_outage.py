@@ -25,7 +25,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._c
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import access
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, ReleaseParams
 
-SETTLED_SECONDS = 150
+SETTLED_TIMEOUT_S = 150
 
 
 def docker(*arguments):
@@ -39,7 +39,7 @@ class ApiServerProcess:
         self._pid_file = Path(pid_file)
 
     def restart(self):
-        """Returns once it is down. As with `crictl stop` it is granted no time: told to end, it takes a minute."""
+        """Kill it, as `crictl stop` does in effect, and return once it is down: an orderly end would take a minute."""
         handle = os.pidfd_open(int(self._pid_file.read_text()))
         try:
             signal.pidfd_send_signal(handle, signal.SIGKILL)
@@ -59,23 +59,23 @@ class KindNode:
         self._node = ports.get(str(url.port)) or pytest.fail("KUBECONFIG names no kind cluster of this docker")
 
     def restart(self):
-        """Returns once it is down; the kubelet starts it again."""
+        """Stop it and return once it is down; the kubelet starts it again."""
         running = docker("exec", self._node, "crictl", "ps", "-q", "--name", "^kube-apiserver$")
         docker("exec", self._node, "crictl", "stop", *running.split())
 
 
 class ControlPlane:
-    """What restarts the API server, and when the cluster has come back from that."""
+    """Restarts the API server, and waits until the cluster has come back."""
 
     def __init__(self, cluster, api_server):
         self._cluster = cluster
         self.restart_api_server = api_server.restart
 
     def await_settled(self):
-        """Until it answers, and the controllers that lead by its Leases lead again."""
-        deadline = time.monotonic() + SETTLED_SECONDS
+        """Return once the API server answers and the controllers that lead by its Leases lead again."""
+        deadline = time.monotonic() + SETTLED_TIMEOUT_S
         while not self._settled():
-            assert time.monotonic() < deadline, f"the control plane did not settle in {SETTLED_SECONDS} s"
+            assert time.monotonic() < deadline, f"the control plane did not settle in {SETTLED_TIMEOUT_S} s"
             time.sleep(1)
 
     def _settled(self):
@@ -94,7 +94,7 @@ class ControlPlane:
             now - dt.datetime.fromisoformat(lease["spec"]["renewTime"]) < dt.timedelta(seconds=8) for lease in leases
         )
         ready = all(conditions(node)["Ready"] == "True" for node in nodes)
-        return fresh and ready and all(conditions(one).get("Available") == "True" for one in served)
+        return fresh and ready and all(conditions(service).get("Available") == "True" for service in served)
 
 
 def conditions(obj):
@@ -111,17 +111,17 @@ def control_plane(admin):
         pytest.fail("no docker: the cluster is not kind's")
     else:
         api_server = KindNode(admin)
-    found = ControlPlane(admin, api_server)
-    yield found
-    found.await_settled()
+    plane = ControlPlane(admin, api_server)
+    yield plane
+    plane.await_settled()
 
 
-class Disturbed(Cluster):
-    """Calls ``trouble`` once, before the write of the thirtieth object."""
+class DisturbedCluster(Cluster):
+    """A cluster that calls ``disturb`` once, before the thirtieth object is written."""
 
-    def __init__(self, trouble):
+    def __init__(self, disturb):
         super().__init__(access({}, os.environ))
-        self._trouble, self._writes = trouble, 0
+        self._disturb, self._writes = disturb, 0
 
     def apply(self, path, manifest, *, dry_run=False, force=False):
         if not dry_run:
@@ -129,7 +129,7 @@ class Disturbed(Cluster):
                 self._writes += 1
                 due = self._writes == 30
             if due:
-                self._trouble()
+                self._disturb()
         return super().apply(path, manifest, dry_run=dry_run, force=force)
 
 
@@ -137,21 +137,21 @@ def waited(cluster):
     return [text for text in cluster.warnings if "waited" in text and "sent again" in text]
 
 
-def test_the_api_server_restarts_while_objects_are_written(place, control_plane, monkeypatch):
+def test_the_api_server_restarts_while_objects_are_written(sandbox, control_plane, monkeypatch):
     monkeypatch.setattr(_retry, "MIN_REPORTED_WAIT_S", 0.5)  # a quick machine has it back before anybody would mind
-    objects = [place.namespace, *(place.config(f"settings-{number}") for number in range(100))]
-    cluster = Disturbed(control_plane.restart_api_server)
-    outcome = Release(cluster, ReleaseParams("demo", place.name, objects), lambda *_line: None).present()
+    objects = [sandbox.namespace, *(sandbox.config(f"settings-{number}") for number in range(100))]
+    cluster = DisturbedCluster(control_plane.restart_api_server)
+    outcome = Release(cluster, ReleaseParams("demo", sandbox.name, objects), lambda *_line: None).present()
     assert not outcome.failures
     assert waited(cluster), cluster.warnings
     control_plane.await_settled()
-    again = place.release(*objects[1:])
+    again = sandbox.release(*objects[1:])
     assert not again.failures
     assert not again.differs
 
 
-def test_the_api_server_restarts_while_a_deployment_is_waited_for(place, control_plane):
-    images = [name for node in place.cluster.list("/api/v1/nodes") for image in node["status"]["images"]
+def test_the_api_server_restarts_while_a_deployment_is_waited_for(sandbox, control_plane):
+    images = [name for node in sandbox.cluster.list("/api/v1/nodes") for image in node["status"]["images"]
               for name in image["names"] if "/pause:" in name]  # fmt: skip
     labels = {"app": "demo"}
     pod = {"terminationGracePeriodSeconds": 0,
@@ -166,10 +166,10 @@ def test_the_api_server_restarts_while_a_deployment_is_waited_for(place, control
             restarted.append(control_plane.restart_api_server())
 
     cluster = connect({})
-    wish = ReleaseParams("demo", place.name, [place.namespace, deployment], wait_timeout=240)
-    outcome = Release(cluster, wish, once).present()
+    params = ReleaseParams("demo", sandbox.name, [sandbox.namespace, deployment], wait_timeout=240)
+    outcome = Release(cluster, params, once).present()
     assert restarted
     assert not outcome.failures
     assert [status.reason for status in outcome.statuses if status.ref.kind == "Deployment"] == ["1/1 ready"]
     control_plane.await_settled()
-    assert not place.release(deployment).differs
+    assert not sandbox.release(deployment).differs
