@@ -9,15 +9,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible import constants
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
+from ansible.utils.display import Display
 
 from ..plugin_utils.quantities import faults
 from ..plugin_utils.role_spec import RoleSpec
 
+OLD_NAMES_END = "The old name is read until llm_devops.memory_graph 1.0.0."
 CLUSTER = ("kubeconfig", "context")
+
+display = Display()
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -111,6 +116,10 @@ class Role:
             except AnsibleError as error:
                 problems.append(f"{name} cannot be evaluated: {error.message}")
         arguments, wrong = self.spec.converted(entry_point, set_values)
+        for sentence in self.spec.renamed if constants.DEPRECATION_WARNINGS else []:
+            # of a result without a log Ansible would show no warning
+            text = f"[DEPRECATION WARNING]: {sentence}. {OLD_NAMES_END}"
+            display.display(text, color=constants.COLOR_DEPRECATE, stderr=True)
         self.refuse(problems + wrong)
         self.arguments = arguments
         self.public_arguments = {

@@ -15,13 +15,13 @@ def autoscaling_metrics(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, 
 
 
 def _resource(metric: Mapping[str, Any]) -> dict[str, Any]:
-    target = {"type": "Utilization", "averageUtilization": int(metric["average"])}
+    target = {"type": "Utilization", "averageUtilization": int(metric["average_value"])}
     return {"type": "Resource", "resource": {"name": metric["resource"], "target": target}}
 
 
 def _external(metric: Mapping[str, Any]) -> dict[str, Any]:
     selector = {"selector": {"matchLabels": metric["labels"]}} if metric.get("labels") else {}
-    target = {"type": "AverageValue", "averageValue": metric["average"]}
+    target = {"type": "AverageValue", "averageValue": metric["average_value"]}
     return {"type": "External", "external": {"metric": {"name": metric["external"], **selector}, "target": target}}
 
 

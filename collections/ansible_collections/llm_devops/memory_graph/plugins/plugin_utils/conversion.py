@@ -54,8 +54,10 @@ def is_blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def convert(value: Any, option: Mapping[str, Any], name: str) -> Any:
+def convert(value: Any, option: Mapping[str, Any], name: str, renamed: list[str] | None = None) -> Any:
     """Convert `value`, which is not null, to the type of `option` and its suboptions.
+
+    A suboption may have ``aliases``, which are its old names. A sentence for each that is used is added to `renamed`.
 
     Raises:
         ConversionError: when it is of another type.
@@ -68,8 +70,8 @@ def convert(value: Any, option: Mapping[str, Any], name: str) -> Any:
         expected = EXPECTED.get(f"{kind} of {option.get('elements')}") or EXPECTED.get(kind, f"give a {kind}")
         raise ConversionError(f"{name} is {excerpt}: {expected}") from error
     if kind == "list":
-        return [_element(item, option, f"{name}[{index}]") for index, item in enumerate(converted)]
-    return _suboptions(converted, option, name) if kind == "dict" else converted
+        return [_element(item, option, f"{name}[{index}]", renamed) for index, item in enumerate(converted)]
+    return _suboptions(converted, option, name, renamed) if kind == "dict" else converted
 
 
 def _excerpt(value: Any) -> str:
@@ -83,22 +85,30 @@ def _excerpt(value: Any) -> str:
     return "a mapping" if isinstance(value, Mapping) else "a list" if isinstance(value, list) else type(value).__name__
 
 
-def _element(item: Any, option: Mapping[str, Any], name: str) -> Any:
+def _element(item: Any, option: Mapping[str, Any], name: str, renamed: list[str] | None) -> Any:
     if item is None:
         raise ConversionError(f"{name} is null: take it out, or give a value")
     element = {key: value for key, value in option.items() if key in ("no_log", "options")}
-    return convert(item, element | {"type": option["elements"]}, name) if option.get("elements") else item
+    return convert(item, element | {"type": option["elements"]}, name, renamed) if option.get("elements") else item
 
 
-def _suboptions(mapping: dict[str, Any], option: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _suboptions(
+    mapping: dict[str, Any], option: Mapping[str, Any], name: str, renamed: list[str] | None
+) -> dict[str, Any]:
     """Convert the values that have a spec of their own; a null is a value not given."""
     options = option.get("options")
     if not options:
         return mapping
-    values = {key: value for key, value in mapping.items() if value is not None}
-    return {
-        key: convert(value, options[key], f"{name}.{key}") if key in options else value for key, value in values.items()
-    }
+    current = {alias: key for key, suboption in options.items() for alias in suboption.get("aliases", ())}
+    values: dict[str, Any] = {}
+    for given_key, value in mapping.items():
+        if value is None:
+            continue
+        key = current.get(given_key, given_key)
+        if key != given_key and renamed is not None:
+            renamed.append(f"{name}.{given_key} is called {key} now")
+        values[key] = convert(value, options[key], f"{name}.{key}", renamed) if key in options else value
+    return values
 
 
 def _unchanged(value: Any, _option: Mapping[str, Any]) -> Any:

@@ -22,6 +22,7 @@ from ansible.module_utils.common.validation import (
 )
 
 from .conversion import ConversionError, SafeLoader, convert, is_blank
+from .renamed_options import add_aliases
 
 RELATIONS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
     "mutually_exclusive": check_mutually_exclusive,
@@ -39,12 +40,16 @@ class RoleSpec:
     def __init__(self, name: str, entry_points: Mapping[str, Mapping[str, Any]]) -> None:
         self.name = name
         self.entry_points = entry_points
+        self.renamed: list[str] = []
+        """A sentence for each old name of a suboption that arguments were given under."""
 
     @classmethod
     def of(cls, path: Path) -> RoleSpec:
         """Read the spec of the role in this folder."""
         text = (path / "meta" / "argument_specs.yml").read_text()
-        return cls(path.name, yaml.load(text, Loader=SafeLoader)["argument_specs"])  # noqa: S506 - a safe loader
+        entry_points = yaml.load(text, Loader=SafeLoader)["argument_specs"]  # noqa: S506 - a safe loader
+        add_aliases(path.name, entry_points)
+        return cls(path.name, entry_points)
 
     def options(self, entry_point: str) -> Mapping[str, Mapping[str, Any]]:
         """Return the options of one entry point by name."""
@@ -79,7 +84,7 @@ class RoleSpec:
             if value is None or (option.get("required") and is_blank(value)):
                 continue
             try:
-                arguments[name] = convert(value, option, name)
+                arguments[name] = convert(value, option, name, self.renamed)
             except ConversionError as error:
                 problems.append(str(error))
         if not problems:

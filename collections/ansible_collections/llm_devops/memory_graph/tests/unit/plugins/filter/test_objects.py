@@ -91,9 +91,9 @@ def test_mounts() -> None:
 
 def test_metrics_of_an_autoscaler() -> None:
     metrics = [
-        {"resource": "cpu", "average": "70"},
-        {"external": "lag", "average": "10000"},
-        {"external": "queue", "average": "500m", "labels": {"queue": "a"}},
+        {"resource": "cpu", "average_value": "70"},
+        {"external": "lag", "average_value": "10000"},
+        {"external": "queue", "average_value": "500m", "labels": {"queue": "a"}},
     ]
     resource, lag, queue = autoscaling_metrics(metrics)
     target = {"type": "Utilization", "averageUtilization": 70}

@@ -81,3 +81,18 @@ def test_unknown_variables_are_named_with_the_nearest() -> None:
     nearest, far = SPEC.unknown(["demo_mod", "demo_zzzzzzzzzz"])
     assert nearest == "demo_mod is not a variable of role demo; did you mean demo_mode?"
     assert far.startswith("demo_zzzzzzzzzz is not a variable of role demo; it has demo_folder, demo_hosts")
+
+
+def test_an_old_name_of_a_suboption_is_read_and_told() -> None:
+    scaling = {"type": "dict", "options": {"min_replicas": {"type": "int", "aliases": ["least"], "required": True}}}
+    suboptions = {"autoscaling": scaling, "name": {"type": "str"}}
+    option = {"type": "list", "elements": "dict", "options": suboptions}
+    spec = RoleSpec("demo", {"main": {"options": {"demo_list": option}}})
+    workloads = [{"name": "a", "autoscaling": {"least": "2"}}, {"name": "b", "autoscaling": {"min_replicas": 3}}]
+    arguments, problems = spec.converted("main", {"demo_list": workloads})
+    assert problems == []
+    assert [workload["autoscaling"] for workload in arguments["demo_list"]] == [
+        {"min_replicas": 2},
+        {"min_replicas": 3},
+    ]
+    assert spec.renamed == ["demo_list[0].autoscaling.least is called min_replicas now"]
