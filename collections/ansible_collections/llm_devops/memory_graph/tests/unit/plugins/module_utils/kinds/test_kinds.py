@@ -17,6 +17,10 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.kinds._kin
     row,
 )
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.kinds._verdict import UNSEEN
+from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.kinds.statuses import (
+    conditions,
+    custom,
+)
 
 RECORDED = {
     (obj["kind"], obj["metadata"]["name"]): obj
@@ -184,69 +188,6 @@ def test_what_is_being_deleted_is_not_ready():
     obj = changed(("Deployment", "web"))
     obj["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert judge(obj) == ("progressing", "being deleted")
-
-
-def custom(api_version="example.dev/v1", kind="Widget", generation=2, **status):
-    return {
-        "apiVersion": api_version,
-        "kind": kind,
-        "metadata": {"name": "x", "generation": generation},
-        "status": status,
-    }
-
-
-def conditions(**states):
-    return {
-        "conditions": [{"type": key, "status": value, "reason": "R", "message": "m"} for key, value in states.items()]
-    }
-
-
-@pytest.mark.parametrize(
-    ("obj", "verdict"),
-    [
-        (custom(), ("ready", "")),
-        (custom(**conditions(Ready="True")), ("ready", "")),
-        (custom(**conditions(Ready="False")), ("progressing", "R: m")),
-        (custom(**conditions(Ready="Unknown")), ("progressing", "R: m")),
-        (custom(**conditions(Available="True")), ("ready", "")),
-        (custom(**conditions(Stalled="True", Ready="False")), ("failed", "R: m")),
-        (custom(**conditions(Stalled="False", Ready="True")), ("ready", "")),
-        (custom(**conditions(Reconciling="True", Ready="True")), ("progressing", "R: m")),
-        (custom(observedGeneration=1, **conditions(Ready="True")), ("progressing", UNSEEN)),
-        (custom(observedGeneration=1, **conditions(Stalled="True")), ("progressing", UNSEEN)),
-        (custom(observedGeneration="1", **conditions(Ready="True")), ("progressing", UNSEEN)),
-        (custom(observedGeneration="2", **conditions(Ready="True")), ("ready", "")),
-        (custom(observedGeneration="7c5bdc4f9", phase="Healthy"), ("ready", "")),
-        (custom(observedGeneration=None), ("ready", "")),
-        ({**custom(), "status": "Active"}, ("ready", "")),
-        ({**custom(), "status": ["Active"]}, ("ready", "")),
-        (custom(conditions={"Ready": "True"}), ("ready", "")),
-        (custom(conditions=["Ready"]), ("ready", "")),
-        (custom(conditions=[None, {"type": "Ready", "status": "False", "reason": "R"}]), ("progressing", "R")),
-        (custom(conditions=[{"type": "Ready", "status": "True", "observedGeneration": "x"}]), ("ready", "")),
-        (custom(observedGeneration=2, **conditions(Ready="True")), ("ready", "")),
-        (
-            custom(conditions=[{"type": "Ready", "status": "True", "observedGeneration": 1}]),
-            ("progressing", UNSEEN),
-        ),
-        (custom("external-secrets.io/v1", "ExternalSecret"), ("progressing", UNSEEN)),
-        (custom("external-secrets.io/v1", "ExternalSecret", **conditions(Ready="False")), ("progressing", "R: m")),
-        (custom("external-secrets.io/v1", "ExternalSecret", **conditions(Ready="True")), ("ready", "")),
-        (custom("serving.knative.dev/v1", "Service", **conditions(Ready="False")), ("progressing", "R: m")),
-        (custom("v1", "ConfigMap"), ("ready", "")),
-        (custom("apiextensions.k8s.io/v1", "CustomResourceDefinition"), ("progressing", "establishing")),
-        (
-            custom("apiextensions.k8s.io/v1", "CustomResourceDefinition", **conditions(Established="True")),
-            ("ready", "established"),
-        ),
-        (
-            custom("apiextensions.k8s.io/v1", "CustomResourceDefinition", **conditions(NamesAccepted="False")),
-            ("failed", "R: m"),
-        ),
-    ],
-)
-def test_by_conditions(obj, verdict):
-    assert judge(obj) == verdict
 
 
 def test_every_rule_survives_an_object_without_status():

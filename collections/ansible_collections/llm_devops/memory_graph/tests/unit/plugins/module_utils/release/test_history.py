@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""The memory of a release: revisions and their stored objects, the way back, the lock, drift. No API server."""
+"""The memory of a release: revisions and their stored objects, the way back, the lock. No API server."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ import signal
 import zlib
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, ClusterError
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import FIELD_MANAGER
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import Ref, ref
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import ref
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import (
-    _drift,
     _history,
-    _immutable,
     _lease,
     _redacted,
     _revisions,
@@ -192,93 +190,6 @@ def lease(renewed, duration=20, holder="bob"):
 def test_a_lock_ends_by_the_server_s_clock_alone(lease, over):
     """The holder's own clock, here five years ahead, does not count."""
     assert _lease.expired(lease, dt.datetime(2026, 1, 1, 8, 0, 0, tzinfo=dt.UTC)) == over
-
-
-def test_shared_fields_are_those_of_both_and_a_leaf_owns_all_below():
-    mine = {"f:data": {"f:a": {}, "f:b": {}}, "f:spec": {}}
-    other = {"f:data": {"f:b": {}, "f:c": {}}, "f:spec": {"f:x": {}}}
-    assert _drift.shared(mine, other) == {"f:data": {"f:b": {}}, "f:spec": {"f:x": {}}}
-    assert _drift.lost(mine, other) == {"f:data": {"f:a": {}}}
-
-
-def test_fields_read_as_paths():
-    fields = {
-        "f:metadata": {"f:labels": {"f:app.io/name": {}}},
-        "f:spec": {'k:{"name":"main"}': {".": {}, "f:image": {}}},
-    }
-    assert [path for path, _field in _drift.leaves(fields)] == ["metadata.labels[app.io/name]", "spec[main].image"]
-
-
-def applied(data, owner=FIELD_MANAGER):
-    record_made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": data}
-    fields = {"f:data": {f"f:{name}": {} for name in data}}
-    record_made["metadata"]["managedFields"] = [
-        {"manager": owner, "operation": "Apply" if owner == FIELD_MANAGER else "Update", "fieldsV1": fields,
-         "time": "2026-01-01T08:00:00Z"}
-    ]  # fmt: skip
-    return record_made
-
-
-def test_drift_names_the_last_writer():
-    live, after = applied({"a": "2"}, "kubectl-edit"), applied({"a": "1"})
-    earlier = {**live["metadata"]["managedFields"][0], "manager": "helm", "time": "2025-01-01T08:00:00Z"}
-    live["metadata"]["managedFields"].append(earlier)
-    [drift] = _drift.compared(ref(live), live, after, KEY)
-    assert (drift.difference, drift.expected, drift.live, drift.manager) == ("changed", "1", "2", "kubectl-edit")
-    assert drift.text(dt.datetime(2026, 1, 1, 10, tzinfo=dt.UTC)) == (
-        "ConfigMap/c  data.a: 1, live 2 — changed by kubectl-edit 2 h ago"
-    )
-
-
-@given(st.dictionaries(names, values, min_size=1))
-def test_what_a_forced_apply_would_not_change_is_no_drift(data):
-    assert list(_drift.compared(Ref("", "ConfigMap", "", "c"), applied(data), applied(data), KEY)) == []
-
-
-def refused(kind, message, manifest_spec, live_spec, field="spec", **live):
-    manifest = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "x", "namespace": "ns"}, "spec": manifest_spec}
-    step = Step(manifest, ref(manifest), live={**manifest, "spec": live_spec, **live})
-    body = {"details": {"causes": [{"field": field, "message": message}]}}
-    step.error = ApiError(422, body, f"{kind} is invalid: {message}")
-    lease = _immutable.explained(step)
-    return str(lease) if lease else ""
-
-
-def test_immutable_fields_are_said_with_the_way_out():
-    sets = (
-        "Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template' are forbidden"
-    )
-    assert "its spec.serviceName cannot change" in refused(
-        "StatefulSet", sets, {"replicas": 2, "serviceName": "b"}, {"replicas": 1, "serviceName": "a"}
-    )
-    selector = refused("Deployment", "Invalid value: {}: field is immutable", {}, {}, field="spec.selector")
-    assert selector.startswith("Deployment/x exists, and its spec.selector cannot change — ")
-    assert "kubectl -n ns delete deployment x --cascade=orphan" in selector
-    address = refused("Service", "Invalid value: []: may not change once set", {}, {}, field="spec.clusterIPs[0]")
-    assert "Service/x exists, and its spec.clusterIPs[0] cannot change" in address
-    assert "--cascade" not in address
-    assert "--cascade" not in refused("Job", "field is immutable", {}, {}, field="spec.template")
-    storage = {"resources": {"requests": {"storage": "5Gi"}}}
-    spec = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
-    larger = {"resources": {"requests": {"storage": "5Gi"}}}
-    grown = {"status": {"capacity": {"storage": "10Gi"}}}
-    assert "has 10Gi and cannot shrink to 5Gi" in refused("PersistentVolumeClaim", spec, storage, larger, **grown)
-    assert "its spec.storageClassName cannot change; only its size can, upwards" in refused(
-        "PersistentVolumeClaim", spec, {**storage, "storageClassName": "b"}, {**storage, "storageClassName": "a"}
-    )
-
-
-def test_other_refusals_are_left_as_they_are():
-    assert refused("Deployment", "Required value", {}, {}, field="spec.template") == ""
-
-
-@pytest.mark.parametrize(("requested", "has", "error"), [("1Gi", "1Gi", False), ("1024Mi", "1Gi", False),
-                                                     ("2Gi", "1Gi", False), ("1023Mi", "1Gi", True)])  # fmt: skip
-def test_a_claim_shrinks_by_quantity_and_not_by_text(requested, has, error):
-    def claim(size):
-        return {"metadata": {"name": "c"}, "spec": {"resources": {"requests": {"storage": size}}}}
-
-    assert bool(_immutable.shrunk(claim(requested), claim(has))) == error
 
 
 def test_a_failure_says_what_was_written():

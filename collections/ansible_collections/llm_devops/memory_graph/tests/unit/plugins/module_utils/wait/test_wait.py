@@ -6,17 +6,13 @@ from __future__ import annotations
 
 import copy
 import json
-import queue
-import threading
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError, Unreachable
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import Unreachable
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._assessment import assess
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._watch import (
-    CollectionWatch,
     ConnectionLost,
     Opened,
-    Refused,
 )
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._watch_cache import WatchCache
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.wait.harness import (
@@ -255,52 +251,6 @@ def test_one_line_is_said_a_change_of_state(waiting, starting):
         "Deployment/web  0/1 starting",
         "Deployment/web  0/1 not ready: Readiness probe failed: try 2",
     ]
-
-
-class WatchResponse:
-    """A watch that shows some events and then stays open until it is closed."""
-
-    def __init__(self, *events, ends=False):
-        self._events, self._ends, self._shut = events, ends, threading.Event()
-
-    def stream(self, _size):
-        yield from (json.dumps(event).encode() + b"\n" for event in self._events)
-        if not self._ends:
-            self._shut.wait(30)
-
-    def shutdown(self):
-        self._shut.set()
-
-
-class ScriptedCluster:
-    """A cluster whose watches end as told, one after the other."""
-
-    def __init__(self, *answers):
-        self._answers = list(answers)
-
-    def stream(self, _path, _query):
-        answer = self._answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-def test_a_watch_is_opened_again_until_it_is_refused(monkeypatch):
-    monkeypatch.setattr(
-        "ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._watch.RECOVERY_INTERVAL_S", 0
-    )
-    event = {"type": "ADDED", "object": {"kind": "Pod"}}
-    refusal = ApiError(403, {}, "may not")
-    script = ScriptedCluster(
-        WatchResponse(event, ends=True), Unreachable("gone", "wait"), ApiError(503, {}, "busy"), refusal
-    )
-    sink = queue.SimpleQueue()
-    watch = CollectionWatch(script, "/api/v1/pods", {}, sink)
-    watch.run()
-    messages = [sink.get_nowait() for _index in range(sink.qsize())]
-    assert [type(message) for message in messages] == [Opened, tuple, ConnectionLost, ConnectionLost, Refused]
-    assert messages[1] == (watch, event)
-    assert messages[4].error is refusal
 
 
 def test_an_api_server_that_goes_away_is_reported_and_waited_for(waiting, starting):
