@@ -46,7 +46,7 @@ def test_a_release_just_made_has_no_drift(sandbox):
     assert orphans(sandbox) == []
 
 
-def test_a_changed_field_is_named_with_both_values_and_the_hand_that_wrote_it(sandbox):
+def test_a_changed_field_is_named_with_both_values_and_its_writer(sandbox):
     sandbox.release(workload())
     container = {"name": "main", "image": "none.invalid/none:1",
                  "resources": {"requests": {"cpu": "1", "memory": "6Gi"}}}  # fmt: skip

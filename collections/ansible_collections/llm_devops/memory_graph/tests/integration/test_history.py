@@ -66,7 +66,7 @@ def test_a_revision_says_who_made_it(sandbox):
     assert "@" in deployer
 
 
-def test_without_a_number_it_goes_to_the_last_deployed_revision_before_this_one(sandbox):
+def test_without_a_number_a_rollback_goes_to_the_last_deployed_revision(sandbox):
     sandbox.release(sandbox.config(a="1"))
     sandbox.release(sandbox.config(a="2"))
     broken = sandbox.release(sandbox.config(a="3"), workload(replicas=1))

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which cluster is talked to, as whom, and what is said when it does not answer."""
+"""The connection to a cluster: its address, our credentials, and the errors when it does not answer."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which proxy is used, how long a cluster that is away is waited for, and how a body is written."""
+"""The transport: its proxy, the retries while a cluster is away, and the form of a body."""
 
 from __future__ import annotations
 

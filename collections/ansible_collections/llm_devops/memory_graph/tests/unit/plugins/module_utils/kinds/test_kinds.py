@@ -103,7 +103,7 @@ def v1_autoscaler(**states):
     return obj
 
 
-def test_an_autoscaler_of_the_first_version_has_its_conditions_in_an_annotation():
+def test_a_v1_autoscaler_has_its_conditions_in_an_annotation():
     assert judge(v1_autoscaler(AbleToScale="True", ScalingActive="True")) == ("ready", "scales")
     assert judge(v1_autoscaler(AbleToScale="True", ScalingActive="False")) == ("ready", "holds still: R")
     assert judge(v1_autoscaler(AbleToScale="False")) == ("progressing", "R: m")
@@ -203,7 +203,7 @@ def test_no_two_rows_have_kinds_of_one_name():
 
 
 @pytest.mark.parametrize("identity", KINDS, ids="/".join)
-def test_a_row_has_its_stage_where_workloads_are_and_sentences_for_a_late_object(identity):
+def test_a_row_has_its_stage_and_sentences_for_a_late_object(identity):
     kind = row(*identity)
     assert (kind.stage == "workload") == (kind.wave == WORKLOADS)
     for reason in ("pending", UNSEEN):

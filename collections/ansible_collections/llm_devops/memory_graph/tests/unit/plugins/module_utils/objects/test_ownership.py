@@ -52,7 +52,7 @@ def test_what_is_nobody_s_ours_or_taken_by_force_is_applied(obj, force):
     assert _ownership.refusal(REF, obj, OURS, force=force) is None
 
 
-def test_fields_of_tools_that_apply_come_with_the_object_and_those_of_others_do_not():
+def test_only_fields_of_tools_that_apply_come_with_the_object():
     edited = entry("kubectl-edit", {"f:data": {"f:three": {}}})
     status = entry("kubectl-client-side-apply", {"f:status": {}}, subresource="status")
     for obj in (
@@ -134,7 +134,7 @@ def test_only_a_default_that_nobody_owns_is_taken_away():
     assert _ownership.forbidden_defaults(error, manifest, obj, {}) == []
 
 
-def test_ownership_is_rewritten_at_one_version_and_again_when_somebody_was_faster():
+def test_ownership_is_rewritten_again_when_somebody_was_faster():
     obj = live(entry("kubectl-client-side-apply", DATA), entry("operator", {"f:data": {"f:x": {}}}),
                entry(FIELD_MANAGER, {"f:data": {"f:one": {}}}, "Apply"))  # fmt: skip
     versions = iter(["7", "8"])

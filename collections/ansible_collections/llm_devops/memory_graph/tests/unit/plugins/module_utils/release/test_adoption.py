@@ -74,7 +74,7 @@ def test_what_is_ours_gone_a_controllers_or_a_default_is_not_told(obj, entries, 
     assert note_of(obj, *entries, **more) == ""
 
 
-def test_of_a_custom_resource_labels_are_noted_and_of_many_fields_the_first():
+def test_labels_of_a_custom_resource_are_noted_the_first_of_many():
     labels = {f"l{number}": "x" for number in range(7)}
     fields = {"f:metadata": {"f:labels": {f"f:{name}": {} for name in labels}}}
     sentence = note_of(THING, entry("kubectl-create", fields), labels=labels)

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which manifests stand for each other before the API server, and which are asked about one by one."""
+"""Equivalence of manifests: those that stand for each other before the API server, and those that do not."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def test_what_eight_secrets_cannot_hold_is_not_kept():
     assert _revisions.encoded(objects, KEY) == []
 
 
-def test_a_secret_comes_back_with_its_live_values_and_without_those_of_others():
+def test_a_secret_comes_back_with_its_own_live_values():
     stored = _redacted.to_stored(secret({"a": "1", "b": "2", "gone": "3"}), KEY)
     live = secret({"a": "1", "b": "changed", "ours": "4", "theirs": "5"})
     entry = {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:data": {"f:a": {}, "f:ours": {}}}}

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Of a namespace that a release makes itself: what another namespace's dry run says of the content counts, no more."""
+"""Dry runs in a stand-in namespace: only their answers about an object's content count."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_refused_object_leaves_nothing_written():
     assert server.written == []
 
 
-def test_of_a_secret_another_namespace_sees_keys_and_sizes_and_of_a_pod_nothing():
+def test_another_namespace_sees_keys_and_sizes_of_a_secret_and_no_pod():
     server = RecordingApiServer()
     values = {"password": "hunter2", "empty": "", "long": "x" * 1000}
     outcome = released(server, thing("Secret", stringData=values), thing("Pod", "y", spec={}))
@@ -61,7 +61,7 @@ def test_of_a_secret_another_namespace_sees_keys_and_sizes_and_of_a_pod_nothing(
     assert [step.remark for step in outcome.steps] == ["", "", "not validated: namespace new does not exist yet"]
 
 
-def test_an_object_of_that_name_in_the_other_namespace_says_nothing_of_ours():
+def test_an_object_of_that_name_in_the_stand_in_namespace_is_ignored():
     server = RecordingApiServer()
     server.put("/api/v1/namespaces/default/configmaps/x", thing("ConfigMap"))
     server.refuses = lambda manifest, dry_run: (

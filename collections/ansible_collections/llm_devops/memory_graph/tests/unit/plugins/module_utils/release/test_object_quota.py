@@ -90,7 +90,7 @@ def test_a_quota_that_the_release_raises_counts_as_it_will_be():
     assert refused(cluster, raised, step("ConfigMap", "a")) == []
 
 
-def test_a_quota_that_comes_with_the_namespace_refuses_what_is_written_after_it():
+def test_a_quota_of_a_new_namespace_refuses_objects_of_later_waves():
     quota = step("ResourceQuota", "team", hard={"count/services": "1", "configmaps": "0", "secrets": "2"})
     assert refused(None, quota, step("Service", "a"), absent={"home"}) == []
     [sentence] = refused(None, quota, step("Service", "a"), step("Service", "b"), absent={"home"})

@@ -71,7 +71,7 @@ def test_who_loses_a_race_has_made_nothing():
 
 
 @pytest.mark.parametrize("data", [{"username": "bmVvNGo="}, {"username": "bmVvNGo=", "password": ""}])
-def test_a_secret_without_a_key_that_is_needed_is_refused_and_left_as_it_is(data):
+def test_a_secret_without_a_required_key_is_refused_and_left_as_it_is(data):
     api = PrerequisitesApi()
     api.objects["/api/v1/namespaces/graph"] = {}
     api.objects["/api/v1/namespaces/graph/secrets/login"] = {"data": data}

@@ -170,7 +170,7 @@ def test_hints_read_both_annotations_and_prefer_the_present_one(annotations, kin
     assert (members.kinds, members.resources, members.namespaces) == (kinds, resources, ("a", "b", "home"))
 
 
-def test_namespace_that_goes_takes_what_is_in_it_and_maybe_the_right_to_look():
+def test_a_deleted_namespace_takes_its_objects_and_maybe_the_rights():
     class DeletedNamespaceCluster(MemberCluster):
         def find(self, path):
             self.lists.append(path)

@@ -84,13 +84,13 @@ def test_a_kind_that_is_served_in_no_version_is_refused_by_name(may_list):
         candidates(UnservedCluster(may_list=may_list))
 
 
-def test_members_that_went_with_their_definition_are_reported_and_forgotten():
+def test_members_gone_with_their_definition_are_reported_and_forgotten():
     lines = []
     assert candidates(UnservedCluster(definition=False), lines=lines) == []
     assert lines == ["Doodad of bug.example is known to the cluster no more: one went with its definition"]
 
 
-def test_a_kept_object_goes_back_in_a_version_that_is_served_unless_its_own_comes_back_with_it():
+def test_a_stored_object_goes_back_in_a_version_that_is_served():
     stored = {"apiVersion": "bug.example/v1alpha1", "kind": "Doodad", "metadata": {"name": "one"}}
     versions = [{"name": "v1alpha1", "served": True}]
     spec = {"group": "bug.example", "names": {"kind": "Doodad"}, "versions": versions}

@@ -185,7 +185,7 @@ def test_an_autoscaler_of_nothing_ends_the_wait(waiting):
     assert waiting.after(2).state("HorizontalPodAutoscaler/orphan") == "failed"
 
 
-def test_no_autoscaler_is_waited_for_where_the_workload_is_scaled_to_nothing(waiting):
+def test_a_workload_scaled_to_nothing_waits_for_no_autoscaler(waiting):
     """A HorizontalPodAutoscaler is off while its target has 0 replicas."""
     deployment = recorded("Deployment", "web")
     deployment["spec"]["replicas"] = 0
