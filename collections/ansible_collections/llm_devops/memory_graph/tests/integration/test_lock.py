@@ -105,7 +105,7 @@ def test_a_renewal_moves_the_time_the_server_wrote(sandbox):
 
 def test_a_run_that_lost_its_lock_stops_before_its_next_write(sandbox, monkeypatch):
     """Taken when the plan is made; nothing is written from there on, not even the record."""
-    monkeypatch.setattr(_lease, "FENCE_AFTER", -1.0)
+    monkeypatch.setattr(_lease, "MAX_RENEWAL_AGE_S", -1.0)
     sandbox.release(sandbox.config(a="1"))
     run = sandbox.run(sandbox.config(a="2"))
     run.progress = lambda label, _text: stolen(sandbox) if label == "plan" else None
@@ -118,7 +118,7 @@ def test_a_run_that_lost_its_lock_stops_before_its_next_write(sandbox, monkeypat
 
 
 def test_a_lock_lost_while_waiting_keeps_the_record_of_the_other(sandbox, monkeypatch):
-    monkeypatch.setattr(_lease, "FENCE_AFTER", -1.0)
+    monkeypatch.setattr(_lease, "MAX_RENEWAL_AGE_S", -1.0)
     sandbox.release(sandbox.config(a="1"))
     run = sandbox.run(sandbox.config(a="2"))
     run.progress = lambda label, _text: stolen(sandbox) if label == "apply" else None
@@ -129,7 +129,7 @@ def test_a_lock_lost_while_waiting_keeps_the_record_of_the_other(sandbox, monkey
 
 
 def test_a_deleted_lock_is_a_lost_one(sandbox, monkeypatch):
-    monkeypatch.setattr(_lease, "FENCE_AFTER", -1.0)
+    monkeypatch.setattr(_lease, "MAX_RENEWAL_AGE_S", -1.0)
     sandbox.release(sandbox.config(a="1"))
     run = sandbox.run(sandbox.config(a="2"))
     run.progress = lambda *_line: sandbox.cluster.delete(_lease.path("demo", sandbox.name))

@@ -256,7 +256,7 @@ def test_a_wrong_address_fails_at_once():
 
 
 def test_silence_is_not_waited_for_without_end(proxy, monkeypatch):
-    monkeypatch.setattr(_transport, "READ_TIMEOUT", 0.2)
+    monkeypatch.setattr(_transport, "READ_TIMEOUT_S", 0.2)
     proxy.injected = InjectedFault("slow")
     cluster = connect(proxy.options())
     with pytest.raises(Unreachable, match="no answer in time"):
