@@ -25,10 +25,10 @@ import grpc
 from prometheus_client import CollectorRegistry
 
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
-from memory_graph.ingest.telemetry.dead_letters import DeadLetterHandlers
+from memory_graph.ingest.dead_letters import DeadLetterHandlers
+from memory_graph.ingest.pipeline import Pipeline, PipelineSettings, held_bytes
 from memory_graph.ingest.telemetry.decode import from_message
 from memory_graph.ingest.telemetry.events import COMPLETE
-from memory_graph.ingest.telemetry.pipeline import Pipeline, PipelineSettings, held_bytes
 from memory_graph.model.ids import new_id
 from memory_graph.runtime.opening import tune_gc
 from memory_graph.store.sqlite import open_store

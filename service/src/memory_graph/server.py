@@ -24,10 +24,10 @@ from memory_graph.api.tls import CertificateError, CertificateFiles
 from memory_graph.config import Settings
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as telemetry_pb
+from memory_graph.ingest.dead_letters import DeadLetterHandlers, RejectedHandler, count_and_log
 from memory_graph.ingest.graph_writer import GraphWriter
+from memory_graph.ingest.pipeline import Pipeline, PipelineSettings
 from memory_graph.ingest.smoke_test import expire_forever
-from memory_graph.ingest.telemetry.dead_letters import DeadLetterHandlers, RejectedHandler, count_and_log
-from memory_graph.ingest.telemetry.pipeline import Pipeline, PipelineSettings
 from memory_graph.runtime.opening import Runtime, StartError, expose, run_process, waiting_limits
 from memory_graph.runtime.probe import StoreProbe
 

@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry
 from ingest.samples import message
 from memory_graph.flow.circuit_breaker import BreakerLimits
 from memory_graph.ingest.clock_and_ids import ClockAndIds
-from memory_graph.ingest.telemetry.dead_letters import DeadLetterHandlers
+from memory_graph.ingest.dead_letters import DeadLetterHandlers
+from memory_graph.ingest.pipeline import Pipeline, PipelineSettings
 from memory_graph.ingest.telemetry.decode import from_message
 from memory_graph.ingest.telemetry.events import Rejected
-from memory_graph.ingest.telemetry.pipeline import Pipeline, PipelineSettings
 from memory_graph.ingest.write_planner import node_id
 from memory_graph.model.errors import StoreUnavailable
 from memory_graph.model.kinds import EventType

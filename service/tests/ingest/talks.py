@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry
 from memory_graph.ingest.clock_and_ids import ClockAndIds
 from memory_graph.ingest.conversations import decode
 from memory_graph.ingest.conversations.pending_responses import PendingLimits
-from memory_graph.ingest.telemetry.dead_letters import DeadLetterHandlers, count_and_log
+from memory_graph.ingest.dead_letters import DeadLetterHandlers, count_and_log
+from memory_graph.ingest.pipeline import Pipeline, PipelineSettings
 from memory_graph.ingest.telemetry.events import Rejected
-from memory_graph.ingest.telemetry.pipeline import Pipeline, PipelineSettings
 from memory_graph.model.kinds import Direction, NodeType
 from memory_graph.model.nodes import is_stub
 from memory_graph.model.queries import NodeFilter

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from ingest.pipeline_harness import PipelineHarness, until
+from memory_graph.ingest.pipeline import MAX_EVENTS
 from memory_graph.ingest.telemetry.events import COMPLETE
-from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS
 from memory_graph.ingest.write_planner import node_id
 from memory_graph.model.errors import NotFound
 

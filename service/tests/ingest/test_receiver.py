@@ -6,10 +6,10 @@ import pytest
 
 from ingest.pipeline_harness import PipelineHarness, until
 from ingest.samples import message
+from memory_graph.ingest.pipeline import MAX_EVENTS
+from memory_graph.ingest.receiver import EventReceiver
 from memory_graph.ingest.telemetry.decode import from_message
 from memory_graph.ingest.telemetry.events import Rejected
-from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS
-from memory_graph.ingest.telemetry.receiver import EventReceiver
 from memory_graph.ingest.write_planner import node_id
 from memory_graph.model.errors import NotFound
 

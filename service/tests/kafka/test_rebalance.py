@@ -11,8 +11,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from memory_graph.config import Settings
-from memory_graph.ingest.telemetry.dead_letters import DeadLetterHandlers
-from memory_graph.ingest.telemetry.pipeline import Pipeline, PipelineSettings
+from memory_graph.ingest.dead_letters import DeadLetterHandlers
+from memory_graph.ingest.pipeline import Pipeline, PipelineSettings
 from memory_graph.ingest.topics import DECODERS
 from memory_graph.kafka.dead_letters import DeadLetterQueue
 from memory_graph.store.sqlite import open_store

@@ -9,8 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from memory_graph.ingest.event import Event
+from memory_graph.ingest.pipeline import Outcome
 from memory_graph.ingest.telemetry.events import Rejected
-from memory_graph.ingest.telemetry.pipeline import Outcome
 from memory_graph.ingest.topics import DECODERS, TELEMETRY
 from memory_graph.kafka.dead_letters import RejectedRecord
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable

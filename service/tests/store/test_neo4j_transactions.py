@@ -12,9 +12,9 @@ from neo4j.exceptions import Neo4jError
 from prometheus_client import CollectorRegistry
 
 from ingest.samples import message
-from memory_graph.ingest.telemetry.dead_letters import DeadLetterHandlers
+from memory_graph.ingest.dead_letters import DeadLetterHandlers
+from memory_graph.ingest.pipeline import Pipeline, PipelineSettings
 from memory_graph.ingest.telemetry.decode import from_message
-from memory_graph.ingest.telemetry.pipeline import Pipeline, PipelineSettings
 from memory_graph.ingest.write_planner import node_id
 from memory_graph.model.errors import StoreUnavailable
 from memory_graph.store.neo4j import changes, open_store

@@ -10,7 +10,7 @@ from memory_graph.api.event_subscription import EventSubscription
 from memory_graph.api.rpc import Call
 from memory_graph.api.telemetry_requests import parse_subscription
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
-from memory_graph.ingest.telemetry.pipeline import Pipeline
+from memory_graph.ingest.pipeline import Pipeline
 from memory_graph.store.protocol import GraphStore
 from memory_graph.telemetry.ingestion import IngestionMetrics
 

@@ -14,10 +14,10 @@ from memory_graph.ingest.conversations.events import PromptEvent, ResponseEvent
 from memory_graph.ingest.conversations.mapping import is_waiting, waiting_id
 from memory_graph.ingest.conversations.pending_responses import PendingLimits, PendingResponses, queue_full
 from memory_graph.ingest.conversations.response_joiner import ResponseJoiner
+from memory_graph.ingest.dead_letters import ExpiredHandler
 from memory_graph.ingest.event import Event
 from memory_graph.ingest.event_hooks import EventHooks
 from memory_graph.ingest.planning import WritePlan, node_types, plan_write, required_ids, responses_without_prompt
-from memory_graph.ingest.telemetry.dead_letters import ExpiredHandler
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.ingest.write_planner import node_id
 from memory_graph.model.errors import GraphError, StoreCorrupt, StoreUnavailable

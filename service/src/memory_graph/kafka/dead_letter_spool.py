@@ -11,7 +11,7 @@ from typing import Self
 import structlog
 
 from memory_graph.config import Settings
-from memory_graph.ingest.telemetry.dead_letters import ExpiredHandler, RejectedHandler
+from memory_graph.ingest.dead_letters import ExpiredHandler, RejectedHandler
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.ingest.topics import topic_of
 from memory_graph.kafka.dead_letters import DeadLetterQueue, RejectedRecord

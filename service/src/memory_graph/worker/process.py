@@ -11,8 +11,8 @@ import structlog
 
 from memory_graph import __version__
 from memory_graph.config import Settings, SettingsError
-from memory_graph.ingest.telemetry.dead_letters import DeadLetterHandlers, count_and_log
-from memory_graph.ingest.telemetry.pipeline import Pipeline, PipelineSettings
+from memory_graph.ingest.dead_letters import DeadLetterHandlers, count_and_log
+from memory_graph.ingest.pipeline import Pipeline, PipelineSettings
 from memory_graph.ingest.topics import DECODERS, Decoder
 from memory_graph.kafka import outbox
 from memory_graph.kafka.dead_letter_spool import expired

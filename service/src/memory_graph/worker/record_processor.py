@@ -13,9 +13,9 @@ import structlog
 from opentelemetry.trace import Span, StatusCode
 
 from memory_graph.ingest.event import Event
+from memory_graph.ingest.pipeline import Pipeline, held_bytes
+from memory_graph.ingest.receiver import EventReceiver, Receipt
 from memory_graph.ingest.telemetry.events import Rejected, TelemetryEvent
-from memory_graph.ingest.telemetry.pipeline import Pipeline, held_bytes
-from memory_graph.ingest.telemetry.receiver import EventReceiver, Receipt
 from memory_graph.ingest.topics import Decoder
 from memory_graph.kafka.dead_letters import RejectedRecord
 from memory_graph.kafka.producer import Closed

@@ -16,10 +16,10 @@ from memory_graph.api.rest.body import RESERVE_TIMEOUT_S, busy
 from memory_graph.api.rest.inflate import DamagedGzip, InflatedTooLarge, inflated
 from memory_graph.api.rest.problems import Problem
 from memory_graph.ingest.json_text import elements, extract_array, syntax_problem, without_bom
+from memory_graph.ingest.pipeline import Pipeline, held_bytes
+from memory_graph.ingest.receiver import EventReceiver
 from memory_graph.ingest.telemetry.decode import from_json
 from memory_graph.ingest.telemetry.events import Rejected, TelemetryEvent
-from memory_graph.ingest.telemetry.pipeline import Pipeline, held_bytes
-from memory_graph.ingest.telemetry.receiver import EventReceiver
 from memory_graph.model.errors import StoreUnavailable
 from memory_graph.model.ids import new_id
 from memory_graph.telemetry.ingestion import IngestionMetrics

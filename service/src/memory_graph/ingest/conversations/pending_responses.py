@@ -12,7 +12,7 @@ from memory_graph.flow.retry import RetryPolicy
 from memory_graph.ingest.clock_and_ids import ClockAndIds
 from memory_graph.ingest.conversations.mapping import WAITING, body_of, event_of
 from memory_graph.ingest.conversations.response_joiner import ResponseJoiner
-from memory_graph.ingest.telemetry.dead_letters import ExpiredHandler
+from memory_graph.ingest.dead_letters import ExpiredHandler
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.model.kinds import NodeType
 from memory_graph.model.nodes import Node

@@ -11,7 +11,7 @@ from memory_graph.flow.retry import RetryPolicy
 from memory_graph.ingest.clock_and_ids import ClockAndIds
 from memory_graph.ingest.conversations.events import ResponseEvent
 from memory_graph.ingest.conversations.mapping import body_of, event_of, is_waiting
-from memory_graph.ingest.telemetry.dead_letters import ExpiredHandler
+from memory_graph.ingest.dead_letters import ExpiredHandler
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.ingest.write_planner import SessionUpdate, node_id
 from memory_graph.model.errors import NotFound

@@ -11,8 +11,8 @@ import msgspec
 import structlog
 
 from memory_graph.ingest.event import Event
+from memory_graph.ingest.pipeline import MAX_EVENTS, Outcome, Pipeline
 from memory_graph.ingest.telemetry.events import Rejected
-from memory_graph.ingest.telemetry.pipeline import MAX_EVENTS, Outcome, Pipeline
 from memory_graph.telemetry.ingestion import IngestionMetrics
 
 T = TypeVar("T")
