@@ -195,7 +195,7 @@ def test_copies_of_the_label_are_not_pruned(sandbox):
 def test_endpoints_that_copy_a_services_labels_are_not_pruned(sandbox):
     """Here a release has both kinds, and the endpoint controller one that is not the release's."""
     endpoints = {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "outside"},
-           "subsets": [{"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": 80}]}]}  # fmt: skip
+                 "subsets": [{"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": 80}]}]}  # fmt: skip
     selecting = service("selecting")
     selecting["spec"]["selector"] = {"app": "demo"}
     objects = [service("outside"), endpoints, selecting]

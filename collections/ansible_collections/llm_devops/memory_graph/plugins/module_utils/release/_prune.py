@@ -98,7 +98,8 @@ def _labelled_by(metadata: dict[str, Any]) -> list[str]:
 
 
 def find_candidates(cluster: Cluster, discovery: Discovery, removed: list[Member], applyset: str, *, delete_data: bool,
-            parallelism: int, say: Callable[[str], None] = lambda _text: None) -> list[PruneCandidate]:  # fmt: skip
+                    parallelism: int,
+                    say: Callable[[str], None] = lambda _text: None) -> list[PruneCandidate]:  # fmt: skip
     """Read each member that left, and drop those that no longer exist. ``say`` is told of kinds that are gone.
 
     :raises ClusterError: when a kind is not served in any version and its objects may be there.

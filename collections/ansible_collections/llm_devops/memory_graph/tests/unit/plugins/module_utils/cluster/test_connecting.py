@@ -113,7 +113,7 @@ def test_exec_plugin_is_told_about_the_cluster(tmp_path):
     message = json.loads((tmp_path / "info").read_text())["spec"]["cluster"]
     ca = base64.b64encode(b"CA").decode()
     assert message == {"server": "https://x", "certificate-authority-data": ca, "tls-server-name": "api",
-                    "config": {"audience": 1}}  # fmt: skip
+                       "config": {"audience": 1}}  # fmt: skip
 
 
 @pytest.mark.parametrize(

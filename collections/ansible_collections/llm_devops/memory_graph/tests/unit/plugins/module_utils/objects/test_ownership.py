@@ -84,7 +84,7 @@ def test_a_preview_says_what_goes_as_a_strategic_merge():
 
     env = {'k:{"name":"c"}': {"f:env": {'k:{"name":"B"}': {".": {}, "f:name": {}}}, "f:tty": {}}}
     removed = {"f:spec": {"f:containers": env, "f:strategy": {".": {}}},
-            "f:metadata": {"f:finalizers": {'v:"x"': {}}, "f:labels": {"f:a": {}}}}  # fmt: skip
+               "f:metadata": {"f:finalizers": {'v:"x"': {}}, "f:labels": {"f:a": {}}}}  # fmt: skip
     manifest = {"apiVersion": "v1", "metadata": {"name": "app"}, "spec": {"containers": [{"name": "c", "env": []}]}}
     after = _ownership.preview(PreviewCluster(), "/x", manifest, removed, {"f:data": {"f:two": {}}})
     assert sent[0][3]["spec"] == {

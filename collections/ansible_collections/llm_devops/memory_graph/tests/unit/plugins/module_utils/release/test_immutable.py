@@ -51,7 +51,7 @@ def test_other_refusals_are_left_as_they_are():
 
 
 @pytest.mark.parametrize(("requested", "has", "error"), [("1Gi", "1Gi", False), ("1024Mi", "1Gi", False),
-                                                     ("2Gi", "1Gi", False), ("1023Mi", "1Gi", True)])  # fmt: skip
+                                                         ("2Gi", "1Gi", False), ("1023Mi", "1Gi", True)])  # fmt: skip
 def test_a_claim_shrinks_by_quantity_and_not_by_text(requested, has, error):
     def claim(size):
         return {"metadata": {"name": "c"}, "spec": {"resources": {"requests": {"storage": size}}}}
