@@ -6,14 +6,10 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import uuid
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import prepared
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._preflight import Preflight
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, ReleaseParams
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._result import (
     changed_lines,
@@ -28,7 +24,7 @@ def silent(_label, _text):
     """Progress nobody looks at."""
 
 
-class Place:
+class ReleaseSandbox:
     """A namespace of its own and the means to release into it."""
 
     def __init__(self):
@@ -58,7 +54,7 @@ class Place:
 def sandbox():
     if not os.environ.get("KUBECONFIG"):
         pytest.fail("set KUBECONFIG to a cluster the tests may use")
-    new_sandbox = Place()
+    new_sandbox = ReleaseSandbox()
     yield new_sandbox
     new_sandbox.cluster.delete(f"/api/v1/namespaces/{new_sandbox.name}")
 
@@ -183,71 +179,9 @@ def test_check_writes_nothing(sandbox):
     assert sandbox.get("configmaps/other") is None
 
 
-def test_prune_deletes_what_left_and_keeps_data_and_foreign_objects(sandbox):
-    sandbox.release(config(), config("old"), config("given-away"), claim())
-    patch = {"metadata": {"labels": {"applyset.kubernetes.io/part-of": None}}}
-    sandbox.act("PATCH", "configmaps/given-away", patch, "application/merge-patch+json")
-    outcome = sandbox.release(config())
-    assert {str(candidate.member.ref): candidate.action for candidate in outcome.prune_candidates} == {
-        "ConfigMap/old": "pruned",
-        "ConfigMap/given-away": "foreign",
-        "PersistentVolumeClaim/data": "kept",
-    }
-    assert sandbox.get("configmaps/old") is None
-    assert sandbox.get("configmaps/given-away")
-    assert sandbox.get("persistentvolumeclaims/data")
-
-
 def claim(name="data"):
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
-
-
-def absent(sandbox, **params):
-    outcome = Release(connect({}), sandbox.params(**params), silent).absent()
-    assert not outcome.failures
-    return outcome
-
-
-def test_absent_keeps_data_and_knows_it_when_told_to_delete_it(sandbox):
-    sandbox.release(config(), secret(), claim())
-    absent(sandbox)
-    assert sandbox.get("configmaps/settings") is None
-    assert sandbox.get("persistentvolumeclaims/data")
-    assert sandbox.cluster.find(f"/api/v1/namespaces/{sandbox.name}")["status"]["phase"] == "Active"
-    again = absent(sandbox)
-    assert not again.differs
-    assert {str(candidate.member.ref): candidate.action for candidate in again.prune_candidates} == {
-        f"Namespace/{sandbox.name}": "kept",
-        "PersistentVolumeClaim/data": "kept",
-    }
-    absent(sandbox, delete_data=True)
-    assert sandbox.cluster.find(f"/api/v1/namespaces/{sandbox.name}") is None
-
-
-def test_absent_deletes_the_record_with_the_last_member(sandbox):
-    sandbox.cluster.request("POST", "/api/v1/namespaces", None, sandbox.namespace)
-    Release(connect({}), ReleaseParams("demo", sandbox.name, [config(), claim()]), silent).present()
-    absent(sandbox)
-    assert sandbox.get("secrets/demo-release")
-    absent(sandbox, delete_data=True)
-    assert sandbox.get("persistentvolumeclaims/data") is None
-    assert sandbox.get("secrets/demo-release") is None
-
-
-def test_what_was_kept_is_adopted_by_the_next_release(sandbox):
-    sandbox.release(config(), claim())
-    uid = sandbox.get("persistentvolumeclaims/data")["metadata"]["uid"]
-    absent(sandbox)
-    outcome = sandbox.release(config(), claim())
-    assert actions(outcome) == {
-        f"Namespace/{sandbox.name}": "unchanged",
-        "ConfigMap/settings": "created",
-        "PersistentVolumeClaim/data": "unchanged",
-    }
-    assert (outcome.record.revision, outcome.record.state) == (2, "deployed")
-    assert [past["state"] for past in outcome.record.history] == ["uninstalled"]
-    assert sandbox.get("persistentvolumeclaims/data")["metadata"]["uid"] == uid
 
 
 def test_conflict_names_the_other_manager_and_is_taken_over_only_when_asked(sandbox):
@@ -277,167 +211,3 @@ def test_a_secret_never_shows(sandbox):
     assert SECRET not in text
     assert "Y29ycmVjdC1ob3JzZS" not in text
     assert changed_lines(changed)[0]["lines"][0].startswith("data.API_KEY: changed (keyed hash ")
-
-
-def test_forbidden_names_who_may_not_do_what(sandbox):
-    sandbox.release(config())
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "weak"}}
-    sandbox.act("POST", "serviceaccounts", account)
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    token = sandbox.act("POST", "serviceaccounts/weak/token", request)["status"]["token"]
-    with pytest.raises(ClusterError) as error:
-        sandbox.release(config(), options={"api_key": token})
-    assert f"system:serviceaccount:{sandbox.name}:weak may not" in str(error.value)
-    assert "kubectl auth can-i" in error.value.way_out
-
-
-def test_a_wrong_token_is_said(sandbox):
-    with pytest.raises(ClusterError, match="does not accept the credentials"):
-        sandbox.release(config(), options={"api_key": "nonsense"})
-
-
-def test_unreachable_names_the_address(sandbox):
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        host = f"https://127.0.0.1:{closed.getsockname()[1]}"
-        with pytest.raises(ClusterError, match=f"cannot reach the Kubernetes API at {host}: connection refused"):
-            sandbox.release(config(), options={"host": host})
-
-
-def test_an_unknown_authority_is_said(sandbox, tmp_path):
-    other = tmp_path / "ca.pem"
-    other.write_text("")
-    with pytest.raises(ClusterError, match="a certificate we cannot verify"):
-        sandbox.release(config(), options={"host": sandbox.cluster.access.server, "ca_cert": str(other)})
-
-
-@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
-def test_an_image_that_is_not_there_ends_the_wait_at_once(sandbox, kind):
-    outcome = sandbox.release(workload(kind, "none.invalid/none:1", imagePullPolicy="Never"))
-    assert "ErrImageNeverPull" in failure_text(outcome)
-    assert outcome.timings["wait"] < 60  # of 120: not the timeout
-    assert outcome.record.state == "failed"
-
-
-def pause(cluster):
-    """An image every node of a kubeadm cluster has."""
-    images = [image for node in cluster.list("/api/v1/nodes") for image in node["status"]["images"]]
-    return next(name for image in images for name in image["names"] if "/pause:" in name)
-
-
-@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
-def test_a_good_image_follows_a_broken_one(sandbox, kind):
-    """A StatefulSet never replaces a pod that never became ready; the release does."""
-    assert sandbox.release(workload(kind, "none.invalid/none:1", imagePullPolicy="Never")).failures
-    mended = sandbox.release(workload(kind, pause(sandbox.cluster), imagePullPolicy="Never"))
-    assert not mended.failures
-    assert [status.reason for status in mended.statuses if status.ref.kind == kind] == ["1/1 ready"]
-    again = sandbox.release(workload(kind, pause(sandbox.cluster), imagePullPolicy="Never"))
-    assert not again.differs
-    assert not again.written
-
-
-def test_what_still_serves_is_said(sandbox):
-    """A Deployment keeps its ready pods until new ones are; nothing is kept that was never there."""
-    broken = workload(image="none.invalid/none:1", imagePullPolicy="Never")
-    assert "kept" not in failure_text(sandbox.release(broken))
-    assert not sandbox.release(workload(image=pause(sandbox.cluster), imagePullPolicy="Never")).failures
-    for _again in range(2):
-        assert "\n  kept     revision 2 still serves 1/1; rollback: " in failure_text(sandbox.release(broken))
-
-
-def test_nothing_serves_once_a_stateful_set_has_replaced_its_pod(sandbox):
-    assert not sandbox.release(workload("StatefulSet", pause(sandbox.cluster), imagePullPolicy="Never")).failures
-    outcome = sandbox.release(workload("StatefulSet", "none.invalid/none:1", imagePullPolicy="Never"))
-    assert outcome.failures
-    assert "kept" not in failure_text(outcome)
-
-
-@pytest.mark.containers
-def test_a_missing_secret_is_named(sandbox):
-    options = {"imagePullPolicy": "Never", "envFrom": [{"secretRef": {"name": "no-such"}}]}
-    outcome = sandbox.release(workload(image=pause(sandbox.cluster), **options))
-    assert 'secret "no-such" not found' in failure_text(outcome)
-
-
-@pytest.mark.containers
-def test_a_crash_loop_shows_exit_code_and_ends_the_wait(sandbox):
-    probe = {"tcpSocket": {"port": 1}, "periodSeconds": 1, "failureThreshold": 1}
-    crashing = workload(image=pause(sandbox.cluster), imagePullPolicy="Never", livenessProbe=probe)
-    crashing["spec"]["minReadySeconds"] = 60
-    outcome = sandbox.release(crashing)
-    assert "CrashLoopBackOff" in failure_text(outcome)
-    assert "exit code" in failure_text(outcome)
-
-
-@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
-def test_a_quota_without_room_ends_the_wait_at_once(sandbox, kind):
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"}, "spec": {"hard": {"pods": "0"}}}
-    sandbox.release(quota)
-    outcome = sandbox.release(quota, workload(kind))
-    assert "exceeded quota: team" in failure_text(outcome)
-    assert "ResourceQuota" in failure_text(outcome)
-    assert outcome.timings["wait"] < 60
-
-
-def test_too_large_a_pod_is_said_to_be_unschedulable(sandbox):
-    outcome = sandbox.release(workload(resources={"requests": {"cpu": "1000"}}))
-    assert "Insufficient cpu" in failure_text(outcome)
-    assert outcome.timings["wait"] < 60
-
-
-def test_a_terminating_namespace_is_seen_before_anything_is_written(sandbox):
-    sandbox.release(config())
-    hold = {"metadata": {"finalizers": ["example.dev/hold"]}}
-    sandbox.act("PATCH", "configmaps/settings", hold, "application/merge-patch+json")
-    sandbox.cluster.delete(f"/api/v1/namespaces/{sandbox.name}")
-    try:
-        with pytest.raises(ClusterError, match=f"namespace {sandbox.name} is being deleted since"):
-            sandbox.release(config())
-    finally:
-        sandbox.act("PATCH", "configmaps/settings", {"metadata": {"finalizers": None}}, "application/merge-patch+json")
-
-
-def test_another_release_s_object_is_left_alone(sandbox):
-    sandbox.release(config())
-    other = Release(connect({}), ReleaseParams("other", sandbox.name, [config()]), silent).present()
-    assert "belongs to another release" in failure_text(other)
-
-
-def test_preflight_reports_everything_at_once(sandbox):
-    quota = {
-        "apiVersion": "v1",
-        "kind": "ResourceQuota",
-        "metadata": {"name": "team"},
-        "spec": {"hard": {"limits.memory": "8Gi"}},
-    }
-    pods = workload(
-        image="demo:latest", envFrom=[{"secretRef": {"name": "no-such"}}], resources={"limits": {"memory": "4Gi"}}
-    )
-    pods["spec"]["replicas"] = 3
-    custom = {"apiVersion": "example.dev/v1", "kind": "Unknown", "metadata": {"name": "x"}}
-    preflight = Preflight(
-        sandbox.cluster, sandbox.name, prepared([sandbox.namespace, quota, pods, custom], "demo", sandbox.name)
-    )
-    preflight.run()
-    messages = {item["check"]: item["message"] for item in preflight.problems}
-    assert {"quota", "images", "references", "kinds"} <= set(messages)
-    assert messages["quota"] == "limits.memory would be 12Gi, ResourceQuota 'team' leaves 8Gi"
-    assert sandbox.cluster.find(f"/api/v1/namespaces/{sandbox.name}") is None
-
-
-def test_preflight_does_not_count_what_an_update_already_has(sandbox):
-    quota = {
-        "apiVersion": "v1",
-        "kind": "ResourceQuota",
-        "metadata": {"name": "team"},
-        "spec": {"hard": {"limits.memory": "64Mi"}},
-    }
-    objects = [sandbox.namespace, quota, workload("StatefulSet", resources={"limits": {"memory": "64Mi"}})]
-    objects[2]["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "somebody"}
-    sandbox.release(*objects[1:])
-    in_use = sandbox.cluster.find(f"/api/v1/namespaces/{sandbox.name}/resourcequotas/team")
-    assert in_use["status"]["used"]["limits.memory"] == "64Mi"
-    preflight = Preflight(sandbox.cluster, sandbox.name, prepared(objects, "demo", sandbox.name))
-    preflight.run()
-    assert "quota" not in {item["check"] for item in preflight.problems}
