@@ -24,7 +24,7 @@ def silent(_label, _text):
     """Progress nobody looks at."""
 
 
-class ReleaseSandbox:
+class EngineSandbox:
     """A namespace of its own and the means to release into it."""
 
     def __init__(self):
@@ -54,7 +54,7 @@ class ReleaseSandbox:
 def sandbox():
     if not os.environ.get("KUBECONFIG"):
         pytest.fail("set KUBECONFIG to a cluster the tests may use")
-    new_sandbox = ReleaseSandbox()
+    new_sandbox = EngineSandbox()
     yield new_sandbox
     new_sandbox.cluster.delete(f"/api/v1/namespaces/{new_sandbox.name}")
 
