@@ -20,7 +20,7 @@ SEPARATOR = "\N{END OF TRANSMISSION}"
 PLACEHOLDERS = (
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "ID"),
     (r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d", "TIME"),
-    (r"up \d+ s|\d+ ms|\"processing_time_ms\":[0-9.]+", "DURATION"),
+    (r"up \d+ s|[0-9.]+ m?s\b|\"processing_time_ms\":[0-9.]+", "DURATION"),
     (r" +$", ""),
 )
 
