@@ -14,7 +14,7 @@ import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
 
-from api import test_feed, test_nodes, test_query, test_smoke_test
+from api import test_feed, test_node_changes, test_nodes, test_query, test_smoke_test
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2_grpc as rpc
 from support.neo4j_server import PASSWORD, wipe
@@ -35,8 +35,8 @@ AGAIN = (
     test_nodes.test_a_prompt_belongs_to_its_session_and_follows_the_one_before,
     test_nodes.test_a_session_is_a_node_too,
     test_nodes.test_agents_and_references_named_in_metadata_become_edges,
-    test_nodes.test_an_update_replaces_the_data,
-    test_nodes.test_deleting_a_session_deletes_its_nodes,
+    test_node_changes.test_an_update_replaces_the_data,
+    test_node_changes.test_deleting_a_session_deletes_its_nodes,
     test_nodes.test_follows_is_one_chain_also_under_concurrent_writers,
     test_nodes.test_get_edges_filters_by_direction_and_type,
     test_nodes.test_repeating_a_create_of_an_edge_follows_the_same_rule,

@@ -10,9 +10,8 @@ from confluent_kafka import Message
 from prometheus_client import CollectorRegistry
 
 from memory_graph.config import Settings
-from memory_graph.ingest.event import Event
 from memory_graph.ingest.pipeline import Outcome
-from memory_graph.ingest.topics import DECODERS, TELEMETRY
+from memory_graph.ingest.topics import DECODERS, TELEMETRY, Event
 from memory_graph.telemetry.ingestion import IngestionMetrics
 from memory_graph.worker.consumer import MAX_BATCHES_IN_FLIGHT, MAX_BYTES_IN_FLIGHT, GroupMember
 from memory_graph.worker.record_processor import RecordProcessor

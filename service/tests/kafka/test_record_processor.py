@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from prometheus_client import CollectorRegistry
 
-from memory_graph.ingest.event import Event
 from memory_graph.ingest.pipeline import Outcome
 from memory_graph.ingest.telemetry.events import Rejected
-from memory_graph.ingest.topics import DECODERS, TELEMETRY
+from memory_graph.ingest.topics import DECODERS, TELEMETRY, Event
 from memory_graph.kafka.dead_letters import RejectedRecord
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
 from memory_graph.telemetry.ingestion import IngestionMetrics

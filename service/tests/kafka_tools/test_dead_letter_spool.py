@@ -14,9 +14,9 @@ from structlog.testing import capture_logs
 from ingest.samples import body, message
 from memory_graph.config import Settings
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
-from memory_graph.ingest.bodies import encode_body
 from memory_graph.ingest.telemetry.decode import from_json, from_message
 from memory_graph.ingest.telemetry.events import Rejected
+from memory_graph.ingest.topics import encode_body
 from memory_graph.kafka import dead_letter_spool
 from memory_graph.kafka.dead_letter_spool import DeadLetterSpool, expired
 from memory_graph.kafka.dead_letters import DeadLetterQueue, RejectedRecord

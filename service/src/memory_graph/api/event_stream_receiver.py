@@ -13,12 +13,11 @@ from memory_graph.api.status import Draining
 from memory_graph.api.telemetry_requests import message_events
 from memory_graph.flow.byte_semaphore import ByteSemaphore
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
-from memory_graph.ingest.event import Event
 from memory_graph.ingest.pipeline import Pipeline, held_bytes
 from memory_graph.ingest.receiver import EventReceiver, Receipt
 from memory_graph.ingest.telemetry.decode import event_id, from_message, from_protobuf
 from memory_graph.ingest.telemetry.events import MAX_EVENT_ID, Rejected
-from memory_graph.ingest.topics import PROTOBUF
+from memory_graph.ingest.topics import PROTOBUF, Event
 from memory_graph.model.errors import Invalid
 from memory_graph.telemetry.ingestion import IngestionMetrics
 

@@ -8,17 +8,16 @@ import structlog
 
 from memory_graph.flow.retry import RetryPolicy
 from memory_graph.flow.token_bucket import TokenBucket
-from memory_graph.ingest.bodies import encode_body
 from memory_graph.ingest.clock_and_ids import ClockAndIds
 from memory_graph.ingest.conversations.events import PromptEvent, ResponseEvent
 from memory_graph.ingest.conversations.mapping import is_waiting, waiting_id
 from memory_graph.ingest.conversations.pending_responses import PendingLimits, PendingResponses, queue_full
 from memory_graph.ingest.conversations.response_joiner import ResponseJoiner
 from memory_graph.ingest.dead_letters import ExpiredHandler
-from memory_graph.ingest.event import Event
 from memory_graph.ingest.event_hooks import EventHooks
 from memory_graph.ingest.planning import WritePlan, node_types, plan_write, required_ids, responses_without_prompt
 from memory_graph.ingest.telemetry.events import Rejected
+from memory_graph.ingest.topics import Event, encode_body
 from memory_graph.ingest.write_planner import node_id
 from memory_graph.model.errors import GraphError, StoreCorrupt, StoreUnavailable
 from memory_graph.model.kinds import EventType, NodeType

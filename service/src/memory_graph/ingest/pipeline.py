@@ -21,10 +21,10 @@ from memory_graph.flow.retry import RetryPolicy
 from memory_graph.ingest.clock_and_ids import SYSTEM, ClockAndIds
 from memory_graph.ingest.conversations.pending_responses import PendingLimits
 from memory_graph.ingest.dead_letters import DeadLetterHandlers, expired_as_rejected
-from memory_graph.ingest.event import Event
 from memory_graph.ingest.event_hooks import EventHooks
 from memory_graph.ingest.event_writer import EventWriter, Outcome
 from memory_graph.ingest.telemetry.events import Rejected
+from memory_graph.ingest.topics import Event
 from memory_graph.model.errors import StoreCorrupt, StoreUnavailable
 from memory_graph.plugins import PluginHost
 from memory_graph.store.protocol import GraphStore

@@ -8,9 +8,9 @@ import msgspec
 
 from memory_graph.ingest.conversations import mapping as conversations
 from memory_graph.ingest.conversations.events import PromptEvent, ResponseEvent, SessionEvent
-from memory_graph.ingest.event import Event
 from memory_graph.ingest.telemetry import mapping as telemetry
 from memory_graph.ingest.telemetry.events import TelemetryEvent, references
+from memory_graph.ingest.topics import Event
 from memory_graph.ingest.write_planner import SessionUpdate, WritePlanner, node_id
 from memory_graph.model.kinds import NodeType
 from memory_graph.model.mutations import CreateNode

@@ -10,9 +10,9 @@ from typing import Generic, TypeVar
 import msgspec
 import structlog
 
-from memory_graph.ingest.event import Event
 from memory_graph.ingest.pipeline import MAX_EVENTS, Outcome, Pipeline
 from memory_graph.ingest.telemetry.events import Rejected
+from memory_graph.ingest.topics import Event
 from memory_graph.telemetry.ingestion import IngestionMetrics
 
 T = TypeVar("T")

@@ -1,14 +1,18 @@
-"""The topics of events (contract §3) and the decoders of their bodies."""
+"""Events of any kind, their topics (contract §3), and the codecs of their bodies."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from memory_graph.ingest.conversations import decode as conversations
-from memory_graph.ingest.conversations.events import ENDED, PROMPT, RESPONSE, STARTED
-from memory_graph.ingest.event import Event
+from memory_graph.ingest.conversations.events import ENDED, PROMPT, RESPONSE, STARTED, ConversationEvent
 from memory_graph.ingest.telemetry.decode import from_json, from_protobuf
-from memory_graph.ingest.telemetry.events import Rejected
+from memory_graph.ingest.telemetry.events import Rejected, TelemetryEvent
+
+Event = TelemetryEvent | ConversationEvent
+"""Each event has an event_id, an event_type and a key: events of one key are stored in their order of arrival."""
 
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 """Content types of bodies. A body without one is JSON."""
@@ -64,3 +68,20 @@ DECODERS: dict[str, Decoder] = {
 def topic_of(event_type: str) -> str:
     """Return the topic of an event type."""
     return {PROMPT: PROMPTS, RESPONSE: RESPONSES, STARTED: SESSIONS, ENDED: SESSIONS}.get(event_type, TELEMETRY)
+
+
+def encode_body(event: Event) -> bytes:
+    """Encode an event as JSON, which decodes to it again."""
+    if not isinstance(event, TelemetryEvent):
+        return msgspec.json.encode(event.body)
+    return msgspec.json.encode(
+        {
+            "event_id": event.event_id,
+            "event_type": event.event_type,
+            "timestamp": event.timestamp_ms,
+            "metadata": event.metadata,
+            "payload": event.payload,
+            "trace_id": event.trace_id,
+            "span_id": event.span_id,
+        }
+    )

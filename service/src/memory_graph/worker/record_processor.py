@@ -12,11 +12,10 @@ import msgspec
 import structlog
 from opentelemetry.trace import Span, StatusCode
 
-from memory_graph.ingest.event import Event
 from memory_graph.ingest.pipeline import Pipeline, held_bytes
 from memory_graph.ingest.receiver import EventReceiver, Receipt
 from memory_graph.ingest.telemetry.events import Rejected, TelemetryEvent
-from memory_graph.ingest.topics import Decoder
+from memory_graph.ingest.topics import Decoder, Event
 from memory_graph.kafka.dead_letters import RejectedRecord
 from memory_graph.kafka.producer import Closed
 from memory_graph.model.errors import StoreUnavailable

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from memory_graph.ingest.checks import MAX_CONTENT_BYTES
+from memory_graph.ingest.json_text import Scalar
 
 MAX_TEXT = MAX_CONTENT_BYTES
 """Longest text of a prompt, in characters; in UTF-8 it must not have more bytes either (contract §1)."""
@@ -27,7 +28,6 @@ Time = Annotated[
 ]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Amount = Annotated[float, Meta(ge=0, le=1e15)]
-Scalar = str | int | float | bool | None
 Metadata = Annotated[dict[str, Scalar], Meta(max_length=MAX_ENTRIES)]
 Tags = Annotated[list[str], Meta(max_length=MAX_ENTRIES)] | Annotated[dict[str, Scalar], Meta(max_length=MAX_ENTRIES)]
 Purpose = Literal["chat", "completion", "embedding", "fine_tune", "other"]

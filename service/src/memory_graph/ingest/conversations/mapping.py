@@ -25,7 +25,7 @@ from memory_graph.ingest.conversations.bodies import (
 )
 from memory_graph.ingest.conversations.decode import decode_response
 from memory_graph.ingest.conversations.events import ENDED, PromptEvent, ResponseEvent, SessionEvent
-from memory_graph.ingest.scalars import text
+from memory_graph.ingest.json_text import as_text
 from memory_graph.ingest.write_planner import WritePlanner, derived_id, node_id
 from memory_graph.model.errors import Invalid, Violation
 from memory_graph.model.ids import canonical
@@ -64,7 +64,7 @@ def waiting_id(response_event_id: str) -> str:
 def add_session(planner: WritePlanner, event: SessionEvent) -> int:
     """Plan the update of a session. Returns its index."""
     body = event.body
-    metadata = {key: text(value) for key, value in (body.metadata or {}).items()}
+    metadata = {key: as_text(value) for key, value in (body.metadata or {}).items()}
     _put(metadata, user_id=body.session.user_id, application_id=body.session.application_id,
          purpose=body.session.purpose, tags=body.tags)  # fmt: skip
     return planner.session(body.session.id, event.at, metadata, ended=event.event_type == ENDED)[1]
@@ -163,7 +163,7 @@ def _creation(planner: WritePlanner, id: str, type: NodeType, data: NodeData, at
 
 def _prompt_metadata(body: PromptBody, id: str) -> PromptMetadata:
     prompt, context, parameters = body.prompt, body.context, body.model.parameters
-    custom = {key: text(value) for key, value in (prompt.metadata or {}).items()}
+    custom = {key: as_text(value) for key, value in (prompt.metadata or {}).items()}
     _put(custom, user_id=body.session.user_id, application_id=body.session.application_id,
          purpose=body.session.purpose, provider=body.model.provider, model_version=body.model.version,
          template=prompt.template, template_parameters=prompt.parameters, images=prompt.images, tags=body.tags,
@@ -204,7 +204,7 @@ def _content(body: ResponseBody) -> str:
     if part.text:
         return part.text
     if part.function_call or part.tool_calls:
-        return text(part.tool_calls or part.function_call)
+        return as_text(part.tool_calls or part.function_call)
     return (body.error and body.error.message) or ""
 
 
@@ -265,4 +265,4 @@ def _put(metadata: dict[str, str], **fields: object) -> None:
     """Set fields of the event as text; they replace metadata of the same name."""
     for name, value in fields.items():
         if value is not None and value != "":
-            metadata[name] = text(value)
+            metadata[name] = as_text(value)

@@ -12,13 +12,14 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from memory_graph.gen.llm.observatory.v1 import telemetry_stream_pb2 as pb
 from memory_graph.ingest.json_text import (
     TOO_DEEP,
+    as_text,
     is_wrong_object,
+    lenient_decoder,
     string_fields,
     syntax_problem,
     too_deep,
     without_bom,
 )
-from memory_graph.ingest.scalars import lenient_decoder, text
 from memory_graph.ingest.telemetry.events import (
     ARMS,
     BATCH_PAYLOADS,
@@ -75,7 +76,7 @@ def from_json(body: bytes, *, batch: bool = False) -> TelemetryEvent:
             event_type=event_type,
             timestamp_ms=_milliseconds(event_body),
             payload=payload,
-            metadata={key: text(value) for key, value in (event_body.metadata or {}).items()},
+            metadata={key: as_text(value) for key, value in (event_body.metadata or {}).items()},
             trace_id=event_body.trace_id or "",
             span_id=event_body.span_id or "",
         )
