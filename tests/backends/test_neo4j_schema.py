@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends import _neo4j_migrations
 
 from memory_graph.store.neo4j import schema
-from support.neo4j_server import PASSWORD, USERNAME, asked
+from support.neo4j_server import PASSWORD, USERNAME, run_statement
 
 pytestmark = pytest.mark.xdist_group("neo4j_schema")
 VERSIONS = "MATCH (v:SchemaVersion {name: $name}) RETURN v.version"
@@ -24,11 +24,11 @@ def test_the_migrations_are_the_services() -> None:
 @pytest.fixture
 def apply(module, database):
     """A function that brings the database, emptied before, to the newest schema."""
-    asked(database.uri, "MATCH (n) DETACH DELETE n")
-    for (name,) in asked(database.uri, "SHOW CONSTRAINTS YIELD name RETURN name"):
-        asked(database.uri, f"DROP CONSTRAINT {name}")
-    for (name,) in asked(database.uri, "SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP' RETURN name"):
-        asked(database.uri, f"DROP INDEX {name}")
+    run_statement(database.uri, "MATCH (n) DETACH DELETE n")
+    for (name,) in run_statement(database.uri, "SHOW CONSTRAINTS YIELD name RETURN name"):
+        run_statement(database.uri, f"DROP CONSTRAINT {name}")
+    for (name,) in run_statement(database.uri, "SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP' RETURN name"):
+        run_statement(database.uri, f"DROP INDEX {name}")
     return partial(
         module, "neo4j_schema", uri=database.uri, neo4j_username=USERNAME, neo4j_password=PASSWORD, timeout=20
     )
@@ -39,24 +39,24 @@ def test_a_database_gets_its_schema_once(apply, database) -> None:
     statements = [statement for script in schema.MIGRATIONS for statement in script]
     assert (planned["changed"], planned["pending"]) == (True, statements)
     assert planned["diff"][0]["after"].splitlines() == statements
-    assert asked(database.uri, "SHOW CONSTRAINTS YIELD name RETURN count(*)") == [[0]]
+    assert run_statement(database.uri, "SHOW CONSTRAINTS YIELD name RETURN count(*)") == [[0]]
 
     applied = apply()
     assert (applied["changed"], applied["version"], applied["newest"]) == (True, 0, len(schema.MIGRATIONS))
     assert PASSWORD not in str(applied)
-    assert asked(database.uri, "SHOW INDEXES YIELD state RETURN DISTINCT state") == [["ONLINE"]]
-    assert asked(database.uri, VERSIONS, name=schema.NAME) == [[len(schema.MIGRATIONS)]]
+    assert run_statement(database.uri, "SHOW INDEXES YIELD state RETURN DISTINCT state") == [["ONLINE"]]
+    assert run_statement(database.uri, VERSIONS, name=schema.NAME) == [[len(schema.MIGRATIONS)]]
 
     again = apply()
     assert (again["changed"], again["pending"]) == (False, [])
 
-    asked(database.uri, "MATCH (v:SchemaVersion) SET v.version = 99")
+    run_statement(database.uri, "MATCH (v:SchemaVersion) SET v.version = 99")
     assert apply()["msg"].startswith("the database has schema 99 and this collection knows up to")
-    asked(database.uri, "MATCH (v:SchemaVersion) DETACH DELETE v")
-    asked(database.uri, "CREATE (:Film)")
+    run_statement(database.uri, "MATCH (v:SchemaVersion) DETACH DELETE v")
+    run_statement(database.uri, "CREATE (:Film)")
     foreign = apply()
     assert foreign["msg"] == "the database holds the graph of another application — name an empty one"
-    assert asked(database.uri, VERSIONS, name=schema.NAME) == []
+    assert run_statement(database.uri, VERSIONS, name=schema.NAME) == []
 
 
 def test_several_may_do_it_at_once(apply, database) -> None:
@@ -65,15 +65,15 @@ def test_several_may_do_it_at_once(apply, database) -> None:
         applied = [future.result() for future in [pool.submit(apply, timeout=60) for _ in range(4)]]
     assert [result.get("msg") for result in applied] == [None] * 4
     assert {result["newest"] for result in applied} == {len(schema.MIGRATIONS)}
-    assert asked(database.uri, VERSIONS, name=schema.NAME) == [[len(schema.MIGRATIONS)]]
-    assert asked(database.uri, "SHOW INDEXES YIELD state RETURN DISTINCT state") == [["ONLINE"]]
+    assert run_statement(database.uri, VERSIONS, name=schema.NAME) == [[len(schema.MIGRATIONS)]]
+    assert run_statement(database.uri, "SHOW INDEXES YIELD state RETURN DISTINCT state") == [["ONLINE"]]
     assert apply(check=True)["pending"] == []
 
 
 def test_a_database_that_a_graph_is_moved_into_is_left_alone(apply, database) -> None:
-    asked(database.uri, "CREATE (:Move {name: 'memory-graph'})")
+    run_statement(database.uri, "CREATE (:Move {name: 'memory-graph'})")
     assert apply()["msg"].startswith("a graph is being moved into the database — wait for `memory-graph migrate`")
-    assert asked(database.uri, "SHOW CONSTRAINTS YIELD name RETURN count(*)") == [[0]]
+    assert run_statement(database.uri, "SHOW CONSTRAINTS YIELD name RETURN count(*)") == [[0]]
 
 
 def test_who_may_not_log_in_is_told_so(apply, database) -> None:
