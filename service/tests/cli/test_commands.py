@@ -204,3 +204,11 @@ def test_every_command_has_help():
             assert ended.exit_code == 0, ended.output
             assert "Usage:" in ended.output
     assert "GRPC_PORT" in CliRunner().invoke(main, ["serve", "--help"]).output
+
+
+def test_a_former_name_of_a_command_works_and_warns_once():
+    ended = CliRunner().invoke(main, ["replay", "--help"])
+    assert ended.exit_code == 0
+    assert ended.stdout == CliRunner().invoke(main, ["reset-offsets", "--help"]).stdout
+    assert ended.stderr == "memory-graph: replay is now called reset-offsets; the old name goes with the next release\n"
+    assert "replay" not in CliRunner().invoke(main, ["--help"]).output

@@ -60,6 +60,7 @@ def test_what_waits_is_listed_newest_first_with_its_reason(cli, settings, topic)
     ended = cli("dlq", "list")
     assert ended.code == 0
     assert f"{topic}-dlq  4 waiting: invalid 2 · refused 1 · unknown_type 1" in ended.out
+    assert re.search(r"^RECORD +FAILED AT +RETRIES +REASON", ended.out, re.MULTILINE)
     rows = re.findall(rf"{topic}-dlq/\d/\d+ .*", ended.out)
     assert len(rows) == 4
     assert "refused: letter 0" in rows[0]

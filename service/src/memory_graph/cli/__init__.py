@@ -76,7 +76,23 @@ _dlq = LazyGroup(
 _GROUPS = {"session": _session, "prompt": _prompt, "response": _response, "template": _template, "dlq": _dlq}
 
 
+_RENAMED = {"replay": "reset-offsets"}
+"""Former names of commands, which work for one release."""
+
+
 class _Root(LazyGroup):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = _RENAMED.get(args[0])
+        if name is None:
+            return super().resolve_command(ctx, args)
+        if not ctx.resilient_parsing:
+            click.echo(
+                f"memory-graph: {args[0]} is now called {name}; the old name goes with the next release", err=True
+            )
+        return super().resolve_command(ctx, [name, *args[1:]])
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return _GROUPS.get(cmd_name) or super().get_command(ctx, cmd_name)
 
@@ -89,7 +105,7 @@ main = _Root(
         "serve": ("serve:serve", "run the server; settings come from the environment"),
         "worker": ("worker:worker", "read events from Kafka into the graph; worker status: how far they are"),
         "dlq": ("", "list, show, redrive"),
-        "replay": ("replay:replay", "let the workers read a topic again from a time or an offset"),
+        "reset-offsets": ("reset_offsets:reset", "let the workers read a topic again from a time or an offset"),
         "session": ("", "create, list, show, close, delete"),
         "prompt": ("", "add"),
         "response": ("", "add"),

@@ -74,7 +74,7 @@ def list_letters(topics: tuple[str, ...], reason: str | None, since: int | None,
 
 
 @click.command("show", epilog=EPILOG)
-@click.argument("record_id", callback=_parse_record_id, metavar="LETTER")
+@click.argument("record_id", callback=_parse_record_id, metavar="RECORD")
 @_json
 def show(record_id: RecordId, as_json: bool) -> None:
     """Shows a dead letter whole: why it is one, where it came from, its headers and its body."""
@@ -109,7 +109,7 @@ def show(record_id: RecordId, as_json: bool) -> None:
 
 
 @click.command("redrive", epilog=EPILOG)
-@click.argument("record_ids", callback=_parse_record_ids, nargs=-1, metavar="[LETTER]...")
+@click.argument("record_ids", callback=_parse_record_ids, nargs=-1, metavar="[RECORD]...")
 @click.option("--all", "everything", is_flag=True, help="all that wait")
 @click.option("--reason", help="all that wait with this reason, the word before the colon")
 @_topic

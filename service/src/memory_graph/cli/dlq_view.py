@@ -85,7 +85,7 @@ def print_list(dead_letters: Sequence[DeadLetter], limit: int) -> None:
         )
         for dead_letter in dead_letters[:limit]
     ]
-    print_table(("LETTER", "GIVEN UP", "RETRIES", "REASON"), rows)
+    print_table(("RECORD", "FAILED AT", "RETRIES", "REASON"), rows)
     if len(dead_letters) > limit:
         click.echo(f"{limit:,} of {len(dead_letters):,} letters; --limit shows more", err=True)
 

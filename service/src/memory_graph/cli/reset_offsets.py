@@ -1,4 +1,4 @@
-"""`memory-graph replay`."""
+"""`memory-graph reset-offsets`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from memory_graph.kafka.reset_offsets import ResetPlan
 
 
-@click.command("replay", epilog=EPILOG)
+@click.command("reset-offsets", epilog=EPILOG)
 @click.option("--topic", required=True, help="the topic that is read again")
 @click.option(
     "--from", "start", required=True, metavar="TIME|OFFSET",
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--execute", is_flag=True, help="do it; without this only what would be done is shown")
 @click.option("--json", "as_json", is_flag=True, help="answer in JSON")
-def replay(topic: str, start: str, execute: bool, as_json: bool) -> None:
+def reset(topic: str, start: str, execute: bool, as_json: bool) -> None:
     """Lets the workers read a topic again from a time or an offset on.
 
     Their group is put back, as kafka-consumer-groups --reset-offsets does, and only back: so nothing is skipped, and

@@ -1,4 +1,4 @@
-"""`memory-graph replay`: a group goes back, never on, and only while nobody reads."""
+"""`memory-graph reset-offsets`: a group goes back, never on, and only while nobody reads."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def test_workers_read_a_topic_again_and_the_graph_stays_as_it_is(cli, kafka, top
     worker = work()
     until(lambda: worker.processed() == 30)
     until(lambda: sum(committed(kafka, group, topic).values()) == 30)
-    active = cli("replay", "--topic", topic, "--from", "earliest", "--execute")
+    active = cli("reset-offsets", "--topic", topic, "--from", "earliest", "--execute")
     assert active.code == 1
     assert f"group {group} has members, nothing was moved" in active.err
     assert sum(committed(kafka, group, topic).values()) == 30
     assert worker.stop() == 0
 
     before = committed(kafka, group, topic)
-    dry_run = cli("replay", "--topic", topic, "--from", "0")
+    dry_run = cli("reset-offsets", "--topic", topic, "--from", "0")
     assert dry_run.code == 0
     assert "would read 30 records again. --execute does it" in dry_run.out
     assert committed(kafka, group, topic) == before
 
-    done = cli("replay", "--topic", topic, "--from", "0", "--execute", "--json").json
+    done = cli("reset-offsets", "--topic", topic, "--from", "0", "--execute", "--json").json
     assert (done["done"], done["records"]) == (True, 30)
     assert sum(committed(kafka, group, topic).values()) == 0
     stored = Stored(worker.data)
@@ -51,22 +51,22 @@ def test_a_group_goes_back_to_a_time_and_never_on(cli, kafka, topic, work, group
     worker = work()
     until(lambda: worker.processed() == 3)
     assert worker.stop() == 0
-    plan = cli("replay", "--topic", topic, "--from", between, "--json").json
+    plan = cli("reset-offsets", "--topic", topic, "--from", between, "--json").json
     zero = plan["partitions"][0]
     assert (zero["committed"], zero["target"], zero["records"]) == (3, 1, 2)
     assert plan["records"] == 2
     produce(kafka, topic, [record(4)], partition=0)
-    onward = cli("replay", "--topic", topic, "--from", "4", "--execute", "--json").json
+    onward = cli("reset-offsets", "--topic", topic, "--from", "4", "--execute", "--json").json
     assert onward["records"] == 0
     assert committed(kafka, group, topic)[0] == 3
 
 
 def test_what_cannot_be_read_again_is_said(cli, topic):
-    assert "is neither a time" in cli("replay", "--topic", topic, "--from", "long ago").err
-    unknown = cli("replay", "--topic", "nothing", "--from", "0")
+    assert "is neither a time" in cli("reset-offsets", "--topic", topic, "--from", "long ago").err
+    unknown = cli("reset-offsets", "--topic", "nothing", "--from", "0")
     assert unknown.code == 3
     assert "there is no topic nothing" in unknown.err
-    never = cli("replay", "--topic", topic, "--from", "0", "--json").json
+    never = cli("reset-offsets", "--topic", topic, "--from", "0", "--json").json
     assert {partition["target"] for partition in never["partitions"]} == {None}
 
 
