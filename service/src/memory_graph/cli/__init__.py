@@ -41,7 +41,7 @@ _session = LazyGroup(
     lazy={
         "create": ("session:create", "make a session, print its id"),
         "list": ("session:list_sessions", "newest sessions first"),
-        "show": ("show:show", "draw a session as a tree"),
+        "show": ("session:show", "draw a session as a tree"),
         "close": ("session:close", "end a session; it can be read, not added to"),
         "delete": ("session:delete", "delete a session and everything in it"),
     },

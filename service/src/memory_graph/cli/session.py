@@ -1,11 +1,12 @@
-"""`memory-graph session create|list|close|delete`."""
+"""`memory-graph session create|list|show|close|delete`."""
 
 from __future__ import annotations
 
 import click
 
 from memory_graph.cli.client import GraphClient, client_command, pairs
-from memory_graph.cli.records import Record, record_of_node
+from memory_graph.cli.records import Record, record_of_edge, record_of_node
+from memory_graph.cli.session_view import SessionView
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 
 
@@ -47,6 +48,26 @@ def list_sessions(client: GraphClient, limit: int, offset: int) -> None:
     print_table(("SESSION", "CREATED", "STATE", "METADATA"), rows)
     if offset + len(rows) < page.total_count:
         click.echo(f"{len(rows)} of {page.total_count:,} sessions; --offset {offset + len(rows)} shows more", err=True)
+
+
+@client_command("show")
+@click.argument("session_id")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="newest prompts to show")
+def show(client: GraphClient, session_id: str, limit: int) -> None:
+    """Draws a session: prompts, their responses, the tools these called."""
+    view = SessionView(client, session_id, limit)
+    if client.as_json:
+        document = {
+            "session": session_record(view.session),
+            "counts": {name.replace(" ", "_"): count for name, count in view.counts.items()},
+            "nodes": [record_of_node(node) for node in view.nodes()],
+            "edges": [record_of_edge(edge) for edge in view.follows.values()],
+        }
+        client.answer(document, "")
+        return
+    from memory_graph.cli.tree import session_tree  # noqa: PLC0415 - rich is slow to import
+
+    session_tree(view)
 
 
 @client_command("close")

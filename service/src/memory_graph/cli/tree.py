@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 from rich.tree import Tree
 
-from memory_graph.cli.show import SessionView
+from memory_graph.cli.session_view import SessionView
 from memory_graph.cli.terminal import clean, console, duration, excerpt, local_time
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 

@@ -1,15 +1,13 @@
-"""`memory-graph session show`: a session as a tree."""
+"""The part of a session that `memory-graph session show` draws, read in pages."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
 
-import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from memory_graph.cli.client import GraphClient, client_command
-from memory_graph.cli.records import record_of_edge, record_of_node
+from memory_graph.cli.client import GraphClient
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
 
 _PAGE = 1000
@@ -95,29 +93,3 @@ class SessionView:
         ids = {node.prompt.metadata.custom.get("agent_id", "") for node in self.prompts} - {""}
         answer = self._client.call(self._client.graph.BatchGetNodes, pb.BatchGetNodesRequest(node_ids=sorted(ids)))
         return {node.id: node.agent.name for node in answer.nodes}
-
-
-@client_command("show")
-@click.argument("session_id")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="newest prompts to show")
-def show(client: GraphClient, session_id: str, limit: int) -> None:
-    """Draws a session: prompts, their responses, the tools these called."""
-    view = SessionView(client, session_id, limit)
-    if client.as_json:
-        session = pb.Node(
-            id=view.session.id,
-            type=pb.NODE_TYPE_SESSION,
-            created_at=view.session.created_at,
-            session=view.session,
-        )
-        document = {
-            "session": record_of_node(session),
-            "counts": {name.replace(" ", "_"): count for name, count in view.counts.items()},
-            "nodes": [record_of_node(node) for node in view.nodes()],
-            "edges": [record_of_edge(edge) for edge in view.follows.values()],
-        }
-        client.answer(document, "")
-        return
-    from memory_graph.cli.tree import session_tree  # noqa: PLC0415 - rich is slow to import
-
-    session_tree(view)
