@@ -12,7 +12,7 @@ from memory_graph.ingest.graph_writer import GraphWriter
 
 
 class GraphQueryService:
-    """One method an rpc, named as the contract names it."""
+    """The RPCs of GraphQueryService, a method each under the name of the contract."""
 
     def __init__(self, writer: GraphWriter) -> None:
         self._writer = writer

@@ -23,7 +23,7 @@ Serving = Callable[[], bool]
 
 
 class MemoryGraphService:
-    """One method an rpc, named as the contract names it; see contract §1 for what each does."""
+    """The RPCs of MemoryGraphService, a method each under the name of the contract; contract §1 says what each does."""
 
     def __init__(self, writer: GraphWriter, metrics: Metrics, serving: Serving) -> None:
         self._writer = writer

@@ -22,7 +22,8 @@ _NODE_FIELD = re.compile(r"\bnodes\[(\d+)\]\.?")
 
 @dataclass
 class Importer:
-    """Nodes go in batches, each all or nothing; edges after the nodes before them; sessions are closed at the end."""
+    """Writes the entries of a file to a server. Nodes go in batches, each all or nothing, edges after the nodes before
+    them, and sessions are closed at the end."""
 
     client: GraphClient
     nodes_read: int = 0

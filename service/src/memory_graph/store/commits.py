@@ -27,8 +27,8 @@ class Commits(msgspec.Struct, frozen=True):
 
 
 class CommitLog(Protocol):
-    """Every commit once, in order, and how far a named reader has come. A commit is in the log from the transaction it
-    is of, and the cursor is beside it: a backup that is restored takes both back."""
+    """Every commit once, in order, and how far a named reader has come. A commit is written to the log in its own
+    transaction. The cursor is beside the log: a restored backup takes both back."""
 
     async def commits(self, after: int, limit: int) -> Commits:
         """Commits of every tenant after a number, until they have at least `limit` events."""

@@ -1,4 +1,4 @@
-"""Ids and times on their way into a store: a UUID is 16 bytes there, a time a 64-bit integer."""
+"""Converts ids and times to their stored form: a UUID to 16 bytes, a time to a 64-bit integer."""
 
 from __future__ import annotations
 

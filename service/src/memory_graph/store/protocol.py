@@ -1,5 +1,5 @@
-"""The store as the rest of the service sees it. `tests/store_contract.py` is this protocol as a test suite; every
-store passes it unchanged."""
+"""The store as the rest of the service sees it. The modules `*_contract.py` of service/tests/store are this protocol as
+test suites; every store passes them unchanged."""
 
 from __future__ import annotations
 

@@ -117,6 +117,6 @@ def start_tracing(endpoint: str | None, version: str) -> Tracing:
 
 
 def _carried(parent: Context | None) -> dict[str, AttributeValue]:
-    """The baggage that observability of models shares (contract §8), as span attributes."""
+    """Returns the shared LLM baggage entries (contract §8) as span attributes."""
     values = ((name, baggage.get_baggage(name, parent)) for name in _BAGGAGE) if parent is not None else ()
     return {name: value for name, value in values if isinstance(value, str)}

@@ -38,6 +38,8 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
 
 
 class TraceContext(_Part, frozen=True, kw_only=True):
+    """The span that sent an event."""
+
     trace_id: Name | None = None
     span_id: Name | None = None
     parent_span_id: Name | None = None
@@ -54,6 +56,8 @@ class PromptPart(_Part, frozen=True, kw_only=True):
 
 
 class PromptSession(_Part, frozen=True, kw_only=True):
+    """The session of a prompt, and whose it is."""
+
     id: Id
     user_id: Id
     application_id: Name | None = None
@@ -61,6 +65,8 @@ class PromptSession(_Part, frozen=True, kw_only=True):
 
 
 class ModelParameters(_Part, frozen=True, kw_only=True):
+    """The sampling parameters that a model was called with."""
+
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: float | None = None
     top_k: int | float | None = None
@@ -71,6 +77,8 @@ class ModelParameters(_Part, frozen=True, kw_only=True):
 
 
 class Model(_Part, frozen=True, kw_only=True):
+    """The model that a prompt was sent to."""
+
     id: Id
     provider: Name | None = None
     version: Name | None = None
@@ -78,12 +86,16 @@ class Model(_Part, frozen=True, kw_only=True):
 
 
 class Document(_Part, frozen=True, kw_only=True):
+    """A document that was retrieved for a prompt."""
+
     id: Id
     content: str | None = None
     relevance_score: float | None = None
 
 
 class Context(_Part, frozen=True, kw_only=True):
+    """What a prompt was sent with besides its text."""
+
     conversation_history: list[Any] | None = None
     documents: list[Document] | None = None
     retrieval_method: Literal["embedding", "keyword", "hybrid", "none"] | None = None

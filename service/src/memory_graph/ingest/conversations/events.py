@@ -1,4 +1,4 @@
-"""ConversationEvent events: checked bodies with their times."""
+"""Conversation events: checked bodies with their times."""
 
 from __future__ import annotations
 

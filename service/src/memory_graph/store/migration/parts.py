@@ -69,7 +69,8 @@ class Part(StrEnum):
 
 
 class Tenant(msgspec.Struct, frozen=True):
-    """counts: in the order of `rules.counters`. feed_floor: its newest commit that the feed has dropped."""
+    """A tenant and its counters. counts: in the order of `rules.counters`. feed_floor: its newest commit that the
+    feed has dropped."""
 
     name: str
     counts: list[int]
@@ -77,8 +78,8 @@ class Tenant(msgspec.Struct, frozen=True):
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """The state that belongs to no row. seq: the newest commit, dropped: the newest one no longer kept; n and
-    recorded_at: the highest given out. cursors: how far readers of the commit log have come, by name."""
+    """The state of a store that belongs to no row. seq: the newest commit, dropped: the newest one no longer kept; n
+    and recorded_at: the highest given out. cursors: how far readers of the commit log have come, by name."""
 
     tenants: list[Tenant]
     seq: int

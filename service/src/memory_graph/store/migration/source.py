@@ -1,6 +1,6 @@
 # ruff: noqa: S608 - statements are composed of constants of this package; every value is bound
-"""The embedded store as rows to be moved, without what an interrupted smoke test left. The file is owned meanwhile and
-only read: nothing changes it."""
+"""The embedded store as rows to be moved, without what an interrupted smoke test left. The file is locked and opened
+read-only."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ SELECT max(at) FROM (
 
 
 class MigrationSource:
-    """A context manager; the file is let go of at its end."""
+    """The embedded store's file, open for migration. A context manager that unlocks the file at its end."""
 
     def __init__(self, path: Path) -> None:
         """Raises `StoreUnavailable` when the file has another owner, `StoreCorrupt` when it is no store of this

@@ -1,5 +1,5 @@
 """Neo4j as the place rows are moved to. Until the move is finished the database has no schema version, so that no
-service takes it for a whole store."""
+service mistakes it for a complete store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The user that this process is to the database, with a password that may change."""
+"""Database credentials with a rotating password."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from neo4j.auth_management import AsyncAuthManager
 from neo4j.exceptions import Neo4jError
 
 Password = str | None | Callable[[], str | None]
-"""Itself; or what reads it."""
+"""The password, or the function that reads it."""
 UNAUTHORIZED = "Neo.ClientError.Security.Unauthorized"
 
 

@@ -1,4 +1,5 @@
-"""The commit log of the database, of all tenants, and the cursors of its readers: a :Feed each, as the log has one."""
+"""The commit log of all tenants and the cursors of its readers. Each cursor is a :Feed node, as is the log's
+own state."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from memory_graph.store.neo4j.connection import ask, do
 _STATE = "OPTIONAL MATCH (f:Feed {name: $name}) RETURN coalesce(f.seq, 0), coalesce(f.dropped, 0)"
 _READ = "MATCH (c:Commit) WHERE c.seq > $after RETURN c.seq, c.tenant, c.recorded_at, c.events ORDER BY c.seq"
 _LOCKED = "MERGE (f:Feed {name: $name}) SET f.name = f.name WITH collect(f) AS locked UNWIND locked AS f "
-"""Then what is read of it is what is true: who else claims or moves the cursor waits."""
+"""Locks the cursor: whoever else claims or moves it waits, so that what is read of it stays true."""
 _CLAIM = f"""{_LOCKED}
 WITH f WHERE f.holder IS NULL OR f.holder = $holder OR f.held_until < timestamp()
 SET f.holder = $holder, f.held_until = timestamp() + $ms

@@ -28,7 +28,8 @@ _MAX_TERMS = 500
 
 
 class Search(msgspec.Struct, frozen=True):
-    """terms: for the index. rest: sequences of words, with a space around each, that what it finds must hold too."""
+    """A full-text query. terms: for the index. rest: sequences of words, with a space around each, that a node it finds
+    must hold too."""
 
     terms: str
     rest: list[str]

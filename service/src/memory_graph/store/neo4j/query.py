@@ -1,4 +1,4 @@
-"""A NodeFilter as Cypher. The index each kind of query reads is named, so that no planner's guess can make it slow."""
+"""A NodeFilter as Cypher. Each query names its index, so the planner cannot choose a slow one."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ NODE = "v.id, v.n, v.type, v.session_id, v.created_ns, v.updated_ns, v.recorded_
 EDGE = "r.id, type(r), r.created_ns, r.recorded_at, r.properties, a.id, b.id"
 """Columns `Neo4jRows.edge` reads: a and b are the ends of r."""
 EDGE_THEN = "r.id, r.type, r.created_ns, r.recorded_at, r.properties, r.from_id, r.to_id"
-"""The same of an :EdgeVersion."""
+"""Columns `Neo4jRows.edge` reads of an :EdgeVersion r."""
 
 Properties = dict[str, Any]
 
@@ -27,11 +27,11 @@ NODE_PROPERTIES = (
 """What `Neo4jRows.new_node` may hold, and for a session its last prompt. The database adds `created_at`, which shows
 `created_ns` as a time: making times here costs a hundred times as much."""
 EDGE_PROPERTIES = ("tenant", "id", "n", "created_ns", "recorded_at", "chain", "properties")
-"""The same of `Neo4jRows.new_edge`."""
+"""What `Neo4jRows.new_edge` may hold."""
 
 
 class Neo4jRows(NodeCodec):
-    """Property maps as nodes and edges."""
+    """Converts property maps to nodes and edges, and back."""
 
     def content(self, tenant: str, node: Node) -> Properties:
         """The properties that change when a node's data does."""

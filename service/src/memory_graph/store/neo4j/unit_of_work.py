@@ -1,8 +1,7 @@
-"""Creations as rows for statements: what they read comes in a statement for nodes and one for edges, and their rows go
-in together, a statement for each type.
+"""Creations as rows for statements. Creations are read in two statements and written in one per type.
 
-Edges that come with a node, and links of a chain, have ids the service made: that these are new is left to the
-uniqueness constraint, unless the unit of work is `careful`.
+Edges that come with a node, and links of a chain, have ids the service made. The uniqueness constraint proves that
+these are new, unless the unit of work is `careful`.
 """
 
 from __future__ import annotations

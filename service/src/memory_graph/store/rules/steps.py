@@ -1,5 +1,4 @@
-"""Rules that need facts they can only ask for one after the other, written once for stores with and without an event
-loop.
+"""Runs rules that must query the store step by step, written once for stores with and without an event loop.
 
 Such a rule is a generator: it yields calls of a store's methods and is sent their results. A method of a store that
 blocks returns its result, one of a store on the event loop returns an awaitable; the rule sees no difference.

@@ -1,4 +1,4 @@
-"""Walking the graph along edges: paths from nodes. By the store's own keys first; content is read after."""
+"""Paths from nodes along edges. The walk follows internal keys first and reads content afterwards."""
 
 from __future__ import annotations
 

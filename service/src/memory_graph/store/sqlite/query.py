@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are composed of constants of this package; every value is bound
-"""A NodeFilter as SQL. The index each kind of query reads is named, so that no planner's guess can make it slow."""
+"""A NodeFilter as SQL. Each query names its index, so the planner cannot choose a slow one."""
 
 from __future__ import annotations
 

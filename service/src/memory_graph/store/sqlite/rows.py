@@ -28,7 +28,7 @@ _EDGE_TYPES = {int(type): type for type in EdgeType}
 
 
 class SqliteRows(NodeCodec):
-    """SqliteRows as nodes and edges."""
+    """Converts rows to nodes and edges, and back."""
 
     def node(self, tenant: str, row: Row) -> Node:
         """The node of a row of `NODE` columns."""

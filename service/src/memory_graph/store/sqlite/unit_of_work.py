@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are composed of constants of this package; every value is bound
-"""Creations as rows of the file: what they read comes in a statement per table, and their rows go in together."""
+"""Creations as rows of the file. One SELECT per table reads; one INSERT per table writes."""
 
 from __future__ import annotations
 
