@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ..plugin_utils.addresses import without_credentials
 from ..plugin_utils.container_image import PIN, ContainerImage
 
 DOCUMENTATION = r"""
@@ -58,7 +59,7 @@ def _external(of: Arguments) -> Iterator[str]:
             "kafka_mode is external, but kafka_bootstrap_servers is empty: name brokers, as [kafka.example:9093], or"
             " set kafka_mode to strimzi or, for development, to single"
         )
-    if malformed := [broker for broker in brokers if not BROKER.match(broker)]:
+    if malformed := [without_credentials(broker) for broker in brokers if not BROKER.match(broker)]:
         yield f"kafka_bootstrap_servers has {', '.join(malformed)}: write each like kafka-1.example:9093"
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ..plugin_utils.addresses import without_credentials
 from ..plugin_utils.container_image import PIN, ContainerImage
 
 DOCUMENTATION = r"""
@@ -121,13 +122,13 @@ def _neo4j(of: Arguments) -> Iterator[str]:
         return
     if not NEO4J_URI.match(uri):
         yield (
-            f"memory_graph_neo4j_uri is {re.sub('//.*@', '//…@', uri)}: write it like neo4j://graph.example:7687,"
+            f"memory_graph_neo4j_uri is {without_credentials(uri)}: write it like neo4j://graph.example:7687,"
             " without user, password and path; user and password are in memory_graph_neo4j_secret"
         )
     if of["neo4j_ca_secret"] and "+s://" not in uri:
         yield (
-            f"memory_graph_neo4j_ca_secret is set, but memory_graph_neo4j_uri {uri} checks no certificate: write it"
-            " with +s, as in neo4j+s://graph.example:7687"
+            f"memory_graph_neo4j_ca_secret is set, but memory_graph_neo4j_uri {without_credentials(uri)} checks no"
+            " certificate: write it with +s, as in neo4j+s://graph.example:7687"
         )
 
 
@@ -137,7 +138,9 @@ def _kafka(of: Arguments) -> Iterator[str]:
             "memory_graph_kafka_bootstrap_servers names brokers, but memory_graph_store is embedded: workers write the"
             " graph too, and a file has one process; set memory_graph_store: neo4j"
         )
-    if malformed := [broker for broker in of["kafka_bootstrap_servers"] if not BROKER.match(broker)]:
+    if malformed := [
+        without_credentials(broker) for broker in of["kafka_bootstrap_servers"] if not BROKER.match(broker)
+    ]:
         yield (f"memory_graph_kafka_bootstrap_servers has {', '.join(malformed)}: write each like kafka-1.example:9092")
     if of["kafka_ca_secret"] and not of["kafka_security_protocol"].endswith("SSL"):
         yield (

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ..plugin_utils.addresses import without_credentials
 from ..plugin_utils.container_image import PIN, ContainerImage
 
 DOCUMENTATION = r"""
@@ -62,7 +63,7 @@ def _external(of: Arguments) -> Iterator[str]:
         )
     elif not URI.match(uri):
         yield (
-            f"neo4j_uri is {re.sub('//.*@', '//…@', uri)}: write it like neo4j+s://db.example:7687, without user,"
+            f"neo4j_uri is {without_credentials(uri)}: write it like neo4j+s://db.example:7687, without user,"
             f" password and path; user and password are in Secret {of['credentials_secret']}"
         )
 
@@ -73,7 +74,8 @@ def _deployed(of: Arguments) -> Iterator[str]:
         yield f"neo4j_heap_size is {heap} and neo4j_page_cache_size {page_cache}: write each as Java does, 512m or 4g"
     if of["uri"]:
         yield (
-            f"neo4j_uri {of['uri']} is for neo4j_mode external, and neo4j_mode is {of['mode']}: take one of them out"
+            f"neo4j_uri {without_credentials(of['uri'])} is for neo4j_mode external, and neo4j_mode is"
+            f" {of['mode']}: take one of them out"
         )
 
 

@@ -110,6 +110,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {**NEO4J, "memory_graph_neo4j_ca_secret": "graph-ca"},
         "memory_graph_neo4j_uri bolt://neo4j:7687 checks no certificate: write it with +s",
     ),
+    "CA without TLS beside a password": (
+        {**NEO4J, "memory_graph_neo4j_uri": "bolt://neo4j:secret@neo4j", "memory_graph_neo4j_ca_secret": "graph-ca"},
+        "memory_graph_neo4j_uri bolt://…@neo4j checks no certificate: write it with +s",
+    ),
+    "broker with a password": (
+        {**NEO4J, "memory_graph_kafka_bootstrap_servers": ["graph:secret@kafka:9092"]},
+        "memory_graph_kafka_bootstrap_servers has …@kafka:9092: write each like kafka-1.example:9092",
+    ),
     "broker without a port": (
         {**NEO4J, "memory_graph_kafka_bootstrap_servers": ["kafka", "kafka-2:9092"]},
         "memory_graph_kafka_bootstrap_servers has kafka: write each like kafka-1.example:9092",
@@ -128,7 +136,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("variables", "sentence"), REFUSED.values(), ids=REFUSED)
 def test_refused(variables: dict[str, Any], sentence: str) -> None:
-    assert sentence in refusal("memory_graph", **variables)
+    refused = refusal("memory_graph", **variables)
+    assert sentence in refused
+    assert "secret@" not in refused
 
 
 @pytest.mark.parametrize(
