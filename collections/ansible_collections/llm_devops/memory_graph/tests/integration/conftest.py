@@ -1,19 +1,23 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Namespaces and users of the cluster under test."""
+"""Fixtures: namespaces, users and proxies of the cluster under test."""
 
 from __future__ import annotations
 
 import base64
 import os
-import time
 import uuid
+from pathlib import Path
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, ReleaseParams
+from ansible_collections.llm_devops.memory_graph.tests.integration.fault_proxy import FaultProxy
+from ansible_collections.llm_devops.memory_graph.tests.integration.sandbox import (
+    ReleaseSandbox,
+    cluster_under_test,
+    node_images,
+)
+from ansible_collections.llm_devops.memory_graph.tests.integration.waiter import Waiter
 
-DELETION_TIMEOUT_S = 60
 CONTAINERS = "containers: needs containers that really run: their exit codes, output, probes or answers"
 deselected = pytest.StashKey[list[str]]()
 
@@ -35,74 +39,40 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_line(f"NOT RUN {name}: it needs containers that really run")
 
 
-class ReleaseSandbox:
-    """A namespace of one test, releases of ``demo`` into it, and their progress as lines ``label text``."""
-
-    def __init__(self, name):
-        self.name = name
-        self.cluster = connect({})
-        self.progress_lines = []
-
-    @property
-    def namespace(self):
-        return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name}}
-
-    def run(self, *objects, **params):
-        """Return a release that has not started; with ``revision`` it is a rollback."""
-        defaults = {} if "revision" in params else {"objects": [self.namespace, *objects]}
-        options = {"wait_timeout": 60, **defaults, **params}
-        return Release(
-            connect({}),
-            ReleaseParams("demo", self.name, **options),
-            lambda *line: self.progress_lines.append(" ".join(line)),
-        )
-
-    def release(self, *objects, **params):
-        return self.run(*objects, **params).present()
-
-    def config(self, name="settings", **data):
-        metadata = {"name": name, "namespace": self.name}
-        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data or {"LOG_LEVEL": "info"}}
-
-    def path(self, path):
-        return f"/api/v1/namespaces/{self.name}/{path}"
-
-    def get(self, path):
-        return self.cluster.find(self.path(path))
-
-    def remove(self, path):
-        """Delete an object and return once it is gone: its finalizers may keep it for a while."""
-        self.cluster.delete(self.path(path))
-        limit = time.monotonic() + DELETION_TIMEOUT_S
-        while self.cluster.find(self.path(path)):
-            assert time.monotonic() < limit, f"{path} is still there"
-            time.sleep(0.1)
-
-    def names(self, plural):
-        return sorted(item["metadata"]["name"] for item in self.cluster.list(self.path(plural)))
-
-    def edit(self, path, body, manager="kubectl-edit"):
-        """Send a merge patch under the field manager of ``kubectl edit``."""
-        return self.cluster.request(
-            "PATCH", path if path.startswith("/") else self.path(path), {"fieldManager": manager}, body,
-            "application/merge-patch+json",
-        )  # fmt: skip
+@pytest.fixture
+def sandbox():
+    release_sandbox = ReleaseSandbox()
+    yield release_sandbox
+    release_sandbox.cluster.delete(f"/api/v1/namespaces/{release_sandbox.name}")
 
 
 @pytest.fixture
-def sandbox():
-    if not os.environ.get("KUBECONFIG"):
-        pytest.fail("set KUBECONFIG to a cluster the tests may use")
-    new_sandbox = ReleaseSandbox(f"release-test-{uuid.uuid4().hex[:8]}")
-    yield new_sandbox
-    new_sandbox.cluster.delete(f"/api/v1/namespaces/{new_sandbox.name}")
+def waiter():
+    applying_waiter = Waiter()
+    yield applying_waiter
+    applying_waiter.clear()
+
+
+@pytest.fixture(scope="session")
+def image():
+    """An image with a shell that the nodes have: Molecule's, the one MEMORY_GRAPH_IMAGE names, or a busybox."""
+    if folder := os.environ.get("MOLECULE_EPHEMERAL_DIRECTORY"):
+        return (Path(folder) / "image").read_text()
+    busyboxes = [name for name in node_images(cluster_under_test()) if "/busybox:" in name]
+    name = os.environ.get("MEMORY_GRAPH_IMAGE") or next(iter(busyboxes), None)
+    return name or pytest.fail("set MEMORY_GRAPH_IMAGE to an image that the nodes of the cluster have")
+
+
+@pytest.fixture
+def proxy(admin, tmp_path):
+    """A proxy before the API server, which injects no fault yet."""
+    with FaultProxy(admin, tmp_path) as faultless:
+        yield faultless
 
 
 @pytest.fixture(scope="module")
 def admin():
-    if not os.environ.get("KUBECONFIG"):
-        pytest.fail("set KUBECONFIG to a cluster the tests may use")
-    return connect({})
+    return cluster_under_test()
 
 
 @pytest.fixture(scope="module")

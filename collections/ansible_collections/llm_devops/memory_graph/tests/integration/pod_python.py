@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import urllib3
 import yaml
+from ansible_collections.llm_devops.memory_graph.tests.integration.sandbox import node_images
 
 ENGINE = "ansible_collections/llm_devops/memory_graph/plugins/module_utils"
 
@@ -47,16 +48,14 @@ def run_in_pod(cluster, namespace, account, script):
 def _image(cluster):
     if os.environ.get("MEMORY_GRAPH_IMAGE"):
         return os.environ["MEMORY_GRAPH_IMAGE"]
-    for node in cluster.list("/api/v1/nodes"):
-        for image in node["status"]["images"]:
-            for name in image["names"]:
-                if "/memory-graph:" in name:
-                    return name
-    pytest.fail("no node has the image of the service, and MEMORY_GRAPH_IMAGE names none")
+    names = [name for name in node_images(cluster) if "/memory-graph:" in name]
+    return next(iter(names), None) or pytest.fail(
+        "no node has the image of the service, and MEMORY_GRAPH_IMAGE names none"
+    )
 
 
 def _engine():
-    """The engine and the pure part of the two libraries it needs, as a zip Python imports from."""
+    """Return a zip from which Python imports the engine and the pure part of the two libraries it needs."""
     folder = Path(__file__).resolve().parents[5]
     libraries = [Path(library.__file__).parent for library in (urllib3, yaml)]
     files = {path.relative_to(folder): path for path in (folder / ENGINE).rglob("*.py")}

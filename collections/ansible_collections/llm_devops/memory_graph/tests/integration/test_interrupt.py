@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _history, _lease
 from ansible_collections.llm_devops.memory_graph.tests.integration.fault_proxy import FaultProxy
+from ansible_collections.llm_devops.memory_graph.tests.integration.sandbox import pause_image
 
 MODULES = "ansible_collections.llm_devops.memory_graph.plugins.modules"
 COLLECTIONS = Path(__file__).resolve().parents[5]
-SECONDS = 60
+PROCESS_TIMEOUT_S = 60
 POINTS = {
     "before the first write": ("PATCH", "/secrets/demo-release"),
     "while objects are applied": ("PATCH", "/configmaps/settings"),
@@ -44,7 +45,7 @@ class Gate(FaultProxy):
             and not self.opened.is_set()
         ):
             self.reached.set()
-            self.opened.wait(SECONDS)
+            self.opened.wait(PROCESS_TIMEOUT_S)
             if self._dropping:
                 raise ConnectionAbortedError
         return super().due(verb, path)
@@ -62,11 +63,8 @@ def gate(sandbox, tmp_path):
 
 
 def workload(sandbox, version):
-    image = next(
-        name for node in sandbox.cluster.list("/api/v1/nodes") for image in node["status"]["images"]
-        for name in image["names"] if "/pause:" in name
-    )  # fmt: skip
-    container = {"name": "main", "image": image, "imagePullPolicy": "Never", "env": [{"name": "V", "value": version}]}
+    container = {"name": "main", "image": pause_image(sandbox.cluster), "imagePullPolicy": "Never",
+                 "env": [{"name": "V", "value": version}]}  # fmt: skip
     pod = {"terminationGracePeriodSeconds": 0, "containers": [container]}
     template = {"metadata": {"labels": {"app": "demo"}}, "spec": pod}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "demo"},
@@ -87,7 +85,7 @@ def start(sandbox, gate, tmp_path, **options):
         [sys.executable, "-m", f"{MODULES}.release", str(file)], text=True, env=environment(),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    assert gate.reached.wait(SECONDS), process.communicate(timeout=SECONDS)
+    assert gate.reached.wait(PROCESS_TIMEOUT_S), process.communicate(timeout=PROCESS_TIMEOUT_S)
     return process
 
 
@@ -107,13 +105,13 @@ def info(sandbox, tmp_path):
     file = tmp_path / "info.json"
     file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": {"name": "demo", "namespace": sandbox.name, "drift": False}}))
     done = subprocess.run([sys.executable, "-m", f"{MODULES}.release_info", str(file)], text=True, env=environment(),
-                          capture_output=True, timeout=SECONDS, check=True)  # fmt: skip
+                          capture_output=True, timeout=PROCESS_TIMEOUT_S, check=True)  # fmt: skip
     return json.loads(done.stdout)
 
 
-def goes_on(sandbox):
+def assert_next_run_completes(sandbox):
     """Assert that another run succeeds, and that the run after it changes nothing."""
-    outcome = sandbox.release(*second_revision(sandbox), lock_timeout=SECONDS)
+    outcome = sandbox.release(*second_revision(sandbox), lock_timeout=PROCESS_TIMEOUT_S)
     assert not outcome.failures
     assert (outcome.record.revision, outcome.record.state) == (2, "deployed")
     assert [item["revision"] for item in outcome.record.revisions] == [1, 2]
@@ -137,7 +135,7 @@ def test_a_run_told_to_stop_gives_its_lock_back_and_the_next_goes_on(sandbox, ga
     assert lease(sandbox) is not None
     process.send_signal(number)
     gate.open()  # what is on its way arrives
-    answer = json.loads(process.communicate(timeout=SECONDS)[0])
+    answer = json.loads(process.communicate(timeout=PROCESS_TIMEOUT_S)[0])
     assert answer["failed"]
     assert answer["msg"].startswith(f"stopped by {number.name}. ")
     assert answer["msg"].endswith("run again: it goes on from here")
@@ -145,7 +143,7 @@ def test_a_run_told_to_stop_gives_its_lock_back_and_the_next_goes_on(sandbox, ga
     pending = record(sandbox)
     assert (pending.revision, pending.state) == (2, "pending")
     assert {"old-a", "old-b"} <= {item.ref.name for item in pending.members}
-    goes_on(sandbox)
+    assert_next_run_completes(sandbox)
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -154,7 +152,7 @@ def test_a_run_that_is_killed_leaves_a_lock_that_ends_and_the_next_goes_on(sandb
     gate.point = POINTS[point]
     process = start(sandbox, gate, tmp_path)
     process.kill()
-    process.communicate(timeout=SECONDS)
+    process.communicate(timeout=PROCESS_TIMEOUT_S)
     gate.open(drop=True)
     status = info(sandbox, tmp_path)
     assert f"process {process.pid} " in status["lock"]["holder"]
@@ -168,7 +166,7 @@ def test_a_run_that_is_killed_leaves_a_lock_that_ends_and_the_next_goes_on(sandb
         sandbox.release(*second_revision(sandbox))
     if point != "while objects are applied":  # once the whole time, else a time that is over sooner
         sandbox.edit(_lease.path("demo", sandbox.name), {"spec": {"leaseDurationSeconds": 1}})
-    goes_on(sandbox)
+    assert_next_run_completes(sandbox)
 
 
 def test_a_first_deployment_killed_before_it_has_its_lock_goes_on(sandbox, gate, tmp_path):
@@ -176,7 +174,7 @@ def test_a_first_deployment_killed_before_it_has_its_lock_goes_on(sandbox, gate,
     gate.point = ("POST", "/leases")
     process = start(sandbox, gate, tmp_path)
     process.kill()
-    process.communicate(timeout=SECONDS)
+    process.communicate(timeout=PROCESS_TIMEOUT_S)
     gate.open(drop=True)
     assert (lease(sandbox), record(sandbox).revision) == (None, 0)
     outcome = sandbox.release(*second_revision(sandbox))
@@ -191,11 +189,11 @@ def test_a_teardown_that_is_cut_off_is_finished_by_the_next(sandbox, gate, tmp_p
     process = start(sandbox, gate, tmp_path, state="absent")
     process.send_signal(number)
     gate.open(drop=number == signal.SIGKILL)
-    process.communicate(timeout=SECONDS)
+    process.communicate(timeout=PROCESS_TIMEOUT_S)
     assert {"settings", "old-a", "old-b"} <= {item.ref.name for item in record(sandbox).members}
     if number == signal.SIGKILL:
         sandbox.edit(_lease.path("demo", sandbox.name), {"spec": {"leaseDurationSeconds": 1}})
-    assert not sandbox.run(lock_timeout=SECONDS).absent().failures
+    assert not sandbox.run(lock_timeout=PROCESS_TIMEOUT_S).absent().failures
     assert sandbox.names("configmaps") == ["kube-root-ca.crt"]
     assert {item.ref.kind for item in record(sandbox).members} == {"Namespace"}
     assert lease(sandbox) is None
@@ -225,12 +223,12 @@ def play(sandbox, gate, tmp_path):
         env=environment() | {"ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_LOCALHOST_WARNING": "0"},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    assert gate.reached.wait(SECONDS), process.communicate(timeout=SECONDS)
+    assert gate.reached.wait(PROCESS_TIMEOUT_S), process.communicate(timeout=PROCESS_TIMEOUT_S)
     return process
 
 
 def await_no_lease(sandbox):
-    """Watch until the lock is gone; the test's own time limit ends it."""
+    """Watch until the lock is deleted; the time limit of the test ends an endless watch."""
     live = lease(sandbox)
     while live is not None:
         query = {"watch": "1", "fieldSelector": "metadata.name=demo-release", "timeoutSeconds": 5,
@@ -250,11 +248,11 @@ def test_a_playbook_told_to_stop_gives_its_lock_back(sandbox, gate, tmp_path, nu
     process = play(sandbox, gate, tmp_path)
     process.send_signal(number)
     gate.open()
-    process.communicate(timeout=SECONDS)
+    process.communicate(timeout=PROCESS_TIMEOUT_S)
     assert process.returncode != 0
     await_no_lease(sandbox)
     assert (record(sandbox).revision, record(sandbox).state) == (2, "pending")
-    goes_on(sandbox)
+    assert_next_run_completes(sandbox)
 
 
 def test_a_playbook_that_is_killed_leaves_a_module_that_ends_its_work(sandbox, gate, tmp_path):
@@ -263,9 +261,9 @@ def test_a_playbook_that_is_killed_leaves_a_module_that_ends_its_work(sandbox, g
     gate.point = POINTS["while objects are applied"]
     process = play(sandbox, gate, tmp_path)
     process.kill()
-    process.wait(timeout=SECONDS)
+    process.wait(timeout=PROCESS_TIMEOUT_S)
     with pytest.raises(_lease.LeaseHeld):
         sandbox.release(*second_revision(sandbox))
     gate.open()
     await_no_lease(sandbox)
-    goes_on(sandbox)
+    assert_next_run_completes(sandbox)

@@ -102,3 +102,25 @@ def test_same_release_again_passes_where_it_just_fits(sandbox):
     again = preflight(sandbox, *objects)
     assert "quota" not in messages(again.problems)
     assert "a rolling update needs" in messages(again.notes)["quota"]
+
+
+def test_preflight_reports_everything_at_once(sandbox):
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"},
+             "spec": {"hard": {"limits.memory": "8Gi"}}}  # fmt: skip
+    container = {"envFrom": [{"secretRef": {"name": "no-such"}}], "resources": {"limits": {"memory": "4Gi"}}}
+    unknown = {"apiVersion": "example.dev/v1", "kind": "Unknown", "metadata": {"name": "x"}}
+    problems = messages(preflight(sandbox, quota, workload(3, image="demo:latest", **container), unknown).problems)
+    assert {"quota", "images", "references", "kinds"} <= set(problems)
+    assert problems["quota"] == "limits.memory would be 12Gi, ResourceQuota 'team' leaves 8Gi"
+    assert sandbox.cluster.find(f"/api/v1/namespaces/{sandbox.name}") is None
+
+
+def test_preflight_does_not_count_what_an_update_already_has(sandbox):
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"},
+             "spec": {"hard": {"limits.memory": "64Mi"}}}  # fmt: skip
+    stateful_set = workload(kind="StatefulSet", resources={"limits": {"memory": "64Mi"}})
+    stateful_set["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "somebody"}
+    stateful_set["spec"]["serviceName"] = "demo"
+    sandbox.release(quota, stateful_set)
+    assert sandbox.get("resourcequotas/team")["status"]["used"]["limits.memory"] == "64Mi"
+    assert "quota" not in messages(preflight(sandbox, quota, stateful_set).problems)

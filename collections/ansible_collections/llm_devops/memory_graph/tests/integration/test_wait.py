@@ -1,144 +1,44 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting, against the real API server of KUBECONFIG: every kind becomes ready, or says why it does not."""
+"""Waiting, against the real API server of KUBECONFIG: every kind becomes ready."""
 
 from __future__ import annotations
 
-import os
-import uuid
-from pathlib import Path
-
 import pytest
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import connect
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Discovery
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.kinds._verdict import UNSEEN
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import CLUSTER_SCOPED, ref
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._step import Step
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._wait import await_all
+from ansible_collections.llm_devops.memory_graph.tests.integration.waiter import (
+    MAX_WAIT_S,
+    claim,
+    job,
+    load_balancer,
+    obj,
+    pod,
+    ready,
+    workload,
+)
 
-LONG = 250
-"""Seconds; no failure that is told at once takes half of it."""
 CLASS = "storage.k8s.io/v1"
 
 
-class WaitSandbox:
-    """A namespace of its own, objects applied in it, and the wait for them with what it said."""
-
-    def __init__(self):
-        self.name = f"wait-test-{uuid.uuid4().hex[:8]}"
-        self.cluster, self.discovery = connect({}), None
-        self.lines, self.callbacks = [], {}
-        self.created = []
-
-    def apply(self, *objects):
-        steps = []
-        for manifest in objects:
-            if manifest["kind"] not in CLUSTER_SCOPED:
-                manifest["metadata"]["namespace"] = self.name
-            self.discovery = Discovery(self.cluster)
-            resource = self.discovery.find(manifest["apiVersion"], manifest["kind"])
-            step = Step(manifest, ref(manifest), resource)
-            step.live = self.cluster.find(step.path)
-            step.after, created = self.cluster.apply(step.path, manifest)
-            step.action = "created" if created else "configured"
-            self.created.append(step.path)
-            steps.append(step)
-        return steps
-
-    def say(self, _label, text):
-        self.lines.append(text)
-        for text_part in [text_part for text_part in self.callbacks if text_part in text]:
-            self.callbacks.pop(text_part)()
-
-    def wait(self, *objects, timeout=LONG, cluster=None):
-        """Statuses by ``Kind/name``."""
-        steps = self.apply(*objects)
-        return {
-            str(status.ref): status
-            for status in await_all(cluster or self.cluster, self.discovery, steps, timeout, self.say)
-        }
-
-    def patch_status(self, manifest, **status):
-        resource = Discovery(self.cluster).find(manifest["apiVersion"], manifest["kind"])
-        path = resource.path(self.name, manifest["metadata"]["name"]) + "/status"
-        self.cluster.request("PATCH", path, None, {"status": status}, "application/merge-patch+json")
-
-    def clear(self):
-        for path in [f"/api/v1/namespaces/{self.name}", *(path for path in self.created if "/namespaces/" not in path)]:
-            self.cluster.delete(path)
-
-
-@pytest.fixture
-def sandbox():
-    if not os.environ.get("KUBECONFIG"):
-        pytest.fail("set KUBECONFIG to a cluster the tests may use")
-    sandbox = WaitSandbox()
-    sandbox.cluster.request("POST", "/api/v1/namespaces", None, {"metadata": {"name": sandbox.name}})
-    yield sandbox
-    sandbox.clear()
-
-
-@pytest.fixture(scope="session")
-def image():
-    """An image with a shell that the nodes have: Molecule's, the one MEMORY_GRAPH_IMAGE names, or a busybox."""
-    if folder := os.environ.get("MOLECULE_EPHEMERAL_DIRECTORY"):
-        return (Path(folder) / "image").read_text()
-    images = [image_entry for node in connect({}).list("/api/v1/nodes") for image_entry in node["status"]["images"]]
-    busyboxes = [name for image_entry in images for name in image_entry["names"] if "/busybox:" in name]
-    name = os.environ.get("MEMORY_GRAPH_IMAGE") or next(iter(busyboxes), None)
-    return name or pytest.fail("set MEMORY_GRAPH_IMAGE to an image that the nodes of the cluster have")
-
-
-def obj(api_version, kind, name, spec=None, **more):
-    body = {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, **more}
-    return body if spec is None else {**body, "spec": spec}
-
-
-def pod(image, *command, policy="Always", volumes=(), **container):
-    main = {"name": "main", "image": image, "command": list(command or ("sleep", "infinity")), **container}
-    return {"terminationGracePeriodSeconds": 0, "restartPolicy": policy, "containers": [main],
-            "volumes": [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in volumes]}  # fmt: skip
-
-
-def workload(kind, name, pod_spec, mark="1", **spec):
-    template = {"metadata": {"labels": {"app": name}, "annotations": {"mark": mark}}, "spec": pod_spec}
-    if kind == "StatefulSet":
-        spec["serviceName"] = name
-    return obj("apps/v1", kind, name, {"selector": {"matchLabels": {"app": name}}, "template": template, **spec})
-
-
-def job(name, pod_spec, **spec):
-    return obj("batch/v1", "Job", name, {"template": {"spec": pod_spec}, **spec})
-
-
-def claim(name, **spec):
-    claim_spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}, **spec}
-    return obj("v1", "PersistentVolumeClaim", name, claim_spec)
-
-
-def storage_class(sandbox, mode):
-    """A class like the cluster's default one, with that binding mode."""
+def storage_class(waiter, mode):
+    """Return a StorageClass like the default one of the cluster, with that binding mode."""
     (default,) = [
-        item for item in sandbox.cluster.list("/apis/storage.k8s.io/v1/storageclasses")
+        item for item in waiter.cluster.list("/apis/storage.k8s.io/v1/storageclasses")
         if item["metadata"].get("annotations", {}).get("storageclass.kubernetes.io/is-default-class") == "true"
     ]  # fmt: skip
-    named = f"{sandbox.name}-{mode}".lower()
-    return obj(CLASS, "StorageClass", named, provisioner=default["provisioner"], volumeBindingMode=mode)
+    name = f"{waiter.name}-{mode}".lower()
+    return obj(CLASS, "StorageClass", name, provisioner=default["provisioner"], volumeBindingMode=mode)
 
 
-def ready(statuses):
-    return {name: status.reason for name, status in statuses.items() if status.state == "ready"}
-
-
-def test_every_kind_becomes_ready(sandbox, image):
-    late = storage_class(sandbox, "WaitForFirstConsumer")
-    sandbox.apply(late)
+def test_every_kind_becomes_ready(waiter, image):
+    late = storage_class(waiter, "WaitForFirstConsumer")
+    waiter.apply(late)
     late_claim = {"storageClassName": late["metadata"]["name"]}
     scaled = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
     once = pod(image, "true", policy="Never")
     never_ready = {"exec": {"command": ["false"]}}  # else a pod may be seen ready before it has ended
     backend = {"service": {"name": "web", "port": {"number": 80}}}
-    statuses = sandbox.wait(
+    statuses = waiter.wait(
         claim("mounted", **late_claim),  # before what mounts it, as a release applies them
         claim("for-later", **late_claim),
         workload("Deployment", "web", pod(image, volumes=["mounted"])),
@@ -163,7 +63,7 @@ def test_every_kind_becomes_ready(sandbox, image):
             "policy/v1", "PodDisruptionBudget", "web", {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}
         ),
         obj("autoscaling/v2", "HorizontalPodAutoscaler", "web", {"maxReplicas": 1, "scaleTargetRef": scaled}),
-        obj("v1", "Namespace", sandbox.name),
+        obj("v1", "Namespace", waiter.name),
         obj("v1", "ConfigMap", "settings", data={"LOG_LEVEL": "info"}),
     )
     assert {name: status for name, status in statuses.items() if status.state != "ready"} == {}
@@ -177,7 +77,7 @@ def test_every_kind_becomes_ready(sandbox, image):
     assert reasons["Pod/done"] == "succeeded"
 
 
-def test_an_update_that_somebody_else_drives_is_not_waited_for(sandbox, image):
+def test_an_update_that_somebody_else_drives_is_not_waited_for(waiter, image):
     def objects(mark):
         partition = {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}
         return [
@@ -186,8 +86,8 @@ def test_an_update_that_somebody_else_drives_is_not_waited_for(sandbox, image):
             workload("DaemonSet", "agent", pod(image), mark, updateStrategy={"type": "OnDelete"}),
         ]
 
-    assert len(ready(sandbox.wait(*objects("1")))) == 3
-    reasons = ready(sandbox.wait(*objects("2")))
+    assert len(ready(waiter.wait(*objects("1")))) == 3
+    reasons = ready(waiter.wait(*objects("2")))
     assert reasons == {
         "StatefulSet/parted": "2/2 ready, 1/1 updated (partition 1)",
         "StatefulSet/by-hand": "1/1 ready, 1 updated when deleted",
@@ -195,28 +95,24 @@ def test_an_update_that_somebody_else_drives_is_not_waited_for(sandbox, image):
     }
 
 
-def balanced():
-    return obj("v1", "Service", "public", {"type": "LoadBalancer", "ports": [{"port": 80}], "selector": {"app": "x"}})
-
-
-def test_a_load_balancer_is_awaited_and_says_so(sandbox):
-    public = balanced()
+def test_a_load_balancer_is_awaited_and_says_so(waiter):
+    public = load_balancer()
     address = {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}]}}
-    sandbox.callbacks["no load balancer address yet"] = lambda: sandbox.patch_status(public, **address)
-    statuses = sandbox.wait(public)
+    waiter.reactions["no load balancer address yet"] = lambda: waiter.patch_status(public, **address)
+    statuses = waiter.wait(public)
     assert statuses["Service/public"].reason == "192.0.2.7"
     assert statuses["Service/public"].trail == ["no load balancer address yet", "192.0.2.7"]
 
 
-def test_a_load_balancer_that_never_comes_says_what_was_missing(sandbox):
-    status = sandbox.wait(balanced(), timeout=2)["Service/public"]
+def test_a_load_balancer_that_never_comes_says_what_was_missing(waiter):
+    status = waiter.wait(load_balancer(), timeout=2)["Service/public"]
     assert (status.state, status.reason) == ("progressing", f"no load balancer address yet: {UNSEEN}")
     assert status.why == "nothing in the cluster has given the Service an address"
     assert "NodePort" in status.way_out
 
 
-def definition(sandbox, kind="Widget"):
-    group, plural = f"{sandbox.name}.example.dev", f"{kind.lower()}s"
+def definition(waiter, kind="Widget"):
+    group, plural = f"{waiter.name}.example.dev", f"{kind.lower()}s"
     schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
     version = {"name": "v1", "served": True, "storage": True, "schema": schema, "subresources": {"status": {}}}
     names = {"kind": kind, "plural": plural, "singular": kind.lower()}
@@ -224,41 +120,44 @@ def definition(sandbox, kind="Widget"):
     return obj("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"{plural}.{group}", spec)
 
 
-@pytest.mark.containers
-def test_a_probe_that_fails_is_said_once_while_it_does(sandbox, image):
-    probe = {"exec": {"command": ["sh", "-c", "echo no database; exit 1"]}, "periodSeconds": 1, "timeoutSeconds": 9}
-    web = workload("Deployment", "web", pod(image, "sh", "-c", "echo asking; sleep infinity", readinessProbe=probe))
-    status = sandbox.wait(web, timeout=15)["Deployment/web"]
-    assert status.reason == "0/1 not ready: Readiness probe failed: no database"
-    assert status.log == ["asking"]
-    assert [line for line in sandbox.lines if "Readiness" in line] == [f"Deployment/web  {status.reason}"]
+def condition(kind, status, **more):
+    return {"type": kind, "status": status, "reason": "Because", "message": "of this", **more}
 
 
-def powerless(sandbox, *rules):
-    """The cluster as a service account with these rights in the namespace sees it."""
-    named = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "weak", "namespace": sandbox.name}}
-    subject = {"kind": "ServiceAccount", "name": "weak", "namespace": sandbox.name}
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "weak"}
-    binding = {**named, "kind": "RoleBinding", "roleRef": role, "subjects": [subject]}
-    account = obj("v1", "ServiceAccount", "weak")
-    sandbox.apply(account, {**named, "kind": "Role", "rules": list(rules)}, binding)
-    path = f"/api/v1/namespaces/{sandbox.name}/serviceaccounts/weak/token"
-    return connect({"api_key": sandbox.cluster.request("POST", path, None, {"spec": {}})["status"]["token"]})
+@pytest.fixture
+def widget(waiter):
+    """A custom resource of a kind that this test defines."""
+    defined = waiter.wait(definition(waiter))
+    assert list(ready(defined).values()) == ["established"]
+    return obj(f"{waiter.name}.example.dev/v1", "Widget", "demo", {"size": 1})
 
 
-def test_without_the_right_to_see_pods_only_the_reasons_are_missing(sandbox, image):
-    weak = powerless(sandbox, {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch"]})
-    assert ready(sandbox.wait(workload("Deployment", "web", pod(image)), cluster=weak)) == {
-        "Deployment/web": "1/1 ready"
-    }
-    broken = workload("Deployment", "web", pod("no:such", imagePullPolicy="Never"))
-    status = sandbox.wait(broken, cluster=weak, timeout=3)["Deployment/web"]
-    assert status.state == "progressing"
-    assert any("weak may not watch pods in namespace" in line for line in status.events)
+def test_a_custom_resource_is_awaited_by_its_conditions(waiter, widget):
+    waiter.apply(widget)
+    waiter.patch_status(widget, observedGeneration=1, conditions=[condition("Ready", "False")])
+    ready_now = [condition("Ready", "True")]
+    waiter.reactions["Because: of this"] = lambda: waiter.patch_status(
+        widget, observedGeneration=2, conditions=ready_now
+    )
+    status = waiter.wait({**widget, "spec": {"size": 1}})["Widget/demo"]
+    assert status.state == "ready"
+    assert status.trail == ["Because: of this", "ready"]
 
 
-def test_without_the_right_to_watch_an_object_the_wait_says_so(sandbox):
-    weak = powerless(sandbox)
-    status = sandbox.wait(balanced(), cluster=weak)["Service/public"]
-    assert status.state == "failed"
-    assert f"weak may not watch services in namespace {sandbox.name}" in status.reason
+def test_what_the_controller_said_of_an_older_generation_does_not_count(waiter, widget):
+    waiter.apply(widget)
+    waiter.patch_status(widget, observedGeneration=1, conditions=[condition("Ready", "True")])
+    waiter.reactions["not seen by its controller yet"] = lambda: waiter.patch_status(widget, observedGeneration=2)
+    status = waiter.wait({**widget, "spec": {"size": 2}})["Widget/demo"]
+    assert status.state == "ready"
+    assert status.trail[0] == "not seen by its controller yet"
+
+
+def test_a_stalled_custom_resource_ends_the_wait(waiter, widget):
+    waiter.apply(widget)
+    waiter.patch_status(widget, observedGeneration=1, conditions=[condition("Reconciling", "True")])
+    stalled = [condition("Reconciling", "False"), condition("Stalled", "True")]
+    waiter.reactions["Because: of this"] = lambda: waiter.patch_status(widget, observedGeneration=1, conditions=stalled)
+    status = waiter.wait({**widget})["Widget/demo"]
+    assert (status.state, status.reason) == ("failed", "Because: of this")
+    assert status.seconds < MAX_WAIT_S / 2

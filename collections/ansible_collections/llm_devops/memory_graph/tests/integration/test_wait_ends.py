@@ -7,13 +7,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.llm_devops.memory_graph.tests.integration.test_wait import (  # noqa: F401  # pylint: disable=unused-import
-    image,
+from ansible_collections.llm_devops.memory_graph.tests.integration.waiter import (
     job,
     obj,
     pod,
     ready,
-    sandbox,
     workload,
 )
 
@@ -25,30 +23,30 @@ from ansible_collections.llm_devops.memory_graph.tests.integration.test_wait imp
         pytest.param("exit 3", "failed", "BackoffLimitExceeded: ", marks=pytest.mark.containers),
     ],
 )
-def test_a_job_that_is_deleted_as_soon_as_it_ends(sandbox, image, command, state, reason):  # noqa: F811
+def test_a_job_that_is_deleted_as_soon_as_it_ends(waiter, image, command, state, reason):
     once = pod(image, "sh", "-c", command, policy="Never")
-    status = sandbox.wait(job("x", once, backoffLimit=0, ttlSecondsAfterFinished=0))["Job/x"]
+    status = waiter.wait(job("x", once, backoffLimit=0, ttlSecondsAfterFinished=0))["Job/x"]
     assert status.state == state, status
     assert status.reason.startswith(reason)
     assert state == "ready" or status.why == "its pods ended in failure: container main ended with exit code 3"
 
 
-def test_an_autoscaler_of_the_first_version_becomes_ready(sandbox, image):  # noqa: F811
+def test_an_autoscaler_of_the_first_version_becomes_ready(waiter, image):
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
     spec = {"maxReplicas": 2, "scaleTargetRef": target, "targetCPUUtilizationPercentage": 80}
-    statuses = sandbox.wait(
+    statuses = waiter.wait(
         workload("Deployment", "web", pod(image)), obj("autoscaling/v1", "HorizontalPodAutoscaler", "x", spec)
     )
     assert set(ready(statuses)) == {"Deployment/web", "HorizontalPodAutoscaler/x"}
 
 
 @pytest.mark.containers
-def test_an_object_that_is_deleted_meanwhile_ends_the_wait_by_name(sandbox, image):  # noqa: F811
+def test_an_object_that_is_deleted_meanwhile_ends_the_wait_by_name(waiter, image):
     public = obj("v1", "Service", "public", {"type": "LoadBalancer", "ports": [{"port": 80}]})
     unready = workload("Deployment", "web", pod(image, readinessProbe={"exec": {"command": ["false"]}}))
-    path = f"/apis/apps/v1/namespaces/{sandbox.name}/deployments/web"
-    sandbox.callbacks["Deployment/web"] = lambda: sandbox.cluster.delete(path)
-    statuses = sandbox.wait(public, unready)
+    path = f"/apis/apps/v1/namespaces/{waiter.name}/deployments/web"
+    waiter.reactions["Deployment/web"] = lambda: waiter.cluster.delete(path)
+    statuses = waiter.wait(public, unready)
     assert statuses["Deployment/web"].reason == "deleted while it was waited for"
     assert statuses["Service/public"].state == "progressing"
 
@@ -65,24 +63,24 @@ STATUSES = [
 
 
 @pytest.fixture
-def widgets(sandbox):  # noqa: F811
-    """A kind whose status may have any shape."""
-    group = f"{sandbox.name}.example"
+def widgets(waiter):
+    """The API version of a custom kind whose status may have any shape."""
+    group = f"{waiter.name}.example"
     anything = {"x-kubernetes-preserve-unknown-fields": True}
     schema = {"type": "object", "properties": {"spec": {"type": "object", **anything}, "status": anything}}
     version = {"name": "v1", "served": True, "storage": True, "subresources": {"status": {}},
                "schema": {"openAPIV3Schema": schema}}  # fmt: skip
     names = {"kind": "Widget", "plural": "widgets", "singular": "widget"}
     spec = {"group": group, "scope": "Namespaced", "names": names, "versions": [version]}
-    sandbox.wait(obj("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"widgets.{group}", spec))
+    waiter.wait(obj("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"widgets.{group}", spec))
     return f"{group}/v1"
 
 
-def test_a_status_of_its_own_shape_is_no_crash(sandbox, widgets):  # noqa: F811
+def test_a_status_of_its_own_shape_is_no_crash(waiter, widgets):
     widget = obj(widgets, "Widget", "x", {"replicas": "three", "volumeClaimTemplates": "none"})
-    path = f"/apis/{widgets}/namespaces/{sandbox.name}/widgets/x/status"
-    assert set(ready(sandbox.wait(widget))) == {"Widget/x"}
+    path = f"/apis/{widgets}/namespaces/{waiter.name}/widgets/x/status"
+    assert set(ready(waiter.wait(widget))) == {"Widget/x"}
     for status in STATUSES:
         patch = json.dumps([{"op": "add", "path": "/status", "value": status}])
-        sandbox.cluster.request("PATCH", path, None, json.loads(patch), "application/json-patch+json")
-        assert set(ready(sandbox.wait(widget))) == {"Widget/x"}, status
+        waiter.cluster.request("PATCH", path, None, json.loads(patch), "application/json-patch+json")
+        assert set(ready(waiter.wait(widget))) == {"Widget/x"}, status

@@ -24,6 +24,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster im
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import Cluster, connect
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import access
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, ReleaseParams
+from ansible_collections.llm_devops.memory_graph.tests.integration.sandbox import pause_image
 
 SETTLED_TIMEOUT_S = 150
 
@@ -151,11 +152,9 @@ def test_the_api_server_restarts_while_objects_are_written(sandbox, control_plan
 
 
 def test_the_api_server_restarts_while_a_deployment_is_waited_for(sandbox, control_plane):
-    images = [name for node in sandbox.cluster.list("/api/v1/nodes") for image in node["status"]["images"]
-              for name in image["names"] if "/pause:" in name]  # fmt: skip
     labels = {"app": "demo"}
-    pod = {"terminationGracePeriodSeconds": 0,
-           "containers": [{"name": "main", "image": images[0], "imagePullPolicy": "Never"}]}  # fmt: skip
+    main = {"name": "main", "image": pause_image(sandbox.cluster), "imagePullPolicy": "Never"}
+    pod = {"terminationGracePeriodSeconds": 0, "containers": [main]}
     spec = {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod},
             "minReadySeconds": 5}  # fmt: skip
     deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "demo"}, "spec": spec}
