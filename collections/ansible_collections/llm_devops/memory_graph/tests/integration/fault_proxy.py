@@ -111,7 +111,7 @@ class _FaultHandler(BaseHTTPRequestHandler):
             super().handle()
 
     def log_message(self, *_ignored):
-        """Nobody reads it."""
+        """Requests are not logged."""
 
     def _forward(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -48,7 +48,7 @@ def labelled(sandbox, level):
 
 @pytest.fixture
 def home(sandbox):
-    """Makes the namespace, and waits for the ServiceAccount that a controller gives it."""
+    """Return a function that makes the namespace and waits for the ServiceAccount that a controller adds to it."""
 
     def make(level="", *objects):
         sandbox.cluster.request("POST", "/api/v1/namespaces", None, labelled(sandbox, level))
@@ -148,7 +148,7 @@ def test_a_template_that_is_invalid(home):
 
 
 def test_a_used_up_quota_is_no_finding_of_a_rolling_update(home):
-    """The dry run is refused, as the pods that are replaced are counted still."""
+    """The dry run is refused because the quota still counts the pods that are replaced."""
     quota = created("ResourceQuota", "team", spec={"hard": {"pods": "1", "limits.memory": "64Mi"}})
     sandbox = home("", quota)
     limits = {"limits": {"memory": "64Mi"}}
@@ -175,7 +175,7 @@ def test_a_quota_that_wants_limits_says_of_which_container(home):
 
 @pytest.fixture
 def policy(sandbox):
-    """A policy that wants a label of every pod in the namespace."""
+    """A policy that refuses pods without the label team in the namespace."""
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
     validation = {"expression": "has(object.metadata.labels) && 'team' in object.metadata.labels",
                   "message": "pods need the label team"}  # fmt: skip
@@ -205,7 +205,7 @@ def test_a_policy_s_refusal_is_a_note_as_it_may_spare_pods_of_controllers(home, 
 
 
 def deployer(sandbox, *names, verbs=("create", "patch")):
-    """A connection of a ServiceAccount that may read all of the namespace, and make pods of these names only."""
+    """Return a connection whose ServiceAccount may read the whole namespace and create pods of these names only."""
     rules = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]}]
     if names:
         rules.append({"apiGroups": [""], "resources": ["pods"], "resourceNames": list(names), "verbs": list(verbs)})
@@ -226,7 +226,7 @@ def deployer(sandbox, *names, verbs=("create", "patch")):
 
 
 def admission_of(sandbox, cluster, *objects):
-    """The check alone, once the authoriser knows the Role."""
+    """Run the check of admission alone, once the authoriser knows the Role."""
     limit = time.monotonic() + RBAC_TIMEOUT_S
     while True:
         manifests = prepared([*objects], "demo", sandbox.name)

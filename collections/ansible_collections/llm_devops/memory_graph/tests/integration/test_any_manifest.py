@@ -22,7 +22,7 @@ NAMESPACED = any_manifest().filter(lambda item: item["kind"] not in ("ClusterRol
 
 
 def own_namespace(manifest, name):
-    """The manifest where the test may write."""
+    """Return the manifest, moved to the namespace in which the test may write."""
     metadata = dict(manifest["metadata"])
     if metadata.get("namespace") == "home":
         metadata["namespace"] = name

@@ -23,7 +23,7 @@ RECORD = "secrets/demo-release"
 
 
 def command():
-    """kubectl of this machine, or the one every kind node has."""
+    """Return the command of kubectl: this machine's, or else the one of the kind node."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "memory-graph" / "bin"
     program = shutil.which("kubectl", path=f"{os.environ['PATH']}{os.pathsep}{cache}")
     if program:
@@ -43,7 +43,7 @@ class Kubectl:
                               capture_output=True, timeout=60, check=False)  # fmt: skip
 
     def apply(self, *objects):
-        """``kubectl apply --prune --applyset`` on the set whose parent is our record."""
+        """Run ``kubectl apply --prune --applyset`` on the set whose parent is our record."""
         listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
         return self.run("apply", "--prune", "--applyset=secret/demo-release", "-f", "-", stdin=listed)
 
@@ -59,7 +59,7 @@ def kubectl(sandbox):
 
 @pytest.fixture
 def foreign(sandbox):
-    """An object of nobody's set, made once the namespace is there; it must outlive every prune."""
+    """Return a function that makes an object of no set in the namespace; every prune must spare it."""
 
     def make():
         sandbox.cluster.request("POST", sandbox.path("configmaps"), None, {"metadata": {"name": "foreign"}})
@@ -110,7 +110,7 @@ def test_kubectl_prunes_our_set_when_it_is_given_to_it(sandbox, kubectl, foreign
 
 
 def test_our_set_comes_back_from_kubectl_with_what_it_added(sandbox, kubectl, foreign):
-    """The record knows nothing of what kubectl made meanwhile; the label does."""
+    """Only the label, not the record, shows the objects that kubectl added."""
     sandbox.release(sandbox.config("one"), sandbox.config("two"))
     foreign()
     kubectl.hand_over("kubectl/v1")
@@ -125,7 +125,7 @@ def test_our_set_comes_back_from_kubectl_with_what_it_added(sandbox, kubectl, fo
 
 
 def test_set_of_kubectl_is_refused_in_one_sentence(sandbox, kubectl):
-    """A release of that name would prune what is kubectl's."""
+    """A release of that name would prune objects of kubectl."""
     sandbox.cluster.request("POST", "/api/v1/namespaces", None, sandbox.namespace)
     assert kubectl.apply(sandbox.config("one")).returncode == 0
     with pytest.raises(ClusterError) as caught:
@@ -140,7 +140,7 @@ def test_set_of_kubectl_is_refused_in_one_sentence(sandbox, kubectl):
 
 @pytest.mark.parametrize("annotation", [KINDS, RESOURCES])
 def test_set_of_kubectl_is_pruned_when_it_is_given_to_us(sandbox, kubectl, foreign, annotation):
-    """Also one whose parent has the hint of kubectl 1.27, which named resources."""
+    """The parent's hint names kinds, or resources as kubectl 1.27 wrote them."""
     sandbox.cluster.request("POST", "/api/v1/namespaces", None, sandbox.namespace)
     applied = kubectl.apply(sandbox.config("one"), sandbox.config("two"), service("three"))
     assert applied.returncode == 0, applied.stderr
@@ -160,7 +160,7 @@ def test_set_of_kubectl_is_pruned_when_it_is_given_to_us(sandbox, kubectl, forei
 
 
 def test_hint_is_wide_until_what_left_is_pruned(sandbox):
-    """A run that fails between leaves a parent that still leads to everything."""
+    """A run that fails before the prune leaves a parent that names the kinds of all members."""
     sandbox.release(sandbox.config(), service("old"))
     failed = sandbox.release(sandbox.config(), unstartable(), wait_timeout=1)
     assert failed.failures
@@ -181,7 +181,7 @@ def test_members_are_found_when_the_record_is_lost(sandbox, foreign):
 
 
 def test_copies_of_the_label_are_not_pruned(sandbox):
-    """An operator that copies labels to what it makes sets no controller reference in every case."""
+    """Some operators copy labels to the objects they create without a controller reference."""
     sandbox.release(sandbox.config())
     labels = {PART_OF: applyset_id("demo", sandbox.name)}
     copy = {"metadata": {"name": "copy", "labels": labels}}
@@ -193,7 +193,7 @@ def test_copies_of_the_label_are_not_pruned(sandbox):
 
 
 def test_endpoints_that_copy_a_services_labels_are_not_pruned(sandbox):
-    """Here a release has both kinds, and the endpoint controller one that is not the release's."""
+    """The release has a Service and Endpoints; the endpoint controller adds Endpoints that are not its members."""
     endpoints = {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "outside"},
                  "subsets": [{"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": 80}]}]}  # fmt: skip
     selecting = service("selecting")
@@ -206,7 +206,7 @@ def test_endpoints_that_copy_a_services_labels_are_not_pruned(sandbox):
 
 
 def test_set_in_two_namespaces_is_found_in_both(sandbox, kubectl):
-    """kubectl prunes where the parent's additional namespaces say members may be."""
+    """kubectl prunes in the namespaces that the parent names as additional ones."""
     other = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{sandbox.name}-b"}}
     far = {**sandbox.config("far"), "metadata": {"name": "far", "namespace": f"{sandbox.name}-b"}}
     try:

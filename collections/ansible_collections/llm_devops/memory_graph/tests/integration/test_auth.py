@@ -243,7 +243,7 @@ def test_the_certificate_of_the_api_server(admin, token, namespace, ca_file, tmp
 
 
 def ansible(folder, arguments, **environ):
-    """Runs the release module as AWX's job does: credentials from the environment alone, no kubeconfig."""
+    """Run the release module as a job of AWX does: credentials from the environment alone, no kubeconfig."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "K8S_", "KUBE"))}
     inherited |= {"ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_HOME": str(folder), "HOME": str(folder)}
     command = [str(Path(sys.executable).parent / "ansible"), "localhost", "-c", "local", "-e",

@@ -91,7 +91,7 @@ def test_a_secret_drifts_by_key_and_shows_no_value(sandbox):
 
 
 def test_a_field_taken_over_with_its_value_unchanged_is_said(sandbox):
-    """The next deployment would meet a conflict."""
+    """The next deployment would fail with a conflict."""
     sandbox.release(sandbox.config(a="1"))
     sandbox.edit("configmaps/settings", {"data": {"a": "2"}})
     sandbox.edit("configmaps/settings", {"data": {"a": "1"}})

@@ -17,7 +17,7 @@ COUNT = 30
 
 @pytest.fixture
 def sandbox(sandbox):
-    """The namespace exists, so that its objects can be asked about."""
+    """A sandbox whose namespace exists, so that a dry run can validate its objects."""
     sandbox.cluster.request("POST", "/api/v1/namespaces", None, sandbox.namespace)
     return sandbox
 
@@ -99,7 +99,7 @@ def test_one_wrong_object_among_many_is_known_before_the_first_write(sandbox, mi
     assert text in outcome.failures[0]["message"]
 
 
-def test_an_object_of_another_release_among_many_is_known_before_the_first_write(sandbox):
+def test_an_object_of_another_release_is_known_before_the_first_write(sandbox):
     foreign = settings(7)
     foreign["metadata"]["labels"] = {"applyset.kubernetes.io/part-of": "applyset-other-v1"}
     sandbox.cluster.request("POST", sandbox.path("configmaps"), None, foreign)
@@ -134,7 +134,7 @@ def test_what_a_policy_refuses_is_known_before_the_first_write(sandbox):
 
 
 def enforced(sandbox, manifest, seconds=30):
-    """Waits until the API server refuses the object: a policy takes a moment."""
+    """Wait until the API server refuses the object: it enforces a new policy after a moment."""
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
         try:

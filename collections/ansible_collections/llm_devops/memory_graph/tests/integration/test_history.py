@@ -132,7 +132,7 @@ def test_a_key_that_is_gone_from_a_secret_cannot_come_back(sandbox):
 
 
 def test_a_volume_cannot_shrink(sandbox):
-    """Neither back to a revision nor by a deployment."""
+    """Neither a rollback nor a deployment may shrink it."""
     sandbox.release(claim("1Mi"))
     sandbox.remove("persistentvolumeclaims/data")
     sandbox.release(claim("2Mi"))
@@ -195,7 +195,7 @@ def test_history_is_bounded(sandbox):
 
 
 def test_what_fits_no_secret_is_split(sandbox):
-    """Random text does not get smaller."""
+    """Random text cannot be compressed."""
     source = random.Random(7)
     big = [
         sandbox.config(f"big-{number}", text="".join(source.choices("0123456789abcdef", k=900_000))) for number in "ab"
@@ -259,7 +259,7 @@ def test_all_that_is_refused_is_said_at_once(sandbox):
 
 
 def test_a_wave_written_in_part_says_what_was_written(sandbox):
-    """The second object is refused only when it is really written: two creations meet."""
+    """The second object passes its dry run and is refused when written, as a rival has created it meanwhile."""
     sandbox.release(sandbox.config(a="1"))
     run = sandbox.run(sandbox.config(a="2"), sandbox.config("taken"), sandbox.config("also"))
     apply, other = run.cluster.apply, {**sandbox.config("taken"), "immutable": True}

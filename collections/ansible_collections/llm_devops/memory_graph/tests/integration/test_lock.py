@@ -22,7 +22,7 @@ def lease(sandbox):
 
 
 def held(sandbox, identity="bob@laptop process 7 (cafe)", duration=20):
-    """A Lease of somebody who said nothing since; its times are nonsense, as of a clock that is wrong."""
+    """Create the Lease of a holder that never renews it; its times are those of a wrong clock."""
     spec = {"holderIdentity": identity, "leaseDurationSeconds": duration, "acquireTime": "2031-01-01T00:00:00.000000Z",
             "renewTime": "2001-01-01T00:00:00.000000Z"}  # fmt: skip
     body = {"metadata": {"name": "demo-release"}, "spec": spec}
@@ -104,7 +104,7 @@ def test_a_renewal_moves_the_time_the_server_wrote(sandbox):
 
 
 def test_a_run_that_lost_its_lock_stops_before_its_next_write(sandbox, monkeypatch):
-    """Taken when the plan is made; nothing is written from there on, not even the record."""
+    """The lock is lost after the plan; nothing is written from there on, not even the record."""
     monkeypatch.setattr(_lease, "MAX_RENEWAL_AGE_S", -1.0)
     sandbox.release(sandbox.config(a="1"))
     run = sandbox.run(sandbox.config(a="2"))
@@ -137,7 +137,7 @@ def test_a_deleted_lock_is_a_lost_one(sandbox, monkeypatch):
 
 
 def test_two_first_deployments_do_not_interleave(sandbox):
-    """Neither finds the namespace; both get through, one after the other, and the later one's objects are there."""
+    """Both start without a namespace and complete one after the other; the objects of the later one remain."""
     gate = threading.Barrier(2)
 
     def first(name):
@@ -155,7 +155,7 @@ def test_two_first_deployments_do_not_interleave(sandbox):
     assert names in ({"left", "left-too"}, {"right", "right-too"})
 
 
-def test_without_patience_one_of_two_first_deployments_is_refused(sandbox):
+def test_without_a_lock_timeout_one_of_two_first_deployments_is_refused(sandbox):
     gate = threading.Barrier(2)
 
     def first(name):

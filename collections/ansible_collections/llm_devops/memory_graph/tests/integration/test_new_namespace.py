@@ -84,7 +84,7 @@ def test_equivalent_objects_are_asked_about_once_and_then_released(sandbox):
 
 
 def test_what_the_other_namespace_has_or_forbids_is_no_fault(sandbox):
-    """An object of the same name with another selector, and a quota that leaves room for none."""
+    """The other namespace has an object of the same name with another selector, and an exhausted quota."""
     name, quota = f"{sandbox.name}-there", f"{sandbox.name}-full"
     deployments, core = (
         f"/apis/apps/v1/namespaces/{STAND_IN}/deployments",
@@ -136,7 +136,7 @@ QUANTITIES = [
 
 @pytest.mark.parametrize("value", QUANTITIES, ids=repr)
 def test_a_quantity_is_what_the_api_server_takes_for_one(sandbox, value):
-    """The two differ in what nobody writes: the API server takes a sign, a point or a unit alone for 0."""
+    """They differ only in a sign, a point or a unit alone, which the API server reads as 0."""
     limits = [{"type": "Container", "max": {"cpu": value}}]
     manifest = {
         "apiVersion": "v1",

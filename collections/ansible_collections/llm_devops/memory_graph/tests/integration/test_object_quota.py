@@ -27,7 +27,7 @@ def test_the_sum_is_refused_before_the_first_write(sandbox):
 
 
 def test_a_quota_of_the_release_s_own_leaves_no_namespace(sandbox):
-    """One that would have refused the second Service after the first was written."""
+    """Without the sum, the quota would refuse the second Service after the first was written."""
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"},
              "spec": {"hard": {"count/services": "1"}}}  # fmt: skip
     services = [

@@ -17,7 +17,7 @@ HELM = {"meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": "
 
 
 def minimal():
-    """Objects of kinds to which the API server adds defaults, with no more than each must have."""
+    """Return objects with their required fields only, by plural, of kinds to which the API server adds defaults."""
     probes = {"livenessProbe": {"httpGet": {"port": 80}}, "readinessProbe": {"tcpSocket": {"port": 80}},
               "startupProbe": {"grpc": {"port": 80}}}  # fmt: skip
     container = {"name": "c", "image": "none.invalid/none:1", "ports": [{"containerPort": 80}], **probes}
@@ -208,7 +208,7 @@ def test_check_mode_and_the_run_agree_on_what_is_empty(sandbox):
 
 
 def test_a_webhook_s_words_show_no_value_of_a_secret(sandbox):
-    """A policy quotes what it refuses, as webhooks do."""
+    """A policy quotes the value that it refuses, as webhooks do."""
     name = f"{sandbox.name}.example.dev"
     group = "/apis/admissionregistration.k8s.io/v1"
     rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["secrets"]}]

@@ -24,8 +24,8 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight.
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight._preflight import Preflight
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release._release import Release, ReleaseParams
 
-SECONDS = 60
-"""How long the API server's authoriser may take to hear of a changed Role; usually milliseconds."""
+AUTHORIZER_TIMEOUT_S = 60
+"""The time after which the API server's authoriser must know a changed Role; usually milliseconds."""
 
 SENTENCE = re.compile(r"you may not ([a-z]+(?:, [a-z]+)*) ([a-z0-9./]+) ")
 
@@ -67,7 +67,7 @@ def objects(sandbox):
 
 
 class Deployer:
-    """A ServiceAccount with what the manifest grants, the Roles of which can be changed."""
+    """A ServiceAccount with the rights of the manifest, whose Roles the test may change."""
 
     def __init__(self, sandbox):
         self.sandbox = sandbox
@@ -143,7 +143,7 @@ def test_manifest_suffices_from_the_first_release_to_its_end(deployer, sandbox):
 
 
 def test_preflight_names_every_rule_that_is_taken_away(deployer):
-    """So no rule is more than the release needs, and none that it needs is missing from what preflight asks after."""
+    """So the manifest has no rule too many, and preflight asks after every rule that a release needs."""
     assert deployer.lacking() == []
     tried = 0
     for role in deployer.roles():
@@ -161,7 +161,7 @@ def test_preflight_names_every_rule_that_is_taken_away(deployer):
 
 
 def pairs_of(rule):
-    """``(verb, resource)`` pairs of a rule as a sentence says them."""
+    """Yield the ``(verb, resource)`` pairs of a rule as a sentence says them."""
     for verb in rule["verbs"]:
         yield from ((verb, path) for path in rule.get("nonResourceURLs") or [])
         for group in rule.get("apiGroups") or []:
@@ -170,7 +170,7 @@ def pairs_of(rule):
 
 def eventually(deployer, condition):
     """Return the ``(verb, resource)`` pairs that preflight names, once they meet the condition or the time is over."""
-    end = time.monotonic() + SECONDS
+    end = time.monotonic() + AUTHORIZER_TIMEOUT_S
     while True:
         sentences = [SENTENCE.match(f"{message} ") for message in deployer.lacking()]
         named = {(verb, sentence[2]) for sentence in sentences if sentence for verb in sentence[1].split(", ")}
@@ -179,7 +179,7 @@ def eventually(deployer, condition):
 
 
 def test_what_others_own_is_out_of_reach(deployer, sandbox):
-    """Names hold: the same verbs on another object of the same kind are refused."""
+    """Rules name their objects: the same verbs on another object of the kind are refused."""
     sandbox.cluster.request("POST", sandbox.path("configmaps"), None, {"metadata": {"name": "theirs"}})
     others = connect(deployer.options)
     for verb, path, body in (

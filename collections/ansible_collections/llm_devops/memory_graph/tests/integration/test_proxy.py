@@ -82,7 +82,7 @@ def test_a_proxy_that_speaks_tls(admin, config, token, namespace, tmp_path, monk
 
 @pytest.mark.containers
 def test_port_forward_takes_the_same_way(admin):
-    """CoreDNS is on every cluster and says on 8080 how it is."""
+    """CoreDNS is on every cluster and serves its health on 8080."""
     pods = list(admin.list("/api/v1/namespaces/kube-system/pods", "k8s-app=kube-dns", "status.phase=Running"))
     with ConnectProxy(*address(admin), credentials="me:p@ss") as proxy:
         cluster = connect({"proxy": f"http://me:p%40ss@{proxy.host}"})
