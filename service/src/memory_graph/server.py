@@ -15,7 +15,7 @@ from memory_graph.api.graph_query import GraphQueryService
 from memory_graph.api.health import HealthService, add_reflection
 from memory_graph.api.memory_graph import MemoryGraphService
 from memory_graph.api.rest.app import application
-from memory_graph.api.rest.batch import Batches
+from memory_graph.api.rest.batch import BatchEndpoint
 from memory_graph.api.rest.body import BodyReader
 from memory_graph.api.rest.server import RestServer
 from memory_graph.api.rpc import DEFAULT_TENANT, Rpcs
@@ -213,7 +213,7 @@ def _serve_rest(
     ready: Callable[[], bool],
 ) -> RestServer:
     timeout_s = settings.request_timeout_ms / _MS
-    batches = Batches(pipeline, runtime.ingestion, limit=settings.max_message_bytes, max_wait_s=timeout_s)
+    batches = BatchEndpoint(pipeline, runtime.ingestion, limit=settings.max_message_bytes, max_wait_s=timeout_s)
     body_reader = BodyReader(settings.max_message_bytes, timeout_s)
     app = application(batches, body_reader, ready, lambda: pipeline.store_state)
     try:

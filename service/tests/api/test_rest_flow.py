@@ -15,7 +15,7 @@ import pytest
 from ingest.pipeline_harness import PipelineHarness, until
 from ingest.samples import body
 from memory_graph.api.rest.app import application
-from memory_graph.api.rest.batch import Batches
+from memory_graph.api.rest.batch import BatchEndpoint
 from memory_graph.api.rest.body import BodyReader
 from memory_graph.api.rest.server import RestServer
 from memory_graph.ingest.telemetry.events import COMPLETE
@@ -29,7 +29,7 @@ class RestHarness:
     def __init__(self, *, max_wait_s: float, **options: object) -> None:
         self.harness = PipelineHarness(**options)
         pipeline = self.harness.pipeline
-        self.batches = Batches(pipeline, self.harness.metrics, limit=LIMIT, max_wait_s=max_wait_s)
+        self.batches = BatchEndpoint(pipeline, self.harness.metrics, limit=LIMIT, max_wait_s=max_wait_s)
         app = application(self.batches, BodyReader(LIMIT, max_wait_s), lambda: True, lambda: pipeline.store_state)
         self.clients = ThreadPoolExecutor(20)
         self.server = RestServer(app, "127.0.0.1", 0, max_connections=100)

@@ -12,7 +12,7 @@ from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, EventType, NodeType
 from memory_graph.model.mutations import CreateNode
 from memory_graph.model.nodes import ErrorData, InvocationData, MetricData, ModelData, SessionData, is_stub, stub
-from memory_graph.model.queries import At, NodeFilter, Stats, Traversal
+from memory_graph.model.queries import NodeFilter, PointInTime, Stats, Traversal
 from store.graphs import TENANT, edge, link, node, session, update, write
 from store.store_contract import create_nodes
 
@@ -92,10 +92,12 @@ class ObservedContract:
             stored
         ]
         assert (await store.query(TENANT, NodeFilter(type=NodeType.INVOCATION), 9, 0)).total_count == 2
-        walk = Traversal(start=(effect.id,), direction=Direction.INCOMING, at=At(as_of=AT + 20, known_at=known_at))
+        walk = Traversal(
+            start=(effect.id,), direction=Direction.INCOMING, at=PointInTime(as_of=AT + 20, known_at=known_at)
+        )
         (path,) = [path async for path in store.traverse(TENANT, walk) if path.edges]
         assert is_stub(path.nodes[-1])
-        walk = replace(walk, at=At(as_of=AT + 20))
+        walk = replace(walk, at=PointInTime(as_of=AT + 20))
         (path,) = [path async for path in store.traverse(TENANT, walk) if path.edges]
         assert path.nodes[-1] == stored
 

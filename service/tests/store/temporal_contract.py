@@ -8,7 +8,7 @@ from memory_graph.model.errors import NotFound
 from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, LineageDirection
 from memory_graph.model.nodes import AgentData, PromptData
-from memory_graph.model.queries import At, LineageQuery, Traversal
+from memory_graph.model.queries import LineageQuery, PointInTime, Traversal
 from store.graphs import TENANT, agent, delete, link, prompt, response, session, tool, unlink, update, write
 from store.store_contract import create_nodes
 
@@ -184,7 +184,7 @@ class TimeContract:
         await store.apply(write(delete(b.id, at=80)))
 
         async def then(**at):
-            return await walked(store, a.id, at=At(**at))
+            return await walked(store, a.id, at=PointInTime(**at))
 
         assert await then() == []
         assert await then(as_of=10) == [("a", "b")]
@@ -209,9 +209,9 @@ class TimeContract:
         await store.apply(write(unlink(edges["ab"].id, at=70)))
         a = nodes["a"].id
         assert await walked(store, a) == []
-        assert await walked(store, a, at=At(as_of=69)) == [("a", "b")]
-        assert await walked(store, a, at=At(as_of=70)) == []
-        assert await walked(store, a, at=At(known_at=1_999)) == [("a", "b")]
+        assert await walked(store, a, at=PointInTime(as_of=69)) == [("a", "b")]
+        assert await walked(store, a, at=PointInTime(as_of=70)) == []
+        assert await walked(store, a, at=PointInTime(known_at=1_999)) == [("a", "b")]
 
     async def test_a_change_said_to_be_before_the_version_it_replaces_takes_that_ones_place(self, store, clock):
         clock.now = 1_000
@@ -221,12 +221,12 @@ class TimeContract:
             clock.now = now
             await store.apply(write(update(b, AgentData(name=name), at=at)))
         for as_of, name in ((10, "b"), (89, "b"), (90, "d")):
-            assert await walked(store, a.id, at=At(as_of=as_of)) == [("a", name)]
-        assert await walked(store, a.id, at=At(as_of=90, known_at=2_500)) == [("a", "c")]
+            assert await walked(store, a.id, at=PointInTime(as_of=as_of)) == [("a", name)]
+        assert await walked(store, a.id, at=PointInTime(as_of=90, known_at=2_500)) == [("a", "c")]
         clock.now = 4_000
         await store.apply(write(delete(b.id, at=20)))
-        assert await walked(store, a.id, at=At(as_of=89)) == []
-        assert await walked(store, a.id, at=At(as_of=90)) == []
+        assert await walked(store, a.id, at=PointInTime(as_of=89)) == []
+        assert await walked(store, a.id, at=PointInTime(as_of=90)) == []
 
     async def test_a_recreated_id_has_both_lives(self, store, clock):
         clock.now = 1_000
@@ -234,10 +234,10 @@ class TimeContract:
         a, b = nodes["a"], nodes["b"]
         await store.apply(write(delete(b.id, at=20)))
         await create_nodes(store, agent("again", id=b.id, at=30), link(EdgeType.TRANSFERS_TO, b.id, a.id, at=30))
-        assert await walked(store, b.id, at=At(as_of=35)) == [("again", "a")]
-        assert await walked(store, a.id, at=At(as_of=15)) == [("a", "b")]
+        assert await walked(store, b.id, at=PointInTime(as_of=35)) == [("again", "a")]
+        assert await walked(store, a.id, at=PointInTime(as_of=15)) == [("a", "b")]
         with pytest.raises(NotFound):
-            await walked(store, b.id, at=At(as_of=25))
+            await walked(store, b.id, at=PointInTime(as_of=25))
 
     async def test_lineage_as_of_then(self, store, clock):
         nodes, _ = await agents(store, "abc", "ab", "bc")
@@ -245,7 +245,10 @@ class TimeContract:
         c = nodes["c"].id
 
         async def causes(**at):
-            return [step.node.data.name for step in await store.lineage(TENANT, LineageQuery(node_id=c, at=At(**at)))]
+            return [
+                step.node.data.name
+                for step in await store.lineage(TENANT, LineageQuery(node_id=c, at=PointInTime(**at)))
+            ]
 
         assert await causes() == ["c"]
         assert await causes(as_of=40) == ["a", "b", "c"]

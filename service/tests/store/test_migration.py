@@ -12,7 +12,7 @@ import pytest
 from memory_graph.model.errors import NotFound, StoreCorrupt, StoreUnavailable
 from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, LineageDirection, NodeType
-from memory_graph.model.queries import At, LineageQuery, NodeFilter, Traversal
+from memory_graph.model.queries import LineageQuery, NodeFilter, PointInTime, Traversal
 from memory_graph.model.tenants import SMOKE_TEST_TENANT
 from memory_graph.store import neo4j, sqlite
 from memory_graph.store.migration.migrate import migrate_graph
@@ -62,7 +62,7 @@ async def everything(store, tenant: str, moments: list[int]) -> list[object]:
         *(NodeFilter(session_id=item.id) for item in nodes if item.type is NodeType.SESSION),
     ):  # fmt: skip
         seen.append(await store.query(tenant, condition, 1_000, 0))
-    for at in [At(), *(At(as_of=item, known_at=item) for item in moments[::20])]:
+    for at in [PointInTime(), *(PointInTime(as_of=item, known_at=item) for item in moments[::20])]:
         for id in ids[:10]:
             walk = Traversal(
                 start=(id,), direction=Direction.BOTH, depth=2, edge_types=frozenset(), limit=10_000, at=at

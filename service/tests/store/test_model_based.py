@@ -15,7 +15,7 @@ from memory_graph.model.errors import GraphError
 from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, LineageDirection, NodeType
 from memory_graph.model.nodes import AgentData, PromptData, PromptMetadata
-from memory_graph.model.queries import At, LineageQuery, NodeFilter, Stats, Traversal
+from memory_graph.model.queries import LineageQuery, NodeFilter, PointInTime, Stats, Traversal
 from memory_graph.store.sqlite import open_store
 from store.chains import chain
 from store.graphs import agent, delete, link, prompt, session, unlink, update, write
@@ -171,7 +171,7 @@ class StoreMachine(RuleBasedStateMachine):
     def look_back(self, tenant, id, as_of, back, both):
         known_at = self.clock.now - back
         nodes, edges = self.graphs[tenant].then(as_of, known_at)
-        at = At(as_of=as_of, known_at=known_at)
+        at = PointInTime(as_of=as_of, known_at=known_at)
         direction = Direction.BOTH if both else Direction.OUTGOING
         if id not in nodes:
             with pytest.raises(GraphError):

@@ -11,7 +11,7 @@ import pytest
 from neo4j import AsyncManagedTransaction, GraphDatabase
 
 from memory_graph.model.kinds import Direction, EdgeType, LineageDirection, NodeType
-from memory_graph.model.queries import At, LineageQuery, NodeFilter, Traversal
+from memory_graph.model.queries import LineageQuery, NodeFilter, PointInTime, Traversal
 from memory_graph.store.neo4j import open_store
 from store.graphs import TENANT, agent, delete, link, prompt, response, session, template, tool, unlink, update, write
 from support.neo4j_server import PASSWORD, USERNAME, settings
@@ -116,7 +116,7 @@ async def test_the_commit_log_is_read_in_its_order(recorded):
 @pytest.mark.parametrize("past", [False, True], ids=["now", "then"])
 async def test_walks_seek(recorded, past):
     store, recorder, prompts = recorded
-    at = At(as_of=time.time_ns(), known_at=time.time_ns()) if past else At()
+    at = PointInTime(as_of=time.time_ns(), known_at=time.time_ns()) if past else PointInTime()
     start = prompts[5].node.id
     for direction in Direction:
         walk = Traversal(start=(start,), direction=direction, depth=2, edge_types=frozenset({EdgeType.FOLLOWS}), at=at)

@@ -6,7 +6,7 @@ import apsw
 import pytest
 
 from memory_graph.model.kinds import Direction, EdgeType, EventType
-from memory_graph.model.queries import At, NodeFilter, Traversal
+from memory_graph.model.queries import NodeFilter, PointInTime, Traversal
 from memory_graph.store.events import MAX_EVENTS
 from memory_graph.store.sqlite import open_store
 from store.graphs import TENANT, agent, delete, link, prompt, session, write
@@ -38,7 +38,9 @@ async def test_data_and_properties_are_written_and_read_through_the_codec(path):
     assert (await store.query(TENANT, NodeFilter(text="secret"), 1, 0)).nodes[0].data == first.node.data
     assert (await store.get_edge(TENANT, joined.edge.id)).properties == {"why": "concealed"}
     await store.apply(write(delete(second.node.id, at=joined.edge.created_at + 1)))
-    then = Traversal(start=(second.node.id,), direction=Direction.INCOMING, at=At(as_of=joined.edge.created_at))
+    then = Traversal(
+        start=(second.node.id,), direction=Direction.INCOMING, at=PointInTime(as_of=joined.edge.created_at)
+    )
     (walked,) = [step async for step in store.traverse(TENANT, then)]
     assert (walked.nodes[0].data, walked.edges[0].properties) == (second.node.data, joined.edge.properties)
     await store.close()

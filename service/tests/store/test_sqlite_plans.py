@@ -14,7 +14,7 @@ import pytest
 
 from memory_graph.model.ids import new_id
 from memory_graph.model.kinds import Direction, EdgeType, LineageDirection, NodeType
-from memory_graph.model.queries import At, LineageQuery, NodeFilter, Traversal
+from memory_graph.model.queries import LineageQuery, NodeFilter, PointInTime, Traversal
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.rules.lineage import lineage
 from memory_graph.store.rules.replay import replay_order, replay_steps
@@ -27,7 +27,7 @@ from memory_graph.store.sqlite.write import SqliteCommitter
 from store.graphs import TENANT, agent, delete, link, prompt, response, session, template, update, write
 
 BIG = ("nodes", "edges", "attributes", "node_history", "edge_history", "changes", "sessions")
-NOW = At()
+NOW = PointInTime()
 
 
 class SqlRecorder:
@@ -167,7 +167,7 @@ def test_a_text_search_reads_the_text_index_first(graph):
 
 
 @pytest.mark.parametrize(
-    "at", [NOW, At(as_of=2**62), At(as_of=2**62, known_at=2**62)], ids=["now", "as of", "known at"]
+    "at", [NOW, PointInTime(as_of=2**62), PointInTime(as_of=2**62, known_at=2**62)], ids=["now", "as of", "known at"]
 )
 def test_walks_find_edges_by_either_end(graph, at):
     _, _, reader, reading, explaining, prompts = graph

@@ -22,9 +22,9 @@ from memory_graph.model.queries import (
     DEFAULT_LIMIT,
     MAX_DEPTH,
     MAX_LIMIT,
-    At,
     LineageQuery,
     NodeFilter,
+    PointInTime,
     Traversal,
 )
 
@@ -244,13 +244,13 @@ def depth(checker: Checker, value: int, default: int) -> int:
     return value or default
 
 
-def at(checker: Checker, request: pb.TraverseRequest | pb.LineageRequest | pb.SessionReplayRequest) -> At:
+def at(checker: Checker, request: pb.TraverseRequest | pb.LineageRequest | pb.SessionReplayRequest) -> PointInTime:
     """Return the point in time of a read."""
 
     def time(field: str, value: Timestamp) -> int | None:
         return nanoseconds(checker, field, value) if request.HasField(field) else None
 
-    return At(as_of=time("as_of", request.as_of), known_at=time("known_at", request.known_at))
+    return PointInTime(as_of=time("as_of", request.as_of), known_at=time("known_at", request.known_at))
 
 
 def traversal(request: pb.TraverseRequest) -> Traversal:

@@ -15,7 +15,7 @@ from memory_graph.ingest.dead_letters import ExpiredHandler, RejectedHandler
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.ingest.topics import topic_of
 from memory_graph.kafka.dead_letters import DeadLetterQueue, RejectedRecord
-from memory_graph.kafka.producer import Closed
+from memory_graph.kafka.producer import ProducerClosed
 
 MAX_SPOOL_BYTES = 16 * 1024 * 1024
 """Bound of the rejected events that are not in Kafka yet."""
@@ -115,7 +115,7 @@ class DeadLetterSpool:
             return
         try:
             await self._queue.send(records)
-        except Closed:
+        except ProducerClosed:
             raise
         except Exception as error:  # noqa: BLE001 - later records are still to be written
             _log.error("dead letters not written", count=len(records), error_type=type(error).__name__, exc_info=error)

@@ -85,7 +85,7 @@ class DeadLetterQueue:
 
     async def send(self, rejected: Sequence[RejectedRecord]) -> None:
         """Write dead letters; returns once all replicas in sync have them. Waits for brokers that are away, and for a
-        topic that is missing, so that no record is lost. Raises `memory_graph.kafka.producer.Closed`."""
+        topic that is missing, so that no record is lost. Raises `memory_graph.kafka.producer.ProducerClosed`."""
         records = [dlq_record(record) for record in rejected]
         refused = await self._producer.send(records)
         for index, error in refused.items():

@@ -22,7 +22,7 @@ from memory_graph.kafka.change_events import records_of
 from memory_graph.kafka.producer import AckedProducer, ProducerRecord
 from memory_graph.model.errors import GraphError
 from memory_graph.model.ids import new_id
-from memory_graph.store.commits import CommitLog, Commits
+from memory_graph.store.commits import CommitLog, CommitPage
 from memory_graph.store.protocol import Spawn
 
 READER = "kafka"
@@ -133,7 +133,7 @@ class Publisher:
             if time.monotonic() - self._claimed_at > RENEW_S and await self._claim() is None:
                 return
 
-    async def _write(self, batch: Commits, done: int) -> bool:
+    async def _write(self, batch: CommitPage, done: int) -> bool:
         """Write a batch. Returns False when another process has claimed the cursor meanwhile."""
         sending = asyncio.ensure_future(self._send(records_of(batch.commits, self._topic)))
         try:
@@ -154,7 +154,7 @@ class Publisher:
         self._claimed_at = time.monotonic()
         return await self._commits.claim_cursor(READER, self._holder, CLAIM_S)
 
-    def _skip_dropped(self, done: int, batch: Commits) -> int:
+    def _skip_dropped(self, done: int, batch: CommitPage) -> int:
         """Return the commit to go on after. Commits that the store no longer keeps are counted and logged: their events
         cannot be published."""
         if batch.dropped <= done:

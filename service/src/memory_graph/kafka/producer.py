@@ -36,7 +36,7 @@ class ProducerRecord(msgspec.Struct, frozen=True, gc=False):
     partition: int = -1
 
 
-class Closed(Exception):
+class ProducerClosed(Exception):
     """The producer was closed before the brokers had everything."""
 
 
@@ -62,7 +62,7 @@ class AckedProducer:
         answers; cancelled, it discards the records that are not written yet. The iterable is consumed on the producer's
         thread.
 
-        Raises `Closed`.
+        Raises `ProducerClosed`.
         """
         abandoned = threading.Event()
         try:
@@ -124,7 +124,7 @@ class AckedProducer:
             assert self._producer is not None
             self._producer.purge()
             self._producer = None  # a purged idempotent producer has lost count of its records
-            raise Closed("the producer was closed before the brokers had everything")
+            raise ProducerClosed("the producer was closed before the brokers had everything")
         notice.log_once(self._last_error)
 
     def _on_error(self, error: KafkaError) -> None:

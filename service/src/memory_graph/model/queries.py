@@ -36,7 +36,7 @@ class Page(msgspec.Struct, frozen=True):
     total_count: int
 
 
-class At(msgspec.Struct, frozen=True, kw_only=True):
+class PointInTime(msgspec.Struct, frozen=True, kw_only=True):
     """The point in time of a read, both axes in nanoseconds; None is now.
 
     as_of: valid time, the graph as it was then. known_at: recorded time, only what the store had learned by then.
@@ -46,7 +46,7 @@ class At(msgspec.Struct, frozen=True, kw_only=True):
     known_at: int | None = None
 
 
-NOW = At()
+NOW = PointInTime()
 
 
 class Traversal(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ class Traversal(msgspec.Struct, frozen=True, kw_only=True):
     direction: Direction = Direction.OUTGOING
     depth: int = 1
     limit: int = DEFAULT_LIMIT
-    at: At = NOW
+    at: PointInTime = NOW
 
 
 class Path(msgspec.Struct, frozen=True):
@@ -77,7 +77,7 @@ class LineageQuery(msgspec.Struct, frozen=True, kw_only=True):
     node_id: str
     direction: LineageDirection = LineageDirection.UPSTREAM
     depth: int = 3
-    at: At = NOW
+    at: PointInTime = NOW
 
 
 class LineageStep(msgspec.Struct, frozen=True):

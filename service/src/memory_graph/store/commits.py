@@ -17,7 +17,7 @@ class Commit(msgspec.Struct, frozen=True):
     events: tuple[Event, ...]
 
 
-class Commits(msgspec.Struct, frozen=True):
+class CommitPage(msgspec.Struct, frozen=True):
     """A piece of the log, in order. newest: the last commit there is. dropped: the last one the log no longer holds;
     0: it holds all."""
 
@@ -30,7 +30,7 @@ class CommitLog(Protocol):
     """Every commit once, in order, and how far a named reader has come. A commit is written to the log in its own
     transaction. The cursor is beside the log: a restored backup takes both back."""
 
-    async def commits(self, after: int, limit: int) -> Commits:
+    async def commits(self, after: int, limit: int) -> CommitPage:
         """Commits of every tenant after a number, until they have at least `limit` events."""
         ...
 

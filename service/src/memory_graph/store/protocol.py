@@ -41,7 +41,7 @@ class GraphStore(CommitLog, Protocol):
     """A durable, temporal, multi-tenant graph. Every call but those of the commit log names its tenant and sees no
     other tenant's data.
 
-    Reads are as of now unless they take an `At`. All methods may raise `StoreUnavailable`.
+    Reads are as of now unless they take a `PointInTime`. All methods may raise `StoreUnavailable`.
     """
 
     async def apply(self, write: Write) -> Applied:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from memory_graph.model.nodes import Node
-from memory_graph.model.queries import At, LineageQuery, LineageStep, NodeFilter, Path, ReplayStep, Traversal
+from memory_graph.model.queries import LineageQuery, LineageStep, NodeFilter, Path, PointInTime, ReplayStep, Traversal
 from memory_graph.store.rules.lineage import lineage
 from memory_graph.store.rules.replay import replay_order, replay_steps
 from memory_graph.store.rules.steps import Steps
@@ -26,7 +26,7 @@ class WalkingStore(ABC):
         self._recorded_time = clock
 
     @abstractmethod
-    async def _walk(self, tenant: str, at: At, rule: Callable[[GraphView[Any]], Steps[T]]) -> T:
+    async def _walk(self, tenant: str, at: PointInTime, rule: Callable[[GraphView[Any]], Steps[T]]) -> T:
         """Run a rule over one snapshot of the graph."""
 
     @abstractmethod
@@ -55,14 +55,14 @@ class WalkingStore(ABC):
     async def replay(
         self, tenant: str, session_id: str, as_of: int | None, known_at: int | None
     ) -> AsyncIterator[ReplayStep]:
-        at = self._pinned(At(as_of=as_of, known_at=known_at))
+        at = self._pinned(PointInTime(as_of=as_of, known_at=known_at))
         order = await self._walk(tenant, at, partial(replay_order, session_id=session_id))
         for first in range(0, len(order), _PAGE_SIZE):
             for step in await self._walk(tenant, at, partial(replay_steps, entries=order[first : first + _PAGE_SIZE])):
                 yield step
 
-    def _pinned(self, at: At) -> At:
+    def _pinned(self, at: PointInTime) -> PointInTime:
         """A point in time that stays the same for all reads of one call."""
         if at.as_of is None and at.known_at is not None:
-            return At(as_of=self._recorded_time(), known_at=at.known_at)
+            return PointInTime(as_of=self._recorded_time(), known_at=at.known_at)
         return at

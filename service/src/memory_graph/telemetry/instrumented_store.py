@@ -10,7 +10,7 @@ from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.mutations import Applied, Event, Write
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.model.queries import LineageQuery, LineageStep, NodeFilter, Page, Path, ReplayStep, Stats, Traversal
-from memory_graph.store.commits import Commits
+from memory_graph.store.commits import CommitPage
 from memory_graph.store.protocol import GraphStore, Subscription
 from memory_graph.telemetry.metrics import Metrics
 
@@ -87,7 +87,7 @@ class InstrumentedStore:
     def subscribe(self, tenant: str) -> Subscription:
         return self._store.subscribe(tenant)
 
-    async def commits(self, after: int, limit: int) -> Commits:
+    async def commits(self, after: int, limit: int) -> CommitPage:
         return await self._store.commits(after, limit)
 
     async def claim_cursor(self, reader: str, holder: str, seconds: float) -> int | None:

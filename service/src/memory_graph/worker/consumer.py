@@ -18,8 +18,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from memory_graph.config import Settings
 from memory_graph.kafka.connectivity import topic_metadata
 from memory_graph.kafka.settings import consumer_settings
-from memory_graph.worker.commits import OffsetCommits
 from memory_graph.worker.consumer_record import parse_record
+from memory_graph.worker.offset_commits import OffsetCommits
 from memory_graph.worker.offsets import InFlightRange, Offsets, Partition
 from memory_graph.worker.record_processor import RecordProcessor
 from memory_graph.worker.thread import ClientThread

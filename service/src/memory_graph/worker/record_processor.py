@@ -17,7 +17,7 @@ from memory_graph.ingest.receiver import EventReceiver, Receipt
 from memory_graph.ingest.telemetry.events import Rejected, TelemetryEvent
 from memory_graph.ingest.topics import Decoder, Event
 from memory_graph.kafka.dead_letters import RejectedRecord
-from memory_graph.kafka.producer import Closed
+from memory_graph.kafka.producer import ProducerClosed
 from memory_graph.model.errors import StoreUnavailable
 from memory_graph.telemetry.ingestion import IngestionMetrics
 from memory_graph.telemetry.traces import Tracing
@@ -135,7 +135,7 @@ class RecordProcessor:
             rejected = await receipt.rejected()
             if rejected:
                 await self._dead_letters.send([records[index].rejected(problem) for index, problem in rejected.items()])
-        except (StoreUnavailable, Closed) as error:
+        except (StoreUnavailable, ProducerClosed) as error:
             span.set_status(StatusCode.ERROR, type(error).__name__)
             _log.warning("records are left to be read again", count=len(records), reason=str(error))
         else:

@@ -12,7 +12,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from memory_graph import __version__
-from memory_graph.api.rest.batch import Answer, Batches
+from memory_graph.api.rest.batch import BatchEndpoint, BatchResponse
 from memory_graph.api.rest.body import BodyReader
 from memory_graph.api.rest.problems import Problem, on_http_error, on_internal_error, on_problem
 from memory_graph.api.rpc import DEFAULT_TENANT
@@ -22,12 +22,12 @@ API_VERSION = "1"
 
 
 def application(
-    batches: Batches, body_reader: BodyReader, ready: Callable[[], bool], store: Callable[[], BreakerState]
+    batches: BatchEndpoint, body_reader: BodyReader, ready: Callable[[], bool], store: Callable[[], BreakerState]
 ) -> Litestar:
     """Make the ASGI application. ready: whether requests can be served. store: the store's circuit breaker."""
 
     @post("/api/v1/telemetry/batch", status_code=HTTPStatus.OK, summary="Store a batch of telemetry events")
-    async def telemetry_batch(request: Request[Any, Any, Any]) -> Answer:
+    async def telemetry_batch(request: Request[Any, Any, Any]) -> BatchResponse:
         kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Content-Type {kind[:64]!r}; send application/json")

@@ -44,7 +44,7 @@ class _BatchBody(msgspec.Struct):
     compression: Literal["gzip", "none", ""] | None = None
 
 
-class Failed(msgspec.Struct, frozen=True):
+class FailedEvent(msgspec.Struct, frozen=True):
     """An event that never will be stored as it is. index: its position in the batch."""
 
     index: int
@@ -52,7 +52,7 @@ class Failed(msgspec.Struct, frozen=True):
     error: str
 
 
-class Answer(msgspec.Struct, frozen=True):
+class BatchResponse(msgspec.Struct, frozen=True):
     """The outcome of a batch. status: completed, partial or failed; failures: the first hundred."""
 
     batch_id: str
@@ -60,14 +60,14 @@ class Answer(msgspec.Struct, frozen=True):
     processed_count: int
     failed_count: int
     processing_time_ms: float
-    failures: list[Failed]
+    failures: list[FailedEvent]
 
 
 _decode = msgspec.json.Decoder(_BatchBody).decode
 _decode_events = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
-class Batches:
+class BatchEndpoint:
     """The ingestion of batches. max_wait_s: longest wait for the store. limit: most bytes of inflated events."""
 
     def __init__(self, pipeline: Pipeline, metrics: IngestionMetrics, *, limit: int, max_wait_s: float) -> None:
@@ -83,7 +83,7 @@ class Batches:
         if self._pipeline.delay_s(SOURCE) > MAX_DELAY_S:
             raise busy()
 
-    async def take(self, body: bytes, tenant: str) -> Answer:
+    async def take(self, body: bytes, tenant: str) -> BatchResponse:
         """Store a batch, and answer once every event is durable or rejected for good. After a `Problem` some events may
         be stored; all of them may be sent again."""
         began = time.monotonic()
@@ -107,8 +107,8 @@ class Batches:
             raise _store_unavailable() from None
         finally:
             receipt.cancel()
-        failures = [Failed(index, problem.event_id, str(problem)) for index, problem in rejected.items()]
-        return Answer(
+        failures = [FailedEvent(index, problem.event_id, str(problem)) for index, problem in rejected.items()]
+        return BatchResponse(
             batch_id=batch.batch_id or new_id(),
             status="completed" if not failures else "failed" if len(failures) == len(sent) else "partial",
             processed_count=len(sent) - len(failures),

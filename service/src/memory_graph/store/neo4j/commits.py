@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from neo4j import AsyncManagedTransaction
 
-from memory_graph.store.commits import Commit, Commits
+from memory_graph.store.commits import Commit, CommitPage
 from memory_graph.store.events import decode
 from memory_graph.store.neo4j.changes import NAME
 from memory_graph.store.neo4j.connection import ask, do
@@ -33,7 +33,7 @@ def name_of(reader: str) -> str:
     return _PREFIX + reader
 
 
-async def read(tx: AsyncManagedTransaction, after: int, limit: int) -> Commits:
+async def read(tx: AsyncManagedTransaction, after: int, limit: int) -> CommitPage:
     """Commits after a number, until they have at least `limit` events."""
     ((newest, dropped),) = await ask(tx, _STATE, name=NAME)
     commits: list[Commit] = []
@@ -47,7 +47,7 @@ async def read(tx: AsyncManagedTransaction, after: int, limit: int) -> Commits:
             if events >= limit:
                 break
         await result.consume()
-    return Commits(tuple(commits), newest, dropped)
+    return CommitPage(tuple(commits), newest, dropped)
 
 
 async def claim(tx: AsyncManagedTransaction, reader: str, holder: str, seconds: float) -> int | None:

@@ -27,7 +27,7 @@ _MAX_TERMS = 500
 """Terms the index is asked for; it refuses more than 1,024. What is left over is looked for in what it found."""
 
 
-class Search(msgspec.Struct, frozen=True):
+class FulltextQuery(msgspec.Struct, frozen=True):
     """A full-text query. terms: for the index. rest: sequences of words, with a space around each, that a node it finds
     must hold too."""
 
@@ -53,13 +53,13 @@ def tags_of(tenant: str, session_id: str | None, type: NodeType, data: NodeData)
     return " ".join(_tags(tenant, session_id, type, attributes(data)))
 
 
-def search(tenant: str, condition: NodeFilter) -> Search | None:
+def search(tenant: str, condition: NodeFilter) -> FulltextQuery | None:
     """The attributes and the text of a filter, for one tenant, and for a session and a type if it names them; None
     where there is text without a word, which nothing holds."""
     named = iter(condition.attributes)
     terms = [f'+tags:"{tag}"' for tag in _tags(tenant, condition.session_id, condition.type, named)]
     if condition.text is None:
-        return Search(" ".join(terms), [])
+        return FulltextQuery(" ".join(terms), [])
     phrases = [phrase for word in dict.fromkeys(condition.text.split()) if (phrase := normalized_words(word))]
     if not phrases:
         return None
@@ -71,7 +71,7 @@ def search(tenant: str, condition: NodeFilter) -> Search | None:
             terms.append(f'+words:"{" ".join(phrase)}"')
         else:
             rest.append(f" {' '.join(phrase)} ")
-    return Search(" ".join(terms), rest)
+    return FulltextQuery(" ".join(terms), rest)
 
 
 def _tags(

@@ -82,7 +82,7 @@ class Neo4jHistory(UnitOfWork):
     async def savepoint(self) -> None:
         """The database has none."""
 
-    async def release(self) -> None:
+    async def release_savepoint(self) -> None:
         """Nothing is held."""
 
     async def roll_back(self, refusal: GraphError) -> None:

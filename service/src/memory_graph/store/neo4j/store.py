@@ -15,13 +15,13 @@ from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.mutations import Applied, Event, Write
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.model.queries import (
-    At,
     NodeFilter,
     Page,
+    PointInTime,
     Stats,
 )
 from memory_graph.store.codec import PlainCodec
-from memory_graph.store.commits import Commits
+from memory_graph.store.commits import CommitPage
 from memory_graph.store.events import position
 from memory_graph.store.feed import MAX_BUFFERED_EVENTS, Feed, FeedSubscription
 from memory_graph.store.neo4j import changes, commits, query, read
@@ -143,7 +143,7 @@ class Neo4jStore(WalkingStore):
             return [], None
         return await self._read(lambda tx: query.page_before(tx, self._rows, tenant, cypher, _SCAN_PAGE, key))
 
-    async def _walk(self, tenant: str, at: At, rule: Callable[[Neo4jView], Steps[T]]) -> T:
+    async def _walk(self, tenant: str, at: PointInTime, rule: Callable[[Neo4jView], Steps[T]]) -> T:
         return await self._read(lambda tx: run_async(rule(Neo4jView(tx, self._rows, tenant, at))))
 
     async def stats(self, tenant: str) -> Stats:
@@ -156,7 +156,7 @@ class Neo4jStore(WalkingStore):
         await self._ready()
         return await self._database.read_newest(lambda tx: changes.read(tx, tenant, after, limit, session_id))
 
-    async def commits(self, after: int, limit: int) -> Commits:
+    async def commits(self, after: int, limit: int) -> CommitPage:
         await self._ready()
         return await self._database.read_newest(lambda tx: commits.read(tx, after, limit))
 

@@ -13,7 +13,7 @@ from neo4j import AsyncManagedTransaction
 
 from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.nodes import Edge, Node
-from memory_graph.model.queries import At
+from memory_graph.model.queries import PointInTime
 from memory_graph.store.ids import LATEST, bounded
 from memory_graph.store.neo4j.connection import ask_at_once
 from memory_graph.store.neo4j.rows import EDGE, EDGE_THEN, NODE, Neo4jRows
@@ -55,12 +55,12 @@ MATCH (v:NodeVersion {tenant: $tenant}) USING INDEX SEEK v:NodeVersion(tenant, s
 
 
 class Neo4jView:
-    """A `rules.traversal.GraphView` in one transaction, whose links hold whole edges. An `At` with a known_at has an
-    as_of too."""
+    """A `rules.traversal.GraphView` in one transaction, whose links hold whole edges. A `PointInTime` with a
+    known_at has an as_of too."""
 
     origin_batch_size = 500
 
-    def __init__(self, tx: AsyncManagedTransaction, rows: Neo4jRows, tenant: str, at: At) -> None:
+    def __init__(self, tx: AsyncManagedTransaction, rows: Neo4jRows, tenant: str, at: PointInTime) -> None:
         self._tx = tx
         self._rows = rows
         self._tenant = tenant

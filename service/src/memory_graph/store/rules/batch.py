@@ -118,7 +118,7 @@ def _apply_in_steps(unit: UnitOfWork, context: WriteContext, write: Write) -> St
         unit.discard()
         unit.changes = []
         outcome = refusal
-    yield unit.release()
+    yield unit.release_savepoint()
     unit.forget()
     return outcome
 

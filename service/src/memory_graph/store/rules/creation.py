@@ -12,7 +12,7 @@ from memory_graph.model.mutations import CreateEdge, CreateNode
 from memory_graph.model.nodes import Edge, Node, SessionData, is_stub
 from memory_graph.store.ids import storable
 from memory_graph.store.rules.idempotency import PARENTS, same_edge, same_node, without_count
-from memory_graph.store.rules.unit_of_work import End, NodeRef, SessionRef, UnitOfWork, WriteContext
+from memory_graph.store.rules.unit_of_work import EdgeEndpoint, NodeRef, SessionRef, UnitOfWork, WriteContext
 
 
 def create(unit: UnitOfWork, context: WriteContext, mutation: CreateNode | CreateEdge) -> tuple[Node | Edge, int]:
@@ -113,7 +113,7 @@ def _plan_node(
 def link(
     unit: UnitOfWork,
     context: WriteContext,
-    ends: tuple[End, End],
+    ends: tuple[EdgeEndpoint, EdgeEndpoint],
     edge_id: str,
     at: int,
     session_id: str,

@@ -13,7 +13,7 @@ from memory_graph.store.rules.counters import ACTIVE_SESSIONS, EDGES, nodes_in
 from memory_graph.store.rules.creation import link
 from memory_graph.store.rules.references import References
 from memory_graph.store.rules.steps import Steps
-from memory_graph.store.rules.unit_of_work import End, NodeRef, UnitOfWork, WriteContext
+from memory_graph.store.rules.unit_of_work import EdgeEndpoint, NodeRef, UnitOfWork, WriteContext
 
 
 def delete_edge(unit: UnitOfWork, context: WriteContext, mutation: DeleteEdge) -> Steps[None]:
@@ -38,7 +38,7 @@ def delete_node(unit: UnitOfWork, context: WriteContext, mutation: DeleteNode) -
     if ref.type is NodeType.SESSION:
         yield from _delete_session(unit, context, ref, at)
         return
-    neighbours: tuple[End | None, End | None] | None = None
+    neighbours: tuple[EdgeEndpoint | None, EdgeEndpoint | None] | None = None
     if ref.type is NodeType.PROMPT and ref.session_id is not None:
         neighbours = yield unit.chain_neighbours(tenant, ref)
     yield from _delete_edges(unit, context, ref, at)
@@ -77,7 +77,7 @@ def _close_gap(
     unit: UnitOfWork,
     context: WriteContext,
     ref: NodeRef,
-    neighbours: tuple[End | None, End | None],
+    neighbours: tuple[EdgeEndpoint | None, EdgeEndpoint | None],
     at: int,
     edge_id: str,
 ) -> Steps[None]:

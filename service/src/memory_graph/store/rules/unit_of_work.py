@@ -24,7 +24,7 @@ from memory_graph.store.events import Change
 from memory_graph.store.rules.counters import ACTIVE_SESSIONS, EDGES
 from memory_graph.store.rules.references import Key, References
 
-End = int | str
+EdgeEndpoint = int | str
 """The name by which a store joins edges to a node: its number or its id."""
 
 
@@ -79,7 +79,7 @@ class PlannedCommit(msgspec.Struct, gc=False):
 class UnitOfWork(ABC):
     """The state of one transaction, in the terms that rules use."""
 
-    end_of: Callable[[NodeRef], End]
+    end_of: Callable[[NodeRef], EdgeEndpoint]
     """Returns the name by which edges are joined to a node."""
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class UnitOfWork(ABC):
         self.created_nodes: list[Key] = []
         self.created_edges: list[Key] = []
         self.opened: list[SessionRef] = []
-        self.chained: list[tuple[SessionRef, End | None]] = []
+        self.chained: list[tuple[SessionRef, EdgeEndpoint | None]] = []
         self.stubs: list[tuple[Key, NodeRef]] = []
         self.used: list[Key] = []
         self.planned: list[list[Any]] = [
@@ -135,7 +135,7 @@ class UnitOfWork(ABC):
         self.edges.clear()
         self.sessions.clear()
 
-    def append_to_chain(self, session: SessionRef, prompt: End | None) -> Any:  # noqa: ANN401 - of the store
+    def append_to_chain(self, session: SessionRef, prompt: EdgeEndpoint | None) -> Any:  # noqa: ANN401 - of the store
         """Make a prompt the last of its session; return the one before."""
         last = session.last_prompt
         session.last_prompt = prompt
@@ -194,7 +194,9 @@ class UnitOfWork(ABC):
         """Plan the row of an edge."""
 
     @abstractmethod
-    def add_link(self, context: WriteContext, edge_id: str, prompt: End, previous: End, at: int) -> None:
+    def add_link(
+        self, context: WriteContext, edge_id: str, prompt: EdgeEndpoint, previous: EdgeEndpoint, at: int
+    ) -> None:
         """Plan the row of a FOLLOWS edge of a session's chain."""
 
     @abstractmethod
@@ -212,7 +214,7 @@ class UnitOfWork(ABC):
         """Start a write whose mutations are written one by one."""
 
     @abstractmethod
-    def release(self) -> Any:  # noqa: ANN401
+    def release_savepoint(self) -> Any:  # noqa: ANN401
         """End such a write."""
 
     @abstractmethod

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import apsw
 
-from memory_graph.store.commits import Commit, Commits
+from memory_graph.store.commits import Commit, CommitPage
 from memory_graph.store.events import decode
 
 _NEWEST = "SELECT coalesce(max(seq), 0) FROM changes"
@@ -19,7 +19,7 @@ _MOVE = """INSERT INTO cursors (reader, seq) VALUES (?1, ?2)
 ON CONFLICT (reader) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > seq"""
 
 
-def read(connection: apsw.Connection, after: int, limit: int) -> Commits:
+def read(connection: apsw.Connection, after: int, limit: int) -> CommitPage:
     """Commits after a number, until they have at least `limit` events."""
     newest, dropped = connection.execute(_NEWEST).get, connection.execute(_DROPPED).get
     assert isinstance(newest, int)
@@ -31,7 +31,7 @@ def read(connection: apsw.Connection, after: int, limit: int) -> Commits:
         events += len(commits[-1].events)
         if events >= limit:
             break
-    return Commits(tuple(commits), newest, dropped)
+    return CommitPage(tuple(commits), newest, dropped)
 
 
 def cursor(connection: apsw.Connection, reader: str) -> int:

@@ -82,7 +82,7 @@ class SqliteHistory(UnitOfWork):
     def savepoint(self) -> None:
         self.connection.execute("SAVEPOINT one_write")
 
-    def release(self) -> None:
+    def release_savepoint(self) -> None:
         self.connection.execute("RELEASE one_write")
 
     def roll_back(self, refusal: GraphError) -> None:  # noqa: ARG002 - others cannot take back a write alone

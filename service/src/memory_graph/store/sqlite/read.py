@@ -15,12 +15,12 @@ from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.mutations import Event
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.model.queries import (
-    At,
     NodeFilter,
     Page,
+    PointInTime,
     Stats,
 )
-from memory_graph.store.commits import Commits
+from memory_graph.store.commits import CommitPage
 from memory_graph.store.ids import to_bytes
 from memory_graph.store.rules.counters import stats_of
 from memory_graph.store.rules.steps import Steps, run
@@ -128,7 +128,7 @@ class SqliteReader:
             nodes = self.by_numbers(tenant, number, [n for _, n in keys])
             return [nodes[n] for _, n in keys], keys[-1] if len(keys) == limit else None
 
-    def walk(self, tenant: str, at: At, rule: Callable[[SqliteView], Steps[T]]) -> T:
+    def walk(self, tenant: str, at: PointInTime, rule: Callable[[SqliteView], Steps[T]]) -> T:
         """Run a rule over the graph at a point in time."""
         with self.snapshot():
             return run(rule(SqliteView(self.connection, self.rows, tenant, self.tenant(tenant) or 0, at)))
@@ -146,7 +146,7 @@ class SqliteReader:
             number, floor = row or (0, 0)
             return changes.read(self.connection, number, floor, after, limit, session)
 
-    def commits(self, after: int, limit: int) -> Commits:
+    def commits(self, after: int, limit: int) -> CommitPage:
         with self.snapshot():
             return commits.read(self.connection, after, limit)
 

@@ -16,13 +16,13 @@ from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.mutations import Applied, Event, Write
 from memory_graph.model.nodes import Edge, Node
 from memory_graph.model.queries import (
-    At,
     NodeFilter,
     Page,
+    PointInTime,
     Stats,
 )
 from memory_graph.store.codec import PlainCodec
-from memory_graph.store.commits import Commits
+from memory_graph.store.commits import CommitPage
 from memory_graph.store.feed import MAX_BUFFERED_EVENTS, Feed, FeedSubscription
 from memory_graph.store.protocol import Codec
 from memory_graph.store.rules.steps import Steps
@@ -148,7 +148,7 @@ class SqliteStore(WalkingStore):
     ) -> tuple[list[Node], PageKey | None]:
         return await self._pool.run(SqliteReader.page_before, tenant, condition, _SCAN_PAGE, key)
 
-    async def _walk(self, tenant: str, at: At, rule: Callable[[SqliteView], Steps[T]]) -> T:
+    async def _walk(self, tenant: str, at: PointInTime, rule: Callable[[SqliteView], Steps[T]]) -> T:
         return await self._pool.run(SqliteReader.walk, tenant, at, rule)
 
     async def stats(self, tenant: str) -> Stats:
@@ -160,7 +160,7 @@ class SqliteStore(WalkingStore):
     async def changes(self, tenant: str, after: str | None, limit: int, session_id: str | None = None) -> list[Event]:
         return await self._pool.run(SqliteReader.changes, tenant, after, limit, session_id)
 
-    async def commits(self, after: int, limit: int) -> Commits:
+    async def commits(self, after: int, limit: int) -> CommitPage:
         return await self._pool.run(SqliteReader.commits, after, limit)
 
     async def claim_cursor(self, reader: str, holder: str, seconds: float) -> int | None:  # noqa: ARG002 - its own file

@@ -15,7 +15,7 @@ import apsw
 
 from memory_graph.model.kinds import Direction, EdgeType
 from memory_graph.model.nodes import Edge, Node
-from memory_graph.model.queries import At
+from memory_graph.model.queries import PointInTime
 from memory_graph.store.ids import LATEST, bounded, to_bytes
 from memory_graph.store.rules.traversal import Link, Origin, other_end
 from memory_graph.store.sqlite.rows import LINK, NODE, SqliteRows
@@ -28,11 +28,13 @@ _LINK_BATCH_SIZE = 256
 
 
 class SqliteView:
-    """A `rules.traversal.GraphView` over numbers of nodes. An `At` with a known_at has an as_of too."""
+    """A `rules.traversal.GraphView` over numbers of nodes. A `PointInTime` with a known_at has an as_of too."""
 
     origin_batch_size = 1
 
-    def __init__(self, connection: apsw.Connection, rows: SqliteRows, tenant: str, number: int, at: At) -> None:
+    def __init__(
+        self, connection: apsw.Connection, rows: SqliteRows, tenant: str, number: int, at: PointInTime
+    ) -> None:
         self._connection = connection
         self._rows = rows
         self._tenant = tenant

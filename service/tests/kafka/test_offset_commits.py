@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaError
 
-from memory_graph.worker.commits import COMMIT_INTERVAL_S, OffsetCommits
+from memory_graph.worker.offset_commits import COMMIT_INTERVAL_S, OffsetCommits
 from memory_graph.worker.offsets import Offsets
 from support.fake_clock import FakeClock
 
