@@ -45,7 +45,7 @@ test-quick: setup ## what needs no cluster, no Neo4j, no Kafka and no ansible-pl
 	@bin/run-all --jobs 2 quick-tests quick-lint
 
 quick-tests: setup
-	pytest service/tests tests/docs collections/ansible_collections/llm_devops/memory_graph/tests/unit \
+	pytest service/tests tests/docs tests/house collections/ansible_collections/llm_devops/memory_graph/tests/unit \
 	  -m "not xdist_group and not slow" $(SPREAD)
 
 quick-lint: setup
@@ -101,4 +101,4 @@ collection: setup ## build the publishable collection into dist/
 	ansible-galaxy collection build collections/ansible_collections/llm_devops/memory_graph --output-path dist --force
 
 clean: ## remove what the build and the tests left, not the cluster
-	rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .ansible service/src/memory_graph/gen
+	rm -rf .venv .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .ansible .import_linter_cache service/src/memory_graph/gen
