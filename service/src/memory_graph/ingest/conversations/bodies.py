@@ -94,7 +94,7 @@ class Document(_Part, frozen=True, kw_only=True):
 
 
 class Context(_Part, frozen=True, kw_only=True):
-    """What a prompt was sent with besides its text."""
+    """The circumstances of a prompt besides its text."""
 
     conversation_history: list[Any] | None = None
     documents: list[Document] | None = None
