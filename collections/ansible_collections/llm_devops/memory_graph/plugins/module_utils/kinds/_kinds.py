@@ -7,8 +7,9 @@ A kind without a row comes in the last wave, goes by its conditions, and is read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .._json import text
 from ._api_objects import api_service, api_service_problem, custom_resource_definition, namespace
@@ -96,20 +97,14 @@ KINDS: dict[tuple[str, str], Kind] = {
 }
 # fmt: on
 _DEFAULT = Kind()
-_BY_NAME = {name: kind for (_group, name), kind in KINDS.items()}
 
 
-def kind_of(obj: Object) -> Kind:
+def kind_of(obj: Mapping[str, Any]) -> Kind:
     return row(group_of(obj), text(obj, "kind"))
 
 
 def row(group: str, name: str) -> Kind:
     return KINDS.get((group, name), _DEFAULT)
-
-
-def named(name: str) -> Kind:
-    """Return the row of a kind of any group: waves and stages go by the name alone."""
-    return _BY_NAME.get(name, _DEFAULT)
 
 
 def judge(obj: Object) -> Verdict:

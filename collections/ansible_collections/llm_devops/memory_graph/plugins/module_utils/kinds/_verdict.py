@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .._json import at, integer, mappings, text
@@ -23,7 +24,7 @@ def ready_if(condition_met: bool, reason: str) -> Verdict:
     return Verdict("ready" if condition_met else "progressing", reason)
 
 
-def group_of(obj: Object) -> str:
+def group_of(obj: Mapping[str, Any]) -> str:
     return text(obj, "apiVersion").rpartition("/")[0]
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from .._errors import ManifestError
-from ._kinds import named
+from .._json import text
+from ._kinds import FIRST, kind_of
 
 T = TypeVar("T")
 ANNOTATION = "memory-graph.llm-devops/wave"
-FOUNDATION = frozenset({"Namespace", "CustomResourceDefinition"})  # must be there before others can be applied at all
 
 
 def wave_of(manifest: Mapping[str, Any]) -> int:
@@ -22,7 +22,7 @@ def wave_of(manifest: Mapping[str, Any]) -> int:
     """
     annotation = (manifest["metadata"].get("annotations") or {}).get(ANNOTATION)
     if annotation is None:
-        return named(str(manifest["kind"])).wave
+        return kind_of(manifest).wave
     try:
         return int(annotation)
     except (TypeError, ValueError) as error:
@@ -30,6 +30,11 @@ def wave_of(manifest: Mapping[str, Any]) -> int:
         raise ManifestError(
             f"{name}: annotation {ANNOTATION} is {annotation!r}", 'write an integer in quotes, as in "5"'
         ) from error
+
+
+def is_foundation(manifest: Mapping[str, Any]) -> bool:
+    """Whether the object must be ready before others can be applied at all: a namespace or a new kind."""
+    return kind_of(manifest).wave == FIRST
 
 
 def split(items: Iterable[T], manifest: Callable[[T], Mapping[str, Any]]) -> list[list[T]]:
@@ -40,7 +45,7 @@ def split(items: Iterable[T], manifest: Callable[[T], Mapping[str, Any]]) -> lis
     return [waves[number] for number in sorted(waves)]
 
 
-def stages(kinds: Iterable[str]) -> list[str]:
-    """Return the kinds in a person's words, each word once, in the order of the waves."""
-    ordered = sorted(dict.fromkeys(kinds), key=lambda kind: named(kind).wave)
-    return list(dict.fromkeys(named(kind).stage or kind for kind in ordered))
+def stages(manifests: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the objects' kinds in a person's words, each word once, in the order of the waves."""
+    ordered = sorted(manifests, key=lambda manifest: kind_of(manifest).wave)
+    return list(dict.fromkeys(kind_of(manifest).stage or text(manifest, "kind") for manifest in ordered))

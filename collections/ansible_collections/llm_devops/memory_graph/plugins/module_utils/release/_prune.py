@@ -117,7 +117,7 @@ def find_candidates(cluster: Cluster, discovery: Discovery, removed: list[Member
         live = cluster.find(path)
         if live is None or (live["metadata"].get("deletionTimestamp") and item.ref.kind not in DATA_KINDS):
             return None
-        live = {**live, "kind": item.ref.kind}
+        live = {"apiVersion": item.api_version, **live, "kind": item.ref.kind}
         return PruneCandidate(
             item, verdict(live, applyset, delete_data), path, str(live["metadata"]["uid"]), wave_of(live)
         )

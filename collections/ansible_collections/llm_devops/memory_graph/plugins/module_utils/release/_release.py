@@ -194,7 +194,7 @@ class Release(Run):
         outcome, start = self.outcome, time.monotonic()
         due = [step for step in outcome.steps if step.due]
         for wave in _waves.split(outcome.steps, lambda step: step.manifest):
-            foundation = [step for step in wave if step.ref.kind in _waves.FOUNDATION]
+            foundation = [step for step in wave if _waves.is_foundation(step.manifest)]
             due_steps = [step for step in wave if step.due and step is not self._namespace_step]
             _plan.apply(
                 self.cluster,
@@ -210,7 +210,7 @@ class Release(Run):
                 await_all(self.cluster, self.discovery, foundation, FOUNDATION_TIMEOUT_S, self.progress)
                 _unserved.await_served(self.discovery, [step.manifest for step in due_steps], FOUNDATION_TIMEOUT_S)
         if outcome.wrote:
-            stages = " · ".join(_waves.stages(step.ref.kind for step in due))
+            stages = " · ".join(_waves.stages(step.manifest for step in due))
             self.say("apply", f"{stages}  {outcome.wrote}/{len(due)}  {time.monotonic() - start:.1f} s")
 
     def _wait(self) -> bool:

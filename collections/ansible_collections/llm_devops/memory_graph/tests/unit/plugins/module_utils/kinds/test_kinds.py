@@ -196,12 +196,6 @@ def test_every_rule_survives_an_object_without_status():
         assert judge(bare).state in ("ready", "progressing")
 
 
-def test_no_two_rows_have_kinds_of_one_name():
-    """Waves and stages go by the name of a kind, whatever its group."""
-    names = [name for _group, name in KINDS]
-    assert len(set(names)) == len(names)
-
-
 @pytest.mark.parametrize("identity", KINDS, ids="/".join)
 def test_a_row_has_its_stage_and_sentences_for_a_late_object(identity):
     kind = row(*identity)

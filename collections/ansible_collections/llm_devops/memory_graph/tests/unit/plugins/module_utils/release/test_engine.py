@@ -11,6 +11,7 @@ import json
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ClusterError, ManifestError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.kinds import _waves
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.kinds._kinds import KINDS, WORKLOADS, Kind
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects import (
     _diff,
     _fields,
@@ -88,9 +89,18 @@ def test_malformed_objects_are_refused_by_position(objects, sentence):
         _manifest.prepared(objects, "demo", "ns")
 
 
-def of_kind(kind, wave=None):
+API_VERSIONS = {
+    "CustomResourceDefinition": "apiextensions.k8s.io/v1",
+    "Deployment": "apps/v1",
+    "HorizontalPodAutoscaler": "autoscaling/v2",
+    "Job": "batch/v1",
+}
+
+
+def of_kind(kind, wave=None, api_version=None):
     annotations = {} if wave is None else {"annotations": {_waves.ANNOTATION: wave}}
-    return {"kind": kind, "metadata": {"name": "x", **annotations}}
+    api_version = api_version or API_VERSIONS.get(kind, "v1")
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": "x", **annotations}}
 
 
 def test_waves_put_what_is_needed_first():
@@ -101,7 +111,17 @@ def test_waves_put_what_is_needed_first():
         ["Deployment"],
         ["Service", "HorizontalPodAutoscaler"],
     ]
-    assert _waves.stages(kinds) == ["namespace", "config", "workload", "network", "scaling"]
+    assert _waves.stages(map(of_kind, kinds)) == ["namespace", "config", "workload", "network", "scaling"]
+
+
+def test_a_kind_of_another_group_has_a_wave_and_a_stage_of_its_own(monkeypatch):
+    other = of_kind("Secret", api_version="secrets.example.com/v1")
+    assert _waves.split([other, of_kind("Secret")], dict) == [[of_kind("Secret")], [other]]
+    assert _waves.stages([other, of_kind("Secret")]) == ["config", "Secret"]
+    assert not _waves.is_foundation(of_kind("Namespace", api_version="tenants.example.com/v1"))
+    monkeypatch.setitem(KINDS, ("serving.knative.dev", "Service"), Kind(WORKLOADS, "workload"))
+    knative = of_kind("Service", api_version="serving.knative.dev/v1")
+    assert _waves.split([of_kind("Service"), knative], dict) == [[knative], [of_kind("Service")]]
 
 
 def test_a_wave_annotation_overrules_the_kind():
