@@ -26,7 +26,10 @@ display = Display()
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """Variables of the command line cannot be overridden, so what they become is kept beside them, in the result."""
+    """Checks the arguments of a role and returns them in the result.
+
+    Variables of the command line cannot be overridden, so their converted values are kept beside them.
+    """
 
     _requires_connection = False
     _supports_check_mode = True

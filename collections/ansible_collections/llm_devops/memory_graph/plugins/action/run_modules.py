@@ -14,7 +14,7 @@ from ..plugin_utils.forked import COLLECTION, can_fork, imported, run_steps
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
-    """The worker of the task forks once for all modules."""
+    """Runs several modules in one task, for which the worker forks once."""
 
     _requires_connection = True
     _supports_check_mode = True

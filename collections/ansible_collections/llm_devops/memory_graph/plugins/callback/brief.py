@@ -52,7 +52,7 @@ def labelled(label: str, text: str) -> list[str]:
 
 
 class CallbackModule(Default):  # type: ignore[misc]
-    """Everything not said here is said as the default callback says it, with -v all of it."""
+    """Prints a short report of a play; the default callback prints the rest, and everything with -v."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""grpc.health.v1 asked of one address (gRPC health checking protocol)."""
+"""A client of grpc.health.v1, the gRPC health checking protocol."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ __all__ = ["Health", "check", "grpc"]
 
 @dataclass
 class Health:
-    """``status`` is a name of ``ServingStatus``, or UNREACHABLE; ``latency_ms`` is of the answering call alone."""
+    """The health of one service at an address.
+
+    ``status`` is a name of ``ServingStatus``, or UNREACHABLE; ``latency_ms`` is of the answering call alone.
+    """
 
     target: str
     service: str

@@ -1,7 +1,9 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""An HTTP CONNECT proxy on the loopback address whose far ends are pods: names of Services and pods lead where they
-lead inside the cluster, so a client that is told of further servers by the first one reaches them too."""
+"""An HTTP CONNECT proxy that resolves Service and pod names as inside the cluster.
+
+A client that is told of further servers by the first one reaches them too. It listens on the loopback address.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,9 @@ REFUSED = b"HTTP/1.1 502 Bad Gateway\r\n\r\n"
 
 
 class PodProxy:
-    """``with PodProxy(cluster, namespace) as url:``; ``url`` is ``http://127.0.0.1:<port>``.
+    """A proxy on a local port that leads to pods of the cluster.
 
+    ``with PodProxy(cluster, namespace) as url:``; ``url`` is ``http://127.0.0.1:<port>``.
     ``kafka.demo.svc:9092`` leads to a ready pod behind the Service ``kafka``, ``kafka-0.brokers.demo.svc:9092`` to the
     pod ``kafka-0`` when no Service has that name. ``error`` is the last error.
     """

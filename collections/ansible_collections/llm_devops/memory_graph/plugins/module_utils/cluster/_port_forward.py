@@ -26,8 +26,9 @@ DATA = 0  # the channel of the pod's bytes; the other one, 1, carries its errors
 
 
 class PortForward:
-    """``with PortForward(cluster, namespace, pod, 50051) as address:``; ``address`` is ``127.0.0.1:<port>``.
+    """A local port that leads to a port of a pod.
 
+    ``with PortForward(cluster, namespace, pod, 50051) as address:``; ``address`` is ``127.0.0.1:<port>``.
     Every accepted connection opens its own WebSocket, as the protocol wants.
     """
 

@@ -14,9 +14,9 @@ from ._verdict import UNSEEN, Object, Verdict
 HEALING_GRACE_S = 15.0
 """For what sometimes heals: a registry that hiccups, capacity that a dying pod still holds."""
 AUTOSCALER_GRACE_S = 35.0
-"""An autoscaler looks every 15 s: twice since its target may have come."""
+"""Two autoscaler syncs of 15 s, with a margin."""
 REFERENCE_GRACE_S = 5.0
-"""For a name that does not exist: what comes with the same release was applied before."""
+"""For a name that does not exist. Objects of this release already exist by then."""
 
 
 @dataclass(frozen=True)

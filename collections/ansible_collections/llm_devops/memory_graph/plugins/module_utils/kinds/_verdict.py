@@ -14,7 +14,10 @@ UNSEEN = "not seen by its controller yet"
 
 
 class Verdict(NamedTuple):
-    """``state`` is ready, progressing or failed; ``reason`` is short enough for a progress line."""
+    """Whether an object is ready, and why.
+
+    ``state`` is ready, progressing or failed; ``reason`` is short enough for a progress line.
+    """
 
     state: str
     reason: str

@@ -1,6 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""The owner of an object, and fields that come to us with it or that nobody owns.
+"""The owner of an object, and fields whose ownership we take over or that nobody has.
 
 Server-side apply removes what its manager applied before and leaves out now. What client-side ``kubectl apply`` or Helm
 applied is owned by them as an update, so it would stay for ever. kubectl, Flux and Helm 4 hand such fields over by

@@ -1,7 +1,6 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
-"""Preflight: a workload of the release that would be replaced by one of another kind, as a StatefulSet with its data by
-a Deployment without: both would answer for a while, and what the first one keeps stays behind."""
+"""Refuses to replace a workload by one of another kind: both would serve, and the old data stays."""
 
 from __future__ import annotations
 

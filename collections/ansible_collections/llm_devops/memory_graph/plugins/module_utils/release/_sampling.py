@@ -87,7 +87,7 @@ def not_proven(groups: Iterable[list[Step]]) -> list[Step]:
 
 
 class Conditions:
-    """The conditions under which one object may stand for others of its kind."""
+    """Checks whether one dry run may represent equivalent objects."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster

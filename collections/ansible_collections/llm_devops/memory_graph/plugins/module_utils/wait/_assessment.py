@@ -22,8 +22,9 @@ from ._watch_cache import DELETED, WatchCache, last_seen
 
 @dataclass(frozen=True)
 class Assessment:
-    """``text`` names the state and changes with it alone; ``detail`` may differ from event to event.
+    """The state of an awaited object, as far as its status, pods and events tell.
 
+    ``text`` names the state and changes with it alone; ``detail`` may differ from event to event.
     ``problems`` may end the wait; each comes with the pod that has it. ``stuck`` are broken pods of an earlier
     revision that a StatefulSet does not replace before they are ready. ``serving`` counts ready pods of before.
     ``pending_claim`` is a PersistentVolumeClaim that has no volume yet.

@@ -44,6 +44,8 @@ MAX_EVENTS = 5
 
 
 class _Waiter:
+    """Watches the objects of a release until all are ready, one cannot become ready, or the time is out."""
+
     def __init__(self, cluster: Cluster, steps: list[Step], say: Say) -> None:
         self.cluster, self.say = cluster, say
         self.start = time.monotonic()
