@@ -201,7 +201,7 @@ def main() -> None:
         module.refuse(error)
     module.done(
         changed=False, exists=record.revision > 0, revision=record.revision, state=record.state, when=record.when,
-        who=record.deployed_by, note=record.description, digest=record.digest, objects=objects, read_lock=lock_holder,
+        who=record.deployed_by, note=record.description, digest=record.digest, objects=objects, lock=lock_holder,
         history=[history_entry(entry) for entry in record.history], api_calls=cluster.api_calls, **answer,
     )  # fmt: skip
 
