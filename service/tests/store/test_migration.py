@@ -16,7 +16,7 @@ from memory_graph.model.queries import LineageQuery, NodeFilter, PointInTime, Tr
 from memory_graph.model.tenants import SMOKE_TEST_TENANT
 from memory_graph.store import neo4j, sqlite
 from memory_graph.store.migration.migrate import migrate_graph
-from memory_graph.store.migration.parts import Part
+from memory_graph.store.migration.parts import GraphPart
 from memory_graph.store.migration.source import MigrationSource
 from memory_graph.store.migration.target import MigrationTarget
 from memory_graph.store.neo4j.connection import Neo4jConnection
@@ -110,7 +110,7 @@ async def test_a_moved_graph_answers_as_before(tmp_path, empty_neo4j):
     assert all(item.same for item in compared)
     assert all(item.source.rows > 0 for item in compared)
     assert all(done == rows for done, rows in steps.done.values()), steps.done
-    assert len(steps.done) == 2 * len(Part)
+    assert len(steps.done) == 2 * len(GraphPart)
     before, after = sqlite.open_store(path), neo4j.open_store(**settings(empty_neo4j))
     for tenant in TENANTS:
         assert await everything(after, tenant, moments) == await everything(before, tenant, moments)
@@ -134,7 +134,7 @@ async def test_the_file_stays_as_it_is_also_one_that_was_left_in_the_middle_of_t
     assert all(item.same for item in compared)
     assert {name: (leftover / name).read_bytes() for name in before} == before
     with MigrationSource(tmp_path / "graph.db") as whole:
-        assert compared[0].source.rows == whole.count(Part.NODES)
+        assert compared[0].source.rows == whole.count(GraphPart.NODES)
 
 
 def test_a_file_of_an_older_version_is_refused_with_the_way_out_and_stays_so(tmp_path):
@@ -215,13 +215,13 @@ async def test_what_differs_is_found_and_is_no_store(tmp_path, empty_neo4j):
 
     class Losing(MigrationTarget):
         async def write(self, state, rows, reached):
-            await super().write(state, rows[1:] if state.part is Part.EDGE_VERSIONS else rows, reached)
+            await super().write(state, rows[1:] if state.part is GraphPart.EDGE_VERSIONS else rows, reached)
 
     into = Losing(
         Neo4jConnection(empty_neo4j, username=USERNAME, password=PASSWORD, database="neo4j", max_connections=2)
     )
     compared, _ = await moved(path, empty_neo4j, into=into)
-    assert [item.part for item in compared if not item.same] == [Part.EDGE_VERSIONS]
+    assert [item.part for item in compared if not item.same] == [GraphPart.EDGE_VERSIONS]
     store = neo4j.open_store(**settings(empty_neo4j))
     with pytest.raises(StoreCorrupt):
         await store.stats("one")

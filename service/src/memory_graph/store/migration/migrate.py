@@ -7,11 +7,11 @@ from typing import Protocol
 import msgspec
 
 from memory_graph.model.errors import StoreUnavailable
-from memory_graph.store.migration.parts import Checksum, Part
+from memory_graph.store.migration.parts import Checksum, GraphPart
 from memory_graph.store.migration.source import MigrationSource
 from memory_graph.store.migration.target import MigrationState, MigrationTarget
 
-_PARTS = list(Part)
+_PARTS = list(GraphPart)
 
 
 class ProgressListener(Protocol):
@@ -29,7 +29,7 @@ class ProgressListener(Protocol):
 class MigrationCheck(msgspec.Struct, frozen=True):
     """A part in both stores."""
 
-    part: Part
+    part: GraphPart
     source: Checksum
     target: Checksum
 
@@ -62,13 +62,13 @@ async def migrate_graph(
         if part is not state.part:
             state = await _next(target, state, part)
         state = await _moved(source, target, state, progress, page)
-    compared = [await _compared(source, target, part, progress, page) for part in Part]
+    compared = [await _compared(source, target, part, progress, page) for part in GraphPart]
     if all(comparison.same for comparison in compared):
-        await target.finish(source.totals())
+        await target.finish(source.global_state())
     return compared
 
 
-async def _next(target: MigrationTarget, state: MigrationState, part: Part) -> MigrationState:
+async def _next(target: MigrationTarget, state: MigrationState, part: GraphPart) -> MigrationState:
     reached = MigrationState(state.source, part, -1)
     await target.write(state, [], reached)
     return reached
@@ -89,7 +89,7 @@ async def _moved(
 
 
 async def _compared(
-    source: MigrationSource, target: MigrationTarget, part: Part, progress: ProgressListener, page: int
+    source: MigrationSource, target: MigrationTarget, part: GraphPart, progress: ProgressListener, page: int
 ) -> MigrationCheck:
     progress.begins(f"comparing {part}", source.count(part))
     ours = Checksum()

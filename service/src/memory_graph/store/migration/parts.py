@@ -58,7 +58,7 @@ class CommitRow(msgspec.Struct, frozen=True, array_like=True):
 Row = NodeRow | EdgeRow | CommitRow
 
 
-class Part(StrEnum):
+class GraphPart(StrEnum):
     """Parts of a graph, in the order they are moved: an edge needs its ends."""
 
     NODES = "nodes"
@@ -68,7 +68,7 @@ class Part(StrEnum):
     COMMITS = "commits"
 
 
-class Tenant(msgspec.Struct, frozen=True):
+class TenantRow(msgspec.Struct, frozen=True):
     """A tenant and its counters. counts: in the order of `rules.counters`. feed_floor: its newest commit that the
     feed has dropped."""
 
@@ -77,11 +77,11 @@ class Tenant(msgspec.Struct, frozen=True):
     feed_floor: int
 
 
-class Totals(msgspec.Struct, frozen=True):
+class GlobalState(msgspec.Struct, frozen=True):
     """The state of a store that belongs to no row. seq: the newest commit, dropped: the newest one no longer kept; n
     and recorded_at: the highest given out. cursors: how far readers of the commit log have come, by name."""
 
-    tenants: list[Tenant]
+    tenants: list[TenantRow]
     seq: int
     dropped: int
     n: int

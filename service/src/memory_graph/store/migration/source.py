@@ -17,7 +17,16 @@ from memory_graph.model.kinds import NodeType
 from memory_graph.model.tenants import SMOKE_TEST_TENANT
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.ids import LATEST, to_text
-from memory_graph.store.migration.parts import CommitRow, EdgeRow, NodeRow, Part, Row, SessionState, Tenant, Totals
+from memory_graph.store.migration.parts import (
+    CommitRow,
+    EdgeRow,
+    GlobalState,
+    GraphPart,
+    NodeRow,
+    Row,
+    SessionState,
+    TenantRow,
+)
 from memory_graph.store.sqlite import counts
 from memory_graph.store.sqlite.connection import FileLock, failures, open_reader
 from memory_graph.store.sqlite.rows import LINK, NODE, SqliteRows
@@ -37,21 +46,21 @@ WHERE {{key}} > ? AND t.name <> '{SMOKE_TEST_TENANT}' ORDER BY {{key}} LIMIT ?
 """
 _VERSION = "{table}.valid_to, {table}.closed_at"
 _STATEMENTS = {
-    Part.NODES: _OF_NODES.format(key="v.n", ended="NULL, NULL", table="nodes"),
-    Part.EDGES: _OF_EDGES.format(key="g.e", ended="NULL, NULL", table="edges"),
-    Part.NODE_VERSIONS: _OF_NODES.format(key="v.rowid", ended=_VERSION.format(table="v"), table="node_history"),
-    Part.EDGE_VERSIONS: _OF_EDGES.format(key="g.rowid", ended=_VERSION.format(table="g"), table="edge_history"),
-    Part.COMMITS: """
+    GraphPart.NODES: _OF_NODES.format(key="v.n", ended="NULL, NULL", table="nodes"),
+    GraphPart.EDGES: _OF_EDGES.format(key="g.e", ended="NULL, NULL", table="edges"),
+    GraphPart.NODE_VERSIONS: _OF_NODES.format(key="v.rowid", ended=_VERSION.format(table="v"), table="node_history"),
+    GraphPart.EDGE_VERSIONS: _OF_EDGES.format(key="g.rowid", ended=_VERSION.format(table="g"), table="edge_history"),
+    GraphPart.COMMITS: """
 SELECT c.seq, t.name, s.id, c.recorded_at, c.events FROM changes c JOIN tenants t ON t.tenant = c.tenant
 LEFT JOIN sessions s ON s.session = c.session WHERE c.seq > ? ORDER BY c.seq LIMIT ?
 """,
 }
 _KEYS = {
-    Part.NODES: ("nodes", "n"),
-    Part.EDGES: ("edges", "e"),
-    Part.NODE_VERSIONS: ("node_history", "rowid"),
-    Part.EDGE_VERSIONS: ("edge_history", "rowid"),
-    Part.COMMITS: ("changes", "seq"),
+    GraphPart.NODES: ("nodes", "n"),
+    GraphPart.EDGES: ("edges", "e"),
+    GraphPart.NODE_VERSIONS: ("node_history", "rowid"),
+    GraphPart.EDGE_VERSIONS: ("edge_history", "rowid"),
+    GraphPart.COMMITS: ("changes", "seq"),
 }
 """Where the rows of a part are, and the key they are read by."""
 _SESSION = """
@@ -100,7 +109,7 @@ class MigrationSource:
         self._connection.close()
         self._lock.release()
 
-    def count(self, part: Part, upto: int = LATEST) -> int:
+    def count(self, part: GraphPart, upto: int = LATEST) -> int:
         """Return the number of rows of a part, up to a key."""
         table, key = _KEYS[part]
         ((rows,),) = self._ask(_COUNT.format(table=table, key=key), upto)
@@ -113,15 +122,15 @@ class MigrationSource:
         first = self._ask("SELECT id FROM nodes ORDER BY n LIMIT 1")
         return hashlib.sha256(repr((newest, sequences, first)).encode()).hexdigest()
 
-    def page(self, part: Part, after: int, size: int) -> tuple[list[Row], int]:
+    def page(self, part: GraphPart, after: int, size: int) -> tuple[list[Row], int]:
         """Up to `size` rows in their order, and the key to go on after."""
         rows = self._ask(_STATEMENTS[part], after, size)
-        to_row: Callable[[Any], Row] = self._node if part in (Part.NODES, Part.NODE_VERSIONS) else self._edge
-        if part is Part.COMMITS:
+        to_row: Callable[[Any], Row] = self._node if part in (GraphPart.NODES, GraphPart.NODE_VERSIONS) else self._edge
+        if part is GraphPart.COMMITS:
             to_row = _commit
         return [to_row(row) for row in rows], rows[-1][0] if rows else after
 
-    def rows(self, part: Part, size: int) -> Iterator[list[Row]]:
+    def rows(self, part: GraphPart, size: int) -> Iterator[list[Row]]:
         """All rows of a part, page by page."""
         after = -1
         while True:
@@ -130,16 +139,16 @@ class MigrationSource:
                 return
             yield page
 
-    def totals(self) -> Totals:
+    def global_state(self) -> GlobalState:
         """Return the state that belongs to no row."""
         tenants = [
-            Tenant(name, self._counts(number, counts.WHOLE_TENANT), floor)
+            TenantRow(name, self._counts(number, counts.WHOLE_TENANT), floor)
             for number, name, floor in self._ask(_TENANTS, SMOKE_TEST_TENANT)
         ]
         ((oldest, newest),) = self._ask("SELECT min(seq), max(seq) FROM changes")
         ((n,),) = self._ask("SELECT coalesce(max(seq), 0) FROM sqlite_sequence")
         ((recorded_at,),) = self._ask(_NEWEST)
-        return Totals(
+        return GlobalState(
             tenants=tenants,
             seq=newest or 0,
             dropped=(oldest or 1) - 1,

@@ -14,7 +14,16 @@ from neo4j import AsyncManagedTransaction
 from memory_graph.model.errors import StoreUnavailable
 from memory_graph.model.kinds import NodeType
 from memory_graph.store.codec import PlainCodec
-from memory_graph.store.migration.parts import Checksum, CommitRow, EdgeRow, NodeRow, Part, Row, SessionState, Totals
+from memory_graph.store.migration.parts import (
+    Checksum,
+    CommitRow,
+    EdgeRow,
+    GlobalState,
+    GraphPart,
+    NodeRow,
+    Row,
+    SessionState,
+)
 from memory_graph.store.neo4j import changes, commits, schema
 from memory_graph.store.neo4j.connection import Neo4jConnection, ask, do
 from memory_graph.store.neo4j.labels import LABELS
@@ -50,13 +59,13 @@ _END = "MATCH (m:Move {name: $name}) DELETE m"
 
 _NODE_COLUMNS = f"v.tenant, v.valid_from, v.valid_to, v.closed_at, v.active, v.last_prompt, v.counts, {NODE}"
 _READ = {
-    Part.NODES: f"MATCH (v:Node) RETURN {_NODE_COLUMNS}",
-    Part.NODE_VERSIONS: f"MATCH (v:NodeVersion) RETURN {_NODE_COLUMNS}",
-    Part.EDGES: "MATCH (a:Node)-[r]->(b:Node) "
+    GraphPart.NODES: f"MATCH (v:Node) RETURN {_NODE_COLUMNS}",
+    GraphPart.NODE_VERSIONS: f"MATCH (v:NodeVersion) RETURN {_NODE_COLUMNS}",
+    GraphPart.EDGES: "MATCH (a:Node)-[r]->(b:Node) "
     f"RETURN r.tenant, r.n, a.n, b.n, r.chain, null AS valid_to, null AS closed_at, {EDGE}",
-    Part.EDGE_VERSIONS: "MATCH (r:EdgeVersion) "
+    GraphPart.EDGE_VERSIONS: "MATCH (r:EdgeVersion) "
     f"RETURN r.tenant, r.n, r.from_n, r.to_n, r.chain, r.valid_to, r.closed_at, {EDGE_THEN}",
-    Part.COMMITS: "MATCH (c:Commit) RETURN c.tenant, c.seq, c.session_id, c.recorded_at, c.events",
+    GraphPart.COMMITS: "MATCH (c:Commit) RETURN c.tenant, c.seq, c.session_id, c.recorded_at, c.events",
 }
 
 
@@ -65,7 +74,7 @@ class MigrationState(msgspec.Struct, frozen=True):
     graph that is moved."""
 
     source: str
-    part: Part
+    part: GraphPart
     after: int
 
 
@@ -80,7 +89,7 @@ class MigrationTarget:
         """The move that was begun here, None for none. Raises `StoreUnavailable` for a database with a graph in it."""
         ((source, part, after, used),) = await self._database.read_newest(partial(_ask, _STATE))
         if source is not None:
-            return MigrationState(source, Part(part), after)
+            return MigrationState(source, GraphPart(part), after)
         if used:
             raise StoreUnavailable("the database holds a graph already; name an empty one in NEO4J_DATABASE")
         return None
@@ -88,7 +97,7 @@ class MigrationTarget:
     async def begin(self, source: str) -> MigrationState:
         """Makes constraints and indexes, and notes the move."""
         await self._database.in_session(schema.migrate)
-        state = MigrationState(source, Part.NODES, -1)
+        state = MigrationState(source, GraphPart.NODES, -1)
         await self._database.write(partial(_do, _BEGIN, **msgspec.structs.asdict(state)))
         return state
 
@@ -96,18 +105,18 @@ class MigrationTarget:
         """Adds rows and notes that in one transaction."""
         await self._database.write(partial(self._write, state, rows, reached))
 
-    async def finish(self, totals: Totals) -> None:
+    async def finish(self, global_state: GlobalState) -> None:
         """Adds what belongs to no row; from then on the database is a store."""
-        await self._database.write(partial(_finish, totals))
+        await self._database.write(partial(_finish, global_state))
 
     async def close(self) -> None:
         await self._database.close()
 
-    async def checksum(self, part: Part, advance: Callable[[int], None]) -> Checksum:
+    async def checksum(self, part: GraphPart, advance: Callable[[int], None]) -> Checksum:
         """The sum over what the database holds of a part. advance: told of rows read."""
         return await self._database.read_newest(partial(self._sum, part, advance))
 
-    async def _sum(self, part: Part, advance: Callable[[int], None], tx: AsyncManagedTransaction) -> Checksum:
+    async def _sum(self, part: GraphPart, advance: Callable[[int], None], tx: AsyncManagedTransaction) -> Checksum:
         checksum = Checksum()
         async for row in self._read(tx, part):
             checksum.add(row)
@@ -116,12 +125,12 @@ class MigrationTarget:
         advance(checksum.rows % 1000)
         return checksum
 
-    async def _read(self, tx: AsyncManagedTransaction, part: Part) -> AsyncIterator[Row]:
+    async def _read(self, tx: AsyncManagedTransaction, part: GraphPart) -> AsyncIterator[Row]:
         result = await tx.run(_READ[part])
         async for record in result:
-            if part in (Part.NODES, Part.NODE_VERSIONS):
+            if part in (GraphPart.NODES, GraphPart.NODE_VERSIONS):
                 yield self._node(record.values())
-            elif part is Part.COMMITS:
+            elif part is GraphPart.COMMITS:
                 yield CommitRow(*record.values())
             else:
                 yield self._edge(record.values())
@@ -191,10 +200,17 @@ async def _do(statement: str, tx: AsyncManagedTransaction, **values: Any) -> Non
     await do(tx, statement, name=schema.NAME, **values)
 
 
-async def _finish(totals: Totals, tx: AsyncManagedTransaction) -> None:
-    await do(tx, _TENANTS, rows=[msgspec.structs.asdict(tenant) for tenant in totals.tenants])
-    feed = {"seq": totals.seq, "dropped": totals.dropped, "n": totals.n, "recorded_at": totals.recorded_at}
+async def _finish(global_state: GlobalState, tx: AsyncManagedTransaction) -> None:
+    await do(tx, _TENANTS, rows=[msgspec.structs.asdict(tenant) for tenant in global_state.tenants])
+    feed = {
+        "seq": global_state.seq,
+        "dropped": global_state.dropped,
+        "n": global_state.n,
+        "recorded_at": global_state.recorded_at,
+    }
     await do(tx, _FEED, name=changes.NAME, **feed)
-    await do(tx, _CURSORS, rows=[[commits.name_of(reader), seq] for reader, seq in sorted(totals.cursors.items())])
+    await do(
+        tx, _CURSORS, rows=[[commits.name_of(reader), seq] for reader, seq in sorted(global_state.cursors.items())]
+    )
     await do(tx, _END, name=schema.NAME)
     await do(tx, schema.RAISE, name=schema.NAME, version=len(schema.MIGRATIONS))
