@@ -27,6 +27,7 @@ from memory_graph.model.queries import (
     PointInTime,
     Traversal,
 )
+from memory_graph.model.times import NS_PER_S
 
 DEFAULT_LINEAGE_DEPTH = 3
 _EVENT_TYPES: frozenset[int] = frozenset(EventType)
@@ -34,8 +35,7 @@ _DIRECTIONS: frozenset[int] = frozenset(Direction)
 _LINEAGE_DIRECTIONS: frozenset[int] = frozenset(LineageDirection)
 _NODE_TYPES: frozenset[int] = frozenset(NodeType)
 _EDGE_TYPES: frozenset[int] = frozenset(EdgeType)
-_NS = 1_000_000_000
-MAX_TIMESTAMP_S = (1 << 63) // _NS - 1
+MAX_TIMESTAMP_S = (1 << 63) // NS_PER_S - 1
 """The last second the graph can hold, in 2262."""
 
 
@@ -49,10 +49,10 @@ def one_id(field: str, value: str) -> str:
 
 def nanoseconds(checker: Checker, field: str, value: Timestamp) -> int:
     """Return nanoseconds since the epoch; a time outside of 1970..2262 is a violation."""
-    if not 0 <= value.seconds <= MAX_TIMESTAMP_S or not 0 <= value.nanos < _NS:
+    if not 0 <= value.seconds <= MAX_TIMESTAMP_S or not 0 <= value.nanos < NS_PER_S:
         checker.add(field, "must be a time between 1970-01-01 and 2262-04-11")
         return 0
-    return value.seconds * _NS + value.nanos
+    return value.seconds * NS_PER_S + value.nanos
 
 
 def node(checker: Checker, path: str, message: pb.Node, *, new_id: Callable[[], str], now: int) -> Node | None:

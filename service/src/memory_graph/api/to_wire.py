@@ -25,17 +25,16 @@ from memory_graph.model.nodes import (
     TemplateData,
     ToolInvocationData,
 )
-
-_NS = 1_000_000_000
+from memory_graph.model.times import NS_PER_S
 
 
 def timestamp(ns: int) -> Timestamp:
     """Convert nanoseconds since the epoch to a wire timestamp."""
-    return Timestamp(seconds=ns // _NS, nanos=ns % _NS)
+    return Timestamp(seconds=ns // NS_PER_S, nanos=ns % NS_PER_S)
 
 
 def _set_time(message: Timestamp, ns: int) -> None:
-    message.seconds, message.nanos = divmod(ns, _NS)
+    message.seconds, message.nanos = divmod(ns, NS_PER_S)
 
 
 def _fill_session(message: pb.Session, node: Node) -> None:

@@ -8,6 +8,7 @@ from itertools import islice
 from memory_graph.cli.client import GraphClient
 from memory_graph.cli.records import KEPT_BY_SERVER, Record, record_of_edge, record_of_node
 from memory_graph.gen.llm.memory.graph.v1 import memory_graph_pb2 as pb
+from memory_graph.model.nodes import WAITING
 
 _SHARED = (
     pb.NODE_TYPE_AGENT,
@@ -19,8 +20,6 @@ _SHARED = (
     pb.NODE_TYPE_ERROR,
 )
 """Types of nodes that may belong to no session."""
-WAITING = "waiting"
-"""Status of the node that holds a response until its prompt arrives (`ingest.conversations.mapping`)."""
 _IN_FLIGHT = 64
 _SESSIONS_A_PAGE = 1000
 _IDS_A_REQUEST = 500

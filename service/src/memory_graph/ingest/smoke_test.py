@@ -14,13 +14,13 @@ from memory_graph.model.ids import new_id
 from memory_graph.model.mutations import DeleteNode, Write
 from memory_graph.model.queries import NodeFilter
 from memory_graph.model.tenants import SMOKE_TEST_TENANT
+from memory_graph.model.times import NS_PER_S
 from memory_graph.store.protocol import GraphStore
 
 MAX_AGE_S = 600.0
 """Longest age of a smoke test's node. A smoke test takes seconds, and deletes its nodes itself."""
 EXPIRY_INTERVAL_S = 300.0
 """Time between two scans, plus or minus half of it, so that processes that share a store do not scan together."""
-_S = 1_000_000_000
 
 _log = structlog.get_logger(__name__)
 
@@ -32,7 +32,7 @@ async def expire(store: GraphStore, *, now: Callable[[], int] = time.time_ns) ->
     """
     expired = 0
     async for node in store.scan(SMOKE_TEST_TENANT, NodeFilter()):
-        if node.recorded_at > now() - MAX_AGE_S * _S:
+        if node.recorded_at > now() - MAX_AGE_S * NS_PER_S:
             continue
         mutation = DeleteNode(node_id=node.id, at=now(), relink_edge_id=new_id())
         try:

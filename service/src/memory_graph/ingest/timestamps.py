@@ -7,9 +7,9 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from memory_graph.model.numbers import whole
+from memory_graph.model.times import NS_PER_MS
 from memory_graph.store.ids import LATEST
 
-NS_PER_MS = 1_000_000
 LATEST_MS = LATEST // NS_PER_MS
 """The last millisecond that can be stored."""
 EARLIEST_MS = 100_000_000_000

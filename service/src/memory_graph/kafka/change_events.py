@@ -14,11 +14,11 @@ import msgspec
 
 from memory_graph.kafka.producer import Headers, ProducerRecord
 from memory_graph.model.kinds import EventType
+from memory_graph.model.times import NS_PER_S
 from memory_graph.store.commits import Commit
 
 SCHEMA_VERSION = b"1"
 SOURCE = b"memory-graph"
-_NS = 1_000_000_000
 _TYPES = {type: f"EVENT_TYPE_{type.name}" for type in EventType}
 
 
@@ -60,5 +60,5 @@ def _headers(tenant: str) -> Headers:
 
 
 def _time(ns: int) -> str:
-    seconds, fraction = divmod(ns, _NS)
+    seconds, fraction = divmod(ns, NS_PER_S)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"

@@ -114,6 +114,10 @@ class ModelData(_Value, frozen=True, kw_only=True, tag=7):
     metadata: dict[str, str] = {}
 
 
+WAITING = "waiting"
+"""The status of an invocation that holds a response until its prompt comes (`ingest.conversations.mapping`)."""
+
+
 class InvocationData(_Value, frozen=True, kw_only=True, tag=9):
     model_id: str
     provider: str = ""

@@ -12,6 +12,8 @@ from memory_graph.model.mutations import Event
 from memory_graph.store.protocol import Overrun
 
 MAX_BUFFERED_EVENTS = 10_000
+KEEP_CHANGES = 100_000
+"""Commits that a store keeps for subscribers who resume."""
 
 
 class Feed:

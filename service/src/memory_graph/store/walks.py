@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -15,6 +16,8 @@ from memory_graph.store.rules.steps import Steps
 from memory_graph.store.rules.traversal import GraphView, paths, trails
 
 T = TypeVar("T")
+SCAN_PAGE_SIZE = 500
+"""Nodes that a scan reads at once."""
 _PAGE_SIZE = 100
 """Paths or steps whose content is in memory at once."""
 
@@ -24,6 +27,7 @@ class WalkingStore(ABC):
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._recorded_time = clock
+        self._closing: asyncio.Task[None] | None = None
 
     @abstractmethod
     async def _walk(self, tenant: str, at: PointInTime, rule: Callable[[GraphView[Any]], Steps[T]]) -> T:
@@ -32,6 +36,15 @@ class WalkingStore(ABC):
     @abstractmethod
     async def _page_before(self, tenant: str, condition: NodeFilter, key: Any) -> tuple[list[Node], Any]:  # noqa: ANN401
         """Return the page of a scan that comes after a key (None: the first), and its own key; None at the end."""
+
+    @abstractmethod
+    async def _close(self) -> None:
+        """Commit what was accepted and close the resources of the store."""
+
+    async def close(self) -> None:
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
 
     async def scan(self, tenant: str, condition: NodeFilter) -> AsyncIterator[Node]:
         key: Any = None

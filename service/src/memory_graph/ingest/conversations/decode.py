@@ -26,7 +26,8 @@ from memory_graph.ingest.json_text import (
     without_bom,
 )
 from memory_graph.ingest.telemetry.events import Rejected
-from memory_graph.ingest.timestamps import NS_PER_MS, milliseconds, time_problem
+from memory_graph.ingest.timestamps import milliseconds, time_problem
+from memory_graph.model.times import NS_PER_MS
 
 MAX_BODY_BYTES = 4_000_000
 """Largest body: the longest text, and as much again of context, tool calls and escapes."""

@@ -32,6 +32,7 @@ from memory_graph.model.ids import canonical
 from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.model.mutations import CreateNode
 from memory_graph.model.nodes import (
+    WAITING,
     Edge,
     InvocationData,
     Node,
@@ -45,8 +46,6 @@ from memory_graph.model.nodes import (
     is_stub,
 )
 
-WAITING = "waiting"
-"""The status of a node that holds a response until its prompt comes."""
 _EVENT = "event"
 _decode_json = msgspec.json.Decoder().decode
 

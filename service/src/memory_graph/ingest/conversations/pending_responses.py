@@ -10,20 +10,20 @@ import structlog
 
 from memory_graph.flow.retry import RetryPolicy
 from memory_graph.ingest.clock_and_ids import ClockAndIds
-from memory_graph.ingest.conversations.mapping import WAITING, body_of, event_of
+from memory_graph.ingest.conversations.mapping import body_of, event_of
 from memory_graph.ingest.conversations.response_joiner import ResponseJoiner
 from memory_graph.ingest.dead_letters import ExpiredHandler
 from memory_graph.ingest.telemetry.events import Rejected
 from memory_graph.model.kinds import NodeType
-from memory_graph.model.nodes import Node
+from memory_graph.model.nodes import WAITING, Node
 from memory_graph.model.queries import NodeFilter
+from memory_graph.model.times import NS_PER_S
 from memory_graph.store.protocol import GraphStore
 
 SWEEP_INTERVAL_S = 60.0
 """Time between two searches for responses that are too old."""
 _PAGE_SIZE = 100
 _WAITING = NodeFilter(type=NodeType.INVOCATION, attributes=(("status", WAITING),))
-_NS = 1_000_000_000
 _log = structlog.get_logger(__name__)
 
 
@@ -92,7 +92,7 @@ class PendingResponses:
     async def sweep(self, tenant: str) -> None:
         """Join responses that are too old with their prompts if those exist after all. The others are removed from the
         graph and go to the dead letters."""
-        expires_before = self._ports.now() - int(self._limits.max_age_s * _NS)
+        expires_before = self._ports.now() - int(self._limits.max_age_s * NS_PER_S)
         async for page in self._pages_before(tenant, expires_before):
             await self._joiner.join(tenant, page)
             for node in await self._joiner.get_nodes(tenant, [node.id for node in page]):

@@ -30,7 +30,6 @@ from memory_graph.ingest.telemetry.events import (
     TokensPayload,
     references,
 )
-from memory_graph.ingest.timestamps import NS_PER_MS
 from memory_graph.ingest.write_planner import WritePlanner, node_id
 from memory_graph.model.kinds import EdgeType, NodeType
 from memory_graph.model.mutations import CreateNode
@@ -43,6 +42,7 @@ from memory_graph.model.nodes import (
     NodeData,
 )
 from memory_graph.model.numbers import number, whole
+from memory_graph.model.times import NS_PER_MS
 
 NODE_TYPES = frozenset({NodeType.INVOCATION, NodeType.PERFORMANCE_METRIC, NodeType.ERROR})
 """The types of the nodes of telemetry events."""

@@ -23,7 +23,7 @@ from memory_graph.model.queries import (
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.commits import CommitPage
 from memory_graph.store.events import position
-from memory_graph.store.feed import MAX_BUFFERED_EVENTS, Feed, FeedSubscription
+from memory_graph.store.feed import KEEP_CHANGES, MAX_BUFFERED_EVENTS, Feed, FeedSubscription
 from memory_graph.store.neo4j import changes, commits, query, read
 from memory_graph.store.neo4j.auth import Password
 from memory_graph.store.neo4j.connection import Neo4jConnection, consume_error
@@ -37,12 +37,10 @@ from memory_graph.store.protocol import Codec, Spawn, spawn_unwatched
 from memory_graph.store.rules.counters import stats_of
 from memory_graph.store.rules.sequence import HybridLogicalClock
 from memory_graph.store.rules.steps import Steps, run_async
-from memory_graph.store.walks import WalkingStore
+from memory_graph.store.walks import SCAN_PAGE_SIZE, WalkingStore
 from memory_graph.store.writer import BatchingWriter, WriterObserver
 
-KEEP_CHANGES = 100_000
 MAX_CONNECTIONS = 50
-_SCAN_PAGE = 500
 
 T = TypeVar("T")
 
@@ -105,7 +103,6 @@ class Neo4jStore(WalkingStore):
         self._spawn = spawn
         self._follower: CommitFollower | None = None
         self._opening: asyncio.Task[CommitFollower] | None = None
-        self._closing: asyncio.Task[None] | None = None
 
     async def apply(self, write: Write) -> Applied:
         return await self._writer.submit(write)
@@ -141,7 +138,7 @@ class Neo4jStore(WalkingStore):
         cypher = query.to_cypher(tenant, condition)
         if cypher is None:
             return [], None
-        return await self._read(lambda tx: query.page_before(tx, self._rows, tenant, cypher, _SCAN_PAGE, key))
+        return await self._read(lambda tx: query.page_before(tx, self._rows, tenant, cypher, SCAN_PAGE_SIZE, key))
 
     async def _walk(self, tenant: str, at: PointInTime, rule: Callable[[Neo4jView], Steps[T]]) -> T:
         return await self._read(lambda tx: run_async(rule(Neo4jView(tx, self._rows, tenant, at))))
@@ -180,11 +177,6 @@ class Neo4jStore(WalkingStore):
     async def check_writable(self) -> None:
         await self._ready()
         await self._database.probe(read.PROBE, at=self._clock.clock())
-
-    async def close(self) -> None:
-        if self._closing is None:
-            self._closing = asyncio.create_task(self._close())
-        await asyncio.shield(self._closing)
 
     async def _commit(self, writes: Sequence[Write]) -> Sequence[Applied | GraphError]:
         follower = await self._ready()

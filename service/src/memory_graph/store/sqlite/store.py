@@ -23,7 +23,7 @@ from memory_graph.model.queries import (
 )
 from memory_graph.store.codec import PlainCodec
 from memory_graph.store.commits import CommitPage
-from memory_graph.store.feed import MAX_BUFFERED_EVENTS, Feed, FeedSubscription
+from memory_graph.store.feed import KEEP_CHANGES, MAX_BUFFERED_EVENTS, Feed, FeedSubscription
 from memory_graph.store.protocol import Codec
 from memory_graph.store.rules.steps import Steps
 from memory_graph.store.sqlite.connection import FileLock, failures, open_writer
@@ -34,14 +34,12 @@ from memory_graph.store.sqlite.rows import SqliteRows
 from memory_graph.store.sqlite.schema import migrate
 from memory_graph.store.sqlite.view import SqliteView
 from memory_graph.store.sqlite.write import SqliteCommitter
-from memory_graph.store.walks import WalkingStore
+from memory_graph.store.walks import SCAN_PAGE_SIZE, WalkingStore
 from memory_graph.store.writer import BatchingWriter, WriterObserver
 
 T = TypeVar("T")
 
-KEEP_CHANGES = 100_000
 READERS = 4
-_SCAN_PAGE = 500
 _MAX_INLINE_READS = 8
 """Nodes that are read by id without going to a thread."""
 
@@ -106,7 +104,6 @@ class SqliteStore(WalkingStore):
         self._feed = feed
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._writer = BatchingWriter(self._commit, self._publish, observer=observer)
-        self._closing: asyncio.Task[None] | None = None
 
     async def _commit(self, writes: Sequence[Write]) -> Sequence[Applied | GraphError]:
         return await asyncio.get_running_loop().run_in_executor(self._write_thread, self._committer.commit, writes)
@@ -146,7 +143,7 @@ class SqliteStore(WalkingStore):
     async def _page_before(
         self, tenant: str, condition: NodeFilter, key: PageKey | None
     ) -> tuple[list[Node], PageKey | None]:
-        return await self._pool.run(SqliteReader.page_before, tenant, condition, _SCAN_PAGE, key)
+        return await self._pool.run(SqliteReader.page_before, tenant, condition, SCAN_PAGE_SIZE, key)
 
     async def _walk(self, tenant: str, at: PointInTime, rule: Callable[[SqliteView], Steps[T]]) -> T:
         return await self._pool.run(SqliteReader.walk, tenant, at, rule)
@@ -187,11 +184,6 @@ class SqliteStore(WalkingStore):
         if self._closing is not None:
             raise StoreUnavailable("the store is closed; ask a running service")
         await asyncio.get_running_loop().run_in_executor(self._write_thread, work)
-
-    async def close(self) -> None:
-        if self._closing is None:
-            self._closing = asyncio.create_task(self._close())
-        await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
         await self._writer.close()
