@@ -23,7 +23,7 @@ from neo4j import AsyncDriver, AsyncGraphDatabase, AsyncManagedTransaction
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "tests")]
 
-from store_bench import TENANT, new_session, p95, prompt, session
+from store_bench import TENANT, concurrent_writes, new_session, p95, prompt, session
 
 from memory_graph.model.kinds import Direction, EdgeType, NodeType
 from memory_graph.model.mutations import CreateNode, Write
@@ -37,7 +37,6 @@ from support.neo4j_server import PASSWORD, USERNAME, Neo4jServer, settings, wipe
 
 BATCH = 1_000
 SESSIONS = 20
-IN_FLIGHT = 64
 _AT = "datetime({epochSeconds: 0}) + duration({nanoseconds: row.p.created_ns})"
 _ENDS = """MATCH (a:Node {tenant: row.p.tenant, id: row.a}) MATCH (b:Node {tenant: row.p.tenant, id: row.b})"""
 _MERGE_NODE = "MERGE (n:Node {tenant: row.p.tenant, id: row.p.id}) ON CREATE SET n:Prompt, n += row.p"
@@ -135,17 +134,8 @@ async def batch_against_raw(
 
 async def in_flight(store: Neo4jStore, sessions: list[str], writes: int = 6_400) -> dict[str, float]:
     """Measure AddPrompt with 64 callers, each call durable before the next."""
-    latencies: list[float] = []
-
-    async def caller(number: int) -> None:
-        for turn in range(writes // IN_FLIGHT):
-            create = prompt(sessions[(number + turn) % len(sessions)])
-            began = time.perf_counter()
-            await store.apply(Write(tenant=TENANT, mutations=(create,)))
-            latencies.append(time.perf_counter() - began)
-
     began = time.perf_counter()
-    await asyncio.gather(*map(caller, range(IN_FLIGHT)))
+    latencies = await concurrent_writes(store, sessions, writes)
     return {"writes_per_s": len(latencies) / (time.perf_counter() - began), "p95_ms": p95(latencies) * 1e3}
 
 

@@ -25,6 +25,7 @@ from memory_graph.model.mutations import CreateNode, Write
 from memory_graph.model.nodes import Edge, Node, PromptData, PromptMetadata, SessionData
 from memory_graph.model.queries import NodeFilter
 from memory_graph.runtime.opening import tune_gc
+from memory_graph.store.protocol import GraphStore
 from memory_graph.store.sqlite import SqliteStore, open_store
 from memory_graph.store.sqlite.connection import open_writer
 from memory_graph.store.sqlite.schema import migrate
@@ -103,8 +104,8 @@ async def batch_against_raw(store: SqliteStore, folder: Path, rounds: int = 12) 
     return {"nodes_per_s": 1_000 / store_s, "raw_nodes_per_s": 1_000 / raw_s, "ratio_to_raw": raw_s / store_s}
 
 
-async def in_flight(store: SqliteStore, sessions: list[str], writes: int = 12_000) -> dict[str, float]:
-    """Measure AddPrompt with 64 callers."""
+async def concurrent_writes(store: GraphStore, sessions: list[str], writes: int) -> list[float]:
+    """Return the latency of each AddPrompt of 64 callers, each of whom waits until its call is durable."""
     latencies: list[float] = []
 
     async def caller(number: int) -> None:
@@ -114,8 +115,14 @@ async def in_flight(store: SqliteStore, sessions: list[str], writes: int = 12_00
             await store.apply(Write(tenant=TENANT, mutations=(create,)))
             latencies.append(time.perf_counter() - began)
 
-    began, cpu = time.perf_counter(), time.process_time()
     await asyncio.gather(*map(caller, range(IN_FLIGHT)))
+    return latencies
+
+
+async def in_flight(store: SqliteStore, sessions: list[str], writes: int = 12_000) -> dict[str, float]:
+    """Measure AddPrompt with 64 callers."""
+    began, cpu = time.perf_counter(), time.process_time()
+    latencies = await concurrent_writes(store, sessions, writes)
     took, cpu = time.perf_counter() - began, time.process_time() - cpu
     done = len(latencies)
     return {"writes_per_s": done / took, "cpu_us_per_write": cpu / done * 1e6, "p95_ms": p95(latencies) * 1e3}

@@ -13,15 +13,6 @@ from memory_graph.ingest.write_planner import node_id
 from memory_graph.model.errors import NotFound
 
 
-@pytest.fixture
-async def harness():
-    harness = PipelineHarness()
-    yield harness
-    harness.draining.set()
-    harness.store.gate.set()
-    await harness.pipeline.close()
-
-
 async def test_what_has_arrived_meanwhile_shares_a_write_and_each_source_gets_its_own_answers(harness):
     harness.store.gate.clear()
     first = [await harness.send(f"first-{i}") for i in range(2)]

@@ -15,15 +15,6 @@ from memory_graph.model.errors import StoreUnavailable
 from store.graphs import TENANT
 
 
-@pytest.fixture
-async def harness():
-    harness = PipelineHarness()
-    yield harness
-    harness.draining.set()
-    harness.store.gate.set()
-    await harness.pipeline.close()
-
-
 async def test_a_store_that_is_away_holds_things_up_and_loses_nothing(harness):
     harness.store.away = True
     answers = [await harness.send(str(i)) for i in range(10)]
