@@ -158,8 +158,8 @@ async def _dead_letters(
 
 
 def _change_feed(settings: Settings, runtime: Runtime) -> AbstractAsyncContextManager[None]:
-    """Publish the change feed to Kafka in the block. For a database that several processes share, a worker does."""
-    if settings.store != "embedded" or not settings.kafka_bootstrap_servers:
+    """Publish the change feed to Kafka in the block. For a store that several processes share, a worker does."""
+    if not runtime.store.has_one_writer or not settings.kafka_bootstrap_servers:
         return nullcontext()
     from memory_graph.kafka import outbox  # noqa: PLC0415 - a server without Kafka has no use for its client
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import pytest
 
 from ingest.samples import body, message
+from memory_graph.config import Settings
 from memory_graph.ingest.telemetry.events import COMPLETE, Rejected
 from memory_graph.ingest.topics import DECODERS
 
 TELEMETRY = DECODERS["llm-telemetry-events"]
+
+
+def test_a_worker_reads_every_topic_that_has_a_decoder_unless_told_otherwise():
+    assert Settings.model_fields["kafka_topics"].default == {topic: topic for topic in DECODERS}
 
 
 @pytest.mark.parametrize("content_type", ["", "application/json", "Application/JSON; charset=utf-8"])

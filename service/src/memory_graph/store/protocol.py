@@ -44,6 +44,11 @@ class GraphStore(CommitLog, Protocol):
     Reads are as of now unless they take a `PointInTime`. All methods may raise `StoreUnavailable`.
     """
 
+    @property
+    def has_one_writer(self) -> bool:
+        """Whether one process owns the data. Several processes may share any other store."""
+        ...
+
     async def apply(self, write: Write) -> Applied:
         """Returns once the write is durable. Raises `NotFound`, `AlreadyExists`, `SessionClosed`; then
         nothing of it is kept.

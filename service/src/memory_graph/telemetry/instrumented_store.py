@@ -30,6 +30,10 @@ class InstrumentedStore:
         self._queries = metrics.query_duration_seconds
         self.written_at = self.refused_at = float("-inf")
 
+    @property
+    def has_one_writer(self) -> bool:
+        return self._store.has_one_writer
+
     async def apply(self, write: Write) -> Applied:
         started = time.perf_counter()
         try:

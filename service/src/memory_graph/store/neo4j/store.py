@@ -83,6 +83,8 @@ def open_store(
 class Neo4jStore(WalkingStore):
     """A `memory_graph.store.protocol.GraphStore` in a database that other processes write to as well."""
 
+    has_one_writer = False
+
     def __init__(
         self,
         database: Neo4jConnection,

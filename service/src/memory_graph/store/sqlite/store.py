@@ -88,6 +88,8 @@ def open_store(
 class SqliteStore(WalkingStore):
     """A `memory_graph.store.protocol.GraphStore` in one file. Belongs to the event loop it is first used on."""
 
+    has_one_writer = True
+
     def __init__(
         self,
         lock: FileLock,
