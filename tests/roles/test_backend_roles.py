@@ -236,6 +236,13 @@ def test_the_documented_defaults_of_role_variables_are_the_effective_ones(role) 
     assert documented == {name: default for name, default in defaults.items() if name not in COMPUTED_DEFAULTS}
 
 
+def test_the_documented_user_of_a_pod_is_the_effective_one() -> None:
+    specs = yaml.safe_load((ROLES / "workload/meta/argument_specs.yml").read_text())["argument_specs"]
+    user = specs["main"]["options"]["workload_list"]["options"]["user"]
+    contexts = yaml.safe_load((ROLES / "workload/vars/main/security_contexts.yml").read_text())
+    assert user["default"] == contexts["__workload_default_user"]
+
+
 @pytest.mark.parametrize(
     ("role", "variables", "sentence"),
     [
