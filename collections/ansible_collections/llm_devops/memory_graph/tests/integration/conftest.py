@@ -121,3 +121,11 @@ def ca_file(admin, tmp_path):
     path = tmp_path / "ca.pem"
     path.write_bytes(admin.access.ca)
     return path
+
+
+@pytest.fixture
+def _no_proxies(monkeypatch):
+    """Removes the proxy variables of the surroundings."""
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)

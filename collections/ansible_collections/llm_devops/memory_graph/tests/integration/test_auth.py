@@ -33,13 +33,7 @@ from ansible_collections.llm_devops.memory_graph.tests.integration.pod_python im
 from ansible_collections.llm_devops.memory_graph.tests.integration.whoami import account, user, whoami
 
 COLLECTIONS = Path(__file__).resolve().parents[5]
-
-
-@pytest.fixture(autouse=True)
-def _no_proxies(monkeypatch):
-    for name in ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
+pytestmark = pytest.mark.usefixtures("_no_proxies")
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,7 @@ from ansible_collections.llm_devops.memory_graph.tests.integration.connect_proxy
 from ansible_collections.llm_devops.memory_graph.tests.integration.whoami import account, user
 
 NAME_INSIDE = "https://kubernetes.default.svc"  # a name of every API server's certificate, known to no resolver here
-
-
-@pytest.fixture(autouse=True)
-def _no_proxies(monkeypatch):
-    for name in ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
+pytestmark = pytest.mark.usefixtures("_no_proxies")
 
 
 def address(admin):

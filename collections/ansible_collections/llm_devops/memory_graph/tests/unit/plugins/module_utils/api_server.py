@@ -11,7 +11,7 @@ import json
 from urllib.parse import parse_qs, urlsplit
 
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._cluster import FIELD_MANAGER, Cluster
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import Access
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import ClusterConnection
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._retry import RetryWindow
 
 CLUSTER_SCOPED = {"Namespace", "ClusterRole", "CustomResourceDefinition"}
@@ -38,6 +38,7 @@ class Headers(dict):
 
 
 def fields_of(value):
+    """Return the field set of a manager that applied ``value`` where nothing was."""
     return {f"f:{key}": fields_of(below) for key, below in value.items()} if isinstance(value, dict) else {}
 
 
@@ -45,7 +46,7 @@ class ApiServer(Cluster):
     """``refuses`` says of a manifest, and whether it is a dry run, why it is refused; empty when it is not."""
 
     def __init__(self, refuses=lambda _manifest, _dry_run: ""):
-        super().__init__(Access("http://127.0.0.1:1", "a test"), retry_window=RetryWindow(0.0))
+        super().__init__(ClusterConnection("http://127.0.0.1:1", "a test"), retry_window=RetryWindow(0.0))
         self.refuses, self.objects, self.written = refuses, {}, []
         self._numbers = itertools.count(1)
         self.put("/api/v1/namespaces/home", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "home"}})

@@ -19,6 +19,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects im
     _redact,
 )
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.release import _history, _prune
+from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.api_server import fields_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,11 +27,6 @@ names = st.text("abcdefgh", min_size=1, max_size=6)
 leaves = st.one_of(st.integers(-5, 5), st.booleans(), st.text(max_size=5))
 trees = st.recursive(leaves, lambda below: st.dictionaries(names, below, min_size=1, max_size=4), max_leaves=12)
 KEY = b"k" * 32
-
-
-def fields_of(value):
-    """The field set a manager owns that applied ``value`` into empty space."""
-    return {f"f:{key}": fields_of(below) for key, below in value.items()} if isinstance(value, dict) else {}
 
 
 def config_map(name="settings", **data):
