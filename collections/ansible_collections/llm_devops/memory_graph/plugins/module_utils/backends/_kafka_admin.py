@@ -73,7 +73,7 @@ class NoAnswer(ClusterError):
     """No broker could be reached, or none answered in time."""
 
 
-class _LastWord(logging.Handler):
+class _LastErrorHandler(logging.Handler):
     """A log handler that keeps the client's last message about a failed connection, which its errors leave out.
 
     A login that fails outranks the rest. Over TLS the client often misses that answer, sees the connection end, and
@@ -101,7 +101,7 @@ def open_topics(
     Raises:
         ClusterError: for every error of Kafka in the block too.
     """
-    last, logger = _LastWord(), logging.getLogger("kafka")
+    last, logger = _LastErrorHandler(), logging.getLogger("kafka")
     logger.addHandler(last)
     logger.propagate = False
     address = ", ".join(servers)

@@ -9,7 +9,7 @@ from typing import Any
 
 from .._errors import ApiError, Unreachable
 from .._json import mappings, text
-from ._kubeconfig import Access
+from ._kubeconfig import ClusterConnection
 
 _FORBIDDEN = re.compile(
     r'User "(?P<user>[^"]+)" cannot (?P<verb>[\w:-]+) resource "(?P<resource>[^"]+)"'
@@ -29,7 +29,7 @@ _DROPPED = "the connection was dropped"
 TAKE_OVER = "leave these fields out of the manifest, or take them over with force_conflicts: true"
 
 
-def unreachable(access: Access, error: Exception, proxy: str = "") -> Unreachable:
+def unreachable(access: ClusterConnection, error: Exception, proxy: str = "") -> Unreachable:
     """Return the error of a request that got no answer.
 
     :param proxy: URL of the proxy between us and the server, without credentials.
@@ -109,7 +109,7 @@ def _by_proxy(text: str, server: str, proxy: str) -> Unreachable:
     )
 
 
-def not_kubernetes(access: Access, verb: str, path: str, status: int, location: str = "") -> Unreachable:
+def not_kubernetes(access: ClusterConnection, verb: str, path: str, status: int, location: str = "") -> Unreachable:
     """Return the error of an answer that no API server gives: a login page, or a redirect to one."""
     content = f"a redirect to {location}" if location else "something that is not JSON"
     return Unreachable(
@@ -122,7 +122,7 @@ def _last(text: str) -> str:
     return text.rsplit(": ", 1)[-1].strip("()'\" ") or text
 
 
-def api_error(verb: str, path: str, status: int, body: dict[str, Any], access: Access) -> ApiError:
+def api_error(verb: str, path: str, status: int, body: dict[str, Any], access: ClusterConnection) -> ApiError:
     """Return the error of a failure ``Status``."""
     message = " ".join(str(body.get("message") or f"HTTP {status}").split())
     if status == 401:
@@ -183,7 +183,7 @@ def _ill_typed(message: str) -> str:
     return "; ".join(sentences)
 
 
-def _forbidden(body: dict[str, Any], message: str, access: Access) -> ApiError:
+def _forbidden(body: dict[str, Any], message: str, access: ClusterConnection) -> ApiError:
     match = _FORBIDDEN.search(message)
     if not match:  # refused by admission, such as a quota or Pod Security, and not by RBAC
         return ApiError(403, body, message)

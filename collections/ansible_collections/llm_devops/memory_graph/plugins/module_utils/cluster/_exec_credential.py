@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .._errors import ConfigError
-from ._kubeconfig import Access
+from ._kubeconfig import ClusterConnection
 
 API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 PLUGIN_TIMEOUT_S = 60.0  # a plugin that opens a browser would hang a playbook for ever
@@ -29,7 +29,7 @@ class Credential:
     expires: datetime | None = None
 
 
-def credential(access: Access, timeout: float = PLUGIN_TIMEOUT_S) -> Credential:
+def credential(access: ClusterConnection, timeout: float = PLUGIN_TIMEOUT_S) -> Credential:
     """Run the exec plugin of ``access`` once.
 
     :param timeout: seconds.
@@ -51,7 +51,7 @@ def credential(access: Access, timeout: float = PLUGIN_TIMEOUT_S) -> Credential:
     return _issued(command, answer.get("status") or {})
 
 
-def _environment(access: Access, plugin: dict[str, Any], version: str) -> dict[str, str]:
+def _environment(access: ClusterConnection, plugin: dict[str, Any], version: str) -> dict[str, str]:
     environ = dict(os.environ)
     environ.update({item["name"]: item["value"] for item in plugin.get("env") or []})
     spec: dict[str, Any] = {"interactive": False}

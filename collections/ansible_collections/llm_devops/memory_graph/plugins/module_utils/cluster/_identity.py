@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from .._errors import ConfigError
 from ._exec_credential import Credential, credential
-from ._kubeconfig import Access
+from ._kubeconfig import ClusterConnection
 
 TOKEN_FILE_TTL_S = 10.0  # the kubelet rotates a token when a fifth of its life is left, which is minutes
 
@@ -20,9 +20,12 @@ Headers = list[tuple[str, str]]
 
 
 class Identity:
-    """The user of one :class:`Access`. Thread-safe: an exec plugin runs once however many requests wait for it."""
+    """The user of one :class:`ClusterConnection`.
 
-    def __init__(self, access: Access, clock: Callable[[], float] = time.monotonic) -> None:
+    Thread-safe: an exec plugin runs once however many requests wait for it.
+    """
+
+    def __init__(self, access: ClusterConnection, clock: Callable[[], float] = time.monotonic) -> None:
         self._access, self._clock = access, clock
         self._lock = threading.RLock()
         self._read_at = 0.0

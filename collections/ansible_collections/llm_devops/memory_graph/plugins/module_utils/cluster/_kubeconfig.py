@@ -28,7 +28,7 @@ try:
 except ImportError:  # the module names the missing library
     yaml = None  # type: ignore[assignment]
 
-__all__ = ["Access", "access", "yaml"]
+__all__ = ["ClusterConnection", "access", "yaml"]
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 USER_FIELDS = ("token", "username", "password", "client_cert", "client_key")
 ENTRIES = {"clusters": "cluster", "users": "user", "contexts": "context"}
@@ -36,7 +36,7 @@ EXEC_CONFIG = "client.authentication.k8s.io/exec"  # the cluster extension an ex
 
 
 @dataclass(frozen=True)
-class Access:
+class ClusterConnection:
     """The address of an API server and the credentials for it; PEM material is bytes, already read."""
 
     server: str
@@ -58,19 +58,19 @@ class Access:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def access(options: Mapping[str, Any], environ: Mapping[str, str]) -> Access:
-    """Resolve the auth options of a module (see the ``auth`` doc fragment) to one :class:`Access`.
+def access(options: Mapping[str, Any], environ: Mapping[str, str]) -> ClusterConnection:
+    """Resolve the auth options of a module (see the ``auth`` doc fragment) to one :class:`ClusterConnection`.
 
     :raises ConfigError: when no cluster is named, or a named file cannot be read.
     """
     if options.get("host") and not options.get("kubeconfig") and not options.get("context"):
-        base = Access(server=str(options["host"]), source="option host")
+        base = ClusterConnection(server=str(options["host"]), source="option host")
     else:
         base = _from_kubeconfig(options, environ)
     return _overridden(base, options)
 
 
-def _from_kubeconfig(options: Mapping[str, Any], environ: Mapping[str, str]) -> Access:
+def _from_kubeconfig(options: Mapping[str, Any], environ: Mapping[str, str]) -> ClusterConnection:
     option = options.get("kubeconfig")
     if isinstance(option, Mapping):
         return _select(
@@ -92,14 +92,14 @@ def _from_kubeconfig(options: Mapping[str, Any], environ: Mapping[str, str]) -> 
     )
 
 
-def _in_cluster(environ: Mapping[str, str]) -> Access:
+def _in_cluster(environ: Mapping[str, str]) -> ClusterConnection:
     host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT", "443")
     host = f"[{host}]" if ":" in host else host
     try:
         namespace, ca = (SERVICE_ACCOUNT / "namespace").read_text().strip(), (SERVICE_ACCOUNT / "ca.crt").read_bytes()
     except OSError as error:
         raise ConfigError(f"{error.filename} of the pod's ServiceAccount cannot be read: {error.strerror}") from error
-    return Access(
+    return ClusterConnection(
         server=f"https://{host}:{port}",
         source="the pod's ServiceAccount",
         namespace=namespace,
@@ -152,7 +152,7 @@ def _merge(merged: dict[str, Any], more: dict[str, Any]) -> None:
         merged.setdefault(kind, []).extend(item for item in more.get(kind) or [] if item.get("name") not in names)
 
 
-def _select(config: dict[str, Any], context: str | None, source: str) -> Access:
+def _select(config: dict[str, Any], context: str | None, source: str) -> ClusterConnection:
     name = context or config.get("current-context")
     if not name:
         raise ConfigError(f"kubeconfig {source} has no current-context", "name one with the option context")
@@ -167,7 +167,7 @@ def _select(config: dict[str, Any], context: str | None, source: str) -> Access:
             "use an exec credential plugin (such as kubelogin) instead",
         )
     token_file = user.get("tokenFile")
-    return Access(
+    return ClusterConnection(
         server=str(cluster["server"]),
         source=f"kubeconfig {source}, context {name}",
         namespace=str(context_entry.get("namespace") or "default"),
@@ -239,7 +239,7 @@ def _file(options: Mapping[str, Any], key: str) -> bytes | None:
         raise ConfigError(f"{key} {options[key]} cannot be read: {error.strerror}") from error
 
 
-def _overridden(base: Access, options: Mapping[str, Any]) -> Access:
+def _overridden(base: ClusterConnection, options: Mapping[str, Any]) -> ClusterConnection:
     changes: dict[str, Any] = {
         "server": options.get("host"),
         "token": options.get("api_key"),

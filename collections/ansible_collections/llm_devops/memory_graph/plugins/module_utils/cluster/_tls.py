@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 
 from .._errors import ConfigError
-from ._kubeconfig import Access
+from ._kubeconfig import ClusterConnection
 
 
-def client_context(access: Access, cert: bytes | None, key: bytes | None) -> ssl.SSLContext:
+def client_context(access: ClusterConnection, cert: bytes | None, key: bytes | None) -> ssl.SSLContext:
     """Return the settings for the server of ``access``, with a client certificate where there is one.
 
     :raises ConfigError: when a certificate or key cannot be used.

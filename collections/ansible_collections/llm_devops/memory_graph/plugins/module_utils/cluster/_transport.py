@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urlsplit
 from .._errors import ManifestError, Unreachable
 from ._error_messages import api_error, cause, is_about_manifest, is_permanent, not_kubernetes, unreachable, unsent
 from ._identity import Headers, Identity
-from ._kubeconfig import Access
+from ._kubeconfig import ClusterConnection
 from ._proxy import Proxy, proxy_for
 from ._retry import QUICK_TRIES, RetryableFailure, RetryWindow
 from ._secret_values import SecretValues
@@ -58,7 +58,9 @@ class Transport:
     ``warnings`` says how long.
     """
 
-    def __init__(self, access: Access, connections: int = 16, retry_window: RetryWindow | None = None) -> None:
+    def __init__(
+        self, access: ClusterConnection, connections: int = 16, retry_window: RetryWindow | None = None
+    ) -> None:
         self.access = access
         self.api_calls = 0
         self.warnings: list[str] = []

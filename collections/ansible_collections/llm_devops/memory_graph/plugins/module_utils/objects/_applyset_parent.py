@@ -17,7 +17,7 @@ NAMESPACES_ANNOTATION = f"{PREFIX}additional-namespaces"
 
 
 @dataclass(frozen=True)
-class Hints:
+class ApplySetAnnotations:
     """The kinds and namespaces in which a parent says that its members may be.
 
     ``kinds`` are ``Kind.group`` (``Kind`` alone in the core group). ``resources`` are ``plural.group``, from the
@@ -30,7 +30,7 @@ class Hints:
     namespaces: tuple[str, ...] = ()
 
 
-def hints(parent: Object) -> Hints:
+def hints(parent: Object) -> ApplySetAnnotations:
     """Return the hints in a parent's annotations. The parent's own namespace always belongs to them. Pure."""
     metadata = parent["metadata"]
     annotations: dict[str, str] = metadata.get("annotations") or {}
@@ -42,4 +42,4 @@ def hints(parent: Object) -> Hints:
     resources = () if KINDS_ANNOTATION in annotations else listed(RESOURCES_ANNOTATION)
     home = metadata.get("namespace") or ""
     namespaces = tuple(sorted({home, *listed(NAMESPACES_ANNOTATION)} - {""}))
-    return Hints(annotations.get(TOOLING_ANNOTATION, ""), kinds, resources, namespaces)
+    return ApplySetAnnotations(annotations.get(TOOLING_ANNOTATION, ""), kinds, resources, namespaces)

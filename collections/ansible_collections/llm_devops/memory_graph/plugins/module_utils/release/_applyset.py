@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from .._errors import ApiError
 from ..cluster._cluster import Cluster, in_parallel
 from ..cluster._discovery import Discovery, Resource
-from ..objects._applyset_parent import Hints, hints
+from ..objects._applyset_parent import ApplySetAnnotations, hints
 from ..objects._manifest import PART_OF, Object, Ref
 
-__all__ = ["Hints", "group_kind", "hints", "members"]
+__all__ = ["ApplySetAnnotations", "group_kind", "hints", "members"]
 
 
 def group_kind(ref: Ref) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 
 from .._errors import ClusterError
 from ..cluster._cluster import Cluster
-from ..objects._applyset_parent import Hints, hints
+from ..objects._applyset_parent import ApplySetAnnotations, hints
 from ..objects._manifest import MANAGED_BY, Object, Ref, applyset_id, record_name
 
 TOOLING = "llm-devops-memory-graph/v1"
@@ -75,7 +75,7 @@ class ReleaseRecord:
     description: str = ""
     parts: int = 0
     slot: int = 0
-    hints: Hints = field(default=Hints(), compare=False)
+    hints: ApplySetAnnotations = field(default=ApplySetAnnotations(), compare=False)
     record_type: str = field(default=RECORD_TYPE, compare=False)
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 

@@ -23,7 +23,7 @@ from .._json import mapping
 from ..cluster._cluster import Cluster, in_parallel
 from ..cluster._error_messages import is_about_manifest
 from ..objects._manifest import Object
-from ._sampling import RULES_AT, Conditions, equivalents, has_admission
+from ._sampling import RULES_AT, AdmissionFacts, equivalents, has_admission
 from ._step import Step
 
 STAND_IN = "default"
@@ -41,7 +41,7 @@ def validate(cluster: Cluster, steps: Iterable[Step], absent: set[str], parallel
     ]  # fmt: skip
     if not new:
         return
-    rules = in_parallel(Conditions(cluster).admission_rules, RULES_AT, parallelism)
+    rules = in_parallel(AdmissionFacts(cluster).admission_rules, RULES_AT, parallelism)
     if None in rules:
         return
     all_rules = [rule for part in rules for rule in part or ()]

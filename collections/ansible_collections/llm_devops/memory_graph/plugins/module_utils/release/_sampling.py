@@ -56,11 +56,11 @@ def certain_groups(cluster: Cluster, new: Iterable[Step], parallelism: int) -> l
     groups = equivalents((step.ref, step.manifest, step.resource) for step in by_ref.values() if step.resource)
     if not groups:
         return []
-    conditions = Conditions(cluster)
-    questions: list[Callable[[], Any]] = [*(partial(conditions.admission_rules, plural) for plural in RULES_AT)]
+    facts = AdmissionFacts(cluster)
+    questions: list[Callable[[], Any]] = [*(partial(facts.admission_rules, plural) for plural in RULES_AT)]
     for resource, namespace in groups:
-        questions += [partial(conditions.may, resource, namespace, verb) for verb in ("create", "patch")]
-        questions.append(partial(conditions.existing, resource, namespace))
+        questions += [partial(facts.may, resource, namespace, verb) for verb in ("create", "patch")]
+        questions.append(partial(facts.existing, resource, namespace))
     answers = iter(in_parallel(lambda question: question(), questions, parallelism))
     rules = [next(answers) for _plural in RULES_AT]
     result = []
@@ -86,7 +86,7 @@ def not_proven(groups: Iterable[list[Step]]) -> list[Step]:
     return unproven
 
 
-class Conditions:
+class AdmissionFacts:
     """Checks whether one dry run may represent equivalent objects."""
 
     def __init__(self, cluster: Cluster) -> None:

@@ -25,9 +25,9 @@ from ._assessment import Assessment, assess, without_volume
 from ._explanation import event_line, log_of, too_late
 from ._lookups import Lookups
 from ._pods import unproven
+from ._sightings import PendingSightings, read_last
 from ._status import Status
-from ._vanished import Unshown, read_last
-from ._watch import CollectionWatch, ConnectionLost, Opened, Refused
+from ._watch import CollectionWatch, ConnectionLost, WatchOpened, WatchRefused
 from ._watch_cache import WatchCache
 from ._watched import Collection, collection, collections
 
@@ -58,7 +58,7 @@ class _Waiter:
         self.ready_since: dict[Ref, float] = {}
         self.sink: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.watches: dict[CollectionWatch, Collection] = {}
-        self.unshown, self.watched = Unshown(), set[Ref]()
+        self.pending_sightings, self.watched = PendingSightings(), set[Ref]()
         self.unreadable: set[str] = set()
         self.received = self.disconnected = False
         self.lookups = Lookups(cluster, time.monotonic)
@@ -74,7 +74,7 @@ class _Waiter:
                 if not failed and any(status.state == "failed" for status in self.status.values()):
                     end, failed = min(end, time.monotonic() + FAILURE_BATCH_S), True
                 self._receive(min(1.0, end - time.monotonic()))
-                self._read_unshown()
+                self._read_unseen()
                 self._judge_all()
         finally:
             for watch in self.watches:
@@ -111,14 +111,14 @@ class _Waiter:
         self.received = True
 
     def _handle(self, message: Any) -> None:
-        if isinstance(message, Opened):
+        if isinstance(message, WatchOpened):
             self.disconnected = False
             self.cache.opened(message.watch)
             shows = self.watches.get(message.watch)
-            self.unshown.opened(
+            self.pending_sightings.opened(
                 message.watch, (ref for ref in self.watched if collection(ref) == shows), time.monotonic()
             )
-        elif isinstance(message, Refused):
+        elif isinstance(message, WatchRefused):
             self._refused(message)
         elif isinstance(message, ConnectionLost):
             if not self.disconnected:
@@ -127,18 +127,18 @@ class _Waiter:
         else:
             identity = self.cache.update(*message)
             if identity:
-                self.unshown.show(message[0], identity)
+                self.pending_sightings.show(message[0], identity)
 
-    def _read_unshown(self) -> None:
+    def _read_unseen(self) -> None:
         """Read the objects that a watch does not show: deleted before it was opened, or while it was broken."""
-        for ref in self.unshown.due(time.monotonic()) if self.sink.empty() else ():
+        for ref in self.pending_sightings.due(time.monotonic()) if self.sink.empty() else ():
             try:
                 exists, obj = read_last(self.cluster, self.steps[ref].path, self.cache.live[ref])
             except ClusterError:  # not readable, or the API server is away: then the watch is all there is
                 continue
             self.cache.update(None, {"type": "MODIFIED" if exists else "DELETED", "object": obj})
 
-    def _refused(self, message: Refused) -> None:
+    def _refused(self, message: WatchRefused) -> None:
         """Fail the objects that may not be watched. Where these are pods or events, only the reasons are missing."""
         awaited = [ref for ref in self._pending() if collection(ref) == self.watches[message.watch]]
         for ref in awaited:

@@ -22,14 +22,14 @@ FINAL = frozenset({400, 401, 403, 404, 405})
 
 
 @dataclass(frozen=True)
-class Opened:
+class WatchOpened:
     """The watch begins (again): the server sends what exists first, so what is not sent is gone."""
 
     watch: CollectionWatch
 
 
 @dataclass(frozen=True)
-class Refused:
+class WatchRefused:
     """The watch is over for good: not permitted, or the API server no longer knows the kind."""
 
     watch: CollectionWatch
@@ -47,7 +47,8 @@ class ConnectionLost:
 class CollectionWatch(threading.Thread):
     """Feeds changes of one collection into a queue until closed. An API server that goes away is waited for.
 
-    The queue gets :class:`Opened`, then ``(watch, event)`` for every event; :class:`ConnectionLost`; :class:`Refused`.
+    The queue gets :class:`WatchOpened`, then ``(watch, event)`` for every event; :class:`ConnectionLost`;
+    :class:`WatchRefused`.
     """
 
     def __init__(self, cluster: Cluster, path: str, query: dict[str, Any], sink: queue.SimpleQueue[Any]) -> None:
@@ -62,13 +63,13 @@ class CollectionWatch(threading.Thread):
                 # without a resourceVersion the server first sends what exists: no list, no gap after a broken watch
                 query = {"watch": "1", "timeoutSeconds": SERVER_TIMEOUT_S, **self._query}
                 self._response = self._cluster.stream(self._path, query)
-                self._sink.put(Opened(self))
+                self._sink.put(WatchOpened(self))
                 for line in _lines(self._response):
                     self._sink.put((self, json.loads(line)))
                 self._closed.wait(REOPEN_INTERVAL_S)
             except ClusterError as error:
                 if isinstance(error, ApiError) and error.status in FINAL:
-                    self._sink.put(Refused(self, error))
+                    self._sink.put(WatchRefused(self, error))
                     return
                 if not self._closed.is_set():  # an API server that restarts, or is short of breath, comes back
                     self._sink.put(ConnectionLost(self, error))

@@ -13,7 +13,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._
     KafkaLogin,
     Topics,
     _explained,
-    _LastWord,
+    _LastErrorHandler,
 )
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends._kafka_topic import (
     Setting,
@@ -206,7 +206,7 @@ def test_a_password_is_in_no_sentence():
 def test_a_login_that_failed_outranks_connections_that_ended():
     errors = pytest.importorskip("kafka.errors")
     login = KafkaLogin("SASL_SSL", "PLAIN", "graph", "wrong")
-    last = _LastWord()
+    last = _LastErrorHandler()
     for error in (errors.SaslAuthenticationFailedError("no"), errors.KafkaConnectionError("ended")):
         last.emit(logging.LogRecord("kafka", logging.WARNING, "", 0, "failed: %s", (error,), None))
     answer = str(_explained(errors.KafkaTimeoutError("late"), "kafka:9092", login, last.error))

@@ -7,20 +7,19 @@ from __future__ import annotations
 import base64
 import json
 import stat
-import time
 from concurrent.futures import ThreadPoolExecutor
 
-import grpc
 import pytest
 import yaml
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ConfigError
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.backends import _grpc_health
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster import _kubeconfig
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._error_messages import api_error
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._exec_credential import credential
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._identity import Identity
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import Access, access
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import (
+    ClusterConnection,
+    access,
+)
 
 
 def kubeconfig(context="one", server="https://one:6443", **user):
@@ -84,7 +83,7 @@ def test_what_is_wrong_with_the_settings_is_said(options, sentence):
 
 
 def test_secrets_are_not_in_the_representation():
-    assert "hunter2" not in repr(Access("https://x", "y", token="hunter2", password="hunter2"))
+    assert "hunter2" not in repr(ClusterConnection("https://x", "y", token="hunter2", password="hunter2"))
 
 
 def plugin(tmp_path, script, version="v1", **more):
@@ -92,7 +91,7 @@ def plugin(tmp_path, script, version="v1", **more):
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     command = {"apiVersion": f"client.authentication.k8s.io/{version}", "command": str(path), **more}
-    return Access(
+    return ClusterConnection(
         "https://x", "a test", exec_plugin=command, ca=b"CA", tls_server_name="api", exec_config={"audience": 1}
     )
 
@@ -163,7 +162,7 @@ def test_many_refused_requests_run_the_plugin_once(tmp_path):
 def test_a_token_file_is_read_again_but_not_for_every_request(tmp_path):
     path, now = tmp_path / "token", [0.0]
     path.write_text("one\n")
-    identity = Identity(Access("https://x", "a test", token_file=path), clock=lambda: now[0])
+    identity = Identity(ClusterConnection("https://x", "a test", token_file=path), clock=lambda: now[0])
     path.write_text("two\n")
     assert identity.headers()[0] == [("Authorization", "Bearer one")]
     now[0] = 11.0
@@ -175,7 +174,7 @@ def test_a_token_file_is_read_again_but_not_for_every_request(tmp_path):
 
 
 def test_a_fixed_token_cannot_be_renewed():
-    identity = Identity(Access("https://x", "a test", token="t\n"))
+    identity = Identity(ClusterConnection("https://x", "a test", token="t\n"))
     assert identity.headers()[0] == [("Authorization", "Bearer t")]
     assert not identity.renew(0)
 
@@ -227,14 +226,14 @@ def test_in_a_pod_without_the_ca_the_file_is_named(tmp_path, monkeypatch):
 def test_forbidden_is_one_sentence_with_a_way_out():
     message = 'configmaps "x" is forbidden: User "bob" cannot patch resource "configmaps" in API group "" '
     message += 'in the namespace "ns"'
-    error = api_error("PATCH", "/x", 403, {"message": message}, Access("https://api", "kubeconfig"))
+    error = api_error("PATCH", "/x", 403, {"message": message}, ClusterConnection("https://api", "kubeconfig"))
     assert error.message == "https://api: bob may not patch configmaps in namespace ns"
     assert "kubectl auth can-i patch configmaps -n ns --as bob" in error.way_out
 
 
 def test_a_refusal_by_admission_is_not_taken_for_missing_rights():
     message = 'pods "x" is forbidden: exceeded quota: q'
-    assert api_error("POST", "/x", 403, {"message": message}, Access("https://api", "k")).message == message
+    assert api_error("POST", "/x", 403, {"message": message}, ClusterConnection("https://api", "k")).message == message
 
 
 def conflict(*owned):
@@ -261,7 +260,7 @@ def conflict(*owned):
     ],
 )
 def test_a_conflict_names_managers_and_fields_and_the_way_out(owned, expected):
-    error = api_error("PATCH", "/x", 409, conflict(*owned), Access("https://api", "k"))
+    error = api_error("PATCH", "/x", 409, conflict(*owned), ClusterConnection("https://api", "k"))
     assert error.message == f"another manager owns fields we want to set: {expected}"
     assert error.way_out == "leave these fields out of the manifest, or take them over with force_conflicts: true"
 
@@ -269,31 +268,5 @@ def test_a_conflict_names_managers_and_fields_and_the_way_out(owned, expected):
 @pytest.mark.parametrize("body", [{}, {"details": None}, {"details": {"causes": [None, {"message": 7}]}}])
 def test_a_409_of_another_kind_is_told_in_its_own_words(body):
     text = "the object has been modified"
-    error = api_error("PATCH", "/x", 409, {"message": text, **body}, Access("https://api", "k"))
+    error = api_error("PATCH", "/x", 409, {"message": text, **body}, ClusterConnection("https://api", "k"))
     assert (error.message, error.way_out) == (text, "")
-
-
-@pytest.fixture
-def server():
-    serving = health.HealthServicer()
-    serving.set("ready", health_pb2.HealthCheckResponse.SERVING)
-    serving.set("broken", health_pb2.HealthCheckResponse.NOT_SERVING)
-    server = grpc.server(ThreadPoolExecutor(2))
-    health_pb2_grpc.add_HealthServicer_to_server(serving, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield f"127.0.0.1:{port}"
-    server.stop(None)
-
-
-def test_grpc_health_tells_each_service(server):
-    result = _grpc_health.check("pod", server, ["ready", "broken", "other"], timeout=5, deadline=time.monotonic())
-    assert [item.status for item in result] == ["SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"]
-    assert result[0].target == "pod"
-    assert result[0].latency_ms > 0
-
-
-def test_grpc_health_of_nothing_is_unreachable():
-    (result,) = _grpc_health.check("pod", "127.0.0.1:1", [""], timeout=2, deadline=time.monotonic())
-    assert result.status == "UNREACHABLE"
-    assert "UNAVAILABLE" in result.detail

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._error_messages import api_error
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import Access
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._kubeconfig import ClusterConnection
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.preflight import (
     _check_access,
     _check_admission,
@@ -51,7 +51,7 @@ def answer(message, status=403, reason="Forbidden", causes=()):
     text = FORBIDDEN + message if reason == "Forbidden" else message
     details = {"name": "api-preflight", "kind": "pods", "causes": list(causes)}
     body = {"kind": "Status", "message": text, "reason": reason, "details": details, "code": status}
-    return api_error("PATCH", PATH, status, body, Access("https://cluster.invalid", "kubeconfig"))
+    return api_error("PATCH", PATH, status, body, ClusterConnection("https://cluster.invalid", "kubeconfig"))
 
 
 def invalid(field):

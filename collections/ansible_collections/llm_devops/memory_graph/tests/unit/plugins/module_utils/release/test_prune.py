@@ -109,7 +109,9 @@ def test_prune_deletes_only_what_is_ours_and_left(objects, staying, delete_data,
     cluster = MemberCluster(objects)
     refs = [_prune.ref(item) for item in objects]
     recorded_members = tuple(Member(item["apiVersion"], _prune.ref(item)) for item in objects) if recorded else ()
-    hints = _applyset_parent.Hints(kinds=("ConfigMap", "Deployment.apps", "Secret", "Service"), namespaces=("away",))
+    hints = _applyset_parent.ApplySetAnnotations(
+        kinds=("ConfigMap", "Deployment.apps", "Secret", "Service"), namespaces=("away",)
+    )
     record = ReleaseRecord("demo", "home", members=recorded_members, hints=hints)
     members = _prune.members(cluster, Discovery(cluster), record, (), seen=(), parallelism=1)
     removed = _prune.removed_members(members, [identity for identity in refs if identity.name in staying])

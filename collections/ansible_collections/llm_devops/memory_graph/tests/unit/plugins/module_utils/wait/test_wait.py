@@ -12,7 +12,7 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors im
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._assessment import assess
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._watch import (
     ConnectionLost,
-    Opened,
+    WatchOpened,
 )
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._watch_cache import WatchCache
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.wait.harness import (
@@ -259,7 +259,7 @@ def test_an_api_server_that_goes_away_is_reported_and_waited_for(waiting, starti
     for message in (
         ConnectionLost(None, Unreachable("no answer", "")),
         ConnectionLost(None, Unreachable("no answer", "")),
-        Opened(None),
+        WatchOpened(None),
     ):
         waiting.waiter._handle(message)
     assert waiting.lines == ["no answer; waiting for it to come back"]

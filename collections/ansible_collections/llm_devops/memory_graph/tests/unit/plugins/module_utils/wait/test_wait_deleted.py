@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors import ApiError
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.cluster._discovery import Resource
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.objects._manifest import ref
-from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._watch import Opened
+from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._watch import WatchOpened
 from ansible_collections.llm_devops.memory_graph.tests.unit.plugins.module_utils.wait.harness import (
     WaitHarness,
     recorded,
@@ -76,13 +76,13 @@ def test_a_pod_that_ends_because_it_is_deleted_is_not_complete(waiting):
     assert deleted(waiting, ended).state(f"Pod/{pod['metadata']['name']}") == "failed"
 
 
-def unshown(waiting, job):
-    """A watch that is open, and the time by which it has shown what exists."""
+def waiter_with_open_watch(waiting, job):
+    """Return a waiter whose watch is open and has shown nothing yet."""
     waiting.begin(job)
     waiting.waiter.steps[ref(job)].resource = Resource("batch/v1", "Job", "jobs", True, frozenset())
     waiting.waiter.watched = {ref(job)}
     waiting.waiter.watches = {"watch": ("batch", "Job", job["metadata"]["namespace"])}
-    waiting.waiter._handle(Opened("watch"))
+    waiting.waiter._handle(WatchOpened("watch"))
     return waiting.waiter
 
 
@@ -97,20 +97,20 @@ def unshown(waiting, job):
 def test_a_job_that_was_gone_before_the_watch_is_known_by_its_events(waiting, events, state):
     job = recorded("Job", "complete")
     job["status"] = {}
-    waiter = unshown(waiting, job)
+    waiter = waiter_with_open_watch(waiting, job)
     waiting.cluster.events = events
     waiting.clock.now += 1
-    waiter._read_unshown()
+    waiter._read_unseen()
     assert waiting.after(0).state("Job/complete") == state
 
 
 def test_what_a_watch_shows_is_not_looked_for(waiting):
     job = recorded("Job", "suspended")
     job["spec"]["suspend"] = False
-    waiter = unshown(waiting, job)
+    waiter = waiter_with_open_watch(waiting, job)
     waiter._handle(("watch", {"type": "ADDED", "object": job}))
     waiting.clock.now += 5
-    waiter._read_unshown()
+    waiter._read_unseen()
     assert waiting.after(0).state("Job/suspended") == "progressing"
 
 

@@ -12,8 +12,8 @@ from ansible_collections.llm_devops.memory_graph.plugins.module_utils._errors im
 from ansible_collections.llm_devops.memory_graph.plugins.module_utils.wait._watch import (
     CollectionWatch,
     ConnectionLost,
-    Opened,
-    Refused,
+    WatchOpened,
+    WatchRefused,
 )
 
 
@@ -58,6 +58,6 @@ def test_a_watch_is_opened_again_until_it_is_refused(monkeypatch):
     watch = CollectionWatch(script, "/api/v1/pods", {}, sink)
     watch.run()
     messages = [sink.get_nowait() for _index in range(sink.qsize())]
-    assert [type(message) for message in messages] == [Opened, tuple, ConnectionLost, ConnectionLost, Refused]
+    assert [type(message) for message in messages] == [WatchOpened, tuple, ConnectionLost, ConnectionLost, WatchRefused]
     assert messages[1] == (watch, event)
     assert messages[4].error is refusal

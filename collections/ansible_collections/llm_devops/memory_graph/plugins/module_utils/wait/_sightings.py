@@ -20,7 +20,7 @@ _FAILURES = frozenset(
 )
 
 
-class Unshown:
+class PendingSightings:
     """The objects that each open watch should show and has not shown yet."""
 
     def __init__(self) -> None:
