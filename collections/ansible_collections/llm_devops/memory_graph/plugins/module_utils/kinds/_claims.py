@@ -8,7 +8,16 @@ from collections.abc import Sequence
 
 from .._json import text
 from ._problem import HEALING_GRACE_S, REFERENCE_GRACE_S, WaitProblem, one_line, own_failure
-from ._verdict import Object, Verdict, ready_if
+from ._verdict import Object, Verdict, group_of, ready_if
+
+
+def is_claim(obj: Object) -> bool:
+    return (group_of(obj), text(obj, "kind")) == ("", "PersistentVolumeClaim")
+
+
+def binds_at_first_consumer(storage_class: Object | None) -> bool:
+    """Whether claims of the class get their volume only when a pod mounts them."""
+    return text(storage_class, "volumeBindingMode") == "WaitForFirstConsumer"
 
 
 def claim(obj: Object) -> Verdict:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from .._json import at, integer, mapping, mappings, text
-from ..kinds._claims import binding_problem, missing_volume
+from ..kinds._claims import binding_problem, is_claim, missing_volume
 from ..kinds._kinds import judge, kind_of
 from ..kinds._problem import WaitProblem
 from ..kinds._verdict import Verdict, deleting, group_of, observed
@@ -58,8 +58,7 @@ def assess(obj: Object, cache: WatchCache) -> Assessment:
     if verdict.state == "failed":
         return Assessment(verdict, verdict.reason, problems=problems)
     state, _colon, detail = verdict.reason.partition(": ")  # MissingEndpoints: endpoints for … have no addresses
-    pending_claim = (group_of(obj), text(obj, "kind")) == ("", "PersistentVolumeClaim")
-    return Assessment(verdict, state, kind.detail(events) or detail, problems, pending_claim=pending_claim)
+    return Assessment(verdict, state, kind.detail(events) or detail, problems, pending_claim=is_claim(obj))
 
 
 def _deleted(obj: Object) -> WaitProblem:

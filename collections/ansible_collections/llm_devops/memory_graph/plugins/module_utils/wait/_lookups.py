@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from .._errors import ApiError, ClusterError
 from .._json import text
 from ..cluster._cluster import Cluster
+from ..kinds._claims import binds_at_first_consumer
 from ..objects._manifest import Object
 from ._pods import claims_of, pod_specs
 
@@ -24,7 +25,7 @@ class Lookups:
     def __init__(self, cluster: Cluster, clock: Callable[[], float]) -> None:
         self._cluster, self._clock = cluster, clock
         self._volumes: dict[str, tuple[bool, float]] = {}
-        self._binding: dict[str, str] = {}
+        self._binds_at_first_consumer: dict[str, bool] = {}
         self._node_requested: dict[str, bool] = {}
 
     def has_no_volume(self, claim: Object) -> bool:
@@ -41,8 +42,10 @@ class Lookups:
         return absent
 
     def waits_for_first_consumer(self, claim: Object, release: Iterable[Object]) -> bool:
-        """Whether the claim is as ready as it can get: no pod of the release mounts it, and its class binds it only
-        then. A volume that is asked for by name is bound at once."""
+        """Whether the claim gets its volume only when a pod mounts it, and no pod of the release does.
+
+        A volume that is asked for by name is bound at once.
+        """
         if text(claim, "spec", "volumeName"):
             return False
         name, namespace = text(claim, "metadata", "name"), text(claim, "metadata", "namespace")
@@ -52,13 +55,13 @@ class Lookups:
             ):
                 return False
         storage_class = text(claim, "spec", "storageClassName")
-        if storage_class and storage_class not in self._binding:
+        if storage_class and storage_class not in self._binds_at_first_consumer:
             try:
                 class_object = self._cluster.find(f"/apis/storage.k8s.io/v1/storageclasses/{storage_class}")
             except ApiError:  # a deployer bound to one namespace may not read classes: then the claim is waited for
                 class_object = None
-            self._binding[storage_class] = text(class_object, "volumeBindingMode")
-        return self._binding.get(storage_class) == "WaitForFirstConsumer"
+            self._binds_at_first_consumer[storage_class] = binds_at_first_consumer(class_object)
+        return self._binds_at_first_consumer.get(storage_class, False)
 
     def node_requested(self, pod: Object) -> bool:
         """Whether an autoscaler of nodes has reported that one is coming for the pod."""
