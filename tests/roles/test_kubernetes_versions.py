@@ -22,7 +22,7 @@ SUPPORTED = sorted(path.stem for path in MODULES.glob("v*.mod"))
 def built(folder: Path, version: str, *steps: str) -> tuple[str, str, int]:
     """Runs steps of the build beside a Go that only notes its arguments: these, what was said, and how it ended."""
     go = folder / "go"
-    go.write_text(f'#!/bin/sh\necho "$PWD $@" >> {folder}/asked\n')
+    go.write_text(f'#!/bin/sh\necho "$PWD $@" >> {folder}/request\n')
     go.chmod(0o755)
     environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "WORK": str(folder), "KUBERNETES": version}
     done = subprocess.run([BUILD, *steps], env=environment, capture_output=True, text=True, timeout=60, check=False)
