@@ -59,11 +59,8 @@ def _ask(context: PreflightContext, owner: Pods, pod: Object | None) -> PodAdmis
     path = f"/api/v1/namespaces/{owner.namespace}/pods/{name_of(owner)}"
     refusals: dict[str, AdmissionRefusal] = {}
     while pod:
-        try:
-            context.cluster.apply(path, pod, dry_run=True)
-        except ApiError as error:
-            refusal = refusal_of(error)
-        else:
+        refusal = _refusal(context, path, pod)
+        if refusal is None:
             break
         if refusal.kind in refusals:  # what was left out is not what it refuses
             return PodAdmission(owner, list(refusals.values()), complete=False)
@@ -71,6 +68,15 @@ def _ask(context: PreflightContext, owner: Pods, pod: Object | None) -> PodAdmis
             refusals[refusal.kind] = refusal
         pod = refusal.without(pod)
     return PodAdmission(owner, list(refusals.values()), complete=not refusals.keys() & NOT_ASKED)
+
+
+def _refusal(context: PreflightContext, path: str, pod: Object) -> AdmissionRefusal | None:
+    """Ask about one Pod by a dry run; None where it is admitted."""
+    try:
+        context.cluster.apply(path, pod, dry_run=True)
+    except ApiError as error:
+        return refusal_of(error)
+    return None
 
 
 def _report(context: PreflightContext, owner: Pods, refusal: AdmissionRefusal) -> None:
