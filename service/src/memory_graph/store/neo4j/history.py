@@ -6,6 +6,8 @@ since they were read, the database refuses, and the transaction begins again.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from neo4j import AsyncManagedTransaction
 
 from memory_graph.model.errors import GraphError
@@ -115,9 +117,9 @@ class Neo4jHistory(UnitOfWork):
         await self.lock({(tenant, id), (tenant, session_id or id)})
         return NodeRef(id, n, NODE_TYPES[type], session_id)
 
+    @abstractmethod
     async def lock(self, keys: set[tuple[str, str]]) -> None:
         """Keep others from changing nodes until the commit, and read the sessions among them."""
-        raise NotImplementedError
 
     async def find_edge(self, tenant: str, id: str) -> tuple[EdgeType, str | None] | None:
         rows = await ask(self.tx, _FIND_EDGE, tenant=tenant, id=id)

@@ -103,10 +103,9 @@ class SqliteUnitOfWork(SqliteHistory):
 
     def add_link(self, context: WriteContext, edge_id: str, prompt: Any, previous: Any, at: int) -> None:  # noqa: ANN401
         self._last_e += 1
-        raw = self.raw.get(edge_id) or to_bytes(edge_id)
         self._edge_rows.append(
-            (self._last_e, self.tenants[context.tenant], raw, int(EdgeType.FOLLOWS), prompt, previous, at,
-             context.recorded_at, 1, None)
+            (self._last_e, self.tenants[context.tenant], self._raw(edge_id), int(EdgeType.FOLLOWS), prompt, previous,
+             at, context.recorded_at, 1, None)
         )  # fmt: skip
 
     def fetch(self, references: References) -> None:
@@ -168,11 +167,14 @@ class SqliteUnitOfWork(SqliteHistory):
         touched = {session.n: session for session in (*self.opened, *(session for session, _ in self.chained))}
         _put_sessions(
             connection,
-            [(s.n, self.tenants[s.tenant], to_bytes(s.id), int(s.active), s.last_prompt) for s in touched.values()],
+            [(s.n, self.tenants[s.tenant], self._raw(s.id), int(s.active), s.last_prompt) for s in touched.values()],
         )
         for key, uses in Counter(self.used).items():
             connection.execute("UPDATE nodes SET uses = uses + ? WHERE n = ?", (uses, self.nodes[key].n))
         self.discard()
+
+    def _raw(self, id: str) -> bytes:
+        return self.raw.get(id) or to_bytes(id)
 
     def _session_number(self, tenant: str, session_id: str | None) -> int:
         return WHOLE_TENANT if session_id is None else self.sessions[tenant, session_id].n

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..plugin_utils.addresses import without_credentials
+from ..plugin_utils.addresses import BROKER, without_credentials
 from ..plugin_utils.container_image import PIN, ContainerImage
+from ..plugin_utils.quantities import JAVA_SIZE
 
 DOCUMENTATION = r"""
 name: kafka_problems
@@ -40,8 +40,6 @@ _value:
   elements: str
 """
 
-BROKER = re.compile(r"[^,:@/\s]+:[0-9]+$")
-JAVA_SIZE = re.compile(r"[1-9][0-9]*[kmgKMG]$")
 
 Arguments = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..plugin_utils.addresses import without_credentials
+from ..plugin_utils.addresses import BROKER, NEO4J_URI, without_credentials
 from ..plugin_utils.container_image import PIN, ContainerImage
 
 DOCUMENTATION = r"""
@@ -61,8 +61,6 @@ POSITIVE_COUNTS = (
 )
 """The service refuses these below 1 as well; a pod would start again and again."""
 MAX_POLL_RECORDS = 10_000
-NEO4J_URI = re.compile(r"(neo4j|bolt)(\+s|\+ssc)?://[^/@\s]+$")
-BROKER = re.compile(r"[^,:@/\s]+:[0-9]+$")
 
 Arguments = Mapping[str, Any]
 

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..plugin_utils.addresses import without_credentials
+from ..plugin_utils.addresses import NEO4J_URI, without_credentials
 from ..plugin_utils.container_image import PIN, ContainerImage
+from ..plugin_utils.quantities import JAVA_SIZE
 
 DOCUMENTATION = r"""
 name: neo4j_problems
@@ -40,8 +40,6 @@ _value:
   elements: str
 """
 
-URI = re.compile(r"(neo4j|bolt)(\+s|\+ssc)?://[^/@\s]+$")
-JAVA_SIZE = re.compile(r"[1-9][0-9]*[kmgKMG]$")
 MIN_MEMBERS = 3
 
 Arguments = Mapping[str, Any]
@@ -61,7 +59,7 @@ def _external(of: Arguments) -> Iterator[str]:
             "neo4j_mode is external, but neo4j_uri is empty: name the database, as neo4j+s://db.example:7687, or set"
             " neo4j_mode to single to have one deployed"
         )
-    elif not URI.match(uri):
+    elif not NEO4J_URI.match(uri):
         yield (
             f"neo4j_uri is {without_credentials(uri)}: write it like neo4j+s://db.example:7687, without user,"
             f" password and path; user and password are in Secret {of['credentials_secret']}"

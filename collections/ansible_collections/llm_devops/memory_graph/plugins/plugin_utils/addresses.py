@@ -7,6 +7,11 @@ from __future__ import annotations
 
 import re
 
+NEO4J_URI = re.compile(r"(neo4j|bolt)(\+s|\+ssc)?://[^/@\s]+$")
+"""The URI of a Neo4j database, without user, password and path."""
+BROKER = re.compile(r"[^,:@/\s]+:[0-9]+$")
+"""A Kafka broker as host:port."""
+
 
 def without_credentials(address: str) -> str:
     """Return a URI or host:port with `…` in place of the user and password before its host, if it has any."""

@@ -1,14 +1,18 @@
 # Copyright the llm-devops memory-graph authors
 # SPDX-License-Identifier: Apache-2.0
 # Apache-2.0 may be combined with ansible-core, which is under the GNU General Public License v3.0 or later.
-"""Arguments of roles that are Kubernetes quantities, which argument specs have no type for."""
+"""Arguments of roles that are Kubernetes quantities or sizes of a JVM, which argument specs have no type for."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..module_utils.objects._quantity import FORM, invalid_reason
+
+JAVA_SIZE = re.compile(r"[1-9][0-9]*[kmgKMG]$")
+"""A size as options of the JVM take it."""
 
 
 def faults(name: str, value: Any) -> Iterator[str]:
